@@ -1,0 +1,28 @@
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data beside the checkout; tests that need it skip where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip(f"needs the real data at {SHARED}")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def two_devices():
+    """Two logical CPU devices, which stand for two replicas."""
+    import tensorflow as tf
+
+    cpus = tf.config.list_physical_devices("CPU")
+    if len(tf.config.list_logical_devices("CPU")) < 2:
+        tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+    return [device.name for device in tf.config.list_logical_devices("CPU")[:2]]

@@ -1,0 +1,1 @@
+"""Cross-modal retrieval in TensorFlow and Keras: images find texts, texts find images."""

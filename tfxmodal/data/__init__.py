@@ -1,0 +1,29 @@
+"""Where pairs come from: one data type, one file a dataset, images, text, cached features.
+
+A new dataset is one file with `load(data_dir, **options) -> Dataset` and one line in `DATASETS`.
+"""
+
+from pathlib import Path
+
+from tfxmodal.data.pairs import Dataset, Pairs
+from tfxmodal.errors import choose
+
+DATASETS = {}
+
+
+def load_dataset(name: str, data_dir: str | Path | None = None, **options) -> Dataset:
+    """Loads a dataset by its name.
+
+    Args:
+        name: One of `DATASETS`.
+        data_dir: Its folder; by default `data/NAME` under the current one.
+        **options: What that dataset's own `load` takes besides.
+
+    Raises:
+        InputError: If the name is unknown or the folder does not hold the dataset.
+    """
+    choose("dataset", name, DATASETS)
+    return DATASETS[name](Path(data_dir or Path("data") / name), **options)
+
+
+__all__ = ["DATASETS", "Dataset", "Pairs", "load_dataset"]

@@ -1,0 +1,133 @@
+"""The one data type: aligned image-text pairs, as files and captions or as features."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from tfxmodal.errors import InputError
+
+
+class Features(Protocol):
+    """Rows of features, in memory or on disk: `features[rows]` gives `[len(rows), dim]` float32.
+
+    A NumPy array is one; `tfxmodal.data.cache.ShardedFeatures` is one that stays on disk.
+    """
+
+    shape: tuple[int, int]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows) -> np.ndarray: ...
+
+
+Captions = Sequence[tuple[str, ...]]
+"""One or several captions of each pair."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """One split of a dataset: `n` pairs of an image and its text, row by row.
+
+    Attributes:
+        ids: `[n]` strings, unique: the user's names of the pairs.
+        images: `[n]` paths of image files, or features `[n, d_image]`.
+        texts: Captions of each pair (one or several), or features `[n, d_text]`.
+        labels: `[n, classes]` multi-hot (uint8), or None where the dataset has none.
+    """
+
+    ids: np.ndarray
+    images: np.ndarray | Features
+    texts: Captions | Features
+    labels: np.ndarray | None = None
+
+    def __post_init__(self):
+        counts = {"ids": len(self.ids), "images": len(self.images), "texts": len(self.texts)}
+        if self.labels is not None:
+            counts["labels"] = len(self.labels)
+            if self.labels.ndim != 2:
+                raise InputError(
+                    f"`labels` must be multi-hot [n, classes]; received shape {self.labels.shape}."
+                )
+        if len(set(counts.values())) != 1:
+            raise InputError(
+                f"A split's columns must have one row a pair; received {counts}: align them."
+            )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def has_image_files(self) -> bool:
+        """Whether images are paths, still to be turned into features by a tower."""
+        return len(getattr(self.images, "shape", (0,))) == 1
+
+    @property
+    def has_captions(self) -> bool:
+        """Whether texts are captions, still to be turned into features by an encoder."""
+        return not hasattr(self.texts, "shape")
+
+    def take(self, rows: np.ndarray) -> "Pairs":
+        """The pairs at `rows` (integer indices), in that order."""
+        texts = [self.texts[row] for row in rows] if self.has_captions else self.texts[rows]
+        labels = None if self.labels is None else self.labels[rows]
+        return Pairs(self.ids[rows], self.images[rows], texts, labels)
+
+    def with_features(self, images: Features | None = None, texts: Features | None = None):
+        """These pairs with files or captions replaced by their features."""
+        return replace(
+            self,
+            images=self.images if images is None else images,
+            texts=self.texts if texts is None else texts,
+        )
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Train, validation and test pairs.
+
+    Attributes:
+        name: The name by which `--dataset` knows it.
+        train: Pairs that methods learn from; labels may be used by supervised methods.
+        validation: Pairs that select: the epoch, hyper-parameters.
+        test: Pairs that are scored once, at the end.
+        class_names: Names of the label columns, or None without labels.
+    """
+
+    name: str
+    train: Pairs
+    validation: Pairs
+    test: Pairs
+    class_names: tuple[str, ...] | None = None
+
+    def splits(self) -> Iterator[tuple[str, Pairs]]:
+        """Yields `("train", pairs)`, `("validation", pairs)`, `("test", pairs)`."""
+        yield "train", self.train
+        yield "validation", self.validation
+        yield "test", self.test
+
+    def replace_splits(self, **splits: Pairs) -> "Dataset":
+        """This dataset with some of its splits replaced, by name."""
+        return replace(self, **splits)
+
+
+def multi_hot(labels: Sequence[Sequence[int]], classes: int) -> np.ndarray:
+    """Lists of class indices as a multi-hot matrix `[n, classes]` (uint8)."""
+    matrix = np.zeros((len(labels), classes), np.uint8)
+    for row, indices in enumerate(labels):
+        matrix[row, list(indices)] = 1
+    return matrix
+
+
+def fingerprint(*parts) -> str:
+    """A short stable hash of strings, numbers, bytes and arrays, for cache keys."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray) and part.dtype != object:
+            part = str(part.dtype).encode() + str(part.shape).encode() + part.tobytes()
+        elif not isinstance(part, bytes):
+            part = repr(part).encode()
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()[:16]

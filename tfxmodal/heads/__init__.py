@@ -1,0 +1,1 @@
+"""Networks on features: projectors, discriminator, classifier."""

@@ -1,0 +1,1 @@
+"""Methods: a config, networks, named loss terms, a scorer."""

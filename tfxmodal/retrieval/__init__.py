@@ -1,0 +1,1 @@
+"""Scorer interface, top-k, metrics, curves, figures."""

@@ -1,0 +1,63 @@
+"""The one interface that evaluation, export, serving and search know of a trained model."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+
+class Scorer(ABC):
+    """Embeds images and texts, and scores an image with a text.
+
+    `images` and `texts` below are embeddings as `embed_images` and `embed_texts` return them; a
+    higher score is a better match. Subclasses give the two embeddings and `score`.
+    """
+
+    @abstractmethod
+    def embed_images(self, features) -> np.ndarray:
+        """Image features `[n, d_image]` to embeddings `[n, d]`, in batches."""
+
+    @abstractmethod
+    def embed_texts(self, features) -> np.ndarray:
+        """Text features `[m, d_text]` to embeddings `[m, d]`, in batches."""
+
+    @abstractmethod
+    def score(self, images: np.ndarray, texts: np.ndarray) -> np.ndarray:
+        """Scores of all pairs, `[n, m]` float32."""
+
+    def score_pairs(self, images: np.ndarray, texts: np.ndarray) -> np.ndarray:
+        """Scores of aligned pairs: `[n, d]` and `[n, d]` to `[n]`."""
+        return np.array(
+            [self.score(i[None], t[None])[0, 0] for i, t in zip(images, texts, strict=True)],
+            np.float32,
+        )
+
+    def top_k(self, images: np.ndarray, texts: np.ndarray, k: int, chunk: int = 1024):
+        """The best `k` texts of each image, without holding all scores.
+
+        For the best images of each text, see `top_k_images`.
+
+        Returns:
+            Text indices `[n, k]`, best first (the lower index first among ties), and scores
+            `[n, k]`; `k` is cut to the gallery's size.
+        """
+        parts = [_best(self.score(images[i : i + chunk], texts), k)
+                 for i in range(0, len(images), chunk)]
+        return _stack(parts, k, len(texts))
+
+    def top_k_images(self, texts: np.ndarray, images: np.ndarray, k: int, chunk: int = 1024):
+        """The best `k` images of each text: indices `[m, k]` and scores `[m, k]`."""
+        parts = [_best(self.score(images, texts[j : j + chunk]).T, k)
+                 for j in range(0, len(texts), chunk)]
+        return _stack(parts, k, len(images))
+
+
+def _best(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return order, np.take_along_axis(scores, order, axis=1)
+
+
+def _stack(parts, k: int, gallery: int) -> tuple[np.ndarray, np.ndarray]:
+    if not parts:
+        shape = (0, min(k, gallery))
+        return np.zeros(shape, np.int64), np.zeros(shape, np.float32)
+    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))

@@ -1,0 +1,1 @@
+"""Networks from raw input to features: VGG-19, EfficientNet-Lite0, TensorFlow Hub."""

@@ -1,0 +1,1 @@
+"""Commands: train a method, extract features, evaluate."""
