@@ -1,10 +1,15 @@
 import os
 from pathlib import Path
 
-import pytest
-
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import pytest  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -18,11 +23,6 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def two_devices():
-    """Two logical CPU devices, which stand for two replicas."""
-    import tensorflow as tf
-
-    cpus = tf.config.list_physical_devices("CPU")
-    if len(tf.config.list_logical_devices("CPU")) < 2:
-        tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2)
-    return [device.name for device in tf.config.list_logical_devices("CPU")[:2]]
+def two_devices() -> list[str]:
+    """Two logical CPU devices, which stand for two replicas (made before TensorFlow starts)."""
+    return [device.name for device in tf.config.list_logical_devices("CPU")]

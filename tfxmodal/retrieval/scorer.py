@@ -40,14 +40,17 @@ class Scorer(ABC):
             Text indices `[n, k]`, best first (the lower index first among ties), and scores
             `[n, k]`; `k` is cut to the gallery's size.
         """
-        parts = [_best(self.score(images[i : i + chunk], texts), k)
-                 for i in range(0, len(images), chunk)]
+        parts = [
+            _best(self.score(images[i : i + chunk], texts), k) for i in range(0, len(images), chunk)
+        ]
         return _stack(parts, k, len(texts))
 
     def top_k_images(self, texts: np.ndarray, images: np.ndarray, k: int, chunk: int = 1024):
         """The best `k` images of each text: indices `[m, k]` and scores `[m, k]`."""
-        parts = [_best(self.score(images, texts[j : j + chunk]).T, k)
-                 for j in range(0, len(texts), chunk)]
+        parts = [
+            _best(self.score(images, texts[j : j + chunk]).T, k)
+            for j in range(0, len(texts), chunk)
+        ]
         return _stack(parts, k, len(images))
 
 
