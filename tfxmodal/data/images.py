@@ -1,0 +1,84 @@
+"""Picture files decoded by core TensorFlow ops, the same in training as in serving."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+MAX_PIXELS = 100_000_000
+"""Larger pictures are refused: decoded, they would take 0.3 GB and more in each thread."""
+
+THREADS = 4
+
+
+@dataclass(frozen=True)
+class BadImage:
+    """A picture that could not be read, and why."""
+
+    reason: str
+
+
+def decode(contents: tf.Tensor, size: tuple[int, int] = (256, 224)) -> tf.Tensor:
+    """Decodes a JPEG, PNG, GIF or BMP file; a graph of core ops, which a server can run.
+
+    The picture is squeezed to `resize` x `resize` and cropped at its centre (DRSL, section 3.2.1:
+    256 and 224). Grey becomes three equal channels, CMYK is converted, 16 bits become 8, alpha is
+    dropped, of an animation the first frame is taken; EXIF orientation is not applied.
+
+    Args:
+        contents: The bytes of the file, a scalar string.
+        size: `(resize, crop)` in pixels.
+
+    Returns:
+        RGB in 0..255, `[crop, crop, 3]` float32.
+    """
+    resize, crop = size
+    image = tf.io.decode_image(contents, channels=3, expand_animations=False)
+    image = tf.image.resize(image, [resize, resize])
+    start = (resize - crop) // 2
+    image = image[start : start + crop, start : start + crop]
+    return tf.ensure_shape(image, [crop, crop, 3])
+
+
+def load_images(
+    paths: Iterable[str | Path], size: tuple[int, int] = (256, 224)
+) -> Iterator[tuple[int, np.ndarray | BadImage]]:
+    """Reads and decodes picture files in threads, a few ahead of the caller.
+
+    Args:
+        paths: Picture files.
+        size: `(resize, crop)`, see `decode`.
+
+    Yields:
+        `(row, picture)` in the order of `paths`: `[crop, crop, 3]` float32, or a `BadImage` where
+        the file is missing, empty, cut short, too large or no picture.
+    """
+    decoder = tf.function(lambda contents: decode(contents, size), [tf.TensorSpec([], tf.string)])
+    with ThreadPoolExecutor(THREADS) as pool:
+        pending = deque()
+        for row, path in enumerate(paths):
+            pending.append((row, pool.submit(_load, path, decoder)))
+            if len(pending) > 8 * THREADS:
+                row, future = pending.popleft()
+                yield row, future.result()
+        for row, future in pending:
+            yield row, future.result()
+
+
+def _load(path: str | Path, decoder) -> np.ndarray | BadImage:
+    """One picture; the header tells the size before any memory is taken for the pixels."""
+    try:
+        with Image.open(path) as header:
+            width, height = header.size
+        if width * height > MAX_PIXELS:
+            return BadImage(f"{width} x {height} pixels are more than {MAX_PIXELS:,}")
+        return decoder(Path(path).read_bytes()).numpy()
+    except (OSError, Image.DecompressionBombError) as error:
+        return BadImage(str(error))
+    except tf.errors.OpError as error:
+        return BadImage(error.message)
