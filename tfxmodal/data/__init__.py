@@ -5,10 +5,13 @@ A new dataset is one file with `load(data_dir, **options) -> Dataset` and one li
 
 from pathlib import Path
 
+from tfxmodal.data import manifest
 from tfxmodal.data.pairs import Dataset, Pairs
 from tfxmodal.errors import choose
 
-DATASETS = {}
+DATASETS = {
+    "pairs": manifest.load,
+}
 
 
 def load_dataset(name: str, data_dir: str | Path | None = None, **options) -> Dataset:
