@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from tfxmodal.retrieval.ordering import descending_bits
+
 
 class Scorer(ABC):
     """Embeds images and texts, and scores an image with a text.
@@ -55,7 +57,12 @@ class Scorer(ABC):
 
 
 def _best(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    """Sorts keys of score and column, so that the column breaks ties."""
+    keys = descending_bits(scores.astype(np.float32)).astype(np.int64) << 32
+    keys |= np.arange(scores.shape[1])
+    if k < scores.shape[1]:
+        keys.partition(k - 1, axis=1)
+    order = np.sort(keys[:, :k], axis=1) & (2**32 - 1)
     return order, np.take_along_axis(scores, order, axis=1)
 
 
