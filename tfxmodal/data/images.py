@@ -4,6 +4,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,8 @@ MAX_PIXELS = 100_000_000
 """Larger pictures are refused: decoded, they would take 0.3 GB and more in each thread."""
 
 THREADS = 4
+AHEAD = 32
+"""Pictures decoded ahead of the caller: a batch."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class BadImage:
 
 
 def decode(contents: tf.Tensor, size: tuple[int, int] = (256, 224)) -> tf.Tensor:
-    """Decodes a JPEG, PNG, GIF or BMP file; a graph of core ops, which a server can run.
+    """Decodes a JPEG, PNG, GIF, BMP or WebP file, by core ops that a server can run too.
 
     The picture is squeezed to `resize` x `resize` and cropped at its centre (DRSL, section 3.2.1:
     256 and 224). Grey becomes three equal channels, CMYK is converted, 16 bits become 8, alpha is
@@ -36,10 +40,14 @@ def decode(contents: tf.Tensor, size: tuple[int, int] = (256, 224)) -> tf.Tensor
 
     Returns:
         RGB in 0..255, `[crop, crop, 3]` float32.
+
+    Raises:
+        tf.errors.InvalidArgumentError: If the bytes are no whole picture.
     """
     resize, crop = size
     image = tf.io.decode_image(contents, channels=3, expand_animations=False)
-    image = tf.image.resize(image, [resize, resize])
+    # Without antialiasing a 12-megapixel photo would lose most pixels, and its features with them.
+    image = tf.image.resize(image, [resize, resize], antialias=True)
     start = (resize - crop) // 2
     image = image[start : start + crop, start : start + crop]
     return tf.ensure_shape(image, [crop, crop, 3])
@@ -58,27 +66,37 @@ def load_images(
         `(row, picture)` in the order of `paths`: `[crop, crop, 3]` float32, or a `BadImage` where
         the file is missing, empty, cut short, too large or no picture.
     """
-    decoder = tf.function(lambda contents: decode(contents, size), [tf.TensorSpec([], tf.string)])
+    pending = deque()
     with ThreadPoolExecutor(THREADS) as pool:
-        pending = deque()
         for row, path in enumerate(paths):
-            pending.append((row, pool.submit(_load, path, decoder)))
-            if len(pending) > 8 * THREADS:
+            pending.append((row, pool.submit(_load, path, size)))
+            if len(pending) > AHEAD:
                 row, future = pending.popleft()
                 yield row, future.result()
         for row, future in pending:
             yield row, future.result()
 
 
-def _load(path: str | Path, decoder) -> np.ndarray | BadImage:
-    """One picture; the header tells the size before any memory is taken for the pixels."""
+def _load(path: str | Path, size: tuple[int, int]) -> np.ndarray | BadImage:
     try:
-        with Image.open(path) as header:
+        contents = Path(path).read_bytes()
+        if not contents:
+            return BadImage("the file is empty")
+        # The header alone: no memory is taken for the pixels yet.
+        with Image.open(BytesIO(contents)) as header:
             width, height = header.size
         if width * height > MAX_PIXELS:
             return BadImage(f"{width} x {height} pixels are more than {MAX_PIXELS:,}")
-        return decoder(Path(path).read_bytes()).numpy()
-    except (OSError, Image.DecompressionBombError) as error:
-        return BadImage(str(error))
+        return _decoder(size)(contents).numpy()
+    except Image.UnidentifiedImageError:
+        return BadImage("the file is no picture of a known format")
     except tf.errors.OpError as error:
-        return BadImage(error.message)
+        return BadImage(error.message.split("\n")[0].split("}} ")[-1])
+    # A damaged header can fail anywhere in Pillow; one file never ends a run over many.
+    except Exception as error:
+        return BadImage(getattr(error, "strerror", None) or str(error))
+
+
+@lru_cache
+def _decoder(size: tuple[int, int]):
+    return tf.function(lambda contents: decode(contents, size), [tf.TensorSpec([], tf.string)])
