@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfxmodal.data.files import whole_file
+from tfxmodal.data.atomic import whole_file
 from tfxmodal.errors import InputError, choose
 
 MANIFEST = "manifest.json"
@@ -122,57 +122,44 @@ def cached_features(
         "dtype": "float32",
         "shard_rows": shard_rows,
     }
-    try:
+    with _writing(folder, wanted):
         folder.mkdir(parents=True, exist_ok=True)
-        with _turn(folder):
-            manifest = _read_manifest(folder) or wanted | {"shards": {}, "bad": {}}
-            if any(manifest[name] != value for name, value in wanted.items()):
-                raise InputError(
-                    f"{folder} holds features of another tower or dataset ({manifest['key']}); "
-                    "give another folder or remove this one."
-                )
-            _fill(folder, manifest, compute, on_bad, progress or (lambda items, **_: items))
-    except OSError as error:
-        raise InputError(
-            f"Cannot write the features to {folder} ({error}): they need {4 * n * dim:,} bytes in "
-            "all; make room or give another folder and run the same command again: finished "
-            "shards stay."
-        ) from error
+        lock = open(folder / ".lock", "w")
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # a process that is killed gives it up
+        manifest = _read_manifest(folder) or wanted | {"shards": {}, "bad": {}, "finished": False}
+        if any(manifest[name] != value for name, value in wanted.items()):
+            raise InputError(
+                f"{folder} holds features of another tower or dataset ({manifest['key']}); "
+                "give another folder or remove this one."
+            )
+        _fill(folder, manifest, compute, on_bad, progress or (lambda items, **_: items))
     return ShardedFeatures(folder)
 
 
 def _fill(folder: Path, manifest: dict, compute: Compute, on_bad: str, progress) -> None:
-    """Computes the missing shards, and under `refuse` again those with bad rows."""
-    sizes, bad, dim = _shard_sizes(manifest), manifest["bad"], manifest["dim"]
-    redo = {int(row) // manifest["shard_rows"] for row in bad} if on_bad == "refuse" else set()
-    missing = [
-        i
-        for i, size in enumerate(sizes)
-        if i in redo
-        or str(i) not in manifest["shards"]
-        or _open_shard(folder, i, size, manifest) is None
-    ]
-    if not missing and manifest.get("finished"):
+    """Computes what shards are missing, and writes each with the manifest that knows it."""
+    sizes, bad = _shard_sizes(manifest), manifest["bad"]
+    missing = _missing_shards(folder, manifest, on_bad)
+    if not missing and manifest["finished"]:
         return
     manifest["finished"] = False
     pieces = [(i, start) for i in missing for start in range(0, sizes[i], PIECE)]
     for i, start in progress(pieces, total=len(pieces), desc="features"):
         first, stop = i * manifest["shard_rows"], min(start + PIECE, sizes[i])
         if start == 0:
-            shard, reasons = np.empty((sizes[i], dim), np.float32), {}
-        shard[start:stop], found = _checked(compute, first + start, first + stop, dim)
+            shard, reasons = np.empty((sizes[i], manifest["dim"]), np.float32), {}
+        shard[start:stop], found = _checked(compute, first + start, first + stop, shard.shape[1])
         reasons |= found
         if stop == sizes[i]:
-            with whole_file(_shard_path(folder, i)) as file:
-                np.lib.format.write_array_header_1_0(
-                    file, np.lib.format.header_data_from_array_1_0(shard)
-                )
-                file.write(shard.data)
             for row in range(first, first + stop):
                 bad.pop(str(row), None)
-            bad.update(reasons)
+            bad |= reasons
             manifest["shards"][str(i)] = sizes[i]
-            _write_manifest(folder, manifest)
+            with _writing(folder, manifest):
+                with whole_file(_shard_path(folder, i)) as file:
+                    np.save(file, shard)
+                _write_manifest(folder, manifest)
     if bad and on_bad == "refuse":
         some = "; ".join(f"row {row}: {reason}" for row, reason in list(bad.items())[:3])
         raise InputError(
@@ -180,7 +167,23 @@ def _fill(folder: Path, manifest: dict, compute: Compute, on_bad: str, progress)
             "out with `--on-bad-image skip`."
         )
     manifest["finished"] = True
-    _write_manifest(folder, manifest)
+    with _writing(folder, manifest):
+        _write_manifest(folder, manifest)
+
+
+def _missing_shards(folder: Path, manifest: dict, on_bad: str) -> list[int]:
+    """Shards not yet done or no longer whole; under `refuse` also those with bad rows.
+
+    The latter are computed again because the user may have repaired their images.
+    """
+    doubtful = {int(row) // manifest["shard_rows"] for row in manifest["bad"]}
+    return [
+        i
+        for i, size in enumerate(_shard_sizes(manifest))
+        if str(i) not in manifest["shards"]
+        or (on_bad == "refuse" and i in doubtful)
+        or _open_shard(folder, i, size, manifest) is None
+    ]
 
 
 def _checked(compute: Compute, start: int, stop: int, dim: int):
@@ -200,11 +203,17 @@ def _checked(compute: Compute, start: int, stop: int, dim: int):
 
 
 @contextmanager
-def _turn(folder: Path):
-    """Holds the folder's lock, which a killed process gives up by itself."""
-    with open(folder / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+def _writing(folder: Path, manifest: dict):
+    """Tells of a full disk, and of any other trouble with writing, in one sentence."""
+    try:
         yield
+    except OSError as error:
+        need = 4 * manifest["rows"] * manifest["dim"]
+        raise InputError(
+            f"Cannot write the features to {folder} ({error}): they need {need:,} bytes in all; "
+            "make room or give another folder, and run the same command again: finished shards "
+            "stay."
+        ) from error
 
 
 def _shard_sizes(manifest: dict) -> list[int]:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxmodal.data.files import whole_file
+from tfxmodal.data.atomic import whole_file
 from tfxmodal.data.pairs import Captions, fingerprint
 from tfxmodal.errors import InputError
 
