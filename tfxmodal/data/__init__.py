@@ -5,11 +5,16 @@ A new dataset is one file with `load(data_dir, **options) -> Dataset` and one li
 
 from pathlib import Path
 
-from tfxmodal.data import manifest
+from tfxmodal.data import coco, features, flickr8k, manifest, pascal_sentences, wikipedia
 from tfxmodal.data.pairs import Dataset, Pairs
 from tfxmodal.errors import choose
 
 DATASETS = {
+    "coco": coco.load,
+    "wikipedia": wikipedia.load,
+    "pascal_sentences": pascal_sentences.load,
+    "flickr8k": flickr8k.load,
+    "features": features.load,
     "pairs": manifest.load,
 }
 

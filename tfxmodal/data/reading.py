@@ -1,0 +1,99 @@
+"""Reading what a dataset's folder holds: text, JSON, arrays, and the errors all loaders share."""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+import scipy.io
+import scipy.sparse
+
+from tfxmodal.errors import InputError
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 text file.
+
+    Raises:
+        InputError: If the file cannot be read or is not UTF-8.
+    """
+    try:
+        return path.read_text("utf-8-sig")
+    except OSError as error:
+        raise InputError(
+            f"Cannot read {path} ({error.strerror}): give the folder that holds it as `--data-dir`."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is not UTF-8 text (byte {error.object[error.start]:#x} at {error.start}): "
+            "convert it, or download it again."
+        ) from error
+
+
+def read_json(path: Path, keep: Sequence[str] = ()):
+    """A JSON file.
+
+    Args:
+        path: The file.
+        keep: Where given, every object is cut down to these keys as soon as it is parsed, so that
+            bulky members, such as the outlines of objects, never pile up in memory.
+
+    Raises:
+        InputError: If the file cannot be read or is not JSON.
+    """
+    hook = (lambda item: {key: item[key] for key in keep if key in item}) if keep else None
+    try:
+        return json.loads(read_text(path), object_hook=hook)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{path} is not whole JSON ({error}): download or write it again."
+        ) from error
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays in a file, by name.
+
+    Args:
+        path: An `.npy` file (its one array, named like the file, stays on disk, mapped into
+            memory), an `.npz`, or a `.mat` of any MATLAB version; sparse matrices become dense.
+
+    Raises:
+        InputError: If the file is damaged or holds Python objects.
+    """
+    try:
+        if path.suffix == ".npy":
+            return {path.stem: np.load(path, mmap_mode="r")}
+        if path.suffix == ".npz":
+            with np.load(path) as arrays:
+                return dict(arrays)
+        if h5py.is_hdf5(path):  # MATLAB 7.3 writes HDF5, columns first.
+            with h5py.File(path) as file:
+                return {name: item[()].T for name, item in file.items() if not name.startswith("#")}
+        return {
+            name: array.toarray() if scipy.sparse.issparse(array) else array
+            for name, array in scipy.io.loadmat(path).items()
+            if not name.startswith("__")
+        }
+    except Exception as error:  # The readers raise a dozen types on damaged files.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"Cannot read arrays from {path} ({reason}): write or download it again."
+        ) from error
+
+
+def file_names(folder: Path) -> set[str]:
+    """Names of what lies in a folder, in one pass; none where there is no such folder."""
+    return set(os.listdir(folder)) if folder.is_dir() else set()
+
+
+def missing_files(what: str, folder: Path, missing: Sequence[str], remedy: str) -> InputError:
+    """The error for files that a folder lacks: how many, the first three, what to do."""
+    first = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+    return InputError(f"{folder} lacks {len(missing):,} {what} ({first}): {remedy}.")
+
+
+def path_array(paths: Iterable[Path]) -> np.ndarray:
+    """Paths as the array of strings that `Pairs.images` holds."""
+    return np.array([str(path) for path in paths], dtype=np.str_)
