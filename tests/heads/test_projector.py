@@ -62,6 +62,5 @@ def test_saves_and_loads(tmp_path):
     model = projector(6, hidden=8, output=4)
     model.save(tmp_path / "projector.keras")
     x = tf.ones([2, 6])
-    np.testing.assert_array_equal(
-        keras.saving.load_model(tmp_path / "projector.keras")(x), model(x)
-    )
+    loaded = keras.saving.load_model(tmp_path / "projector.keras")
+    np.testing.assert_array_equal(loaded(x), model(x))

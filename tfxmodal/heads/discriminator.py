@@ -1,4 +1,4 @@
-"""SCL's discriminator T: does a code belong to an input? (SCL, sec. III-B.)
+"""SCL's discriminator T: how well a code fits an input (SCL, sec. III-B).
 
 T(x, z) = w3 . relu(W2 relu(W [h(x); z] + b1) + b2) + b3, with h the input branch. The layer after
 the concatenation splits, W [h; z] = W_h h + W_z z, so that it and the input branch cost a product a
@@ -63,6 +63,7 @@ class PairDiscriminator(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs, codes):
+        """T of h `[..., input_dim]` and z `[..., code_dim]`, which broadcast, `[...]`."""
         return _scores(self.from_input(inputs), self.from_code(codes), *self._pair_weights())
 
     def mean_loss(self, inputs, codes, loss, negatives: int | None = None, offset=0):
@@ -100,6 +101,7 @@ class PairDiscriminator(keras.layers.Layer):
         return [tf.cast(weight, self.compute_dtype) for weight in weights]
 
     def get_config(self):
+        """The arguments, for saving."""
         dims = {"input_dim": self.input_dim, "code_dim": self.code_dim, "units": self.units}
         return {**super().get_config(), **dims}
 

@@ -13,10 +13,8 @@ class L2Normalize(keras.layers.Layer):
     """
 
     def call(self, inputs):
+        """Rows `[..., dim]` at unit length."""
         return tf.math.l2_normalize(inputs, axis=-1)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
 
 
 def projector(
