@@ -1,0 +1,41 @@
+"""The text encoders by name: a bag of words, or a SavedModel from TensorFlow Hub."""
+
+from pathlib import Path
+
+from tfxmodal.data.pairs import Captions
+from tfxmodal.data.text import BagOfWords
+from tfxmodal.errors import choose
+from tfxmodal.towers.hub_text import REFERENCE, HubText
+
+TextEncoder = BagOfWords | HubText
+"""`dim`, `fingerprint`, `model` (strings `[batch]` to `[batch, dim]`), `encode`, `save`, `load`."""
+
+
+def load_text_encoder(
+    name: str, captions: Captions, vocabulary_size: int = 3000, progress=None
+) -> TextEncoder:
+    """A text encoder by its name, fitted where there is something to fit.
+
+    Args:
+        name: `tf_idf`, or `hub:` and a handle or a SavedModel's folder.
+        captions: Captions of the training pairs, for the vocabulary.
+        vocabulary_size: Most words in it.
+        progress: Wraps an iterable, as tqdm does.
+
+    Raises:
+        InputError: If the name is unknown, or the encoder cannot be had.
+    """
+    if name.startswith("hub:"):
+        return HubText(name.removeprefix("hub:"))
+    choose("text encoder", name, ["tf_idf", "hub:HANDLE"])
+    return BagOfWords.fit(captions, vocabulary_size, progress)
+
+
+def open_text_encoder(folder: str | Path) -> TextEncoder:
+    """The text encoder that was saved in a folder.
+
+    Raises:
+        InputError: If there is none, or its SavedModel cannot be had.
+    """
+    saved = HubText if (Path(folder) / REFERENCE).exists() else BagOfWords
+    return saved.load(folder)
