@@ -1,0 +1,192 @@
+"""Figures of what a model retrieves, as matplotlib `Figure` objects without global state.
+
+They draw what they are given: the ranking and what is right are decided elsewhere.
+"""
+
+import io
+import os
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from PIL import Image, ImageOps
+from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
+
+RIGHT, WRONG, PLAIN = "#1e8e3e", "#d93025", "#5f6368"
+PHOTO = (320, 236)  # pixels, the shape of a gallery's cell
+LINE, LINES = 25, 8  # characters and lines of a caption that fit into a cell
+
+Curves = Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]
+"""For each panel's title, for each line's name, its x and y."""
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """What one query found, best first.
+
+    An image is a path or an array `[height, width, 3]`, uint8 or floats in 0..1.
+
+    Attributes:
+        query: An image or a text.
+        found: Items of the other modality.
+        right: Whether each found item is relevant.
+    """
+
+    query: object
+    found: Sequence
+    right: Sequence[bool]
+
+
+def curve_figure(curves: Curves, x_label: str, y_label: str = "Precision") -> Figure:
+    """Lines in panels side by side, one panel a direction, one line a method or run."""
+    figure = Figure(figsize=(4.6 * len(curves), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
+    for panel, (title, lines) in zip(panels, curves.items(), strict=True):
+        for name, (x, y) in lines.items():
+            panel.plot(x, y, marker="o", markersize=3.5, linewidth=1.8, label=name)
+        panel.set_title(_title(title), fontsize=11)
+        panel.set_xlabel(x_label)
+        panel.set_ylim(bottom=0)
+        panel.grid(alpha=0.3)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel(y_label)
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside right center", frameon=False)
+    return figure
+
+
+def precision_recall_figure(curves: Curves) -> Figure:
+    """Precision-recall curves (SCL, Figure 4), from `curves.precision_recall`."""
+    return curve_figure(curves, "Recall")
+
+
+def precision_scope_figure(curves: Curves) -> Figure:
+    """Precision-scope curves (SCL, Figure 4), from `curves.precision_scope`."""
+    return curve_figure(curves, "Scope K (items retrieved)")
+
+
+def gallery_figure(
+    image_to_text: Sequence[Retrieved], text_to_image: Sequence[Retrieved]
+) -> Figure:
+    """Queries and what they found, one a row (SCL, Figure 8).
+
+    Right items have a green frame and a tick, wrong ones a red frame and a cross.
+
+    Args:
+        image_to_text: Image queries and the texts they found; one of the two may be empty.
+        text_to_image: Text queries and the images they found.
+    """
+    sections = [
+        ("Images find texts", image_to_text, _draw_photo, _draw_text),
+        ("Texts find images", text_to_image, _draw_text, _draw_photo),
+    ]
+    sections = [section for section in sections if section[1]]
+    columns = 1 + max(len(row.found) for _, rows, *_ in sections for row in rows)
+    heights = [1.55 * len(rows) + 0.55 for _, rows, *_ in sections]
+    figure = Figure(figsize=(2.05 * columns, sum(heights)), layout="constrained")
+    parts = figure.subfigures(len(sections), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for part, (title, rows, draw_query, draw_found) in zip(parts, sections, strict=True):
+        part.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+        cells = part.subplots(len(rows), columns, squeeze=False)
+        for cell, heading in zip(cells[0], ["query", *range(1, columns)], strict=True):
+            cell.set_title(heading, fontsize=10, color=PLAIN)
+        for row, (first, *others) in zip(rows, cells, strict=True):
+            draw_query(first, row.query)
+            _frame(first, PLAIN)
+            for cell in others[len(row.found) :]:
+                cell.set_axis_off()
+            pairs = zip(row.found, row.right, strict=True)
+            for cell, (item, right) in zip(others, pairs, strict=False):
+                draw_found(cell, item)
+                _frame(cell, *((RIGHT, "✓") if right else (WRONG, "✗")))
+    return figure
+
+
+def tsne_figure(
+    image_embeddings: np.ndarray,
+    text_embeddings: np.ndarray,
+    labels: np.ndarray,
+    class_names: Sequence[str] | None = None,
+    points: int = 1000,
+    seed: int = 0,
+) -> Figure:
+    """Both modalities' embeddings in the plane by t-SNE, coloured by class (SCL, Figure 7).
+
+    Circles are images, crosses texts. Colours go to the ten most frequent classes; an item of
+    several takes the most frequent of them, an item of none of the ten is grey.
+
+    Args:
+        image_embeddings: `[n, d]`.
+        text_embeddings: `[n, d]`.
+        labels: Multi-hot `[n, classes]`.
+        class_names: Names of the classes, for the legend.
+        points: At most so many are drawn, half of them images: pairs drawn at random.
+        seed: Of the draw and of t-SNE.
+    """
+    rows = np.random.default_rng(seed).permutation(len(labels))[: points // 2]
+    both = np.concatenate([image_embeddings[rows], text_embeddings[rows]])
+    plane = TSNE(perplexity=min(30, len(both) / 4), init="pca", random_state=seed)
+    with threadpool_limits(1):  # on so few points more threads only wait, ten times as long
+        images, texts = np.split(plane.fit_transform(both), 2)
+
+    drawn = labels[rows] > 0
+    frequent = np.argsort(-drawn.sum(axis=0), kind="stable")[:10]
+    has = drawn[:, frequent]
+    place = np.where(has.any(axis=1), has.argmax(axis=1), len(frequent))
+    names = [f"class {c}" if class_names is None else class_names[c] for c in frequent] + ["other"]
+    colours = [*matplotlib.colormaps["tab10"].colors[: len(frequent)], (0.75, 0.75, 0.75)]
+
+    figure = Figure(figsize=(8, 6), layout="constrained")
+    axes = figure.subplots()
+    colour = np.array(colours)[place]
+    axes.scatter(*images.T, s=26, marker="o", facecolors="none", edgecolors=colour)
+    axes.scatter(*texts.T, s=22, marker="x", color=colour, linewidths=1.2)
+    axes.set(xticks=[], yticks=[])
+    entries = [("o", "image", "black"), ("x", "text", "black")]
+    entries += [("s", names[c], colours[c]) for c in np.unique(place)]
+    handles = [Line2D([], [], ls="", marker=m, label=name, color=c) for m, name, c in entries]
+    handles[0].set_fillstyle("none")
+    figure.legend(handles=handles, loc="outside right upper", frameon=False)
+    return figure
+
+
+def figure_png(figure: Figure, dpi: int = 100) -> bytes:
+    """The figure as a PNG file, for TensorBoard or for disk."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
+
+
+def _draw_text(cell: Axes, text: str) -> None:
+    lines = textwrap.fill(text, LINE, max_lines=LINES, placeholder=" …")
+    style = {"ha": "center", "va": "center", "fontsize": 8.5, "parse_math": False}
+    cell.text(0.5, 0.5, lines, transform=cell.transAxes, **style)
+
+
+def _draw_photo(cell: Axes, photo: str | os.PathLike | np.ndarray) -> None:
+    if isinstance(photo, np.ndarray):
+        if np.issubdtype(photo.dtype, np.floating):
+            photo = (255 * np.clip(photo, 0, 1)).astype(np.uint8)
+        picture = Image.fromarray(photo)
+    else:
+        picture = Image.open(photo)
+    cell.imshow(ImageOps.pad(picture.convert("RGB"), PHOTO, color="#f1f3f4"), aspect="auto")
+
+
+def _frame(cell: Axes, colour: str, sign: str = "") -> None:
+    cell.set(xticks=[], yticks=[])
+    cell.spines[:].set(color=colour, linewidth=2.5 if sign else 1)
+    if sign:
+        box = {"facecolor": colour, "edgecolor": colour, "pad": 2}
+        style = {"fontsize": 10, "fontweight": "bold", "color": "white", "bbox": box}
+        cell.text(1, 1, sign, ha="right", va="top", transform=cell.transAxes, **style)
+
+
+def _title(direction: str) -> str:
+    return direction.replace("_", " ").capitalize()
