@@ -1,14 +1,18 @@
-"""Networks from raw input to features: VGG-19, EfficientNet-Lite0, TensorFlow Hub.
+"""Networks from raw input to features: VGG-19, EfficientNet-Lite0, Keras, TensorFlow Hub.
 
-A new image tower is one file with `load(weights, seed) -> ImageTower` and one line in `TOWERS`.
+A new image tower is one file with `load(weights) -> ImageTower` and one line in `TOWERS`: its model
+takes RGB in 0..255 and normalises it inside.
 """
 
-from tfxmodal.errors import choose
-from tfxmodal.towers import efficientnet_lite0
+import keras
+
+from tfxmodal.errors import InputError, choose
+from tfxmodal.towers import applications, efficientnet_lite0, hub, vgg19
 from tfxmodal.towers.image_tower import ImageTower, extract
 
 TOWERS = {
     "efficientnet_lite0": efficientnet_lite0.load,
+    "vgg19": vgg19.load,
 }
 
 
@@ -16,15 +20,27 @@ def load_image_tower(name: str, weights: str = "imagenet", seed: int = 0) -> Ima
     """Loads an image tower by its name.
 
     Args:
-        name: One of `TOWERS`.
+        name: One of `TOWERS`; a network of `keras.applications`, as Keras writes it or in snake
+            case ("ResNet50", "efficientnet_v2_b0"); or `hub:` and a handle or SavedModel folder.
         weights: "imagenet", "random", or the path of a weights file.
-        seed: Seed of random weights.
+        seed: Seed of random weights (Keras' global one is set).
 
     Raises:
         InputError: If the name is unknown or the weights cannot be had.
     """
-    choose("image tower", name, TOWERS)
-    return TOWERS[name](weights, seed)
+    if name.startswith("hub:"):
+        if weights != "imagenet":
+            raise InputError(
+                f"A SavedModel has its own weights; received weights {weights!r}: leave them out."
+            )
+        return hub.load(name.removeprefix("hub:"))
+    if weights == "random":
+        keras.utils.set_random_seed(seed)
+    keras_name = applications.NETWORKS.get(name.lower().replace("_", ""))
+    if keras_name:
+        return applications.load(keras_name, weights)
+    choose("image tower", name, [*TOWERS, *applications.NETWORKS.values(), "hub:HANDLE"])
+    return TOWERS[name](weights)
 
 
 __all__ = ["TOWERS", "ImageTower", "extract", "load_image_tower"]

