@@ -242,6 +242,15 @@ def test_no_rows(tmp_path):
     assert fill(tmp_path, Tower(), n=0)[:].shape == (0, DIM)
 
 
+def test_a_shard_is_forgotten_before_it_is_computed_again(tmp_path):
+    fill(tmp_path, Tower(bad=[6]), on_bad="skip")
+    with pytest.raises(KeyboardInterrupt):
+        fill(tmp_path, Tower(fail_at=6))
+    with pytest.raises(InputError, match="not finished"):
+        ShardedFeatures(tmp_path)
+    assert json.loads((tmp_path / "manifest.json").read_text())["shards"] == [0, 2, 3, 4]
+
+
 def test_another_key_in_the_folder_is_refused(tmp_path):
     fill(tmp_path, Tower())
     with pytest.raises(InputError, match="holds features of another tower or dataset"):
@@ -263,6 +272,9 @@ def test_bad_arguments(tmp_path):
 
 
 def test_a_manifest_that_is_none_is_refused(tmp_path):
+    (tmp_path / "manifest.json").write_text('{"name": "a web page"}')
+    with pytest.raises(InputError, match="holds features of another"):
+        fill(tmp_path, Tower())
     (tmp_path / "manifest.json").write_text('{"key": ')
     with pytest.raises(InputError, match="manifest.json is no manifest"):
         fill(tmp_path, Tower())

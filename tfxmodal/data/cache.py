@@ -127,10 +127,10 @@ def cached_features(
         lock = open(folder / ".lock", "w")
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a process that is killed gives it up
-        manifest = _read_manifest(folder) or wanted | {"shards": {}, "bad": {}, "finished": False}
-        if any(manifest[name] != value for name, value in wanted.items()):
+        manifest = _read_manifest(folder) or wanted | {"shards": [], "bad": {}, "finished": False}
+        if any(manifest.get(name) != value for name, value in wanted.items()):
             raise InputError(
-                f"{folder} holds features of another tower or dataset ({manifest['key']}); "
+                f"{folder} holds features of another tower or dataset ({manifest.get('key')}); "
                 "give another folder or remove this one."
             )
         _fill(folder, manifest, compute, on_bad, progress or (lambda items, **_: items))
@@ -138,28 +138,29 @@ def cached_features(
 
 
 def _fill(folder: Path, manifest: dict, compute: Compute, on_bad: str, progress) -> None:
-    """Computes what shards are missing, and writes each with the manifest that knows it."""
-    sizes, bad = _shard_sizes(manifest), manifest["bad"]
+    """Computes what shards are missing; the manifest forgets them first, and learns of each."""
     missing = _missing_shards(folder, manifest, on_bad)
     if not missing and manifest["finished"]:
         return
-    manifest["finished"] = False
+    sizes, step = _shard_sizes(manifest), manifest["shard_rows"]
+    bad = {row: why for row, why in manifest["bad"].items() if int(row) // step not in missing}
+    done = [i for i in manifest["shards"] if i not in missing]
+    manifest |= {"shards": done, "bad": bad, "finished": False}
+    _write_manifest(folder, manifest)
     pieces = [(i, start) for i in missing for start in range(0, sizes[i], PIECE)]
     for i, start in progress(pieces, total=len(pieces), desc="features"):
-        first, stop = i * manifest["shard_rows"], min(start + PIECE, sizes[i])
+        stop = min(start + PIECE, sizes[i])
         if start == 0:
             shard, reasons = np.empty((sizes[i], manifest["dim"]), np.float32), {}
-        shard[start:stop], found = _checked(compute, first + start, first + stop, shard.shape[1])
+        rows = i * step + start, i * step + stop
+        shard[start:stop], found = _checked(compute, *rows, manifest["dim"])
         reasons |= found
         if stop == sizes[i]:
-            for row in range(first, first + stop):
-                bad.pop(str(row), None)
+            with _writing(folder, manifest), whole_file(_shard_path(folder, i)) as file:
+                np.save(file, shard)
             bad |= reasons
-            manifest["shards"][str(i)] = sizes[i]
-            with _writing(folder, manifest):
-                with whole_file(_shard_path(folder, i)) as file:
-                    np.save(file, shard)
-                _write_manifest(folder, manifest)
+            done.append(i)
+            _write_manifest(folder, manifest)
     if bad and on_bad == "refuse":
         some = "; ".join(f"row {row}: {reason}" for row, reason in list(bad.items())[:3])
         raise InputError(
@@ -167,20 +168,16 @@ def _fill(folder: Path, manifest: dict, compute: Compute, on_bad: str, progress)
             "out with `--on-bad-image skip`."
         )
     manifest["finished"] = True
-    with _writing(folder, manifest):
-        _write_manifest(folder, manifest)
+    _write_manifest(folder, manifest)
 
 
 def _missing_shards(folder: Path, manifest: dict, on_bad: str) -> list[int]:
-    """Shards not yet done or no longer whole; under `refuse` also those with bad rows.
-
-    The latter are computed again because the user may have repaired their images.
-    """
+    """Shards not yet done, no longer whole, or whose bad images may be repaired by now."""
     doubtful = {int(row) // manifest["shard_rows"] for row in manifest["bad"]}
     return [
         i
         for i, size in enumerate(_shard_sizes(manifest))
-        if str(i) not in manifest["shards"]
+        if i not in manifest["shards"]
         or (on_bad == "refuse" and i in doubtful)
         or _open_shard(folder, i, size, manifest) is None
     ]
@@ -247,5 +244,5 @@ def _read_manifest(folder: Path) -> dict | None:
 
 
 def _write_manifest(folder: Path, manifest: dict) -> None:
-    with whole_file(folder / MANIFEST) as file:
+    with _writing(folder, manifest), whole_file(folder / MANIFEST) as file:
         file.write(json.dumps(manifest, indent=1).encode())
