@@ -104,7 +104,7 @@ def test_vocabulary_is_the_most_frequent_words_then_the_alphabet():
 def test_fit_reads_a_stream_once_and_tells_its_progress():
     seen = []
 
-    def progress(items):
+    def progress(items, desc):
         for item in items:
             seen.append(item)
             yield item

@@ -96,7 +96,9 @@ class BagOfWords:
             raise InputError(f"`vocabulary_size` must be at least 1; received {vocabulary_size}.")
         counts, texts_with = Counter(), Counter()
         n = 0
-        documents = map(document, captions if progress is None else progress(captions))
+        documents = map(
+            document, captions if progress is None else progress(captions, desc="words")
+        )
         while batch := list(islice(documents, BATCH)):
             n += len(batch)
             for words in tokens(_bytes(batch)).to_list():
