@@ -5,9 +5,10 @@ import pytest
 from tfxmodal.retrieval.cosine import CosineScorer
 
 
-def tower(width: int, dim: int = 4) -> keras.Model:
+def tower(width: int, dim: int = 4, dtype: str = "float32") -> keras.Model:
     inputs = keras.Input([width])
-    outputs = keras.layers.UnitNormalization()(keras.layers.Dense(dim)(inputs))
+    hidden = keras.layers.Dense(dim, dtype=dtype)(inputs)
+    outputs = keras.layers.UnitNormalization(dtype=dtype)(hidden)
     return keras.Model(inputs, outputs)
 
 
@@ -70,3 +71,10 @@ def test_uses_the_weights_of_the_moment():
 
 def test_no_rows(models):
     assert CosineScorer(*models).embed_images(np.zeros((0, 6), np.float32)).shape == (0, 4)
+
+
+def test_embeddings_of_a_bfloat16_model_are_float32():
+    model = tower(6, dtype="mixed_bfloat16")
+    embeddings = CosineScorer(model, model).embed_images(np.ones((2, 6), np.float32))
+    assert embeddings.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=0.01)

@@ -115,7 +115,10 @@ def test_images_without_captions_are_counted(split):
 
 def test_labels_that_share_nothing_give_none(split):
     split["labels"] = np.zeros((60, 3), np.uint8)
-    assert set(evaluate(Bilinear(), **split)["map_all"].values()) == {None}
+    results = evaluate(Bilinear(), **split)
+    assert set(results["map_all"].values()) == {None}
+    with pytest.raises(InputError, match="No query of the validation split has a relevant item"):
+        selection_score(results)
 
 
 @pytest.mark.parametrize(
@@ -132,3 +135,8 @@ def test_labels_that_share_nothing_give_none(split):
 def test_rows_that_do_not_fit(split, change, message):
     with pytest.raises(InputError, match=message):
         evaluate(Bilinear(), **split | change)
+
+
+def test_empty_split():
+    with pytest.raises(InputError, match="'images': 0"):
+        evaluate(Bilinear(), np.zeros((0, 4)), np.zeros((0, 4)))

@@ -96,8 +96,16 @@ def selection_score(results: dict) -> float:
 
     Args:
         results: What `evaluate` returned for the validation split.
+
+    Raises:
+        InputError: If there are labels, but no query has a relevant item.
     """
     if results["map_all"] is not None:
+        if results["map_all"]["average"] is None:
+            raise InputError(
+                "No query of the validation split has a relevant item, so nothing can select; "
+                "received labels that no pair holds: check the split's labels."
+            )
         return results["map_all"]["average"]
     return float(np.mean(list(results["recall_at"]["average"].values())))
 
@@ -152,11 +160,13 @@ def _plain(tree):
 
 
 def _check_rows(n: int, texts, labels, captions, owners) -> None:
-    if len(texts) != n or (labels is not None and len(labels) != n):
+    if n == 0 or len(texts) != n or (labels is not None and len(labels) != n):
         received = {"images": n, "texts": len(texts)}
         if labels is not None:
             received["labels"] = len(labels)
-        raise InputError(f"Pairs must be aligned row by row; received {received} rows: align them.")
+        raise InputError(
+            f"A split needs pairs, aligned row by row; received rows {received}: align them."
+        )
     fits = owners.shape == (len(captions),) and np.issubdtype(owners.dtype, np.integer)
     if not fits or (len(owners) and not (0 <= owners.min() and owners.max() < n)):
         raise InputError(

@@ -42,7 +42,7 @@ def relevance(query_labels: np.ndarray, gallery_labels: np.ndarray) -> np.ndarra
         )
     queries, gallery = query_labels.astype(np.float32), gallery_labels.astype(np.float32).T
     relevant = np.empty((len(query_labels), len(gallery_labels)), bool)
-    for rows in _row_blocks(relevant.shape):
+    for rows in _row_blocks(relevant.shape, 2**23):  # few products: each wakes BLAS's threads
         np.greater(queries[rows] @ gallery, 0, out=relevant[rows])
     return relevant
 
@@ -190,9 +190,9 @@ def over_blocks(
         return function(scores[rows], relevant[rows])
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return np.concatenate(list(pool.map(checked, _row_blocks(scores.shape))))
+        return np.concatenate(list(pool.map(checked, _row_blocks(scores.shape, BLOCK))))
 
 
-def _row_blocks(shape: tuple[int, int]) -> list[slice]:
-    step = max(1, BLOCK // max(1, shape[1]))
+def _row_blocks(shape: tuple[int, int], elements: int) -> list[slice]:
+    step = max(1, elements // max(1, shape[1]))
     return [slice(start, start + step) for start in range(0, shape[0], step)]
