@@ -4,10 +4,11 @@ The folder holds `annotations/` (`captions_*.json`, `instances_*.json`) and the 
 `train2014/`, `val2014/` (the papers' year) or `train2017/`, `val2017/`.
 
 SCL's protocol (section IV-A): images without a category are left out, which leaves 82,081 training
-images of 2014; 5,000 validation and 5,000 test pairs come from the validation images. The paper
-does not say which. As in the released code the first 5,000 are test and the next 5,000 validation,
-here by ascending image id: anybody can repeat that order, and it carries no content. Where there
-are fewer than 10,000 (2017: 4,952), the first half is test and the rest validation.
+images of 2014; 5,000 validation and 5,000 test pairs come from the 40,137 validation images (40,173
+in the paper). The paper does not say which. As in the released code the first 5,000 are test and
+the next 5,000 validation, here by ascending image id: anybody can repeat that order, and the words
+of captions do not depend on it (seen on the 5,000 of val2017). Where there are fewer than 10,000
+(2017: 4,952), the first half is test.
 """
 
 from collections import defaultdict
@@ -22,7 +23,7 @@ from tfxmodal.data.reading import file_names, missing_files, path_array, read_js
 from tfxmodal.errors import InputError, choose
 
 CAPTIONS = 5  # Of each image, those with the lowest ids; some images have six or seven.
-HELD_OUT = 5000  # Images of validation, and of test.
+HELD_OUT = 10_000  # Images of validation and test together.
 KEPT = (  # Members of the JSON objects that are read.
     *("images", "annotations", "categories", "id"),
     *("image_id", "category_id", "file_name", "name", "caption"),
@@ -69,7 +70,7 @@ def load(
         year = (there or ["2014"])[0]
     choose("year", year, MD5)
 
-    def supply(what: str, folder: Path, needed: set[str], archive: str):
+    def supply(what: str, folder: Path, needed: set[str], archive: str) -> None:
         """Sees to it that a folder holds the files needed."""
         missing = needed - file_names(folder)
         if missing and download:
@@ -88,13 +89,13 @@ def load(
     val, val_classes = _read(data_dir, f"val{year}")
     if classes != val_classes:
         raise InputError(f"Training and validation in {annotations} differ in their categories.")
-    for part, pairs in ((f"train{year}", train), (f"val{year}", val)):
-        if require_images:
-            names = {Path(path).name for path in pairs.images}
-            supply("photos", data_dir / part, names, f"zips/{part}.zip")
-    first = min(HELD_OUT, len(val) // 2)
-    test, validation = np.arange(first), np.arange(first, min(first + HELD_OUT, len(val)))
-    return Dataset("coco", train, val.take(validation), val.take(test), class_names=classes)
+    rows = np.arange(min(HELD_OUT, len(val)))
+    test, validation = val.take(rows[: len(rows) // 2]), val.take(rows[len(rows) // 2 :])
+    if require_images:
+        for part, splits in (("train", [train]), ("val", [validation, test])):
+            names = {Path(path).name for pairs in splits for path in pairs.images}
+            supply("photos", data_dir / f"{part}{year}", names, f"zips/{part}{year}.zip")
+    return Dataset("coco", train, validation, test, class_names=classes)
 
 
 def _read(data_dir: Path, part: str) -> tuple[Pairs, tuple[str, ...]]:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -18,7 +19,8 @@ TIMEOUT = 60  # Seconds without a byte before a connection counts as lost.
 def fetch(url: str, folder: Path, md5: str, progress=None) -> Path:
     """Downloads a file into a folder, under the name it has in the URL.
 
-    What has arrived is kept in `NAME.part`; the next call asks the server for the rest only.
+    What has arrived is kept in `NAME.part`; the next call asks the server for the rest only. A file
+    that already has its own name is whole, and taken as it is.
 
     Args:
         url: Where it lies.
@@ -85,7 +87,7 @@ def _reason(error: requests.RequestException) -> str:
         requests.ConnectTimeout: "no answer",
         requests.ReadTimeout: "the server fell silent",
         requests.exceptions.ChunkedEncodingError: "the connection broke off",
-    }.get(type(error), "the server cannot be reached")
+    }.get(type(error), "no connection to the server")
 
 
 def unzip(archive: Path, folder: Path, progress=None) -> None:
@@ -101,7 +103,7 @@ def unzip(archive: Path, folder: Path, progress=None) -> None:
                 members = progress(members, total=len(members), desc=f"unpacking {archive.name}")
             for member in members:
                 _extract(file, member, folder)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise InputError(
             f"{archive} is damaged ({error}): delete it and download again."
         ) from error
@@ -118,7 +120,7 @@ def _extract(file: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> No
     if path.exists() and path.stat().st_size == member.file_size:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(path.name + ".part")  # Not flushed one by one: there are 120,000.
     with file.open(member) as source, part.open("wb") as target:
         shutil.copyfileobj(source, target, CHUNK)
     os.replace(part, path)

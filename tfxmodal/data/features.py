@@ -34,27 +34,25 @@ def load(data_dir: Path) -> Dataset:
     data_dir = Path(data_dir)
     arrays = _read(data_dir)
     names = [split for split in SPLITS if split != "validation" or "validation_img" in arrays]
-    features = {
-        split: [_features(data_dir, arrays, f"{split}_{kind}") for kind in ("img", "txt")]
-        for split in names
-    }
-    for split, columns in features.items():
-        for kind, column, train in zip(("img", "txt"), columns, features["train"], strict=True):
-            if column.shape[1] != train.shape[1]:
-                raise InputError(
-                    f"{split}_{kind} in {data_dir} is {column.shape[1]} wide and train_{kind} "
-                    f"{train.shape[1]}: use the same features in every split."
-                )
-    labels, class_names = _labels(data_dir, arrays, {s: len(features[s][0]) for s in names})
-    splits = {
-        split: Pairs(np.array([f"{split}/{row}" for row in range(len(images))]), images, texts, lab)
-        for (split, (images, texts)), lab in zip(features.items(), labels, strict=True)
-    }
+    images = _features(data_dir, arrays, names, "img")
+    texts = _features(data_dir, arrays, names, "txt")
+    for name in names:
+        rows = len(images[name]), len(texts[name])
+        if rows[0] != rows[1]:
+            raise InputError(
+                f"{name}_img and {name}_txt in {data_dir} have {rows[0]} and {rows[1]} rows: "
+                "write one row a pair."
+            )
+    labels, classes = _labels(data_dir, arrays, {name: len(images[name]) for name in names})
+    splits = {}
+    for name in names:
+        ids = np.array([f"{name}/{row}" for row in range(len(images[name]))])
+        splits[name] = Pairs(ids, images[name], texts[name], labels.get(name))
     if "validation" not in splits:
-        rows, train = np.arange(len(splits["train"])), splits["train"]
+        train, rows = splits["train"], np.arange(len(splits["train"]))
         splits["validation"] = train.take(rows[9::10])
         splits["train"] = train.take(rows[rows % 10 != 9])
-    return Dataset("features", **splits, class_names=class_names)
+    return Dataset("features", **splits, class_names=classes)
 
 
 def _read(data_dir: Path) -> dict[str, np.ndarray]:
@@ -79,68 +77,80 @@ def _read(data_dir: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _features(data_dir: Path, arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
-    """One array of features, checked, float32."""
-    if name not in arrays:
-        raise InputError(
-            f"{data_dir} lacks {name} (.npy, .mat or in an .npz); it has "
-            f"{', '.join(sorted(arrays)) or 'no array of a known name'}: add it."
-        )
-    array = arrays[name]
-    if array.ndim != 2 or not array.size or array.dtype.kind not in "fiub":
-        raise InputError(
-            f"{name} in {data_dir} must be real numbers [n, dim]; received {array.dtype} "
-            f"{list(array.shape)}."
-        )
-    for start in range(0, len(array), 4096):  # In chunks: the file may be larger than memory.
-        bad = np.flatnonzero(~np.isfinite(array[start : start + 4096]).all(axis=1))
-        if len(bad):
+def _features(data_dir: Path, arrays: dict, splits: list[str], kind: str) -> dict[str, np.ndarray]:
+    """The images' or texts' features of each split, checked, float32."""
+    features = {}
+    for split in splits:
+        name = f"{split}_{kind}"
+        if name not in arrays:
             raise InputError(
-                f"{name} in {data_dir} has NaN or infinite values, first in row {start + bad[0]}: "
-                "extract that row again or drop the pair."
+                f"{data_dir} lacks {name} (.npy, .mat or in an .npz); it has "
+                f"{', '.join(sorted(arrays)) or 'no array of a known name'}: add it."
             )
-    return array if array.dtype == np.float32 else array.astype(np.float32)
+        array = arrays[name]
+        if array.ndim != 2 or not array.size or array.dtype.kind not in "fiub":
+            raise InputError(
+                f"{name} in {data_dir} must be real numbers [n, dim]; received {array.dtype} "
+                f"{list(array.shape)}: write it so."
+            )
+        width = arrays[f"train_{kind}"].shape[1]
+        if array.shape[1] != width:
+            raise InputError(
+                f"{name} in {data_dir} is {array.shape[1]} wide and train_{kind} {width}: use the "
+                "same features in every split."
+            )
+        for start in range(0, len(array), 4096):  # In chunks: the file may outgrow the memory.
+            bad = np.flatnonzero(~np.isfinite(array[start : start + 4096]).all(axis=1))
+            if len(bad):
+                raise InputError(
+                    f"{name} in {data_dir} has NaN or infinite values, first in row "
+                    f"{start + bad[0]}: extract that row again or drop the pair."
+                )
+        features[split] = array if array.dtype == np.float32 else array.astype(np.float32)
+    return features
 
 
-def _labels(data_dir: Path, arrays: dict[str, np.ndarray], rows: dict[str, int]):
-    """Multi-hot labels (or None) of each split, and the names of their columns."""
-    given = {split: _given_labels(data_dir, arrays, split, n) for split, n in rows.items()}
-    known = [labels for labels in given.values() if labels is not None]
-    if not known:
-        return [None] * len(rows), None
-    shapes = {labels.shape[1:] for labels in known}
+def _labels(data_dir: Path, arrays: dict, rows: dict[str, int]):
+    """Multi-hot labels of the splits that have any, and the names of their columns (or None)."""
+    labels = {}
+    for split, n in rows.items():
+        given = [f"{split}_{kind}" for kind in LABELS if f"{split}_{kind}" in arrays]
+        forms = [_numbers(data_dir, name, arrays[name], n) for name in given]
+        if any(not np.array_equal(forms[0], form) for form in forms):
+            raise InputError(f"{' and '.join(given)} in {data_dir} differ: align the pairs' rows.")
+        if forms:
+            labels[split] = forms[0]
+    if not labels:
+        return {}, None
+    shapes = {form.shape[1:] for form in labels.values()}
     if len(shapes) > 1:
         raise InputError(
             f"The splits in {data_dir} have labels of different widths "
-            f"({', '.join(str(labels.shape) for labels in known)}): use one form in all."
+            f"({', '.join(str(form.shape) for form in labels.values())}): use one form in all."
         )
+    values = np.unique(np.concatenate(list(labels.values())))
     if shapes == {()}:
-        classes = np.unique(np.concatenate(known))
-        given = {s: None if y is None else y[:, None] == classes for s, y in given.items()}
-    elif any(np.setdiff1d(labels, (0, 1)).size for labels in known):
-        raise InputError(
-            f"Labels [n, classes] in {data_dir} must be zeros and ones: write them so."
-        )
+        labels = {split: form[:, None] == values for split, form in labels.items()}
+    elif set(values) <= {0, 1}:
+        values = range(shapes.pop()[0])
     else:
-        classes = range(known[0].shape[1])
-    multi_hot = [None if labels is None else labels.astype(np.uint8) for labels in given.values()]
-    return multi_hot, tuple(str(name) for name in classes)
+        raise InputError(f"Labels [n, classes] in {data_dir} must be 0 or 1: write them so.")
+    labels = {split: form.astype(np.uint8) for split, form in labels.items()}
+    return labels, tuple(str(value) for value in values)
 
 
-def _given_labels(data_dir: Path, arrays: dict[str, np.ndarray], split: str, n: int):
-    """A split's labels as written, `[n]` or `[n, classes]`, or None."""
-    given = {f"{split}_{kind}": arrays.get(f"{split}_{kind}") for kind in LABELS}
-    given = {name: labels for name, labels in given.items() if labels is not None}
-    for name, labels in given.items():
-        if labels.size == n:
-            labels = labels.reshape(n)  # MATLAB keeps vectors as one row or one column.
-        if len(labels) != n or labels.ndim > 2 or np.any(labels != labels.astype(np.int64)):
-            raise InputError(
-                f"{name} in {data_dir} must be whole numbers [{n}] or [{n}, classes], a row a "
-                f"pair; received {labels.dtype} {list(labels.shape)}."
-            )
-        given[name] = labels.astype(np.int64)
-    first, *others = given.values() or [None]
-    if any(not np.array_equal(first, other) for other in others):
-        raise InputError(f"{' and '.join(given)} in {data_dir} differ: pairs must be aligned rows.")
-    return first
+def _numbers(data_dir: Path, name: str, labels: np.ndarray, n: int) -> np.ndarray:
+    """Labels as written, whole numbers `[n]` or `[n, classes]`."""
+    if labels.size == n:
+        labels = labels.reshape(n)  # MATLAB keeps vectors as one row or one column.
+    if (
+        labels.ndim not in (1, 2)
+        or len(labels) != n
+        or labels.dtype.kind not in "fiub"
+        or not np.array_equal(labels, np.rint(labels))
+    ):
+        raise InputError(
+            f"{name} in {data_dir} must be whole numbers [{n}] or [{n}, classes], a row a pair; "
+            f"received {labels.dtype} {list(labels.shape)}: write it so."
+        )
+    return labels.astype(np.int64)

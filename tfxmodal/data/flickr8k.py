@@ -31,7 +31,7 @@ def load(data_dir: Path) -> Dataset:
         (path for name in ("Flicker8k_Dataset", "images") if (path := data_dir / name).is_dir()),
         data_dir / "images",
     )
-    present = sorted(file_names(folder) & captions.keys())
+    present = sorted(name for name in file_names(folder) if captions.get(name))
     if not present:
         raise InputError(
             f"{folder} holds none of the photos that Flickr8k.token.txt names: put them there."

@@ -45,37 +45,42 @@ def load(
     """
     data_dir = Path(data_dir)
     listed, columns = _read_lists(data_dir), _read_features(data_dir)
-    if not listed and "label" not in columns:
+    if listed and not np.array_equal(listed["label"], columns.get("label", listed["label"])):
+        raise InputError(
+            f"The lists and the npz in {data_dir} give different labels: fetch both again."
+        )
+    columns |= listed
+    if "label" not in columns:
         raise InputError(
             f"{data_dir} holds no Wikipedia data: give the folder with trainset_txt_img_cat.list "
-            "and testset_txt_img_cat.list, or with wikipedia_2866.npz."
+            "and testset_txt_img_cat.list, or with wikipedia_2866.npz, as `--data-dir`."
         )
-    table = listed or {
-        "text": np.arange(len(columns["label"])).astype(str),
-        "label": columns["label"],
-        "n_train": int(columns["n_train"]),
-    }
-    labels, n_train = table["label"], table["n_train"]
-    if not np.array_equal(labels, columns.get("label", labels)):
-        raise InputError(f"The lists and the npz in {data_dir} give different labels: fetch both.")
-
-    def choose_features(argument, name, prefix, folder, read_raw):
-        names = [column for column in columns if column.startswith(prefix)]
-        names += ["raw"] * (bool(listed) and (data_dir / folder).is_dir())
-        if not names:
-            raise InputError(f"{data_dir} holds neither {prefix}* features nor a folder {folder}.")
-        name = name or names[0]
-        choose(argument, name, names)
-        return read_raw(data_dir / folder, table) if name == "raw" else columns[name]
-
+    images = _choose("image_features", image_features, "img_", columns, data_dir / "images")
+    texts = _choose("text_features", text_features, "txt_", columns, data_dir / "texts")
+    n, n_train = len(columns["label"]), int(columns["n_train"])
     pairs = Pairs(
-        table["text"],
-        choose_features("image_features", image_features, "img_", "images", _image_files),
-        choose_features("text_features", text_features, "txt_", "texts", _articles),
-        multi_hot(labels[:, None], len(CLASSES)),
+        columns["text"] if listed else np.arange(n).astype(str),
+        _image_files(data_dir / "images", columns) if images == "raw" else columns[images],
+        _articles(data_dir / "texts", columns) if texts == "raw" else columns[texts],
+        multi_hot(columns["label"][:, None], len(CLASSES)),
     )
-    splits = np.split(np.arange(len(labels)), [n_train, n_train + (len(labels) - n_train) // 3])
+    splits = np.split(np.arange(n), [n_train, n_train + (n - n_train) // 3])
     return Dataset("wikipedia", *map(pairs.take, splits), class_names=CLASSES)
+
+
+def _choose(argument: str, name: str | None, prefix: str, columns: dict, folder: Path) -> str:
+    """The features asked for, or the first there are."""
+    names = [column for column in columns if column.startswith(prefix)]
+    if "text" in columns and folder.is_dir():  # The lists are there to name the files.
+        names.append("raw")
+    if not names:
+        raise InputError(
+            f"{folder.parent} has neither {prefix}* features nor the lists with {folder.name}/: "
+            "add the npz, raw_features.mat or the unpacked distribution."
+        )
+    name = name or names[0]
+    choose(argument, name, names)
+    return name
 
 
 def _read_lists(data_dir: Path) -> dict:
@@ -86,7 +91,7 @@ def _read_lists(data_dir: Path) -> dict:
     splits = [[line.split() for line in read_text(path).splitlines()] for path in paths]
     classes = {str(number) for number in range(1, len(CLASSES) + 1)}
     for path, rows in zip(paths, splits, strict=True):
-        for number, row in enumerate(rows, 1):
+        for number, row in enumerate(rows or [[]], 1):
             if len(row) != 3 or row[2] not in classes:
                 raise InputError(
                     f"Line {number} of {path} must be a text name, an image name and a class from "
@@ -102,7 +107,9 @@ def _read_features(data_dir: Path) -> dict[str, np.ndarray]:
     npz, mat = data_dir / "wikipedia_2866.npz", data_dir / "raw_features.mat"
     columns = read_arrays(npz) if npz.exists() else {}
     if columns and not {"label", "n_train"} <= columns.keys():
-        raise InputError(f"{npz} must hold label and n_train; received {', '.join(columns)}.")
+        raise InputError(
+            f"{npz} must hold label and n_train; received {', '.join(columns)}: fetch it again."
+        )
     if mat.exists():
         arrays = read_arrays(mat)
         for column, letter in (("img_sift128", "I"), ("txt_lda10", "T")):
@@ -113,18 +120,18 @@ def _read_features(data_dir: Path) -> dict[str, np.ndarray]:
     return columns
 
 
-def _image_files(folder: Path, table: dict) -> np.ndarray:
+def _image_files(folder: Path, columns: dict) -> np.ndarray:
     found = {path.stem: path for path in folder.rglob("*.jp*g")}
-    missing = [name for name in table["image"] if name not in found]
+    missing = [name for name in columns["image"] if name not in found]
     if missing:
         raise missing_files("images", folder, missing, "unpack the distribution again")
-    return path_array([found[name] for name in table["image"]])
+    return path_array([found[name] for name in columns["image"]])
 
 
-def _articles(folder: Path, table: dict) -> list[tuple[str, ...]]:
+def _articles(folder: Path, columns: dict) -> list[tuple[str, ...]]:
     """The `<text>` of each article; the files are not always well-formed XML."""
     articles = []
-    for name in table["text"]:
+    for name in columns["text"]:
         path = folder / f"{name}.xml"
         text = re.search(r"<text>(.*?)</text>", read_text(path), re.DOTALL)
         if not text:

@@ -1,0 +1,26 @@
+import json
+
+import pytest
+
+from tfxmodal.data.reading import read_json, read_text
+from tfxmodal.errors import InputError
+
+
+def test_json_keeps_only_the_members_asked_for(tmp_path):
+    path = tmp_path / "a.json"
+    content = {"items": [{"id": 1, "outline": [1, 2], "size": {"w": 3}}], "info": {}}
+    path.write_text(json.dumps(content))
+    assert read_json(path) == content
+    assert read_json(path, keep=("items", "id")) == {"items": [{"id": 1}]}
+
+
+def test_text_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "a.txt").write_bytes("\ufeffcafé".encode())
+    assert read_text(tmp_path / "a.txt") == "café"
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"a": 1}}'])
+def test_damaged_json(tmp_path, content):
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(InputError, match="a.json is not whole JSON"):
+        read_json(tmp_path / "a.json")
