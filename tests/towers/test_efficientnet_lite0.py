@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from tfxmodal.towers import extract, load_image_tower
@@ -27,3 +28,10 @@ def test_features_equal_those_of_the_original_network(tower, shared_data, datase
     features = extract(tower, np.stack([as_published(folder / "images" / n) for n in names]))
     norms = np.linalg.norm(features, axis=1) * np.linalg.norm(expected, axis=1)
     assert ((features * expected).sum(1) / norms > 0.985).all()
+
+
+def test_weights_have_names_that_a_saved_model_takes(tower):
+    with tf.Graph().as_default():
+        for weight in tower.model.weights:
+            with tf.name_scope(weight.path):
+                pass

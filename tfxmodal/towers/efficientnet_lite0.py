@@ -53,16 +53,16 @@ def load(weights: str = "imagenet") -> ImageTower:
 
 
 def build() -> keras.Model:
-    """The network, untrained; layers bear the names of the PyTorch state dict."""
+    """The network, untrained; "_" and a layer's name is its name in the PyTorch state dict."""
     images = keras.Input([SIZE, SIZE, 3], name="images")
     x = layers.Rescaling(1 / 128, offset=-127 / 128, name="normalise")(images)
-    x = _convolve(x, "_conv_stem", "_bn0", filters=32, kernel=3, stride=2)
+    x = _convolve(x, "conv_stem", "bn0", filters=32, kernel=3, stride=2)
     block = 0
     for blocks, kernel, stride, expansion, filters in STAGES:
         for i in range(blocks):
-            x = _block(x, f"_blocks.{block}.", kernel, stride if i == 0 else 1, expansion, filters)
+            x = _block(x, f"blocks.{block}.", kernel, stride if i == 0 else 1, expansion, filters)
             block += 1
-    x = _convolve(x, "_conv_head", "_bn1", filters=1280, kernel=1)
+    x = _convolve(x, "conv_head", "bn1", filters=1280, kernel=1)
     features = layers.GlobalAveragePooling2D(name="features")(x)
     return keras.Model(images, features, name="efficientnet_lite0")
 
@@ -92,7 +92,7 @@ def _assign(model: keras.Model, state: dict, path: str) -> None:
     """Gives each layer the arrays of its name, from PyTorch's axes to TensorFlow's."""
     try:
         for layer in model.layers:
-            name = layer.name
+            name = f"_{layer.name}"  # TensorFlow lets no name begin with an underscore.
             if isinstance(layer, layers.DepthwiseConv2D):
                 layer.set_weights([state[f"{name}.weight"].transpose(2, 3, 0, 1)])
             elif isinstance(layer, layers.Conv2D):

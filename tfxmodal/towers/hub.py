@@ -29,13 +29,15 @@ def load(handle: str) -> ImageTower:
     try:
         network = layers.TFSMLayer(folder, call_endpoint="serving_default", name="saved_model")
         signature = network.call_endpoint_fn
-        (image,) = signature.structured_input_signature[1].values()
+        ((argument, image),) = signature.structured_input_signature[1].items()
         size = image.shape[1] or DEFAULT_SIZE
-        (probe,) = signature(**{image.name: tf.zeros([1, size, size, 3])}).values()
+        (probe,) = signature(**{argument: tf.zeros([1, size, size, 3])}).values()
         _, dim = probe.shape
+    # What is no SavedModel, or has another signature, fails in as many ways.
     except Exception as error:
+        reason = str(error).strip().split("\n")[0]
         raise InputError(
-            f"The SavedModel {handle} is no image tower ({str(error).splitlines()[0]}); its "
+            f"The SavedModel {handle} is no image tower ({reason}); its "
             "serving_default must take [batch, height, width, 3] and give one [batch, dim]."
         ) from error
     images = keras.Input([size, size, 3], name="images")
@@ -70,6 +72,7 @@ def _hash_files(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            digest.update(f"{path.relative_to(folder)} {path.stat().st_size} ".encode())
-            digest.update(path.read_bytes())
+            digest.update(str(path.relative_to(folder)).encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:16]
