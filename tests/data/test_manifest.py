@@ -168,7 +168,7 @@ def test_missing_manifest_and_wrong_option(folder):
 
 def test_other_encodings_are_refused_with_their_line(folder):
     (folder / "pairs.csv").write_bytes("image,text\na.jpg,café\n".encode("latin-1"))
-    with pytest.raises(InputError, match=r"Line 2 of .* is not UTF-8"):
+    with pytest.raises(InputError, match=r"Line 2 of .*pairs.csv is not UTF-8"):
         manifest.load(folder)
 
 

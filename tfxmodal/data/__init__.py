@@ -5,7 +5,15 @@ A new dataset is one file with `load(data_dir, **options) -> Dataset` and one li
 
 from pathlib import Path
 
-from tfxmodal.data import coco, features, flickr8k, manifest, pascal_sentences, wikipedia
+from tfxmodal.data import (
+    coco,
+    emoji_scenes,
+    features,
+    flickr8k,
+    manifest,
+    pascal_sentences,
+    wikipedia,
+)
 from tfxmodal.data.pairs import Dataset, Pairs
 from tfxmodal.errors import choose
 
@@ -16,6 +24,7 @@ DATASETS = {
     "flickr8k": flickr8k.load,
     "features": features.load,
     "pairs": manifest.load,
+    "emoji_scenes": emoji_scenes.load,
 }
 
 

@@ -118,7 +118,7 @@ def _collect(path: Path) -> list[_Row]:
 
 def _read_jsonl(path: Path) -> Iterator[tuple[int, dict]]:
     # str.splitlines would also split at the exotic line ends that JSON strings may hold.
-    for line, text in enumerate(_decode(path).split("\n"), start=1):
+    for line, text in enumerate(_read_text(path).split("\n"), start=1):
         if not text.strip():
             continue
         try:
@@ -133,7 +133,7 @@ def _read_jsonl(path: Path) -> Iterator[tuple[int, dict]]:
 
 
 def _read_csv(path: Path) -> Iterator[tuple[int, dict]]:
-    reader = csv.DictReader(io.StringIO(_decode(path), newline=""), strict=True)
+    reader = csv.DictReader(io.StringIO(_read_text(path), newline=""), strict=True)
     try:
         for fields in reader:
             if None in fields:
@@ -148,7 +148,7 @@ def _read_csv(path: Path) -> Iterator[tuple[int, dict]]:
         raise _error(path, reader.reader.line_num, f"is no CSV ({error}): correct it") from None
 
 
-def _decode(path: Path) -> str:
+def _read_text(path: Path) -> str:
     content = path.read_bytes()
     try:
         return content.decode("utf-8-sig")
@@ -194,7 +194,7 @@ def _labels(path: Path, rows: list[_Row]) -> tuple[tuple[str, ...] | None, np.nd
     class_file = path.with_name("classes.txt")
     classes = sorted(found)
     if class_file.is_file():
-        classes = [name.strip() for name in _decode(class_file).split("\n") if name.strip()]
+        classes = [name.strip() for name in _read_text(class_file).split("\n") if name.strip()]
     index = {name: column for column, name in enumerate(classes)}
     for row in rows:
         for name in set(row.labels) - index.keys():
