@@ -72,6 +72,12 @@ def test_missing_and_zip_format_files(tmp_path):
         read_torch_weights(tmp_path / "new.pth")
 
 
+@pytest.mark.parametrize("state", [{"state_dict": {}}, [1, 2], 3])
+def test_what_is_no_state_dict(tmp_path, state):
+    with pytest.raises(InputError, match="cannot be read"):
+        read_torch_weights(write(tmp_path / "other.pth", pickle.dumps(state, 2)))
+
+
 def test_state_dict_of_another_network(tmp_path):
     path = write(tmp_path / "other.pth", pickle.dumps(OrderedDict(), 2))
     with pytest.raises(InputError, match="not of EfficientNet-Lite0 .at '_conv_stem.weight'"):

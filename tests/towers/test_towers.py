@@ -73,6 +73,16 @@ def test_fingerprint_tells_weights_and_preprocessing_apart(tower):
     assert len({t.fingerprint for t in (tower, other, replace(tower, resize=256))}) == 3
 
 
+def test_mixed_precision_leaves_the_tower_alone():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        tower = load_image_tower("efficientnet_lite0", "random")
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert {layer.compute_dtype for layer in tower.model.layers} == {"float32"}
+
+
 def test_extract_gives_each_picture_its_own_row(tower, pictures):
     many = np.concatenate([pictures, pictures[::-1], pictures[:1]]).astype(np.uint8)
     features = extract(tower, many, batch_size=2)

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -79,15 +78,14 @@ def load_images(
 
 def _load(path: str | Path, size: tuple[int, int]) -> np.ndarray | BadImage:
     try:
-        contents = Path(path).read_bytes()
-        if not contents:
+        if not Path(path).stat().st_size:
             return BadImage("the file is empty")
-        # The header alone: no memory is taken for the pixels yet.
-        with Image.open(BytesIO(contents)) as header:
+        # Reads the header alone: no memory is taken for the pixels yet.
+        with Image.open(path) as header:
             width, height = header.size
         if width * height > MAX_PIXELS:
             return BadImage(f"{width} x {height} pixels are more than {MAX_PIXELS:,}")
-        return _decoder(size)(contents).numpy()
+        return _decoder(size)(Path(path).read_bytes()).numpy()
     except Image.UnidentifiedImageError:
         return BadImage("the file is no picture of a known format")
     except tf.errors.OpError as error:

@@ -28,6 +28,16 @@ def load_image_tower(name: str, weights: str = "imagenet", seed: int = 0) -> Ima
     Raises:
         InputError: If the name is unknown or the weights cannot be had.
     """
+    policy = keras.config.dtype_policy()
+    # Features outlive the run in a cache: how a method trains must not change them.
+    keras.config.set_dtype_policy("float32")
+    try:
+        return _load(name, weights, seed)
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def _load(name: str, weights: str, seed: int) -> ImageTower:
     if name.startswith("hub:"):
         if weights != "imagenet":
             raise InputError(

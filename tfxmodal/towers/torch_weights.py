@@ -50,6 +50,8 @@ def read_torch_weights(path: str | Path) -> dict[str, np.ndarray]:
                 raise pickle.UnpicklingError("its first number is not PyTorch's")
             load(), load()
             weights = load()
+            if not all(isinstance(values, np.ndarray) for values in weights.values()):
+                raise pickle.UnpicklingError("it holds more than arrays by name")
             for key in load():
                 values = storages[key]
                 if int.from_bytes(file.read(8), "little") != len(values):
@@ -80,7 +82,7 @@ class _Restricted(pickle.Unpickler):
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
             return _tensor
         if module == "torch" and name in _STORAGES:
-            return np.dtype(_STORAGES[name])
+            return _STORAGES[name]
         raise pickle.UnpicklingError(f"it names {module}.{name}, which no weights need")
 
 
