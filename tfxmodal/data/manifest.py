@@ -34,7 +34,8 @@ def load(data_dir: Path, on_bad_row: str = "refuse") -> Dataset:
     A row tells of one image:
 
     - `image`: its path, relative to the manifest's folder. It is listed once; in CSV, though, rows
-      of the same image are one pair with several texts, whose other columns stand in the first.
+      of the same image are one pair with several texts, whose other columns are read from the first
+      (the rest may leave them empty).
     - `text`: its caption; in JSON lines, `texts` is a list of several. Empty ones are left out.
     - `id` (optional): a unique name of the pair; by default the image's path.
     - `labels` (optional): names of its classes, a list; in CSV separated by `;`.
@@ -106,11 +107,14 @@ def _collect(path: Path) -> list[_Row]:
             if by_id.setdefault(row.id, row) is not row:
                 again = f"repeats the id {row.id!r} of line {by_id[row.id].line}"
                 raise _error(path, line, f"{again}: give each pair its own")
-        elif is_csv:
+        elif is_csv and all(
+            fields.get(c) in (None, "", getattr(first, c)) for c in ("id", "split")
+        ):
             first.texts += row.texts
         else:
             again = f"lists {row.image} again after line {first.line}"
-            raise _error(path, line, f"{again}: give all its `texts` in one line")
+            remedy = "repeat its id and split" if is_csv else "give all its `texts` in one line"
+            raise _error(path, line, f"{again}: {remedy}")
     if not by_image:
         raise InputError(f"{path} is empty: list at least one pair for each split.")
     return list(by_image.values())
@@ -166,8 +170,8 @@ def _row(path: Path, line: int, fields: dict) -> _Row:
     for column, strings in (("text", texts), ("labels", labels)):
         if not isinstance(strings, list) or not all(isinstance(s, str) for s in strings):
             raise _error(path, line, f"has `{column}` {strings!r}: give strings")
-    image = str(fields["image"])
-    name = str(fields.get("id") or image)
+    image, name = str(fields["image"]), fields.get("id")
+    name = image if name in (None, "") else str(name)
     split = fields.get("split") or _hashed_split(name)
     if split not in SPLITS:
         raise _error(path, line, f"has split {split!r}: use one of {', '.join(SPLITS)}")

@@ -1,0 +1,102 @@
+"""Which rows each step sees, and how they reach the devices: from memory or streamed from disk."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from tfxmodal.data.pairs import Pairs
+
+Rows = dict[str, np.ndarray]
+
+
+def epoch_rows(streams: Rows, batch_size: int, replicas: int, seed: int, epoch: int) -> Rows:
+    """The rows of every step of one epoch: a function of its arguments alone, so a run can resume.
+
+    An epoch goes once over the first stream, shuffled, without the last partial batch. The other
+    streams are shuffled and repeated until they fill as many steps. A stream smaller than the batch
+    gives batches of its own size.
+
+    Args:
+        streams: Row numbers by stream.
+        batch_size: Pairs in a global batch.
+        replicas: Number of replicas that share it.
+        seed: The run's seed.
+        epoch: The epoch's number.
+
+    Returns:
+        Of each stream `[steps, replicas, rows per replica]` int32.
+    """
+    steps = None
+    plan = {}
+    for number, (name, rows) in enumerate(streams.items()):
+        size = min(batch_size, len(rows)) // replicas * replicas
+        steps = steps or len(rows) // size
+        random = np.random.default_rng([seed, epoch, number])
+        passes = -(-steps * size // len(rows))
+        order = np.concatenate([random.permutation(rows) for _ in range(passes)])[: steps * size]
+        plan[name] = order.reshape(steps, replicas, size // replicas).astype(np.int32)
+    return plan
+
+
+def columns(pairs: Pairs) -> dict:
+    """The columns that a batch holds: images, texts and, where there are any, labels."""
+    found = {"images": pairs.images, "texts": pairs.texts}
+    return found if pairs.labels is None else found | {"labels": pairs.labels}
+
+
+class MemoryFeed:
+    """The whole training split on every device; steps gather their rows there."""
+
+    def __init__(self, train: Pairs, strategy: tf.distribute.Strategy):
+        arrays = {
+            name: np.asarray(column[:], np.float32) for name, column in columns(train).items()
+        }
+        self.data = strategy.experimental_distribute_values_from_function(
+            lambda context: {name: tf.constant(array) for name, array in arrays.items()}
+        )
+
+
+class StreamFeed:
+    """Batches read from disk in the background, a few ahead of the step that needs them."""
+
+    def __init__(self, train: Pairs, strategy: tf.distribute.Strategy, ahead: int = 4):
+        self._columns = columns(train)
+        self._strategy = strategy
+        self._ahead = ahead
+
+    def batches(self, plan: Rows) -> Iterator[dict]:
+        """Yields the batch of each step of `plan`, as one value a replica."""
+        steps, replicas, _ = next(iter(plan.values())).shape
+        signature = {
+            name: {
+                column: tf.TensorSpec((replicas, rows.shape[2], values.shape[1]), tf.float32)
+                for column, values in self._columns.items()
+            }
+            for name, rows in plan.items()
+        }
+
+        def read():
+            for step in range(steps):
+                yield {
+                    name: {
+                        column: np.asarray(values[rows[step].ravel()], np.float32).reshape(
+                            replicas, rows.shape[2], -1
+                        )
+                        for column, values in self._columns.items()
+                    }
+                    for name, rows in plan.items()
+                }
+
+        dataset = tf.data.Dataset.from_generator(read, output_signature=signature)
+        for batch in dataset.prefetch(self._ahead):
+            yield self._strategy.experimental_distribute_values_from_function(
+                lambda context, batch=batch: tf.nest.map_structure(
+                    lambda column: column[context.replica_id_in_sync_group], batch
+                )
+            )
+
+
+def memory_bytes(train: Pairs) -> int:
+    """What `MemoryFeed` needs on each device."""
+    return sum(4 * len(column) * column.shape[1] for column in columns(train).values())

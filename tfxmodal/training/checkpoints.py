@@ -1,0 +1,96 @@
+"""Checkpoints: the last state, from which a killed run goes on, and the best by validation."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import tensorflow as tf
+
+from tfxmodal.errors import InputError
+
+
+@dataclass
+class TrainState(tf.train.experimental.PythonState):
+    """Where a run is: all that, with the networks and the optimizer, decides how it goes on.
+
+    Attributes:
+        epoch: Epochs completed.
+        step: Steps done of the epoch under way.
+        best_score: Best validation score so far.
+        best_epoch: The epoch that reached it.
+        waited: Validations since then.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    best_score: float = float("-inf")
+    best_epoch: int = 0
+    waited: int = 0
+
+    def serialize(self) -> str:
+        """The state as text, for the checkpoint."""
+        return json.dumps(dataclasses.asdict(self))
+
+    def deserialize(self, text: str):
+        """Takes the state from a checkpoint."""
+        vars(self).update(json.loads(text))
+
+
+class Checkpoints:
+    """The two checkpoint managers of a run folder: `last/` and `best/`.
+
+    TensorFlow writes a checkpoint's files first and then, atomically, the `checkpoint` file that
+    names it, so that a run killed while it saves goes on from the one before.
+    """
+
+    def __init__(
+        self, folder: Path, networks: dict, optimizer=None, state: TrainState | None = None
+    ):
+        weights = tf.train.Checkpoint(**networks)
+        self._best = tf.train.CheckpointManager(weights, folder / "best", max_to_keep=1)
+        if optimizer is not None:
+            whole = tf.train.Checkpoint(weights=weights, optimizer=optimizer, state=state)
+            self._last = tf.train.CheckpointManager(whole, folder / "last", max_to_keep=2)
+
+    def save_last(self):
+        """Saves networks, optimizer and state."""
+        self._last.save()
+
+    def save_best(self):
+        """Saves the networks as the best so far."""
+        self._best.save()
+
+    def restore_last(self) -> bool:
+        """Restores the last state; False where the run has none yet."""
+        return _restore(self._last, whole=True)
+
+    def restore_best(self):
+        """Restores the best networks."""
+        if not _restore(self._best, whole=False):
+            raise InputError(
+                f"{Path(self._best.directory).parent} holds no trained model: its run was stopped "
+                "before the first validation; continue it with --resume."
+            )
+
+
+def _restore(manager: tf.train.CheckpointManager, whole: bool) -> bool:
+    path = manager.latest_checkpoint
+    if path is None:
+        return False
+    try:
+        status = manager.checkpoint.restore(path)
+        status.assert_consumed() if whole else status.assert_existing_objects_matched()
+    except (tf.errors.OpError, ValueError, AssertionError) as error:
+        older = [other for other in manager.checkpoints if other != path]
+        remedy = (
+            f"to go on from the one before, name {Path(older[-1]).name} in "
+            f"{manager.directory}/checkpoint"
+            if older
+            else "train again in another --run-dir"
+        )
+        reason = str(error).splitlines()[0][:200]
+        raise InputError(
+            f"The checkpoint {path} is damaged or of another model ({reason}): {remedy}."
+        ) from error
+    return True

@@ -1,0 +1,44 @@
+"""What every gradient-trained method's run can set."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a method is trained. Defaults are those of the SCL paper, section IV-A.2."""
+
+    epochs: int = 200
+    """Passes over the training pairs (SCL paper: 200)."""
+
+    batch_size: int = 256
+    """Pairs in the global batch, over all replicas (SCL paper: 256)."""
+
+    learning_rate: float = 1e-4
+    """Adam's learning rate (SCL paper: 0.0001)."""
+
+    seed: int = 0
+    """Seed of initial weights, epoch order and dropout."""
+
+    patience: int = 20
+    """Validations without a better score before training stops early; 0 never stops (the papers
+    train a fixed number of epochs and keep the best by validation, which is the same model)."""
+
+    validate_every: int = 1
+    """Epochs between two validations (released SCL code: 1)."""
+
+    gradient_norms_every: int = 10
+    """Epochs between two measurements of the gradient norm that each loss term contributes."""
+
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    """Arithmetic of the networks; losses are always computed in float32."""
+
+    feed: Literal["auto", "memory", "stream"] = "auto"
+    """Keep the training features on the device, or stream them from the cache; auto decides by
+    `memory_gb`."""
+
+    memory_gb: float = 1.0
+    """Largest training split, in GB of float32 features, that `auto` keeps on the device."""
+
+    checkpoint_minutes: float = 10.0
+    """Longest time between two checkpoints within an epoch."""

@@ -1,0 +1,285 @@
+"""The one training loop of every gradient-trained method."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfxmodal.data.pairs import Pairs
+from tfxmodal.methods.method import Method
+from tfxmodal.training.batches import MemoryFeed, Rows, StreamFeed, epoch_rows, memory_bytes
+from tfxmodal.training.checkpoints import Checkpoints, TrainState
+from tfxmodal.training.config import TrainingConfig
+from tfxmodal.training.replicas import Replicas
+
+_SECONDS_A_CALL = 5.0
+"""Longest stay inside one compiled call: how soon a signal is heard and the progress bar moves."""
+
+
+class NonFiniteLoss(ArithmeticError):
+    """A loss term became NaN or infinite; the message names the term, the epoch and the step."""
+
+
+class Interrupted(Exception):
+    """The run was asked to stop; its state is saved and `--resume` continues it."""
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What one epoch did.
+
+    Attributes:
+        epoch: Its number, from 1.
+        losses: Mean over the epoch's steps of each term and of their weighted sum `total`.
+        gradient_norms: Norm of the gradient that each weighted term contributes, and of `total`;
+            empty in epochs where it is not measured.
+        score: The validation score, or None where the epoch was not validated.
+        validation: What `validate` returned, or None.
+        improved: Whether this is the best epoch so far.
+        learning_rate: The optimizer's.
+        seconds: Time of the training steps.
+        pairs_per_second: Training speed.
+    """
+
+    epoch: int
+    losses: dict[str, float]
+    gradient_norms: dict[str, float]
+    score: float | None
+    validation: dict | None
+    improved: bool
+    learning_rate: float
+    seconds: float
+    pairs_per_second: float
+
+
+class Trainer:
+    """Trains a method's networks; see `epochs` for the loop itself.
+
+    Build it, and the networks before it, inside `strategy.scope()`.
+
+    Args:
+        method: The method.
+        train: Training pairs, both modalities as features.
+        config: How to train.
+        strategy: Where to train.
+        folder: The run's folder, for checkpoints.
+    """
+
+    def __init__(self, method: Method, train: Pairs, config: TrainingConfig, strategy, folder):
+        self._method, self._train, self._config, self._strategy = method, train, config, strategy
+        self._variables = method.trainable_variables()
+        self._optimizer = keras.optimizers.Adam(config.learning_rate)
+        # Under a strategy the optimizer must have its variables before the first step.
+        self._optimizer.build(self._variables)
+        self.state = TrainState()
+        self.checkpoints = Checkpoints(folder, method.networks, self._optimizer, self.state)
+        in_memory = config.feed == "memory" or (
+            config.feed == "auto" and memory_bytes(train) <= config.memory_gb * 1e9
+        )
+        self._feed = (MemoryFeed if in_memory else StreamFeed)(train, strategy)
+        self._streams = method.streams(train, config.seed)
+        self._names = [*method.weights, "total"]
+
+    @property
+    def streams_from_disk(self) -> bool:
+        """Whether batches are read from disk instead of gathered from the device's memory."""
+        return isinstance(self._feed, StreamFeed)
+
+    def plan(self, epoch: int) -> Rows:
+        """The rows of each step of an epoch."""
+        replicas = self._strategy.num_replicas_in_sync
+        return epoch_rows(
+            self._streams, self._config.batch_size, replicas, self._config.seed, epoch
+        )
+
+    def epochs(
+        self,
+        validate: Callable[[], tuple[float, dict]],
+        stop_asked: Callable[[], bool] = lambda: False,
+        progress: Callable | None = None,
+    ) -> Iterator[EpochReport]:
+        """Trains, and yields a report after each epoch.
+
+        Checkpoints the last state after every epoch (and within long ones), and the best networks
+        by validation. Goes on where `state` is, so call `checkpoints.restore_last()` first to
+        resume.
+
+        Args:
+            validate: Scores the networks as they are: a number, higher is better, and details.
+            stop_asked: Asked every few seconds; when true the state is saved and the loop ends.
+            progress: Called with `(steps done, steps of the epoch)` every few seconds.
+
+        Raises:
+            NonFiniteLoss: As soon as a term is NaN or infinite.
+            Interrupted: When `stop_asked` said so.
+        """
+        state, config = self.state, self._config
+        while state.epoch < config.epochs and not self._waited_enough():
+            epoch = state.epoch + 1
+            plan = self.plan(epoch)
+            norms = self._gradient_norms(plan) if self._measures_norms(epoch) else {}
+            start, first = time.perf_counter(), state.step
+            losses = self._run_epoch(epoch, plan, stop_asked, progress)
+            seconds = time.perf_counter() - start
+            state.epoch, state.step = epoch, 0
+
+            score, details, improved = None, None, False
+            if epoch % config.validate_every == 0 or epoch == config.epochs:
+                score, details = validate()
+                improved = score > state.best_score
+                state.waited = 0 if improved else state.waited + 1
+                if improved:
+                    state.best_score, state.best_epoch = score, epoch
+                    self.checkpoints.save_best()
+            self.checkpoints.save_last()
+            rows = next(iter(plan.values()))[first:]
+            yield EpochReport(
+                epoch=epoch,
+                losses=losses,
+                gradient_norms=norms,
+                score=score,
+                validation=details,
+                improved=improved,
+                learning_rate=float(keras.ops.convert_to_numpy(self._optimizer.learning_rate)),
+                seconds=seconds,
+                pairs_per_second=rows.size / seconds,
+            )
+
+    def _waited_enough(self) -> bool:
+        return 0 < self._config.patience <= self.state.waited
+
+    def _measures_norms(self, epoch: int) -> bool:
+        return epoch == 1 or epoch % self._config.gradient_norms_every == 0
+
+    def _run_epoch(self, epoch: int, plan: Rows, stop_asked, progress) -> dict[str, float]:
+        """The rest of an epoch, in compiled calls of a few seconds each; returns mean losses."""
+        steps = len(next(iter(plan.values())))
+        at, calls, length = self.state.step, [], 1
+        saved = time.perf_counter()
+        while at < steps:
+            length = min(length, steps - at)
+            start = time.perf_counter()
+            part = {name: rows[at : at + length] for name, rows in plan.items()}
+            values = self._run_steps(part).numpy()  # [length, terms]
+            seconds = time.perf_counter() - start
+            self._check_finite(values, epoch, at)
+            calls.append(values)
+            at += length
+            self.state.step = at
+            # Later calls tell the speed; the first one is mostly compilation.
+            length = max(1, min(2 * length, int(length * _SECONDS_A_CALL / seconds)))
+            if progress:
+                progress(at, steps)
+            if stop_asked():
+                self.checkpoints.save_last()
+                raise Interrupted
+            if time.perf_counter() - saved > 60 * self._config.checkpoint_minutes:
+                self.checkpoints.save_last()
+                saved = time.perf_counter()
+        means = np.concatenate(calls).mean(axis=0) if calls else np.full(len(self._names), np.nan)
+        return dict(zip(self._names, map(float, means), strict=True))
+
+    def _check_finite(self, values: np.ndarray, epoch: int, first_step: int):
+        bad = np.argwhere(~np.isfinite(values))
+        if len(bad):
+            step, term = bad[0]
+            raise NonFiniteLoss(
+                f"The loss term {self._names[term]!r} became {values[step, term]} in epoch "
+                f"{epoch}, step {first_step + step + 1}: lower --learning-rate or the term's "
+                "weight; the checkpoints hold the state before it."
+            )
+
+    # --- one step, on one replica -------------------------------------------------------------
+
+    def _losses(self, batch) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """This replica's weighted share of each term, and their sum."""
+        replicas = Replicas()
+        terms = self._method.loss_terms(batch, replicas)
+        shares = [terms[name] / replicas.count for name in self._method.weights]
+        weights = self._method.weights.values()
+        return shares, tf.add_n([w * share for w, share in zip(weights, shares, strict=True)])
+
+    def _step(self, batch) -> tf.Tensor:
+        """Updates the networks; returns this replica's share of the terms and the total."""
+        with tf.GradientTape() as tape:
+            shares, total = self._losses(batch)
+        self._optimizer.apply(tape.gradient(total, self._variables), self._variables)
+        return tf.stack([*shares, total])
+
+    def _norms(self, batch) -> tf.Tensor:
+        """Norms of the global gradient of each weighted term and of the total."""
+        with tf.GradientTape(persistent=True) as tape:
+            shares, total = self._losses(batch)
+            weights = self._method.weights.values()
+            targets = [*(w * share for w, share in zip(weights, shares, strict=True)), total]
+        norms = []
+        for target in targets:
+            gradients = tape.gradient(target, self._variables)
+            reached = [gradient for gradient in gradients if gradient is not None]
+            norms.append(tf.linalg.global_norm(Replicas().sum(reached)))
+        return tf.stack(norms)
+
+    # --- the same on every replica, from memory or from disk ----------------------------------
+
+    def _run_steps(self, plan: Rows) -> tf.Tensor:
+        """Runs the steps of `plan`; returns `[steps, terms]`."""
+        if self.streams_from_disk:
+            return tf.stack([self._streamed_step(batch) for batch in self._feed.batches(plan)])
+        return self._memory_steps(self._feed.data, _tensors(plan))
+
+    def _gradient_norms(self, plan: Rows) -> dict[str, float]:
+        first = {name: rows[:1] for name, rows in plan.items()}
+        if self.streams_from_disk:
+            values = self._streamed_norms(next(self._feed.batches(first)))
+        else:
+            values = self._memory_norms(self._feed.data, _tensors(first))
+        return dict(zip(self._names, map(float, values), strict=True))
+
+    @tf.function(reduce_retracing=True)
+    def _memory_steps(self, data, plan):
+        """All steps in one call: the features stay on the device and Python stays out."""
+        steps = tf.shape(next(iter(plan.values())))[0]
+        values = tf.TensorArray(keras.config.floatx(), size=steps)
+        for step in tf.range(steps):
+            rows = {name: order[step] for name, order in plan.items()}
+            shares = self._strategy.run(self._gather_and(self._step), args=(data, rows))
+            values = values.write(step, self._sum(shares))
+        return values.stack()
+
+    @tf.function(reduce_retracing=True)
+    def _memory_norms(self, data, plan):
+        rows = {name: order[0] for name, order in plan.items()}
+        norms = self._strategy.run(self._gather_and(self._norms), args=(data, rows))
+        return self._strategy.experimental_local_results(norms)[0]
+
+    @tf.function(reduce_retracing=True)
+    def _streamed_step(self, batch):
+        return self._sum(self._strategy.run(self._step, args=(batch,)))
+
+    @tf.function(reduce_retracing=True)
+    def _streamed_norms(self, batch):
+        norms = self._strategy.run(self._norms, args=(batch,))
+        return self._strategy.experimental_local_results(norms)[0]
+
+    def _sum(self, shares):
+        return self._strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
+
+    def _gather_and(self, function):
+        """`function` on the batch that this replica's rows of `data` make."""
+
+        def run(data, rows):
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+
+            def batch(order):
+                return {name: tf.gather(column, order[replica]) for name, column in data.items()}
+
+            return function({name: batch(order) for name, order in rows.items()})
+
+        return run
+
+
+def _tensors(plan: Rows) -> dict[str, tf.Tensor]:
+    return {name: tf.constant(rows) for name, rows in plan.items()}

@@ -1,0 +1,39 @@
+"""Replicas: the strategy, and what one replica can see of the others."""
+
+import tensorflow as tf
+
+
+def make_strategy(devices: list[str] | None = None) -> tf.distribute.MirroredStrategy:
+    """A MirroredStrategy over `devices`; by default over every GPU, or the CPU without one."""
+    return tf.distribute.MirroredStrategy(devices)
+
+
+class Replicas:
+    """What a method may ask inside a step, on one replica of several.
+
+    The losses of this field compare every item of a batch with every other: they are defined on the
+    global batch. A replica holds `n` rows of it, gathers the others' rows, and computes the mean
+    over its own anchors; the mean over replicas is then the loss of the global batch. Gradients
+    flow back through `gather` to the replica that made a row.
+    """
+
+    def __init__(self):
+        context = tf.distribute.get_replica_context()
+        self.count = context.num_replicas_in_sync
+        self._context = context
+
+    def gather(self, rows: tf.Tensor) -> tf.Tensor:
+        """The rows `[n, ...]` of every replica, in the global batch's order: `[count * n, ...]`."""
+        return rows if self.count == 1 else self._context.all_gather(rows, axis=0)
+
+    def offset(self, rows: tf.Tensor):
+        """The place of this replica's first row in the gathered batch."""
+        if self.count == 1:
+            return 0
+        return self._context.replica_id_in_sync_group * tf.shape(rows)[0]
+
+    def sum(self, tensors: list[tf.Tensor]) -> list[tf.Tensor]:
+        """Each tensor summed over the replicas."""
+        if self.count == 1:
+            return tensors
+        return self._context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)

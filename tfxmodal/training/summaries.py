@@ -1,0 +1,90 @@
+"""What a run writes for TensorBoard."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tensorboard.plugins import projector
+from tensorboard.plugins.hparams import api as hparams
+
+from tfxmodal.retrieval.figures import figure_png
+from tfxmodal.training.loop import EpochReport
+
+
+class Summaries:
+    """Scalars of every epoch; the configuration, curves, pictures and embeddings at the end."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._writer = tf.summary.create_file_writer(str(folder))
+
+    def config(self, config: dict):
+        """The configuration as text and, flattened, as HParams."""
+        flat = {
+            f"{group}.{name}": value if isinstance(value, (bool, int, float)) else str(value)
+            for group, values in config.items()
+            if isinstance(values, dict)
+            for name, value in values.items()
+        }
+        text = f"```json\n{json.dumps(config, indent=2)}\n```"
+        with self._writer.as_default(step=0):
+            tf.summary.text("config", text)
+            hparams.hparams(flat, trial_id=str(self._folder))
+
+    def epoch(self, report: EpochReport):
+        """Every loss term, gradient norm, speed and validation metric of an epoch."""
+        with self._writer.as_default(step=report.epoch):
+            for name, value in report.losses.items():
+                tf.summary.scalar(f"loss/{name}", value)
+            for name, value in report.gradient_norms.items():
+                tf.summary.scalar(f"gradient_norm/{name}", value)
+            tf.summary.scalar("training/learning_rate", report.learning_rate)
+            tf.summary.scalar("training/pairs_per_second", report.pairs_per_second)
+            if report.validation:
+                self._metrics("validation", report.validation)
+        self._writer.flush()
+
+    def results(self, split: str, metrics: dict, step: int):
+        """The final metrics of a split."""
+        with self._writer.as_default(step=step):
+            self._metrics(f"final_{split}", metrics)
+        self._writer.flush()
+
+    def figure(self, name: str, figure, step: int):
+        """A matplotlib figure as an image."""
+        image = tf.image.decode_png(figure_png(figure), channels=3)
+        with self._writer.as_default(step=step):
+            tf.summary.image(name, image[None])
+        self._writer.flush()
+
+    def embeddings(self, images: np.ndarray, texts: np.ndarray, names: list[str], most: int = 1000):
+        """Both modalities' embeddings `[n, d]` for the projector, each named and told apart."""
+        images, texts, names = images[:most], texts[:most], names[:most]
+        vectors = np.concatenate([images, texts])
+        np.savetxt(self._folder / "embeddings.tsv", vectors, fmt="%.6g", delimiter="\t")
+        rows = [f"{kind}\t{_one_line(name)}" for kind in ("image", "text") for name in names]
+        (self._folder / "embeddings_metadata.tsv").write_text(
+            "\n".join(["modality\tname", *rows]) + "\n", encoding="utf-8"
+        )
+        config = projector.ProjectorConfig()
+        entry = config.embeddings.add()
+        entry.tensor_name = "common space"
+        entry.tensor_path, entry.metadata_path = "embeddings.tsv", "embeddings_metadata.tsv"
+        projector.visualize_embeddings(str(self._folder), config)
+
+    def _metrics(self, prefix: str, metrics: dict):
+        for path, value in _flatten(metrics):
+            tf.summary.scalar(f"{prefix}/{path}", value)
+
+
+def _flatten(metrics: dict, prefix: str = ""):
+    for name, value in metrics.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{name}/")
+        elif value is not None:
+            yield f"{prefix}{name}", value
+
+
+def _one_line(text: str) -> str:
+    return " ".join(str(text).split())

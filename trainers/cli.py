@@ -1,0 +1,46 @@
+"""What every command does alike: flags from dataclasses, one-sentence errors."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import tyro
+
+from tfxmodal.errors import InputError
+
+
+def parse(flags_class, description: str, argv: list[str] | None, defaults: Callable | None = None):
+    """Reads the command line into a dataclass; its fields' docstrings are the help.
+
+    Args:
+        flags_class: The dataclass; nested dataclasses become plain flags without a prefix.
+        description: What the command does, with an example.
+        argv: The arguments, by default the program's own.
+        defaults: From the name of the dataset to the flags' defaults, where they depend on it.
+    """
+    default = None
+    if defaults:
+        first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        first.add_argument("--dataset")
+        default = defaults(first.parse_known_args(argv)[0].dataset)
+    return tyro.cli(
+        flags_class,
+        description=description,
+        args=argv,
+        default=default,
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+
+
+def run(main: Callable[[], None]):
+    """Runs a command's main; a user's mistake ends it with its one sentence and status 2."""
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"{os.path.basename(sys.argv[0])}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
