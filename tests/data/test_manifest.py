@@ -35,7 +35,8 @@ def write(path, rows):
         with path.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows(rows)
     else:
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+        path.write_text("".join(lines), encoding="utf-8")
     return path
 
 
@@ -96,6 +97,11 @@ def test_defaults_of_a_folder(folder):
     assert dataset.train.labels is None and dataset.class_names is None
 
 
+def test_numbers_are_ids(folder):
+    write(folder / "pairs.jsonl", three(id=0))
+    assert manifest.load(folder).train.ids.tolist() == ["0"]
+
+
 def test_csv_rows_of_one_image_are_one_pair(folder):
     rows = [
         ["image", "text", "split"],
@@ -145,6 +151,11 @@ def test_hashed_split_is_80_10_10_and_stays_when_rows_are_added(tmp_path):
         ("jsonl", three(labels="dog"), r"Line 1 of .* has `labels` 'dog'"),
         ("jsonl", three(id="b.jpg"), r"Line 2 of .* repeats the id 'b.jpg' of line 1"),
         ("jsonl", three(image="c.jpg", id="x"), r"Line 3 of .* lists .*c.jpg again after line 1"),
+        (
+            "csv",
+            "id,image,text\n1,a.jpg,x\n2,a.jpg,y\n",
+            r"Line 3 of .* again after line 2",
+        ),
         ("jsonl", three(split="dev"), r"split 'dev': use one of train, validation, test"),
         ("jsonl", three(split="test"), r"has no train pairs among its 3"),
         ("jsonl", three(text=" "), r"1 of 3 pairs in .* are bad \(line 1 has no text\)"),
