@@ -2,19 +2,22 @@
 
     python -m tests.benchmarks.bench_scl_step
 
-Batch 256, 4,096-D images, 5,000-D texts, one shared discriminator, forward and backward with the
-gradients of every weight and code. The straightforward formulation goes through the four terms
-and the N - 1 cyclic shifts of the inputs; each shifted copy goes through the shared layer of the
-input branch, is concatenated with the codes and goes through three layers. It keeps the first layer
-of the input branch (4,096 or 5,000 to 1,024) out of the loop, which the released code does not.
+Batch 256, 4,096-D images, 5,000-D texts, one shared discriminator; forward and backward, with the
+gradients of every weight and code. The straightforward formulation goes through four terms and, in
+each, the N - 1 cyclic shifts of the inputs; each shifted copy goes through the input branch, is
+concatenated with the codes and goes through three layers. It is timed three ways:
 
-CPU seconds are of all cores together; unlike seconds, they hardly change when the machine is shared.
+- `whole branch`: each copy from the raw features on, as in the released code; in a tf.function.
+- `shared layer`: the branch's first layer is taken out of the loop; in a tf.function.
+- `shared layer, eager`: the same without one, as the released code runs.
+
+CPU seconds are of all cores together; unlike seconds, they change little on a shared machine.
 """
 
 import os
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
@@ -23,72 +26,89 @@ import tensorflow as tf
 from tfxmodal.heads.discriminator import PairDiscriminator, input_branch
 from tfxmodal.losses.mutual_information import info_nce, mutual_information
 
-N, IMAGE_DIM, TEXT_DIM = 256, 4096, 5000
+N, DIMS = 256, (4096, 5000)
 
 
 def main():
-    """Prints seconds, ratio and differences, for all negatives and for 16."""
+    """Prints seconds, ratios and differences, for 16 negatives and for all."""
     keras.utils.set_random_seed(0)
     last = keras.layers.Dense(512, activation="relu")
-    branches = [input_branch(dim, last_layer=last) for dim in (IMAGE_DIM, TEXT_DIM)]
+    branches = [input_branch(dim, last_layer=last) for dim in DIMS]
     discriminator = PairDiscriminator()
-    features = [tf.random.normal([N, dim]) for dim in (IMAGE_DIM, TEXT_DIM)]
-    codes = [tf.math.l2_normalize(tf.nn.relu(tf.random.normal([N, 512])), 1) for _ in range(2)]
-    variables = [v.value for m in (*branches, discriminator) for v in m.trainable_variables]
-    variables = list({id(v): v for v in variables}.values())
+    features = [tf.random.normal([N, dim]) for dim in DIMS]
+    codes = [tf.math.l2_normalize(tf.random.uniform([N, 512]), 1) for _ in DIMS]
+    weights = {id(w): w.value for m in (*branches, discriminator) for w in m.trainable_weights}
 
     def ours(negatives):
-        h = [branch(x) for branch, x in zip(branches, features, strict=True)]
-        return discriminator.mean_loss(
-            tf.stack(h, 1), tf.stack(codes, 1), mutual_information, negatives
-        )
+        inputs = [branch(x) for branch, x in zip(branches, features, strict=True)]
+        inputs, own = tf.stack(inputs, 1), tf.stack(codes, 1)
+        return discriminator.mean_loss(inputs, own, mutual_information, negatives)
 
-    def straightforward(negatives):
-        kernels = [discriminator.from_input.kernel, discriminator.from_code.kernel]
+    def straightforward(copies, shifted_branches, negatives):
+        first = tf.concat([discriminator.from_input.kernel, discriminator.from_code.kernel], 0)
         total = 0.0
-        for branch, x in zip(branches, features, strict=True):
-            hidden = branch.layers[1](x)
+        for x, branch in zip(copies, shifted_branches, strict=True):
             for z in codes:
                 scores = []
                 for shift in range(negatives + 1):
-                    h = last(tf.roll(hidden, -shift, axis=0))
-                    a = tf.concat([h, z], 1) @ tf.concat(kernels, 0)
-                    a = tf.nn.relu(a + discriminator.from_input.bias)
+                    a = tf.concat([branch(tf.roll(x, -shift, axis=0)), z], 1)
+                    a = tf.nn.relu(a @ first + discriminator.from_input.bias)
                     a = tf.nn.relu(discriminator.second(a))
                     scores.append(discriminator.third(a)[:, 0])
                 total += tf.reduce_mean(info_nce(tf.stack(scores)))
         return total
 
+    def whole_branch(negatives):
+        return straightforward(features, branches, negatives)
+
+    def shared_layer(negatives):
+        hidden = [branch.layers[1](x) for branch, x in zip(branches, features, strict=True)]
+        return straightforward(hidden, [last, last], negatives)
+
+    def step(function, negatives):
+        with tf.GradientTape() as tape:
+            tape.watch(codes)
+            loss = function(negatives)
+        return [loss, *tape.gradient(loss, [*weights.values(), *codes])]
+
     for negatives in (16, N - 1):
-        results, seconds, cpu = {}, {}, {}
-        for function in (ours, straightforward):
+        expected, *seconds = timed(tf.function(step), ours, negatives)
+        print(f"{negatives} negatives: {report(seconds)}; loss {float(expected[0]):.5f}")
+        for name, run, function in (
+            ("whole branch", tf.function(step), whole_branch),
+            ("shared layer", tf.function(step), shared_layer),
+            ("shared layer, eager", step, shared_layer),
+        ):
+            results, *slow = timed(run, function, negatives)
+            ratios = " and ".join(f"{a / b:.1f}" for a, b in zip(slow, seconds, strict=True))
+            print(
+                f"  {name}: {report(slow)}: {ratios} times ours; "
+                f"largest relative difference of loss {difference(expected[:1], results[:1]):.1e}, "
+                f"of a gradient {difference(expected[1:], results[1:]):.1e}",
+                flush=True,
+            )
 
-            @tf.function
-            def step(function=function, negatives=negatives):
-                with tf.GradientTape() as tape:
-                    tape.watch(codes)
-                    loss = function(negatives)
-                return loss, tape.gradient(loss, [*variables, *codes])
 
-            step()  # Traces.
-            start, cpu_start = time.perf_counter(), time.process_time()
-            results[function] = step()
-            seconds[function] = time.perf_counter() - start
-            cpu[function] = time.process_time() - cpu_start
-        (loss, gradients), (expected, expected_gradients) = results[ours], results[straightforward]
-        difference = max(
-            np.abs(a - b).max() / np.abs(b).max()
-            for a, b in zip(gradients, expected_gradients, strict=True)
-            if np.abs(b).max() > 1e-6  # The last bias cancels in the softmax: its gradient is 0.
-        )
-        print(
-            f"{negatives} negatives: {seconds[ours]:.2f} s ({cpu[ours]:.2f} s CPU), straightforward"
-            f" {seconds[straightforward]:.2f} s ({cpu[straightforward]:.2f} s CPU), "
-            f"{seconds[straightforward] / seconds[ours]:.1f} times as fast "
-            f"({cpu[straightforward] / cpu[ours]:.1f} in CPU);\n    loss {float(loss):.6f}, "
-            f"difference {abs(float(loss - expected)):.1e}; largest relative gradient difference "
-            f"{difference:.1e}"
-        )
+def timed(run, *arguments):
+    """Results, seconds and CPU seconds of the second call: the first traces."""
+    run(*arguments)
+    start, cpu_start = time.perf_counter(), time.process_time()
+    results = run(*arguments)
+    return results, time.perf_counter() - start, time.process_time() - cpu_start
+
+
+def report(seconds):
+    """Seconds and CPU seconds, as text."""
+    return "{:.2f} s, {:.2f} s CPU".format(*seconds)
+
+
+def difference(ours, theirs):
+    """The largest difference, relative to each tensor's length.
+
+    The last bias is left out: it cancels in the softmax, its gradient is rounding alone.
+    """
+    pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if np.linalg.norm(b) > 1e-6]
+    return max(np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in pairs)
 
 
 if __name__ == "__main__":

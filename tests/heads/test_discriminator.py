@@ -166,14 +166,20 @@ def test_inside_mirrored_strategy(two_devices):
         def replica():
             context = tf.distribute.get_replica_context()
             start = 3 * context.replica_id_in_sync_group
-            loss = discriminator.mean_loss(inputs, codes[start : start + 3], info_nce, offset=start)
-            return context.all_reduce("mean", loss)
+            with tf.GradientTape() as tape:
+                loss = discriminator.mean_loss(
+                    inputs, codes[start : start + 3], info_nce, offset=start
+                )
+            weights = [weight.value for weight in discriminator.trainable_variables]
+            return context.all_reduce("mean", [loss, *tape.gradient(loss, weights)])
 
         return strategy.run(replica)
 
-    for loss in strategy.experimental_local_results(step()):
-        whole = head().mean_loss(inputs, codes, info_nce)
-        np.testing.assert_allclose(loss, whole, atol=1e-12)
+    def whole():
+        return discriminator.mean_loss(inputs, codes, info_nce)
+
+    results = [strategy.experimental_local_results(result)[1] for result in step()]
+    assert_all_close(results, value_and_gradients(whole, discriminator), atol=1e-12)
 
 
 def test_starts_as_glorot_of_the_concatenated_layer():

@@ -67,23 +67,23 @@ class PairDiscriminator(keras.layers.Layer):
         return _scores(self.from_input(inputs), self.from_code(codes), *self._pair_weights())
 
     def mean_loss(self, inputs, codes, loss, negatives: int | None = None, offset=0):
-        """The mean over codes of a loss on each code's scores with its candidate inputs.
+        """The mean over pairs of a loss on their codes' scores with candidate inputs.
 
-        Row i of `inputs` and of `codes` belong to pair i, in both modalities. The candidates of
-        pair i are the inputs i (the positive), i + 1, ..., i + `negatives`, cyclically. Scores and
-        their gradient are computed together, a few codes at a time: memory does not grow with the
-        number of pairs, and nothing is computed twice.
+        The candidates of pair i are the inputs of pair i (the positive), i + 1, ...,
+        i + `negatives`, cyclically. Scores and their gradient are computed together, a few pairs
+        at a time: memory does not grow with the batch squared, and nothing is computed twice. (So
+        there is no second derivative.)
 
         Args:
             inputs: h of the global batch, `[N, modalities, input_dim]`.
-            codes: z of this replica, `[n, modalities, code_dim]`.
-            loss: From scores `[candidates, codes, input modality, code modality]`, positives in
-                row 0, float32 or wider, to a loss a code `[codes]`.
+            codes: z of this replica's pairs, `[n, modalities, code_dim]`.
+            loss: From scores `[candidates, pairs, input modality, code modality]`, positives in
+                row 0, float32 or wider, to a loss a pair `[pairs]`.
             negatives: Candidates besides the positive; None, or more than there are, for all N - 1.
             offset: The global index of this replica's first pair.
 
         Returns:
-            A scalar.
+            A scalar; over replicas of equal size it averages to the global loss.
         """
         batch = tf.shape(inputs)[0]
         candidates = batch if negatives is None else tf.minimum(negatives + 1, batch)
@@ -121,16 +121,16 @@ _TILE = 2048
 def _mean_loss(*tensors, loss, candidates, offset):
     """See `PairDiscriminator.mean_loss`; `tensors` are those of `_scores`."""
     batch, modalities = tf.shape(tensors[0])[0], tensors[0].shape[1]
-    count = tf.shape(tensors[1])[0]
+    pairs = tf.shape(tensors[1])[0]
     tile = tf.maximum(1, _TILE // (candidates * modalities**2))
 
     def tile_loss(start, inputs, codes, *weights):
-        rows = tf.range(start, tf.minimum(start + tile, count))
+        rows = tf.range(start, tf.minimum(start + tile, pairs))
         own_first = (offset + rows + tf.range(candidates)[:, None]) % batch
-        candidate_inputs = tf.gather(inputs, own_first)[..., None, :]
+        tile_inputs = tf.gather(inputs, own_first)[..., None, :]
         # A copy a modality: then the gradient sums over the first axis alone, which is fast.
         tile_codes = tf.stack([codes[start : start + tile]] * modalities, axis=1)
-        scores = _scores(candidate_inputs, tile_codes, *weights)
+        scores = _scores(tile_inputs, tile_codes, *weights)
         return tf.reduce_sum(loss(tf.cast(scores, _wide(scores))))
 
     @tf.custom_gradient
@@ -139,30 +139,28 @@ def _mean_loss(*tensors, loss, candidates, offset):
             with tf.GradientTape() as tape:
                 tape.watch(tensors)
                 value = tile_loss(start, *tensors)
-            tile_gradients = map(tf.convert_to_tensor, tape.gradient(value, tensors))
             gradients = [
-                total + tf.cast(part, total.dtype)
-                for total, part in zip(gradients, tile_gradients, strict=True)
+                so_far + tf.cast(tf.convert_to_tensor(gradient), so_far.dtype)
+                for so_far, gradient in zip(gradients, tape.gradient(value, tensors), strict=True)
             ]
             return start + tile, total + value, gradients
 
         zeros = [tf.zeros(tf.shape(tensor), _wide(tensor)) for tensor in tensors]
         _, total, gradients = tf.while_loop(
-            lambda start, *_: start < count,
+            lambda start, *_: start < pairs,
             add_tile,
-            (0, tf.zeros((), _wide(tensors[0])), zeros),
-            parallel_iterations=1,
+            (0, tf.zeros((), zeros[0].dtype), zeros),
+            parallel_iterations=1,  # One tile in memory.
         )
-        scale = 1 / tf.cast(count, total.dtype)
+        share = 1 / tf.cast(pairs, total.dtype)
 
         def backward(upstream):
-            factors = upstream * scale
             return [
-                tf.cast(factors * gradient, tensor.dtype)
+                tf.cast(upstream * share * gradient, tensor.dtype)
                 for gradient, tensor in zip(gradients, tensors, strict=True)
             ]
 
-        return total * scale, backward
+        return share * total, backward
 
     return mean(*tensors)
 
