@@ -3,6 +3,7 @@
 A new dataset is one file with `load(data_dir, **options) -> Dataset` and one line in `DATASETS`.
 """
 
+import inspect
 from pathlib import Path
 
 from tfxmodal.data import (
@@ -28,19 +29,28 @@ DATASETS = {
 }
 
 
-def load_dataset(name: str, data_dir: str | Path | None = None, **options) -> Dataset:
+def load_dataset(
+    name: str, data_dir: str | Path | None = None, progress=None, **options
+) -> Dataset:
     """Loads a dataset by its name.
 
     Args:
         name: One of `DATASETS`.
         data_dir: Its folder; by default `data/NAME` under the current one.
+        progress: Wraps long work, like tqdm, where the dataset has any.
         **options: What that dataset's own `load` takes besides.
 
     Raises:
-        InputError: If the name is unknown or the folder does not hold the dataset.
+        InputError: If the name or an option is unknown or the folder does not hold the dataset.
     """
     choose("dataset", name, DATASETS)
-    return DATASETS[name](Path(data_dir or Path("data") / name), **options)
+    load = DATASETS[name]
+    known = inspect.signature(load).parameters.keys() - {"data_dir"}
+    if "progress" in known:
+        options["progress"] = progress
+    for option in options:
+        choose(f"option of dataset {name}", option, known)
+    return load(Path(data_dir or Path("data") / name), **options)
 
 
 __all__ = ["DATASETS", "Dataset", "Pairs", "load_dataset"]

@@ -157,6 +157,20 @@ def encode_pairs(encoder, captions: Captions, progress=None) -> np.ndarray:
     return vectors
 
 
+class EncodedTexts:
+    """Single texts as `Features`: encoded when their rows are asked for, not kept."""
+
+    def __init__(self, encoder, texts: Sequence[str]):
+        self._encoder, self._texts = encoder, texts
+        self.shape = (len(texts), encoder.dim)
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        return self._encoder.encode(self._texts[rows])
+
+
 def _bytes(texts: Sequence[str]) -> tf.Tensor:
     """Texts for the graph; half of a surrogate pair, which UTF-8 cannot hold, becomes `?`."""
     return tf.constant([text.encode("utf-8", "replace") for text in texts], tf.string)

@@ -54,6 +54,13 @@ class EpochReport:
     seconds: float
     pairs_per_second: float
 
+    def line(self) -> str:
+        """The report as one line for the terminal."""
+        losses = "  ".join(f"{name} {value:.4g}" for name, value in self.losses.items())
+        score = "" if self.score is None else f"  validation {self.score:.4f}"
+        mark = " *" if self.improved else ""
+        return f"epoch {self.epoch}  {losses}{score}{mark}  {self.pairs_per_second:,.0f} pairs/s"
+
 
 class Trainer:
     """Trains a method's networks; see `epochs` for the loop itself.

@@ -2,17 +2,11 @@
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 
+from tfxmodal.data.atomic import whole_file
 from tfxmodal.errors import InputError
-
-
-def write_atomic(path: Path, text: str):
-    """Writes a file so that it is either whole or not there."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+from tfxmodal.retrieval.figures import figure_png
 
 
 class RunFolder:
@@ -42,7 +36,7 @@ class RunFolder:
                     f"--run-dir {path} is not empty and holds no run; name another folder."
                 )
             run.path.mkdir(parents=True, exist_ok=True)
-            write_atomic(file, json.dumps(config, indent=2) + "\n")
+            run.write_json("config.json", config)
         elif not resume:
             raise InputError(
                 f"--run-dir {path} holds a run already; add --resume or name another folder."
@@ -76,9 +70,36 @@ class RunFolder:
             raise InputError(f"--run {self.path} has no {name}: it is not the folder of a run.")
         return json.loads(file.read_text(encoding="utf-8"))
 
+    def write_figures(self, drawn: dict):
+        """Writes matplotlib figures to `figures/NAME.png`."""
+        (self.path / "figures").mkdir(exist_ok=True)
+        for name, figure in drawn.items():
+            (self.path / "figures" / f"{name}.png").write_bytes(figure_png(figure))
+
     def write_json(self, name: str, content: dict):
         """Writes a JSON file into the run, whole or not at all."""
-        write_atomic(self.path / name, json.dumps(content, indent=2) + "\n")
+        with whole_file(self.path / name) as file:
+            file.write((json.dumps(content, indent=2) + "\n").encode())
+
+
+def choose_run_dir(given: Path | None, name: str, resume: bool) -> Path:
+    """The run's folder: the one given, else `runs/NAME`, `runs/NAME-2` and so on.
+
+    Args:
+        given: What the user named, or None.
+        name: The stem of the folders under `runs/`.
+        resume: Whether to take the newest that is there, or the first that is not.
+    """
+    if given:
+        return given
+    taken = 0
+    while _numbered(name, taken + 1).exists():
+        taken += 1
+    return _numbered(name, max(taken, 1) if resume else taken + 1)
+
+
+def _numbered(name: str, number: int) -> Path:
+    return Path("runs") / (name if number == 1 else f"{name}-{number}")
 
 
 def differences(old: dict, new: dict, prefix: str = "") -> list[str]:

@@ -58,7 +58,7 @@ class Summaries:
             tf.summary.image(name, image[None])
         self._writer.flush()
 
-    def embeddings(self, images: np.ndarray, texts: np.ndarray, names: list[str], most: int = 1000):
+    def embeddings(self, images: np.ndarray, texts: np.ndarray, names, most: int = 1000):
         """Both modalities' embeddings `[n, d]` for the projector, each named and told apart."""
         images, texts, names = images[:most], texts[:most], names[:most]
         vectors = np.concatenate([images, texts])

@@ -1,0 +1,128 @@
+"""What a trained run shows: numbers of a split, curves, pictures of what was retrieved."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from tfxmodal.data.pairs import Pairs
+from tfxmodal.data.text import EncodedTexts
+from tfxmodal.retrieval import figures
+from tfxmodal.retrieval.curves import precision_recall, precision_scope
+from tfxmodal.retrieval.evaluation import DIRECTIONS, evaluate
+from tfxmodal.retrieval.metrics import relevance
+from tfxmodal.retrieval.scorer import Scorer
+
+CURVE_ROWS = 5000
+"""Most pairs of which curves are drawn."""
+
+
+@dataclass(frozen=True)
+class SplitResults:
+    """A split under a scorer.
+
+    Attributes:
+        metrics: What `metrics.json` holds of it.
+        images: Embeddings `[n, d]`.
+        texts: Embeddings `[n, d]`.
+    """
+
+    metrics: dict
+    images: np.ndarray
+    texts: np.ndarray
+
+
+def evaluate_split(scorer: Scorer, features: Pairs, source: Pairs, encoder) -> SplitResults:
+    """All metrics of a split; each caption is ranked by itself where pairs have several."""
+    images, texts = scorer.embed_images(features.images), scorer.embed_texts(features.texts)
+    captions = owners = None
+    if encoder and any(len(each) > 1 for each in source.texts):
+        flat = [caption for each in source.texts for caption in each]
+        captions = scorer.embed_texts(EncodedTexts(encoder, flat))
+        owners = np.repeat(np.arange(len(source)), [len(each) for each in source.texts])
+    metrics = evaluate(scorer, images, texts, features.labels, captions, owners)
+    return SplitResults(metrics, images, texts)
+
+
+def draw(scorer: Scorer, results: SplitResults, source: Pairs, class_names, seed: int = 0) -> dict:
+    """Figures of a split, by name: curves and t-SNE with labels, retrieved items with pictures."""
+    drawn = {}
+    if source.labels is not None:
+        rows = slice(0, CURVE_ROWS)
+        scores = scorer.score(results.images[rows], results.texts[rows])
+        relevant = relevance(source.labels[rows], source.labels[rows])
+        both = dict(zip(DIRECTIONS, ((scores, relevant), (scores.T, relevant.T)), strict=True))
+        for name, curve, figure in (
+            ("precision_recall", precision_recall, figures.precision_recall_figure),
+            ("precision_scope", precision_scope, figures.precision_scope_figure),
+        ):
+            drawn[name] = figure({way: {"": curve(*matrices)} for way, matrices in both.items()})
+        drawn["tsne"] = figures.tsne_figure(
+            results.images, results.texts, source.labels, class_names, seed=seed
+        )
+    if source.has_image_files and source.has_captions:
+        drawn["retrieved"] = retrieved_figure(scorer, results, source, seed)
+    return drawn
+
+
+def retrieved_figure(
+    scorer: Scorer,
+    results: SplitResults,
+    source: Pairs,
+    seed: int = 0,
+    queries: int = 4,
+    k: int = 5,
+):
+    """Some queries of both kinds and the best items they find, right and wrong ones marked."""
+    rows = np.random.default_rng(seed).permutation(len(source))[:queries]
+    found_texts, _ = scorer.top_k(results.images[rows], results.texts, k)
+    found_images, _ = scorer.top_k_images(results.texts[rows], results.images, k)
+
+    def right(query: int, found: np.ndarray) -> list[bool]:
+        if source.labels is None:
+            return list(found == query)
+        return list(relevance(source.labels[query][None], source.labels[found])[0])
+
+    def text(row: int) -> str:
+        return source.texts[row][0]
+
+    return figures.gallery_figure(
+        [
+            figures.Retrieved(source.images[q], [text(row) for row in found], right(q, found))
+            for q, found in zip(rows, found_texts, strict=True)
+        ],
+        [
+            figures.Retrieved(text(q), list(source.images[found]), right(q, found))
+            for q, found in zip(rows, found_images, strict=True)
+        ],
+    )
+
+
+def captions_or_ids(source: Pairs) -> list[str]:
+    """A name of each pair for people: its first caption, or its id."""
+    return [each[0] for each in source.texts] if source.has_captions else list(source.ids)
+
+
+def print_table(metrics: dict[str, dict], title: str):
+    """A table on the terminal: of each split (or method) both directions and their average."""
+    table = Table("", "", *(heading for heading, _ in METRICS), title=title, title_justify="left")
+    for name, of_split in metrics.items():
+        for way in (*DIRECTIONS, "average"):
+            cells = (_cell(read(of_split, way)) for _, read in METRICS)
+            table.add_row(name, way.replace("_", " "), *cells, end_section=way == "average")
+            name = ""
+    Console().print(table)
+
+
+METRICS = (
+    ("mAP@all", lambda metrics, way: (metrics["map_all"] or {}).get(way)),
+    ("mAP@50", lambda metrics, way: (metrics["map_50"] or {}).get(way)),
+    ("R@1", lambda metrics, way: metrics["recall_at"][way]["1"]),
+    ("R@5", lambda metrics, way: metrics["recall_at"][way]["5"]),
+    ("R@10", lambda metrics, way: metrics["recall_at"][way]["10"]),
+)
+
+
+def _cell(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
