@@ -26,3 +26,9 @@ def shared_data() -> Path:
 def two_devices() -> list[str]:
     """Two logical CPU devices, which stand for two replicas (made before TensorFlow starts)."""
     return [device.name for device in tf.config.list_logical_devices("CPU")]
+
+
+@pytest.fixture(scope="session")
+def two_replicas(two_devices) -> tf.distribute.MirroredStrategy:
+    """The one strategy over `two_devices`: a second would number its collectives like the first."""
+    return tf.distribute.MirroredStrategy(two_devices)

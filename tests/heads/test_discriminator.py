@@ -155,8 +155,8 @@ def test_mixed_bfloat16_is_near_and_sums_in_float32():
         assert np.linalg.norm(a - b) <= 0.05 * np.linalg.norm(a) + 0.01
 
 
-def test_inside_mirrored_strategy(two_devices):
-    strategy = tf.distribute.MirroredStrategy(two_devices)
+def test_inside_mirrored_strategy(two_replicas):
+    strategy = two_replicas
     with strategy.scope():
         discriminator = head()
     inputs, codes = batch(6)

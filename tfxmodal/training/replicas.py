@@ -24,7 +24,10 @@ class Replicas:
 
     def gather(self, rows: tf.Tensor) -> tf.Tensor:
         """The rows `[n, ...]` of every replica, in the global batch's order: `[count * n, ...]`."""
-        return rows if self.count == 1 else self._context.all_gather(rows, axis=0)
+        if self.count == 1:
+            return rows
+        gathered = self._context.all_gather(rows, axis=0)
+        return tf.ensure_shape(gathered, [None, *rows.shape[1:]])  # which all_gather forgets
 
     def offset(self, rows: tf.Tensor):
         """The place of this replica's first row in the gathered batch."""
