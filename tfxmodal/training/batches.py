@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from tfxmodal.data.pairs import Pairs
+from tfxmodal.errors import InputError
 
 Rows = dict[str, np.ndarray]
 
@@ -26,11 +28,19 @@ def epoch_rows(streams: Rows, batch_size: int, replicas: int, seed: int, epoch: 
 
     Returns:
         Of each stream `[steps, replicas, rows per replica]` int32.
+
+    Raises:
+        InputError: If a stream's batch has less than a row a replica.
     """
     steps = None
     plan = {}
     for number, (name, rows) in enumerate(streams.items()):
         size = min(batch_size, len(rows)) // replicas * replicas
+        if size <= 0:
+            raise InputError(
+                f"Each of {replicas} replica(s) needs a row of every batch; received --batch-size "
+                f"{batch_size} and {len(rows)} {name} rows: raise --batch-size or give more pairs."
+            )
         steps = steps or len(rows) // size
         random = np.random.default_rng([seed, epoch, number])
         passes = -(-steps * size // len(rows))
@@ -49,11 +59,10 @@ class MemoryFeed:
     """The whole training split on every device; steps gather their rows there."""
 
     def __init__(self, train: Pairs, strategy: tf.distribute.Strategy):
-        arrays = {
-            name: np.asarray(column[:], np.float32) for name, column in columns(train).items()
-        }
-        self.data = strategy.experimental_distribute_values_from_function(
-            lambda context: {name: tf.constant(array) for name, array in arrays.items()}
+        arrays = {name: _floats(column[:]) for name, column in columns(train).items()}
+        self.data = _on_each_replica(
+            strategy,
+            lambda replica: {name: tf.constant(array) for name, array in arrays.items()},
         )
 
 
@@ -70,7 +79,9 @@ class StreamFeed:
         steps, replicas, _ = next(iter(plan.values())).shape
         signature = {
             name: {
-                column: tf.TensorSpec((replicas, rows.shape[2], values.shape[1]), tf.float32)
+                column: tf.TensorSpec(
+                    (replicas, rows.shape[2], values.shape[1]), keras.config.floatx()
+                )
                 for column, values in self._columns.items()
             }
             for name, rows in plan.items()
@@ -80,7 +91,7 @@ class StreamFeed:
             for step in range(steps):
                 yield {
                     name: {
-                        column: np.asarray(values[rows[step].ravel()], np.float32).reshape(
+                        column: _floats(values[rows[step].ravel()]).reshape(
                             replicas, rows.shape[2], -1
                         )
                         for column, values in self._columns.items()
@@ -90,11 +101,27 @@ class StreamFeed:
 
         dataset = tf.data.Dataset.from_generator(read, output_signature=signature)
         for batch in dataset.prefetch(self._ahead):
-            yield self._strategy.experimental_distribute_values_from_function(
-                lambda context, batch=batch: tf.nest.map_structure(
-                    lambda column: column[context.replica_id_in_sync_group], batch
-                )
+            yield _on_each_replica(
+                self._strategy,
+                lambda replica, batch=batch: tf.nest.map_structure(
+                    lambda column: column[replica], batch
+                ),
             )
+
+
+def _floats(rows) -> np.ndarray:
+    return np.asarray(rows, keras.config.floatx())
+
+
+def _on_each_replica(strategy, make):
+    """What `make(replica)` gives, on that replica's device."""
+
+    def value(context):
+        replica = context.replica_id_in_sync_group
+        with tf.device(strategy.extended.worker_devices[replica]):
+            return make(replica)
+
+    return strategy.experimental_distribute_values_from_function(value)
 
 
 def memory_bytes(train: Pairs) -> int:
