@@ -17,6 +17,7 @@ class TrainState(tf.train.experimental.PythonState):
     Attributes:
         epoch: Epochs completed.
         step: Steps done of the epoch under way.
+        loss_sums: Sums over those steps of each term and of the total.
         best_score: Best validation score so far.
         best_epoch: The epoch that reached it.
         waited: Validations since then.
@@ -24,6 +25,7 @@ class TrainState(tf.train.experimental.PythonState):
 
     epoch: int = 0
     step: int = 0
+    loss_sums: list[float] | None = None
     best_score: float = float("-inf")
     best_epoch: int = 0
     waited: int = 0
@@ -50,16 +52,17 @@ class Checkpoints:
         weights = tf.train.Checkpoint(**networks)
         self._best = tf.train.CheckpointManager(weights, folder / "best", max_to_keep=1)
         if optimizer is not None:
-            whole = tf.train.Checkpoint(weights=weights, optimizer=optimizer, state=state)
+            random = _random_states(networks)
+            whole = tf.train.Checkpoint(**networks, optimizer=optimizer, state=state, random=random)
             self._last = tf.train.CheckpointManager(whole, folder / "last", max_to_keep=2)
 
     def save_last(self):
-        """Saves networks, optimizer and state."""
+        """Saves networks, optimizer, state and dropout's random numbers."""
         self._last.save()
 
-    def save_best(self):
-        """Saves the networks as the best so far."""
-        self._best.save()
+    def save_best(self, epoch: int):
+        """Saves the networks as the best so far, those of `epoch`."""
+        self._best.save(checkpoint_number=epoch)
 
     def restore_last(self) -> bool:
         """Restores the last state; False where the run has none yet."""
@@ -72,6 +75,16 @@ class Checkpoints:
                 f"{Path(self._best.directory).parent} holds no trained model: its run was stopped "
                 "before the first validation; continue it with --resume."
             )
+
+
+def _random_states(networks: dict) -> list:
+    """Where the networks' dropout is in its random numbers; Keras keeps them out of checkpoints."""
+    return [
+        variable
+        for network in networks.values()
+        for variable in network.variables
+        if not any(variable is weight for weight in network.weights)
+    ]
 
 
 def _restore(manager: tf.train.CheckpointManager, whole: bool) -> bool:

@@ -131,7 +131,7 @@ class Trainer:
             start, first = time.perf_counter(), state.step
             losses = self._run_epoch(epoch, plan, stop_asked, progress)
             seconds = time.perf_counter() - start
-            state.epoch, state.step = epoch, 0
+            state.epoch, state.step, state.loss_sums = epoch, 0, None
 
             score, details, improved = None, None, False
             if epoch % config.validate_every == 0 or epoch == config.epochs:
@@ -140,7 +140,7 @@ class Trainer:
                 state.waited = 0 if improved else state.waited + 1
                 if improved:
                     state.best_score, state.best_epoch = score, epoch
-                    self.checkpoints.save_best()
+                    self.checkpoints.save_best(epoch)
             self.checkpoints.save_last()
             rows = next(iter(plan.values()))[first:]
             yield EpochReport(
@@ -159,35 +159,35 @@ class Trainer:
         return 0 < self._config.patience <= self.state.waited
 
     def _measures_norms(self, epoch: int) -> bool:
-        return epoch == 1 or epoch % self._config.gradient_norms_every == 0
+        # Not in an epoch that is resumed: measuring draws dropout's random numbers.
+        every = self._config.gradient_norms_every
+        return self.state.step == 0 and (epoch == 1 or epoch % every == 0)
 
     def _run_epoch(self, epoch: int, plan: Rows, stop_asked, progress) -> dict[str, float]:
         """The rest of an epoch, in compiled calls of a few seconds each; returns mean losses."""
-        steps = len(next(iter(plan.values())))
-        at, calls, length = self.state.step, [], 1
-        saved = time.perf_counter()
-        while at < steps:
-            length = min(length, steps - at)
-            start = time.perf_counter()
-            part = {name: rows[at : at + length] for name, rows in plan.items()}
-            values = self._run_steps(part).numpy()  # [length, terms]
+        state, steps = self.state, len(next(iter(plan.values())))
+        sums = np.array(state.loss_sums or [0.0] * len(self._names))
+        length, saved = 1, time.perf_counter()
+        while state.step < steps:
+            start, length = time.perf_counter(), min(length, steps - state.step)
+            values = self._run_steps(plan, state.step, state.step + length).numpy()
             seconds = time.perf_counter() - start
-            self._check_finite(values, epoch, at)
-            calls.append(values)
-            at += length
-            self.state.step = at
+            self._check_finite(values, epoch, state.step)
+            for step_values in values:  # One by one: the same sum, however calls divide an epoch.
+                sums += step_values
+            state.step += length
+            state.loss_sums = sums.tolist()
             # Later calls tell the speed; the first one is mostly compilation.
             length = max(1, min(2 * length, int(length * _SECONDS_A_CALL / seconds)))
             if progress:
-                progress(at, steps)
+                progress(state.step, steps)
             if stop_asked():
                 self.checkpoints.save_last()
                 raise Interrupted
             if time.perf_counter() - saved > 60 * self._config.checkpoint_minutes:
                 self.checkpoints.save_last()
                 saved = time.perf_counter()
-        means = np.concatenate(calls).mean(axis=0) if calls else np.full(len(self._names), np.nan)
-        return dict(zip(self._names, map(float, means), strict=True))
+        return dict(zip(self._names, (sums / steps).tolist(), strict=True))
 
     def _check_finite(self, values: np.ndarray, epoch: int, first_step: int):
         bad = np.argwhere(~np.isfinite(values))
@@ -231,11 +231,12 @@ class Trainer:
 
     # --- the same on every replica, from memory or from disk ----------------------------------
 
-    def _run_steps(self, plan: Rows) -> tf.Tensor:
-        """Runs the steps of `plan`; returns `[steps, terms]`."""
+    def _run_steps(self, plan: Rows, first: int, last: int) -> tf.Tensor:
+        """Runs the steps `first` to `last`, that one not; returns `[steps, terms]`."""
         if self.streams_from_disk:
-            return tf.stack([self._streamed_step(batch) for batch in self._feed.batches(plan)])
-        return self._memory_steps(self._feed.data, _tensors(plan))
+            part = {name: rows[first:last] for name, rows in plan.items()}
+            return tf.stack([self._streamed_step(batch) for batch in self._feed.batches(part)])
+        return self._memory_steps(self._feed.data, _tensors(plan), *map(tf.constant, (first, last)))
 
     def _gradient_norms(self, plan: Rows) -> dict[str, float]:
         first = {name: rows[:1] for name, rows in plan.items()}
@@ -245,28 +246,27 @@ class Trainer:
             values = self._memory_norms(self._feed.data, _tensors(first))
         return dict(zip(self._names, map(float, values), strict=True))
 
-    @tf.function(reduce_retracing=True)
-    def _memory_steps(self, data, plan):
-        """All steps in one call: the features stay on the device and Python stays out."""
-        steps = tf.shape(next(iter(plan.values())))[0]
-        values = tf.TensorArray(keras.config.floatx(), size=steps)
-        for step in tf.range(steps):
+    @tf.function
+    def _memory_steps(self, data, plan, first, last):
+        """Many steps in one call: the features stay on the device and Python stays out."""
+        values = tf.TensorArray(keras.config.floatx(), size=last - first)
+        for step in tf.range(first, last):
             rows = {name: order[step] for name, order in plan.items()}
             shares = self._strategy.run(self._gather_and(self._step), args=(data, rows))
-            values = values.write(step, self._sum(shares))
+            values = values.write(step - first, self._sum(shares))
         return values.stack()
 
-    @tf.function(reduce_retracing=True)
+    @tf.function
     def _memory_norms(self, data, plan):
         rows = {name: order[0] for name, order in plan.items()}
         norms = self._strategy.run(self._gather_and(self._norms), args=(data, rows))
         return self._strategy.experimental_local_results(norms)[0]
 
-    @tf.function(reduce_retracing=True)
+    @tf.function
     def _streamed_step(self, batch):
         return self._sum(self._strategy.run(self._step, args=(batch,)))
 
-    @tf.function(reduce_retracing=True)
+    @tf.function
     def _streamed_norms(self, batch):
         norms = self._strategy.run(self._norms, args=(batch,))
         return self._strategy.experimental_local_results(norms)[0]
