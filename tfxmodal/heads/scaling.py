@@ -27,37 +27,40 @@ def feature_scaling(features: Features, how: str, chunk: int = 4096) -> keras.la
     choose("scaling", how, SCALINGS)
     if how == "none":
         return keras.layers.Identity()
-    total, squares = np.zeros(features.shape[1]), np.zeros(features.shape[1])
+    # Sums are of differences from a row, so that large means do not drown small deviations.
+    origin = np.asarray(features[:1], np.float64)[0]
+    total, squares = np.zeros_like(origin), np.zeros_like(origin)
     for start in range(0, len(features), chunk):
-        rows = np.asarray(features[start : start + chunk], np.float64)
+        rows = np.asarray(features[start : start + chunk], np.float64) - origin
         total += rows.sum(axis=0)
         squares += (rows**2).sum(axis=0)
-    mean, square = total / len(features), squares / len(features)
+    mean = origin + total / len(features)
+    variance = np.maximum(squares / len(features) - (total / len(features)) ** 2, 0)
     if how == "rms":
-        scale = 1 / max(square.mean() ** 0.5, 1e-12)
-        return Scaling(np.zeros_like(mean), np.full_like(mean, scale))
-    deviation = np.sqrt(np.maximum(square - mean**2, 0))
-    # A constant column says nothing: it is centred and left at zero.
-    scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > 1e-6)
-    return Scaling(mean, scale)
+        mean_square = (mean**2 + variance).mean()
+        mean, scale = np.zeros_like(mean), np.full_like(mean, max(mean_square, 1e-24) ** -0.5)
+    else:
+        # A column that is constant but for rounding says nothing: it becomes zero.
+        deviation = np.sqrt(variance)
+        varies = deviation > 1e-6 * np.abs(mean)
+        scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=varies)
+    # Its own precision: under mixed_bfloat16 a large mean would drown small deviations again.
+    layer = Scaling(dtype=keras.config.floatx())
+    layer.build((None, len(mean)))
+    layer.mean.assign(mean)
+    layer.scale.assign(scale)
+    return layer
 
 
 @keras.saving.register_keras_serializable("tfxmodal")
 class Scaling(keras.layers.Layer):
     """`(x - mean) * scale`, column by column; the numbers are weights that are not trained."""
 
-    def __init__(self, mean, scale, **kwargs):
-        super().__init__(**kwargs)
-        self._start = np.asarray(mean, np.float64), np.asarray(scale, np.float64)
-
     def build(self, input_shape):
         """Makes the two weights `[dim]`."""
-        for name, value in zip(("mean", "scale"), self._start, strict=True):
-            weight = self.add_weight(
-                shape=value.shape, initializer="zeros", trainable=False, name=name
-            )
-            weight.assign(value)
-            setattr(self, name, weight)
+        shape = input_shape[-1:]
+        self.mean = self.add_weight(shape, "zeros", trainable=False, name="mean")
+        self.scale = self.add_weight(shape, "ones", trainable=False, name="scale")
 
     def call(self, inputs):
         """Features `[..., dim]`, scaled."""
