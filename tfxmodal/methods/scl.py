@@ -147,7 +147,9 @@ class SCL(Method):
 
     def loss_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
         """Equations (1), (6), (7) on u; (11), (12) on x."""
-        terms = self._unsupervised(batch["unlabelled"], replicas)
+        terms = {}
+        if "modality_invariant" in self.weights:
+            terms |= self._unsupervised(batch["unlabelled"], replicas)
         if self.config.labelled_fraction:
             terms |= self._supervised(batch["labelled"], replicas)
         return terms
@@ -192,9 +194,9 @@ class SCL(Method):
     def _supervised(self, x, replicas) -> dict[str, tf.Tensor]:
         z_v, z_t = self._embed(x)
         classify, labels = self.networks["classifier"], x["labels"]
-        return {
-            "label_prediction": label_prediction(classify(z_v), classify(z_t), labels),
-            "class_contrastive": class_contrastive(
+        terms = {"label_prediction": label_prediction(classify(z_v), classify(z_t), labels)}
+        if "class_contrastive" in self.weights:
+            terms["class_contrastive"] = class_contrastive(
                 z_v,
                 z_t,
                 labels,
@@ -203,8 +205,8 @@ class SCL(Method):
                 replicas.gather(labels),
                 replicas.offset(z_v),
                 self.config.temperature,
-            ),
-        }
+            )
+        return terms
 
     def _embed(self, rows):
         return (
