@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from tfxmodal.errors import InputError
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -42,3 +44,9 @@ class TrainingConfig:
 
     checkpoint_minutes: float = 10.0
     """Longest time between two checkpoints within an epoch."""
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "validate_every", "gradient_norms_every"):
+            if getattr(self, name) < 1:
+                flag = name.replace("_", "-")
+                raise InputError(f"--{flag} must be at least 1; received {getattr(self, name)}.")
