@@ -6,7 +6,7 @@ import tensorflow as tf
 def cosine_logits(image_anchors, text_anchors, images, texts, temperature):
     """Cosines over temperature of both modalities' anchors with both modalities' points.
 
-    Inputs are normalised here, as the equations have it: it costs a millionth of the product.
+    Inputs are normalised here, as the equations have it: it costs little beside the product.
 
     Args:
         image_anchors: `[n, dim]`.
