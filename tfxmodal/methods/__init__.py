@@ -1,11 +1,14 @@
 """Methods: a config, networks, named loss terms, a scorer.
 
 A new method is one file with a frozen config dataclass and a `Method` built from `(train, config)`,
-and one line in `METHODS`.
+and one line in `METHODS`. A method in closed form is one file with
+`fit(train, validation, seed, progress) -> Scorer`, and one line in `CLOSED_FORM`.
 """
 
+from tfxmodal.methods import chance, pls
 from tfxmodal.methods.scl import SCL, SCLConfig
 
 METHODS = {"scl": (SCL, SCLConfig)}
+CLOSED_FORM = {"pls": pls.fit, "random": chance.fit}
 
-__all__ = ["METHODS", "SCL", "SCLConfig"]
+__all__ = ["CLOSED_FORM", "METHODS", "SCL", "SCLConfig"]

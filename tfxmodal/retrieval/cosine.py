@@ -48,6 +48,5 @@ def _inference(model: keras.Model):
     """The model as one graph for any number of rows, with the weights it has at each call."""
     rows = tf.TensorSpec(model.inputs[0].shape, tf.float32)
     return tf.function(
-        lambda features: tf.cast(model(features, training=False), tf.float32),
-        input_signature=[rows],
-    )
+        lambda features: tf.cast(model(features, training=False), tf.float32)
+    ).get_concrete_function(rows)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
 from tfxmodal.retrieval.metrics import (
     average_precision,
@@ -86,6 +87,12 @@ def evaluate(
         for texts, measures in passes:
             values[direction] |= _measure(scorer, image_embeddings, texts, direction, measures)
     return _plain(_summary(values, bool(class_level)))
+
+
+def evaluate_pairs(scorer: Scorer, pairs: Pairs) -> dict:
+    """Evaluates pairs of features, the text of each as a whole; see `evaluate`."""
+    images, texts = scorer.embed_images(pairs.images), scorer.embed_texts(pairs.texts)
+    return evaluate(scorer, images, texts, pairs.labels)
 
 
 def selection_score(results: dict) -> float:
