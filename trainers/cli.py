@@ -32,7 +32,7 @@ def parse(flags_class, description: str, argv: list[str] | None, defaults: Calla
         description=description,
         args=argv,
         default=default,
-        config=(tyro.conf.OmitArgPrefixes,),
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone),
     )
 
 

@@ -1,6 +1,7 @@
 """From flags to features: the dataset, its image tower, its text encoder, and the cache."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,7 @@ from tfxmodal.data.text import encode_pairs
 from tfxmodal.errors import InputError
 from tfxmodal.towers import ImageTower, extract, load_image_tower
 from tfxmodal.towers.text_encoders import TextEncoder, load_text_encoder
+from tfxmodal.training.trained_run import TrainedRun
 
 
 @dataclass(frozen=True)
@@ -96,29 +98,38 @@ class Prepared:
         }
 
 
-def prepare(config: DataConfig, encoder: TextEncoder | None = None) -> Prepared:
+def prepare(
+    config: DataConfig,
+    run: TrainedRun | None = None,
+    splits: Sequence[str] = ("train", "validation", "test"),
+) -> Prepared:
     """Loads a dataset and turns its images and texts into cached features.
 
     Args:
         config: What to load and how.
-        encoder: The text encoder of a trained run; by default one is made from the training split.
+        run: A trained run, whose image tower and text encoder are taken; by default the tower that
+            `config` names and an encoder made from the training split.
+        splits: Those that get features; the others stay as they came.
 
     Raises:
         InputError: If anything the user gave is wrong; see the datasets and the towers.
     """
     source = load(config)
-    tower = None
-    if source.train.has_image_files:
+    tower = encoder = None
+    if source.train.has_image_files and run:
+        tower = run.load_tower(config.image_weights)
+    elif source.train.has_image_files:
         tower = load_image_tower(config.image_tower, config.image_weights)
-    if not source.train.has_captions:
-        encoder = None
-    elif encoder is None:
-        encoder = load_text_encoder(
-            config.text_encoder, source.train.texts, config.vocabulary_size, tqdm
-        )
+    if source.train.has_captions and run:
+        encoder = run.load_encoder()
+    elif source.train.has_captions:
+        captions = source.train.texts
+        encoder = load_text_encoder(config.text_encoder, captions, config.vocabulary_size, tqdm)
     features = source
-    for name, pairs in source.splits():
-        pairs, encoded = _split_features(config, name, pairs, tower, encoder)
+    for name in splits:
+        pairs, encoded = _split_features(config, name, getattr(source, name), tower, encoder)
+        if run:
+            run.check_widths(encoded)
         source = source.replace_splits(**{name: pairs})
         features = features.replace_splits(**{name: encoded})
     return Prepared(features, source, tower, encoder)

@@ -23,11 +23,13 @@ class SplitResults:
     """A split under a scorer.
 
     Attributes:
+        scorer: The scorer.
         metrics: What `metrics.json` holds of it.
         images: Embeddings `[n, d]`.
         texts: Embeddings `[n, d]`.
     """
 
+    scorer: Scorer
     metrics: dict
     images: np.ndarray
     texts: np.ndarray
@@ -42,42 +44,55 @@ def evaluate_split(scorer: Scorer, features: Pairs, source: Pairs, encoder) -> S
         captions = scorer.embed_texts(EncodedTexts(encoder, flat))
         owners = np.repeat(np.arange(len(source)), [len(each) for each in source.texts])
     metrics = evaluate(scorer, images, texts, features.labels, captions, owners)
-    return SplitResults(metrics, images, texts)
+    return SplitResults(scorer, metrics, images, texts)
 
 
-def draw(scorer: Scorer, results: SplitResults, source: Pairs, class_names, seed: int = 0) -> dict:
-    """Figures of a split, by name: curves and t-SNE with labels, retrieved items with pictures."""
+def draw(results: dict[str, SplitResults], source: Pairs, class_names, seed: int = 0) -> dict:
+    """Figures of a split, by name.
+
+    Args:
+        results: By the method's name: curves are drawn of all, t-SNE and retrieved items of the
+            first.
+        source: The split as it came; what it lacks, labels or files and captions, is not drawn.
+        class_names: Names of the classes.
+        seed: Of what is drawn at random.
+    """
+    first = next(iter(results.values()))
     drawn = {}
     if source.labels is not None:
-        rows = slice(0, CURVE_ROWS)
-        scores = scorer.score(results.images[rows], results.texts[rows])
-        relevant = relevance(source.labels[rows], source.labels[rows])
-        both = dict(zip(DIRECTIONS, ((scores, relevant), (scores.T, relevant.T)), strict=True))
         for name, curve, figure in (
             ("precision_recall", precision_recall, figures.precision_recall_figure),
             ("precision_scope", precision_scope, figures.precision_scope_figure),
         ):
-            drawn[name] = figure({way: {"": curve(*matrices)} for way, matrices in both.items()})
+            drawn[name] = figure(_curves(curve, results, source.labels))
         drawn["tsne"] = figures.tsne_figure(
-            results.images, results.texts, source.labels, class_names, seed=seed
+            first.images, first.texts, source.labels, class_names, seed=seed
         )
     if source.has_image_files and source.has_captions:
-        drawn["retrieved"] = retrieved_figure(scorer, results, source, seed)
+        drawn["retrieved"] = retrieved_figure(first, source, seed)
     return drawn
 
 
+def _curves(curve, results: dict[str, SplitResults], labels: np.ndarray) -> figures.Curves:
+    """A curve of each direction and method, on at most `CURVE_ROWS` pairs."""
+    rows = slice(0, CURVE_ROWS)
+    relevant = relevance(labels[rows], labels[rows])
+    panels = {direction: {} for direction in DIRECTIONS}
+    for name, result in results.items():
+        scores = result.scorer.score(result.images[rows], result.texts[rows])
+        for direction, matrix in zip(DIRECTIONS, (scores, scores.T), strict=True):
+            panels[direction][name] = curve(matrix, relevant)  # labels relate both ways alike
+    return panels
+
+
 def retrieved_figure(
-    scorer: Scorer,
-    results: SplitResults,
-    source: Pairs,
-    seed: int = 0,
-    queries: int = 4,
-    k: int = 5,
+    results: SplitResults, source: Pairs, seed: int = 0, queries: int = 4, k: int = 5
 ):
     """Some queries of both kinds and the best items they find, right and wrong ones marked."""
     rows = np.random.default_rng(seed).permutation(len(source))[:queries]
-    found_texts, _ = scorer.top_k(results.images[rows], results.texts, k)
-    found_images, _ = scorer.top_k_images(results.texts[rows], results.images, k)
+    scorer, images, texts = results.scorer, results.images, results.texts
+    found_texts, _ = scorer.top_k(images[rows], texts, k)
+    found_images, _ = scorer.top_k_images(texts[rows], images, k)
 
     def right(query: int, found: np.ndarray) -> list[bool]:
         if source.labels is None:

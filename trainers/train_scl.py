@@ -23,7 +23,7 @@ from rich import print
 from tqdm import tqdm
 
 from tfxmodal.methods.scl import SCL, SCLConfig
-from tfxmodal.retrieval.evaluation import evaluate, selection_score
+from tfxmodal.retrieval.evaluation import evaluate_pairs, selection_score
 from tfxmodal.training.config import TrainingConfig
 from tfxmodal.training.interrupts import stop_signals
 from tfxmodal.training.loop import Interrupted, NonFiniteLoss, Trainer
@@ -102,8 +102,7 @@ def main(argv: list[str] | None = None):
 
     # --- Training ----------------------------------------------------------------------------
     def validate():
-        images, texts = scorer.embed_images(validation.images), scorer.embed_texts(validation.texts)
-        metrics = evaluate(scorer, images, texts, validation.labels)
+        metrics = evaluate_pairs(scorer, validation)
         return selection_score(metrics), metrics
 
     summaries = Summaries(run.path / "logs")
@@ -139,7 +138,7 @@ def main(argv: list[str] | None = None):
         results = evaluate_split(scorer, features, source, data.encoder)
         metrics[name] = results.metrics
         summaries.results(name, results.metrics, state.best_epoch)
-    figures = draw(scorer, results, source, data.source.class_names)
+    figures = draw({"SCL": results}, source, data.source.class_names)
     run.write_figures(figures)
     for name, figure in figures.items():
         summaries.figure(name, figure, state.best_epoch)

@@ -25,6 +25,7 @@ class ShardedFeatures:
     takes (a slice, integers in any order, a mask) and gives `[len(rows), dim]` float32.
 
     Attributes:
+        folder: Where they are.
         kept: `[n]` numbers of the dataset's rows that these are; bad rows are left out.
         bad: Rows that have no features, with the reasons.
         shape: `(n, dim)`.
@@ -36,7 +37,7 @@ class ShardedFeatures:
         Raises:
             InputError: If it is not finished, or a shard is missing or not whole.
         """
-        folder = Path(folder)
+        self.folder = folder = Path(folder)
         manifest = _read_manifest(folder)
         if manifest is None or not manifest["finished"]:
             raise InputError(

@@ -11,6 +11,8 @@ memory): it repeats, it keeps the classes' shares in files sorted by class, and 
 rows alone.
 """
 
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +55,45 @@ def load(data_dir: Path) -> Dataset:
         splits["validation"] = train.take(rows[9::10])
         splits["train"] = train.take(rows[rows % 10 != 9])
     return Dataset("features", **splits, class_names=classes)
+
+
+def save(dataset: Dataset, folder: Path, progress=None) -> None:
+    """Writes a dataset of features as such a folder, in chunks; it appears whole or not at all.
+
+    Args:
+        dataset: Both modalities as features, in memory or on disk.
+        folder: A folder that is new or empty.
+        progress: Wraps an iterable, as tqdm does.
+
+    Raises:
+        InputError: If the folder holds something, or cannot be written.
+    """
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise InputError(f"{folder} is there already and not empty: name a new folder.")
+    arrays = {}
+    for split, pairs in dataset.splits():
+        arrays[f"{split}_img"] = pairs.images, np.float32
+        arrays[f"{split}_txt"] = pairs.texts, np.float32
+        if pairs.labels is not None:
+            arrays[f"{split}_lab"] = pairs.labels, np.uint8
+    progress = progress or (lambda items, **_: items)
+    partial = folder.with_name(folder.name + ".partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for name, (rows, dtype) in progress(arrays.items(), desc="export"):
+            _save_rows(partial / f"{name}.npy", rows, dtype)
+        os.replace(partial, folder)
+    except OSError as error:
+        raise InputError(f"Cannot write {folder} ({error}): make room or name another.") from error
+
+
+def _save_rows(path: Path, rows, dtype, chunk: int = 4096) -> None:
+    header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": tuple(rows.shape)}
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, len(rows), chunk):
+            file.write(np.asarray(rows[start : start + chunk], dtype, order="C").data)
 
 
 def _read(data_dir: Path) -> dict[str, np.ndarray]:

@@ -63,16 +63,21 @@ class RunFolder:
         """A JSON file of the run.
 
         Raises:
-            InputError: If the file is not there.
+            InputError: If the file is not there or damaged.
         """
         file = self.path / name
         if not file.is_file():
-            raise InputError(f"--run {self.path} has no {name}: it is not the folder of a run.")
-        return json.loads(file.read_text(encoding="utf-8"))
+            raise InputError(
+                f"--run {self.path} has no {name}: give the folder of a run that was trained."
+            )
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"{file} is damaged ({error}): train again.") from error
 
     def write_figures(self, drawn: dict):
         """Writes matplotlib figures to `figures/NAME.png`."""
-        (self.path / "figures").mkdir(exist_ok=True)
+        (self.path / "figures").mkdir(parents=True, exist_ok=True)
         for name, figure in drawn.items():
             (self.path / "figures" / f"{name}.png").write_bytes(figure_png(figure))
 

@@ -1,0 +1,124 @@
+"""A trained run opened again, for evaluation and export."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from tfxmodal.data.pairs import Pairs
+from tfxmodal.errors import InputError, choose
+from tfxmodal.methods import METHODS
+from tfxmodal.methods.method import Method
+from tfxmodal.towers import ImageTower, load_image_tower
+from tfxmodal.towers.text_encoders import TextEncoder, open_text_encoder
+from tfxmodal.training.checkpoints import Checkpoints
+from tfxmodal.training.run_folder import RunFolder, from_dict
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A trained method and how its features are made.
+
+    Attributes:
+        folder: The run's folder.
+        config: `config.json`: the groups `data`, `training` and the method's own, by its name.
+        description: `model.json`: widths, classes, fingerprints of image tower and text encoder.
+        method: The networks with the weights of the best epoch.
+    """
+
+    folder: RunFolder
+    config: dict
+    description: dict
+    method: Method
+
+    def load_tower(self, weights: str | None = None) -> ImageTower:
+        """The image tower that made the run's features.
+
+        Args:
+            weights: Its weights on this machine, by default as the run named them.
+
+        Raises:
+            InputError: If the run learned from ready features, or the tower cannot be had or
+                would give other features.
+        """
+        fingerprint = self.description["image_tower"]
+        if fingerprint is None:
+            raise self._ready("image", "image files")
+        data = self.config["data"]
+        tower = load_image_tower(data["image_tower"], weights or data["image_weights"])
+        if tower.fingerprint != fingerprint:
+            raise InputError(
+                f"The image tower {tower.name} has the fingerprint {tower.fingerprint}, and "
+                f"{self.folder.path} was trained with {fingerprint}: give the weights of that "
+                "training by --image-weights."
+            )
+        return tower
+
+    def load_encoder(self) -> TextEncoder:
+        """The text encoder that the run saved.
+
+        Raises:
+            InputError: If the run learned from ready features, or its encoder is gone.
+        """
+        if self.description["text_encoder"] is None:
+            raise self._ready("text", "captions")
+        return open_text_encoder(self.folder.path)
+
+    def check_widths(self, pairs: Pairs):
+        """Checks that features are as wide as those that the run learned from.
+
+        Raises:
+            InputError: If they are not.
+        """
+        for kind, features in (("image", pairs.images), ("text", pairs.texts)):
+            width = self.description[f"{kind}_dim"]
+            if features.shape[1] != width:
+                raise InputError(
+                    f"The dataset's {kind} features are {features.shape[1]} wide and those that "
+                    f"{self.folder.path} was trained on {width}: give a dataset with the same "
+                    "kind of features."
+                )
+
+    def _ready(self, kind: str, received: str) -> InputError:
+        return InputError(
+            f"{self.folder.path} was trained on ready {kind} features, and this dataset has "
+            f"{received}: give a dataset of features made in the same way."
+        )
+
+
+def load_run(path: str | Path) -> TrainedRun:
+    """Opens a run's folder.
+
+    Raises:
+        InputError: If it holds no trained run, or one of another version.
+    """
+    folder = RunFolder(path)
+    config, description = folder.config, folder.read_json("model.json")
+    choose("method of the run", config["method"], METHODS)
+    method_class, config_class = METHODS[config["method"]]
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(config["training"]["precision"])
+    try:
+        method = method_class(
+            _blank_pair(description), from_dict(config_class, config[config["method"]])
+        )
+    finally:
+        keras.config.set_dtype_policy(policy)
+    Checkpoints(folder.path, method.networks).restore_best()
+    return TrainedRun(folder, config, description, method)
+
+
+def _blank_pair(description: dict) -> Pairs:
+    """A pair of zeros, from which a method takes the shapes that its training pairs had.
+
+    What a method computes of its training pairs, such as the scaling of features, is among its
+    weights, and these come from the checkpoint.
+    """
+    classes = description["class_names"]
+    return Pairs(
+        ids=np.array(["blank"]),
+        images=np.zeros([1, description["image_dim"]], np.float32),
+        texts=np.zeros([1, description["text_dim"]], np.float32),
+        labels=None if classes is None else np.zeros([1, len(classes)], np.uint8),
+    )
