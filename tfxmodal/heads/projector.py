@@ -23,10 +23,11 @@ def projector(
     output: int = 512,
     last_layer: keras.layers.Layer | None = None,
     dropout: float = 0.0,
+    output_activation: str = "relu",
     dtype=None,
     name: str = "projector",
 ) -> keras.Model:
-    """Two fully connected ReLU layers and L2 normalisation (SCL, sec. III-A and IV-A).
+    """Two fully connected layers and L2 normalisation (SCL, sec. III-A and IV-A).
 
     The modalities share the weights of the last layer: build it once and pass it to both
     projectors. Weights start Glorot-uniform, as in the released code.
@@ -36,16 +37,19 @@ def projector(
         hidden: Units of the first layer.
         output: Units of the last layer, where `last_layer` is not given.
         last_layer: The layer shared with the other modality; None makes a new one.
-        dropout: Fraction dropped after each ReLU. The paper has none, the released code .5.
+        dropout: Fraction dropped after each layer. The paper has none, the released code .5.
+        output_activation: Activation of a last layer made here; the paper's is ReLU.
         dtype: Keras dtype policy; the global one by default.
         name: The model's name.
 
     Returns:
-        A model from `[batch, input_dim]` to non-negative unit vectors `[batch, output]`, in float32
+        A model from `[batch, input_dim]` to unit vectors `[batch, output]`, in float32
         also where the layers compute in bfloat16.
     """
     policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
-    last_layer = last_layer or keras.layers.Dense(output, activation="relu", dtype=policy)
+    last_layer = last_layer or keras.layers.Dense(
+        output, activation=output_activation, dtype=policy
+    )
     features = keras.Input([input_dim], dtype=policy.variable_dtype, name="features")
     common = keras.layers.Dense(hidden, activation="relu", dtype=policy)(features)
     common = keras.layers.Dropout(dropout, dtype=policy)(common)

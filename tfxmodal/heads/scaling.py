@@ -6,7 +6,7 @@ import numpy as np
 from tfxmodal.data.pairs import Features
 from tfxmodal.errors import choose
 
-SCALINGS = ("none", "rms", "standard")
+SCALINGS = ("none", "center", "standard")
 
 
 def feature_scaling(features: Features, how: str, chunk: int = 4096) -> keras.layers.Layer:
@@ -14,8 +14,7 @@ def feature_scaling(features: Features, how: str, chunk: int = 4096) -> keras.la
 
     Args:
         features: Training features `[n, dim]`, read in chunks.
-        how: `"none"`; `"rms"`, all columns divided by one number, the root of the mean square,
-            which keeps their proportions (PCA); `"standard"`, each column to mean 0, variance 1.
+        how: `"none"`; `"center"`, each column to mean 0; `"standard"`, to mean 0 and variance 1.
         chunk: Rows read at a time.
 
     Returns:
@@ -36,10 +35,8 @@ def feature_scaling(features: Features, how: str, chunk: int = 4096) -> keras.la
         squares += (rows**2).sum(axis=0)
     mean = origin + total / len(features)
     variance = np.maximum(squares / len(features) - (total / len(features)) ** 2, 0)
-    if how == "rms":
-        mean_square = (mean**2 + variance).mean()
-        mean, scale = np.zeros_like(mean), np.full_like(mean, max(mean_square, 1e-24) ** -0.5)
-    else:
+    scale = np.ones_like(mean)
+    if how == "standard":
         # A column that is constant but for rounding says nothing: it becomes zero.
         deviation = np.sqrt(variance)
         varies = deviation > 1e-6 * np.abs(mean)
