@@ -40,7 +40,8 @@ def run(main: Callable[[], None]):
     """Runs a command's main; a user's mistake ends it with its one sentence and status 2."""
     try:
         main()
-    except InputError as error:
-        sys.exit(f"{os.path.basename(sys.argv[0])}: {error}")
+    except (InputError, OSError) as error:  # or the disk's: full, not writable
+        print(f"{os.path.basename(sys.argv[0])}: {error}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

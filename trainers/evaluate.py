@@ -42,6 +42,9 @@ class Flags:
     """Options of that dataset, as in `--dataset-options year=2017`; without --dataset, by default
     the run's."""
 
+    download: bool = False
+    """Fetch COCO from its official host into the folder (20.4 GB), or go on with it."""
+
     split: Literal["test", "validation"] = "test"
     """The pairs to measure."""
 
@@ -52,11 +55,12 @@ class Flags:
     image_weights: str | None = None
     """Weights of the run's image tower, by default as in training; for a file that has moved."""
 
-    on_bad_image: Literal["refuse", "skip"] = "refuse"
-    """What to do when images cannot be read: end with a list, or leave their pairs out."""
+    on_bad_image: Literal["refuse", "skip"] | None = None
+    """What to do when images cannot be read: end with a list, or leave their pairs out; by default
+    as in training."""
 
-    cache_dir: Path = Path("cache")
-    """Where features are kept, so that they are computed once."""
+    cache_dir: Path | None = None
+    """Where features are kept, so that they are computed once; by default as in training."""
 
     name: str | None = None
     """Folder of the results under RUN/evaluation/; by default DATASET-SPLIT."""
@@ -103,22 +107,21 @@ def data_configs(recorded: dict, flags: Flags) -> tuple[DataConfig, DataConfig]:
         recorded: The group `data` of the run's configuration.
         flags: The command line.
     """
-    own = replace(
-        from_dict(DataConfig, recorded),
-        download=False,
-        image_weights=flags.image_weights or recorded["image_weights"],
-        on_bad_image=flags.on_bad_image,
-        cache_dir=flags.cache_dir,
-    )
+    own = _with_given(from_dict(DataConfig, recorded), flags, HANDLING)
     if flags.dataset:
-        place = {"data_dir": flags.data_dir, "dataset_options": flags.dataset_options}
+        place = {name: getattr(flags, name) for name in PLACE}
         return own, replace(own, dataset=flags.dataset, **place)
-    own = replace(
-        own,
-        data_dir=flags.data_dir or own.data_dir,
-        dataset_options=flags.dataset_options or own.dataset_options,
-    )
+    own = _with_given(own, flags, PLACE)
     return own, own
+
+
+PLACE = ("data_dir", "dataset_options", "download")
+HANDLING = ("image_weights", "on_bad_image", "cache_dir")
+
+
+def _with_given(config: DataConfig, flags: Flags, names: tuple[str, ...]) -> DataConfig:
+    given = {name: getattr(flags, name) for name in names if getattr(flags, name)}
+    return replace(config, **given)
 
 
 if __name__ == "__main__":

@@ -42,6 +42,8 @@ def defaults(dataset: str | None) -> Flags:
 def main(argv: list[str] | None = None):
     """Extracts as the command line says."""
     flags = cli.parse(Flags, __doc__, argv, defaults)
+    if flags.export:
+        feature_folder.check_free(flags.export)  # now, not after hours of work
     features = prepare(flags.data).features
     print_summary(features)
     if flags.export:
@@ -51,7 +53,8 @@ def main(argv: list[str] | None = None):
 
 def print_summary(features: Dataset):
     """A table of each split's features: how many, how wide, how many were bad, where."""
-    table = Table("", "", "rows", "width", "bad", "folder", title_justify="left")
+    table = Table("", "", "rows", "width", "bad")
+    table.add_column("folder", overflow="fold")
     for split, pairs in features.splits():
         for kind, rows in (("images", pairs.images), ("texts", pairs.texts)):
             bad = len(getattr(rows, "bad", ()))

@@ -217,7 +217,7 @@ def _without_bad(split: str, pairs: Pairs, images: ShardedFeatures) -> Pairs:
 
 
 def _bar(description: str):
-    return lambda items, desc=None, **options: tqdm(items, desc=description, **options)
+    return lambda items, desc=None, **options: tqdm(items, desc=description, unit="part", **options)
 
 
 def _size(path) -> int:

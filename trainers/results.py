@@ -1,6 +1,7 @@
 """What a trained run shows: numbers of a split, curves, pictures of what was retrieved."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from rich.console import Console
@@ -9,7 +10,7 @@ from rich.table import Table
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.data.text import EncodedTexts
 from tfxmodal.retrieval import figures
-from tfxmodal.retrieval.curves import precision_recall, precision_scope
+from tfxmodal.retrieval.curves import SCOPES, precision_recall, precision_scope
 from tfxmodal.retrieval.evaluation import DIRECTIONS, evaluate
 from tfxmodal.retrieval.metrics import relevance
 from tfxmodal.retrieval.scorer import Scorer
@@ -60,9 +61,12 @@ def draw(results: dict[str, SplitResults], source: Pairs, class_names, seed: int
     first = next(iter(results.values()))
     drawn = {}
     if source.labels is not None:
+        # Galleries too small for the paper's scopes are seen in ten steps.
+        scopes = SCOPES if len(source) >= 100 else np.arange(1, 11) * len(source) // 10
+        of_scope = partial(precision_scope, scopes=np.maximum(scopes, 1))
         for name, curve, figure in (
             ("precision_recall", precision_recall, figures.precision_recall_figure),
-            ("precision_scope", precision_scope, figures.precision_scope_figure),
+            ("precision_scope", of_scope, figures.precision_scope_figure),
         ):
             drawn[name] = figure(_curves(curve, results, source.labels))
         drawn["tsne"] = figures.tsne_figure(

@@ -38,6 +38,13 @@ def test_one_panel_a_direction_and_one_line_a_name(draw):
     assert picture(figure).std() > 0
 
 
+def test_no_line_leaves_its_panel():
+    low, high = ({"SCL": ([0, 1], [top, 0.1])} for top in (0.5, 0.9))
+    figure = precision_recall_figure({"image_to_text": low, "text_to_image": high})
+    for axes in figure.axes:
+        assert axes.get_ylim()[0] == 0 and axes.get_ylim()[1] > 0.9
+
+
 def test_gallery_marks_right_and_wrong(tmp_path):
     path = tmp_path / "grey.png"
     Image.new("L", (8, 5), 100).save(path)

@@ -68,8 +68,7 @@ def save(dataset: Dataset, folder: Path, progress=None) -> None:
     Raises:
         InputError: If the folder holds something, or cannot be written.
     """
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise InputError(f"{folder} is there already and not empty: name a new folder.")
+    check_free(folder)
     arrays = {}
     for split, pairs in dataset.splits():
         arrays[f"{split}_img"] = pairs.images, np.float32
@@ -86,6 +85,16 @@ def save(dataset: Dataset, folder: Path, progress=None) -> None:
         os.replace(partial, folder)
     except OSError as error:
         raise InputError(f"Cannot write {folder} ({error}): make room or name another.") from error
+
+
+def check_free(folder: Path) -> None:
+    """Checks that `save` can make a folder.
+
+    Raises:
+        InputError: If it is there and not empty.
+    """
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise InputError(f"{folder} is there already and not empty: name a new folder.")
 
 
 def _save_rows(path: Path, rows, dtype, chunk: int = 4096) -> None:

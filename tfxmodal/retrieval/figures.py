@@ -52,10 +52,10 @@ def curve_figure(curves: Curves, x_label: str, y_label: str = "Precision") -> Fi
             panel.plot(x, y, marker="o", markersize=3.5, linewidth=1.8, label=name)
         panel.set_title(_title(title), fontsize=11)
         panel.set_xlabel(x_label)
-        panel.set_ylim(bottom=0)
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel(y_label)
+    panels[0].set_ylim(bottom=0)  # of all panels, once all lines are drawn
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside right center", frameon=False)
     return figure
