@@ -197,3 +197,32 @@ def test_the_field_s_published_layout(shared_data, tmp_path):
     assert len(dataset.class_names) == 20
     np.testing.assert_array_equal(dataset.test.labels.sum(0), np.full(20, 5))
     assert (dataset.validation.labels.sum(0) > 0).all()
+
+
+def test_what_is_saved_is_loaded_again(tmp_path):
+    (tmp_path / "first").mkdir()
+    dataset = features.load(write_npy(tmp_path / "first", made_up(train=5000)))
+    features.save(dataset, tmp_path / "second")
+    again = features.load(tmp_path / "second")
+    for (name, ours), (_, theirs) in zip(again.splits(), dataset.splits(), strict=True):
+        assert len(ours) == len(theirs) > 0, name
+        for column in ("images", "texts", "labels"):
+            np.testing.assert_array_equal(getattr(ours, column), getattr(theirs, column))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "second"]
+    with pytest.raises(InputError, match="second is there already and not empty"):
+        features.save(dataset, tmp_path / "second")
+
+
+def test_nothing_half_saved_passes_for_whole(tmp_path):
+    (tmp_path / "first").mkdir()
+    dataset = features.load(write_npy(tmp_path / "first", made_up()))
+
+    def until_the_disk_is_full(items, **_):
+        yield next(iter(items))
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(InputError, match="No space left on device.*make room"):
+        features.save(dataset, tmp_path / "second", until_the_disk_is_full)
+    assert not (tmp_path / "second").exists()
+    features.save(dataset, tmp_path / "second")
+    assert len(features.load(tmp_path / "second").train) == len(dataset.train)
