@@ -1,5 +1,6 @@
 """What a trained run shows: numbers of a split, curves, pictures of what was retrieved."""
 
+import os
 from dataclasses import dataclass
 from functools import partial
 
@@ -72,7 +73,8 @@ def draw(results: dict[str, SplitResults], source: Pairs, class_names, seed: int
         drawn["tsne"] = figures.tsne_figure(
             first.images, first.texts, source.labels, class_names, seed=seed
         )
-    if source.has_image_files and source.has_captions:
+    # Photos may be gone: with cached features only the pictures need them.
+    if source.has_image_files and source.has_captions and os.path.isfile(source.images[0]):
         drawn["retrieved"] = retrieved_figure(first, source, seed)
     return drawn
 

@@ -88,10 +88,11 @@ def draw_objects(rng: np.random.Generator) -> list[int]:
 
 
 def make_caption(rng: np.random.Generator, categories: list[int]) -> str:
-    """A caption that names one of the objects."""
+    """A caption that names one of the objects, and ends in words as unevenly common as real ones."""
     quality, action, place = (rng.integers(len(words)) for words in (QUALITIES, ACTIONS, PLACES))
     thing = CATEGORIES[categories[rng.integers(len(categories))]] if categories else "scene"
-    return f"A {QUALITIES[quality]} {thing} {ACTIONS[action]} in the {PLACES[place]}. \n"
+    rare = " ".join(f"word{number % 20_000}" for number in rng.zipf(1.3, size=3))
+    return f"A {QUALITIES[quality]} {thing} {ACTIONS[action]} in the {PLACES[place]}, {rare}. \n"
 
 
 def dump(folder: Path, name: str, images: list, annotations: list, **members) -> None:
