@@ -88,7 +88,7 @@ def draw_objects(rng: np.random.Generator) -> list[int]:
 
 
 def make_caption(rng: np.random.Generator, categories: list[int]) -> str:
-    """A caption that names one of the objects; its last words are as unevenly common as real ones."""
+    """A caption that names one of the objects; its last words are as rare as real ones."""
     quality, action, place = (rng.integers(len(words)) for words in (QUALITIES, ACTIONS, PLACES))
     thing = CATEGORIES[categories[rng.integers(len(categories))]] if categories else "scene"
     rare = " ".join(f"word{number % 20_000}" for number in rng.zipf(1.3, size=3))
