@@ -76,6 +76,9 @@ class Trainer:
     """
 
     def __init__(self, method: Method, train: Pairs, config: TrainingConfig, strategy, folder):
+        # This graph rewriting sums gradients in an order that changes from run to run, in one run
+        # of ten at full size; without it, which costs no time, a resumed run is bit-equal.
+        tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
         self._method, self._train, self._config, self._strategy = method, train, config, strategy
         self._variables = method.trainable_variables()
         self._optimizer = keras.optimizers.Adam(config.learning_rate)
@@ -89,6 +92,7 @@ class Trainer:
         self._feed = (MemoryFeed if in_memory else StreamFeed)(train, strategy)
         self._streams = method.streams(train, config.seed)
         self._names = [*method.weights, "total"]
+        self._checked = [*(f"loss term {name!r}" for name in self._names), "gradient"]
 
     @property
     def streams_from_disk(self) -> bool:
@@ -174,7 +178,7 @@ class Trainer:
             seconds = time.perf_counter() - start
             self._check_finite(values, epoch, state.step)
             for step_values in values:  # One by one: the same sum, however calls divide an epoch.
-                sums += step_values
+                sums += step_values[:-1]
             state.step += length
             state.loss_sums = sums.tolist()
             # Later calls tell the speed; the first one is mostly compilation.
@@ -194,9 +198,9 @@ class Trainer:
         if len(bad):
             step, term = bad[0]
             raise NonFiniteLoss(
-                f"The loss term {self._names[term]!r} became {values[step, term]} in epoch "
-                f"{epoch}, step {first_step + step + 1}: lower --learning-rate or the term's "
-                "weight; the checkpoints hold the state before it."
+                f"The {self._checked[term]} became {values[step, term]} in epoch {epoch}, step "
+                f"{first_step + step + 1}: lower --learning-rate or the term's weight; the "
+                "checkpoints hold the state before it."
             )
 
     # --- one step, on one replica -------------------------------------------------------------
@@ -210,11 +214,13 @@ class Trainer:
         return shares, tf.add_n([w * share for w, share in zip(weights, shares, strict=True)])
 
     def _step(self, batch) -> tf.Tensor:
-        """Updates the networks; returns this replica's share of the terms and the total."""
+        """Updates the networks; returns this replica's share of the terms, total, gradient norm."""
         with tf.GradientTape() as tape:
             shares, total = self._losses(batch)
-        self._optimizer.apply(tape.gradient(total, self._variables), self._variables)
-        return tf.stack([*shares, total])
+        gradients = tape.gradient(total, self._variables)
+        self._optimizer.apply(gradients, self._variables)
+        # The losses alone would not tell: a ReLU turns the NaN of a broken weight into 0.
+        return tf.stack([*shares, total, tf.linalg.global_norm(gradients)])
 
     def _norms(self, batch) -> tf.Tensor:
         """Norms of the global gradient of each weighted term and of the total."""
@@ -232,7 +238,7 @@ class Trainer:
     # --- the same on every replica, from memory or from disk ----------------------------------
 
     def _run_steps(self, plan: Rows, first: int, last: int) -> tf.Tensor:
-        """Runs the steps `first` to `last`, that one not; returns `[steps, terms]`."""
+        """Runs the steps `first` to `last`, that one not; returns `[steps, values]`."""
         if self.streams_from_disk:
             part = {name: rows[first:last] for name, rows in plan.items()}
             return tf.stack([self._streamed_step(batch) for batch in self._feed.batches(part)])

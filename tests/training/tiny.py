@@ -1,0 +1,59 @@
+"""A run small enough for a test: SCL of a few units on made-up pairs."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfxmodal.data.pairs import Pairs
+from tfxmodal.methods.scl import SCL, SCLConfig
+from tfxmodal.training.config import TrainingConfig
+from tfxmodal.training.loop import Trainer
+from tfxmodal.training.replicas import make_strategy
+
+
+def make_pairs(n: int = 64, seed: int = 0) -> Pairs:
+    """Pairs of one or several of three classes, which both modalities show under noise."""
+    labels = np.random.default_rng(seed).random((n, 3)) < 0.4
+    labels[np.arange(n), np.arange(n) % 3] = True
+    look = np.random.default_rng(99)
+    to_image, to_text = look.normal(size=(3, 6)), look.normal(size=(3, 5))
+    noise = np.random.default_rng([seed, 1])
+    images = labels @ to_image + 0.3 * noise.normal(size=(n, 6))
+    texts = labels @ to_text + 0.3 * noise.normal(size=(n, 5))
+    ids = np.array([f"pair {row}" for row in range(n)])
+    return Pairs(ids, images.astype("float32"), texts.astype("float32"), labels.astype("uint8"))
+
+
+def make_trainer(folder, strategy=None, train=None, scl=None, **training) -> tuple[SCL, Trainer]:
+    """A method and its trainer; MI, which is slow to compile, is left out unless asked for."""
+    keras.utils.set_random_seed(0)
+    strategy = strategy or make_strategy(["CPU:0"])
+    train = train or make_pairs()
+    config = SCLConfig(**{"hidden_units": 16, "embedding_dim": 8, "alpha": 0.0} | (scl or {}))
+    training = TrainingConfig(**{"epochs": 2, "batch_size": 16, "learning_rate": 0.01} | training)
+    with strategy.scope():
+        method = SCL(train, config)
+        return method, Trainer(method, train, training, strategy, folder)
+
+
+def weights(method) -> list[np.ndarray]:
+    """The trainable weights as they are."""
+    return [variable.numpy() for variable in method.trainable_variables()]
+
+
+def checkpoint_tensors(folder) -> dict[str, np.ndarray]:
+    """All that the newest checkpoint of a folder holds, but for its number."""
+    reader = tf.train.load_checkpoint(folder)
+    names = reader.get_variable_to_shape_map().keys()
+    return {
+        name: reader.get_tensor(name)
+        for name in names
+        if name != "_CHECKPOINTABLE_OBJECT_GRAPH" and not name.startswith("save_counter/")
+    }
+
+
+def assert_bit_equal(ours: dict, theirs: dict):
+    """Asserts that two results of `checkpoint_tensors` are the same."""
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
