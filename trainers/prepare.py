@@ -1,5 +1,6 @@
 """From flags to features: the dataset, its image tower, its text encoder, and the cache."""
 
+import inspect
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,15 +8,14 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from rich import print
 from tqdm import tqdm
 
-from tfxmodal.data import Dataset, load_dataset
+from tfxmodal.data import DATASETS, Dataset, load_dataset
 from tfxmodal.data.cache import ShardedFeatures, cached_features
 from tfxmodal.data.images import BadImage, load_images
 from tfxmodal.data.pairs import Pairs, fingerprint
 from tfxmodal.data.text import encode_pairs
-from tfxmodal.errors import InputError
+from tfxmodal.errors import InputError, choose
 from tfxmodal.towers import ImageTower, extract, load_image_tower
 from tfxmodal.towers.text_encoders import TextEncoder, load_text_encoder
 from tfxmodal.training.trained_run import TrainedRun
@@ -137,7 +137,9 @@ def prepare(
 
 def load(config: DataConfig) -> Dataset:
     """Loads the dataset that the flags name."""
-    options = dict(_option(option) for option in config.dataset_options)
+    choose("dataset", config.dataset, DATASETS)
+    parameters = inspect.signature(DATASETS[config.dataset]).parameters
+    options = dict(_option(option, parameters) for option in config.dataset_options)
     if config.download:
         options["download"] = True
     return load_dataset(config.dataset, config.data_dir, progress=tqdm, **options)
@@ -208,7 +210,7 @@ def _extract(tower: ImageTower, paths: np.ndarray, start: int):
 def _without_bad(split: str, pairs: Pairs, images: ShardedFeatures) -> Pairs:
     if not images.bad:
         return pairs
-    print(f"[yellow]{len(images.bad)} of {len(pairs)} {split} images are left out:[/]")
+    print(f"{len(images.bad)} of {len(pairs)} {split} images are left out:")
     for reason in list(images.bad.values())[:5]:
         print(f"  {reason}")
     if not len(images):
@@ -228,10 +230,16 @@ def _size(path) -> int:
         return -1
 
 
-def _option(text: str) -> tuple[str, bool | int | str]:
+def _option(text: str, parameters) -> tuple[str, bool | int | str]:
+    """An option of a dataset in the type that its `load` gives the parameter of that name."""
     name, equals, value = text.partition("=")
     if not equals:
         raise InputError(f"--dataset-options takes NAME=VALUE; received {text!r}.")
-    if value.lower() in ("true", "false"):
-        return name, value.lower() == "true"
-    return name, int(value) if value.lstrip("-").isdigit() else value
+    kind = parameters[name].annotation if name in parameters else str
+    try:
+        if kind is bool:
+            return name, {"true": True, "false": False}[value.lower()]
+        return name, int(value) if kind is int else value
+    except (KeyError, ValueError):
+        what = "true or false" if kind is bool else "a whole number"
+        raise InputError(f"--dataset-options {name} takes {what}; received {value!r}.") from None

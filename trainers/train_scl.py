@@ -19,7 +19,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import keras
-from rich import print
 from tqdm import tqdm
 
 from tfxmodal.methods.scl import SCL, SCLConfig

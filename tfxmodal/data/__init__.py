@@ -45,11 +45,12 @@ def load_dataset(
     """
     choose("dataset", name, DATASETS)
     load = DATASETS[name]
-    known = inspect.signature(load).parameters.keys() - {"data_dir"}
-    if "progress" in known:
-        options["progress"] = progress
+    parameters = inspect.signature(load).parameters
     for option in options:
-        choose(f"option of dataset {name}", option, known)
+        known = parameters.keys() - {"data_dir", "progress"}
+        choose(f"option of dataset {name}", option, known or {"none"})
+    if "progress" in parameters:
+        options["progress"] = progress
     return load(Path(data_dir or Path("data") / name), **options)
 
 

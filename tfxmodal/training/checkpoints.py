@@ -94,7 +94,8 @@ def _restore(manager: tf.train.CheckpointManager, whole: bool) -> bool:
     try:
         status = manager.checkpoint.restore(path)
         status.assert_consumed() if whole else status.assert_existing_objects_matched()
-    except (tf.errors.OpError, ValueError, AssertionError) as error:
+    # TensorFlow's reader of a file cut short raises an IndexError.
+    except (tf.errors.OpError, IndexError, ValueError, AssertionError) as error:
         older = [other for other in manager.checkpoints if other != path]
         remedy = (
             f"to go on from the one before, name {Path(older[-1]).name} in "
