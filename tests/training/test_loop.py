@@ -29,7 +29,7 @@ def never():
 # --- one replica equals two ---------------------------------------------------------------
 
 ALL_TERMS = {
-    "unsupervised": {"alpha": 0.5, "image_scaling": "standard", "text_scaling": "rms"},
+    "unsupervised": {"alpha": 0.5, "image_scaling": "standard", "text_scaling": "center"},
     "semi-supervised": {
         "alpha": 0.5,
         "mi_negatives": 3,

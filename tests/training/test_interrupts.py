@@ -1,0 +1,36 @@
+import os
+import signal
+
+import pytest
+
+from tfxmodal.training.interrupts import stop_signals
+
+BOTH = (signal.SIGINT, signal.SIGTERM)
+
+
+def send(number):
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", BOTH)
+def test_a_signal_is_an_answer_and_no_exception(number):
+    with stop_signals() as asked:
+        assert asked() is False
+        send(number)
+        assert asked() is True
+
+
+def test_a_second_ctrl_c_ends_at_once():
+    with pytest.raises(KeyboardInterrupt), stop_signals():
+        send(signal.SIGTERM)
+        send(signal.SIGTERM)
+        send(signal.SIGINT)
+
+
+def test_handlers_are_restored_whatever_happens():
+    before = [signal.getsignal(number) for number in BOTH]
+    with stop_signals():
+        assert [signal.getsignal(number) for number in BOTH] != before
+    with pytest.raises(ZeroDivisionError), stop_signals():
+        _ = 1 / 0
+    assert [signal.getsignal(number) for number in BOTH] == before

@@ -1,0 +1,127 @@
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pytest
+
+from tfxmodal.errors import InputError
+from tfxmodal.training.run_folder import RunFolder, choose_run_dir, differences, from_dict
+
+CONFIG = {
+    "method": "scl",
+    "data": {"dataset": "features", "data_dir": Path("some/where"), "dataset_options": ("a=1",)},
+    "training": {"epochs": 200, "seed": 0},
+}
+
+
+def changed(**training):
+    return CONFIG | {"training": CONFIG["training"] | training}
+
+
+def test_a_new_run_writes_its_configuration(tmp_path):
+    run = RunFolder.create(tmp_path / "runs" / "scl", CONFIG, resume=False)
+    assert run.config == RunFolder(tmp_path / "runs" / "scl").config
+    assert run.config["data"]["data_dir"] == "some/where"
+    assert run.config["training"] == CONFIG["training"]
+
+
+def test_resume_takes_the_same_configuration_alone(tmp_path):
+    RunFolder.create(tmp_path, CONFIG, resume=True)
+    RunFolder.create(tmp_path, CONFIG, resume=True)
+    with pytest.raises(
+        InputError, match=r"training\.epochs: 200 -> 9; training\.seed: 0 -> 1; give the same flags"
+    ):
+        RunFolder.create(tmp_path, changed(epochs=9, seed=1), resume=True)
+    assert RunFolder(tmp_path).config["training"]["epochs"] == 200
+
+
+def test_a_run_is_not_trained_over(tmp_path):
+    RunFolder.create(tmp_path, CONFIG, resume=False)
+    with pytest.raises(InputError, match="holds a run already; add --resume or name another"):
+        RunFolder.create(tmp_path, CONFIG, resume=False)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_folder_of_other_things_is_left_alone(tmp_path, resume):
+    (tmp_path / "thesis.tex").write_text("do not touch")
+    with pytest.raises(InputError, match="is not empty and holds no run"):
+        RunFolder.create(tmp_path, CONFIG, resume)
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_folder_that_is_no_run_is_told(tmp_path):
+    with pytest.raises(InputError, match="has no config.json: give the folder of a run"):
+        _ = RunFolder(tmp_path).config
+
+
+def test_a_damaged_file_of_a_run_is_told(tmp_path):
+    (tmp_path / "config.json").write_text('{"method": "sc')
+    with pytest.raises(InputError, match="config.json"):
+        _ = RunFolder(tmp_path).config
+
+
+def test_files_are_written_whole_or_not_at_all(tmp_path):
+    run = RunFolder(tmp_path)
+    run.write_json("metrics.json", {"map_all": 0.5})
+    with pytest.raises(TypeError):
+        run.write_json("metrics.json", {"map_all": object()})
+    assert run.read_json("metrics.json") == {"map_all": 0.5}
+    assert [file.name for file in tmp_path.iterdir()] == ["metrics.json"]
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+    run = RunFolder(tmp_path)
+    run.write_json("metrics.json", {"map_all": 0.5})
+
+    def no_space(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", no_space)
+    with pytest.raises(OSError, match="No space left"):
+        run.write_json("metrics.json", {"map_all": 0.6})
+    assert run.read_json("metrics.json") == {"map_all": 0.5}
+    assert [file.name for file in tmp_path.iterdir()] == ["metrics.json"]
+
+
+def test_figures_are_pictures(tmp_path):
+    figure, _ = plt.subplots()
+    RunFolder(tmp_path).write_figures({"precision_recall": figure})
+    png = (tmp_path / "figures" / "precision_recall.png").read_bytes()
+    assert png.startswith(b"\x89PNG")
+
+
+def test_the_run_dir_is_the_first_that_is_free_or_the_newest(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for resume in (False, True):
+        assert choose_run_dir(None, "scl-coco", resume) == Path("runs/scl-coco")
+    Path("runs/scl-coco").mkdir(parents=True)
+    assert choose_run_dir(None, "scl-coco", resume=False) == Path("runs/scl-coco-2")
+    assert choose_run_dir(None, "scl-coco", resume=True) == Path("runs/scl-coco")
+    Path("runs/scl-coco-2").mkdir()
+    assert choose_run_dir(None, "scl-coco", resume=False) == Path("runs/scl-coco-3")
+    assert choose_run_dir(None, "scl-coco", resume=True) == Path("runs/scl-coco-2")
+    assert choose_run_dir(Path("mine"), "scl-coco", resume=True) == Path("mine")
+
+
+def test_differences_name_each_field():
+    old = {"a": 1, "b": {"c": 2, "d": {"e": 3}}, "gone": 4}
+    new = {"a": 1, "b": {"c": 5, "d": {"e": 6}}, "come": 7}
+    assert differences(old, new) == [
+        "b.c: 2 -> 5",
+        "b.d.e: 3 -> 6",
+        "come: None -> 7",
+        "gone: 4 -> None",
+    ]
+    assert differences(old, json.loads(json.dumps(old))) == []
+
+
+@dataclass(frozen=True)
+class Config:
+    epochs: int = 200
+
+
+def test_a_configuration_of_another_version_is_told():
+    assert from_dict(Config, {"epochs": 3}) == Config(3)
+    with pytest.raises(InputError, match=r"Config has unknown fields \['alfa', 'beta'\]"):
+        from_dict(Config, {"epochs": 3, "beta": 1, "alfa": 2})

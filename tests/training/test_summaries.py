@@ -1,0 +1,93 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tfxmodal.training.loop import EpochReport
+from tfxmodal.training.summaries import Summaries
+
+REPORT = EpochReport(
+    epoch=3,
+    losses={"contrastive": 2.5, "total": 3.5},
+    gradient_norms={"contrastive": 0.25, "total": 0.75},
+    score=0.5,
+    validation={"map_all": {"average": 0.5}, "map_50": None, "recall_at": {"average": {"1": 0.1}}},
+    improved=True,
+    learning_rate=0.001,
+    seconds=2.0,
+    pairs_per_second=320.0,
+)
+
+
+@pytest.fixture
+def logs(tmp_path):
+    """What TensorBoard reads of a run: an accumulator, and the folder."""
+    summaries = Summaries(tmp_path)
+    summaries.config({"method": "scl", "scl": {"alpha": 0.01, "image_scaling": "center"}})
+    summaries.epoch(REPORT)
+    summaries.results("test", {"map_all": {"average": 0.4}}, step=3)
+    figure, _ = plt.subplots(figsize=(2, 1))
+    summaries.figure("precision_recall", figure, step=3)
+    images, texts = np.eye(3, 4), -np.eye(3, 4)
+    summaries.embeddings(images, texts, ["a dog", "two\tlines\nof text", "c"], most=2)
+    accumulator = EventAccumulator(str(tmp_path))
+    accumulator.Reload()
+    return accumulator, tmp_path
+
+
+def test_scalars_of_an_epoch_and_of_the_results(logs):
+    accumulator, _ = logs
+    values = {}
+    for tag in accumulator.Tags()["tensors"]:
+        if accumulator.SummaryMetadata(tag).plugin_data.plugin_name == "scalars":
+            (event,) = accumulator.Tensors(tag)
+            assert event.step == 3
+            values[tag] = float(tf.make_ndarray(event.tensor_proto))
+    assert values == pytest.approx(
+        {
+            "loss/contrastive": 2.5,
+            "loss/total": 3.5,
+            "gradient_norm/contrastive": 0.25,
+            "gradient_norm/total": 0.75,
+            "training/learning_rate": 0.001,
+            "training/pairs_per_second": 320.0,
+            "validation/map_all/average": 0.5,
+            "validation/recall_at/average/1": 0.1,
+            "final_test/map_all/average": 0.4,
+        }
+    )
+
+
+def test_the_configuration_as_text_and_hparams(logs):
+    accumulator, _ = logs
+    (event,) = accumulator.Tensors("config")
+    assert b'"alpha": 0.01' in event.tensor_proto.string_val[0]
+    hparams = accumulator.SummaryMetadata("_hparams_/session_start_info")
+    content = hparams.plugin_data.content
+    assert b"scl.alpha" in content
+    assert b"scl.image_scaling" in content
+
+
+def test_figures_are_images(logs):
+    accumulator, _ = logs
+    (event,) = accumulator.Tensors("precision_recall")
+    width, height, png = event.tensor_proto.string_val
+    assert int(width) > int(height) > 0
+    assert png.startswith(b"\x89PNG")
+
+
+def test_the_projector_has_vectors_and_their_names(logs):
+    _, folder = logs
+    vectors = np.loadtxt(folder / "embeddings.tsv")
+    np.testing.assert_array_equal(vectors, np.concatenate([np.eye(2, 4), -np.eye(2, 4)]))
+    assert (folder / "embeddings_metadata.tsv").read_text().splitlines() == [
+        "modality\tname",
+        "image\ta dog",
+        "image\ttwo lines of text",
+        "text\ta dog",
+        "text\ttwo lines of text",
+    ]
+    config = (folder / "projector_config.pbtxt").read_text()
+    assert "embeddings.tsv" in config
+    assert "embeddings_metadata.tsv" in config
