@@ -3,6 +3,8 @@ import pytest
 from tfxmodal.errors import InputError
 from tfxmodal.training.config import TrainingConfig
 
+FIELDS = ("epochs", "batch_size", "validate_every", "gradient_norms_every")
+
 
 @pytest.mark.parametrize(
     "field", ["epochs", "batch_size", "validate_every", "gradient_norms_every"]
