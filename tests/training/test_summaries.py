@@ -24,7 +24,14 @@ REPORT = EpochReport(
 def logs(tmp_path):
     """What TensorBoard reads of a run: an accumulator, and the folder."""
     summaries = Summaries(tmp_path)
-    summaries.config({"method": "scl", "scl": {"alpha": 0.01, "image_scaling": "center"}})
+    summaries.config(
+        {
+            "method": "scl",
+            "data": {"dataset": "coco", "cache_dir": "c"},
+            "scl": {"alpha": 0.01, "image_scaling": "center"},
+            "training": {"epochs": 2},
+        }
+    )
     summaries.epoch(REPORT)
     summaries.results("test", {"map_all": {"average": 0.4}}, step=3)
     figure, _ = plt.subplots(figsize=(2, 1))
@@ -65,8 +72,10 @@ def test_the_configuration_as_text_and_hparams(logs):
     assert b'"alpha": 0.01' in event.tensor_proto.string_val[0]
     hparams = accumulator.SummaryMetadata("_hparams_/session_start_info")
     content = hparams.plugin_data.content
-    assert b"scl.alpha" in content
-    assert b"scl.image_scaling" in content
+    assert b"alpha" in content
+    assert b"image_scaling" in content
+    assert b"coco" in content and b"epochs" in content
+    assert b"cache_dir" not in content
 
 
 def test_figures_are_images(logs):

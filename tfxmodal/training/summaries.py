@@ -20,13 +20,11 @@ class Summaries:
         self._writer = tf.summary.create_file_writer(str(folder))
 
     def config(self, config: dict):
-        """The configuration as text and, flattened, as HParams."""
-        flat = {
-            f"{group}.{name}": value if isinstance(value, (bool, int, float)) else str(value)
-            for group, values in config.items()
-            if isinstance(values, dict)
-            for name, value in values.items()
-        }
+        """The configuration as text; dataset, method and training also as HParams."""
+        groups = [config[config["method"]], config["training"]]
+        flat = {"dataset": config["data"]["dataset"]}
+        for name, value in (item for group in groups for item in group.items()):
+            flat[name] = value if isinstance(value, (bool, int, float)) else str(value)
         text = f"```json\n{json.dumps(config, indent=2)}\n```"
         with self._writer.as_default(step=0):
             tf.summary.text("config", text)
@@ -46,7 +44,7 @@ class Summaries:
         self._writer.flush()
 
     def results(self, split: str, metrics: dict, step: int):
-        """The final metrics of a split."""
+        """The metrics of a split at the end."""
         with self._writer.as_default(step=step):
             self._metrics(f"final_{split}", metrics)
         self._writer.flush()
@@ -74,16 +72,18 @@ class Summaries:
         projector.visualize_embeddings(str(self._folder), config)
 
     def _metrics(self, prefix: str, metrics: dict):
-        for path, value in _flatten(metrics):
-            tf.summary.scalar(f"{prefix}/{path}", value)
+        for name in ("map_all", "map_50", "recall_at", "median_rank"):
+            for path, value in _flatten(metrics.get(name), name):
+                tf.summary.scalar(f"{prefix}/{path}", value)
 
 
-def _flatten(metrics: dict, prefix: str = ""):
-    for name, value in metrics.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{name}/")
-        elif value is not None:
-            yield f"{prefix}{name}", value
+def _flatten(value, path: str):
+    """Numbers of nested dicts with their paths; those that are not defined (None) are left out."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _flatten(inner, f"{path}/{name}")
+    elif value is not None:
+        yield path, value
 
 
 def _one_line(text: str) -> str:
