@@ -88,13 +88,10 @@ def main(argv: list[str] | None = None):
         "training": dataclasses.asdict(flags.training),
     }
     run_dir = choose_run_dir(flags.run_dir, f"scl-{flags.data.dataset}", flags.resume)
-    run = RunFolder.create(run_dir, config, flags.resume)
 
     # --- Data: pairs, then features ----------------------------------------------------------
     data = prepare(flags.data)
     train, validation = data.features.train, data.features.validation
-    if data.encoder:
-        data.encoder.save(run.path)
 
     # --- Networks, on every replica ----------------------------------------------------------
     keras.config.set_dtype_policy(flags.training.precision)
@@ -102,9 +99,13 @@ def main(argv: list[str] | None = None):
     strategy = make_strategy()
     with strategy.scope():
         method = SCL(train, flags.scl)
+        # Not before all flags were seen to be right: a mistake leaves no folder behind.
+        run = RunFolder.create(run_dir, config, flags.resume)
         trainer = Trainer(method, train, flags.training, strategy, run.path)
     scorer = method.scorer()
     run.write_json("model.json", data.description())
+    if data.encoder:
+        data.encoder.save(run.path)
     if flags.resume and trainer.checkpoints.restore_last():
         print(f"Resuming after epoch {trainer.state.epoch}.")
     kept = "streamed from disk" if trainer.streams_from_disk else "kept in memory"

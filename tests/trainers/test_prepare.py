@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.trainers.conftest import MAKERS, QUICK
-from trainers import evaluate, extract_features, train_scl
+from trainers import cli, evaluate, extract_features, train_scl
 
 LABELLED = set(MAKERS) - {"flickr8k"}
 WITH_PHOTOS = {"pascal_sentences", "flickr8k", "coco", "pairs"}
@@ -102,6 +102,29 @@ def test_wrong_flags_are_told_in_a_sentence(small, complaint, flags, message):
     flags = flags.replace("PASCAL", " ".join(small("pascal_sentences")))
     told = complaint(extract_features.main, *flags.split())
     assert re.search(message, told), told
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        ("--dataset coco", "data/coco/annotations lacks"),
+        ("FEATURES --batch-size 0", "--batch-size must be at least 1; received 0"),
+        ("FEATURES --dropout 1", "--dropout must be from 0 to below 1; received 1.0"),
+        ("FEATURES --labelled-fraction 0.1", "this dataset has none; leave it at 0"),
+    ],
+)
+def test_a_training_that_cannot_begin_leaves_no_run(small, capsys, tmp_path, flags, message):
+    """Else the next attempt would meet a folder that holds another configuration."""
+    unlabelled = tmp_path / "unlabelled"
+    unlabelled.mkdir()
+    for path in Path(small("features")[3]).glob("*_[!l]*.npy"):
+        (unlabelled / path.name).symlink_to(path)
+    flags = flags.replace("FEATURES", f"--dataset features --data-dir {unlabelled}")
+    with pytest.raises(SystemExit):
+        cli.run(lambda: train_scl.main(flags.split()))
+    told = " ".join("".join(capsys.readouterr()).replace("│", " ").split())
+    assert re.search(message, told), told
+    assert not Path("runs").exists()
 
 
 def test_photos_that_are_gone(small, complaint, tmp_path):

@@ -84,6 +84,20 @@ class SCLConfig:
     lambda_: float = 1.0
     """Weight of the unsupervised loss in equation (15) (paper: silent; released code: 1)."""
 
+    def __post_init__(self):
+        limits = {
+            "hidden_units": ("at least 1", self.hidden_units >= 1),
+            "embedding_dim": ("at least 1", self.embedding_dim >= 1),
+            "dropout": ("from 0 to below 1", 0 <= self.dropout < 1),
+            "temperature": ("above 0", self.temperature > 0),
+            "mi_negatives": ("at least 1", self.mi_negatives is None or self.mi_negatives >= 1),
+            "labelled_fraction": ("from 0 to 1", 0 <= self.labelled_fraction <= 1),
+        }
+        for name, (limit, kept) in limits.items():
+            if not kept:
+                flag = name.replace("_", "-")
+                raise InputError(f"--{flag} must be {limit}; received {getattr(self, name)}.")
+
 
 class SCL(Method):
     """Two projectors into a common space, in which the score is the cosine.
