@@ -288,7 +288,7 @@ def test_a_weight_beyond_float32_is_told(tmp_path):
 
 def trained_score(folder, precision) -> float:
     """The validation score after a few epochs; checks dtypes and losses on the way."""
-    scl = {"alpha": 0.01, "mi_negatives": 2, "labelled_fraction": 0.2, "image_scaling": "standard"}
+    scl = {"labelled_fraction": 0.2, "image_scaling": "standard"}
     keras.config.set_dtype_policy(precision)
     try:
         method, trainer = make_trainer(folder, scl=scl, epochs=6, precision=precision)

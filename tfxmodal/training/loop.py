@@ -92,6 +92,7 @@ class Trainer:
         self._feed = (MemoryFeed if in_memory else StreamFeed)(train, strategy)
         self._streams = method.streams(train, config.seed)
         self._names = [*method.weights, "total"]
+        self._call_steps = 1  # Steps in the next compiled call: as many as its speed allows.
         self._checked = [*(f"loss term {name!r}" for name in self._names), "gradient"]
 
     @property
@@ -171,9 +172,9 @@ class Trainer:
         """The rest of an epoch, in compiled calls of a few seconds each; returns mean losses."""
         state, steps = self.state, len(next(iter(plan.values())))
         sums = np.array(state.loss_sums or [0.0] * len(self._names))
-        length, saved = 1, time.perf_counter()
+        saved = time.perf_counter()
         while state.step < steps:
-            start, length = time.perf_counter(), min(length, steps - state.step)
+            start, length = time.perf_counter(), min(self._call_steps, steps - state.step)
             values = self._run_steps(plan, state.step, state.step + length).numpy()
             seconds = time.perf_counter() - start
             self._check_finite(values, epoch, state.step)
@@ -182,7 +183,8 @@ class Trainer:
             state.step += length
             state.loss_sums = sums.tolist()
             # Later calls tell the speed; the first one is mostly compilation.
-            length = max(1, min(2 * length, int(length * _SECONDS_A_CALL / seconds)))
+            most = int(length * _SECONDS_A_CALL / seconds)
+            self._call_steps = max(1, min(2 * self._call_steps, most))
             if progress:
                 progress(state.step, steps)
             if stop_asked():
