@@ -87,7 +87,8 @@ def main(argv: list[str] | None = None):
         "scl": dataclasses.asdict(flags.scl),
         "training": dataclasses.asdict(flags.training),
     }
-    run_dir = choose_run_dir(flags.run_dir, f"scl-{flags.data.dataset}", flags.resume)
+    run = RunFolder(choose_run_dir(flags.run_dir, f"scl-{flags.data.dataset}", flags.resume))
+    run.check(config, flags.resume)
 
     # --- Data: pairs, then features ----------------------------------------------------------
     data = prepare(flags.data)
@@ -99,8 +100,7 @@ def main(argv: list[str] | None = None):
     strategy = make_strategy()
     with strategy.scope():
         method = SCL(train, flags.scl)
-        # Not before all flags were seen to be right: a mistake leaves no folder behind.
-        run = RunFolder.create(run_dir, config, flags.resume)
+        run.create(config)  # Not earlier: a mistake in the flags leaves no folder behind.
         trainer = Trainer(method, train, flags.training, strategy, run.path)
     scorer = method.scorer()
     run.write_json("model.json", data.description())

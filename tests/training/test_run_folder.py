@@ -15,38 +15,46 @@ CONFIG = {
 }
 
 
+def begin(path, config, resume):
+    """What a trainer does with its folder."""
+    run = RunFolder(path)
+    run.check(config, resume)
+    run.create(config)
+    return run
+
+
 def changed(**training):
     return CONFIG | {"training": CONFIG["training"] | training}
 
 
 def test_a_new_run_writes_its_configuration(tmp_path):
-    run = RunFolder.create(tmp_path / "runs" / "scl", CONFIG, resume=False)
+    run = begin(tmp_path / "runs" / "scl", CONFIG, False)
     assert run.config == RunFolder(tmp_path / "runs" / "scl").config
     assert run.config["data"]["data_dir"] == "some/where"
     assert run.config["training"] == CONFIG["training"]
 
 
 def test_resume_takes_the_same_configuration_alone(tmp_path):
-    RunFolder.create(tmp_path, CONFIG, resume=True)
-    RunFolder.create(tmp_path, CONFIG, resume=True)
+    begin(tmp_path, CONFIG, True)
+    begin(tmp_path, CONFIG, True)
     with pytest.raises(
         InputError, match=r"training\.epochs: 200 -> 9; training\.seed: 0 -> 1; give the same flags"
     ):
-        RunFolder.create(tmp_path, changed(epochs=9, seed=1), resume=True)
+        begin(tmp_path, changed(epochs=9, seed=1), True)
     assert RunFolder(tmp_path).config["training"]["epochs"] == 200
 
 
 def test_a_run_is_not_trained_over(tmp_path):
-    RunFolder.create(tmp_path, CONFIG, resume=False)
+    begin(tmp_path, CONFIG, False)
     with pytest.raises(InputError, match="holds a run already; add --resume or name another"):
-        RunFolder.create(tmp_path, CONFIG, resume=False)
+        begin(tmp_path, CONFIG, False)
 
 
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_folder_of_other_things_is_left_alone(tmp_path, resume):
     (tmp_path / "thesis.tex").write_text("do not touch")
     with pytest.raises(InputError, match="is not empty and holds no run"):
-        RunFolder.create(tmp_path, CONFIG, resume)
+        begin(tmp_path, CONFIG, resume)
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
 
 

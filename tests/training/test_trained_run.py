@@ -23,15 +23,14 @@ def make_run(folder, saved: bool = True, precision: str = "float32", **model) ->
         labelled_fraction=0.5,
     )
     data = {"image_tower": "efficientnet_lite0", "image_weights": "random"}
-    run = RunFolder.create(
-        folder,
+    run = RunFolder(folder)
+    run.create(
         {
             "method": "scl",
             "data": data,
             "scl": dataclasses.asdict(config),
             "training": {"precision": precision},
-        },
-        resume=False,
+        }
     )
     description = {"image_dim": 6, "text_dim": 5, "class_names": ["a", "b", "c"]}
     run.write_json("model.json", description | {"image_tower": None, "text_encoder": None} | model)

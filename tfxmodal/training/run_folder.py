@@ -15,40 +15,36 @@ class RunFolder:
     def __init__(self, path: str | Path):
         self.path = Path(path)
 
-    @classmethod
-    def create(cls, path: str | Path, config: dict, resume: bool) -> "RunFolder":
-        """Opens a new folder, or with `resume` one whose run had the same configuration.
+    def check(self, config: dict, resume: bool):
+        """Checks that a training may use the folder, without writing to it.
 
         Args:
-            path: The folder.
-            config: The whole configuration, as JSON types.
+            config: The whole configuration.
             resume: Whether to go on with what the folder holds.
 
         Raises:
-            InputError: If the folder holds a run and `resume` is false, or another configuration.
+            InputError: If the folder holds a run and `resume` is false, another configuration, or
+                other things.
         """
-        run = cls(path)
-        file = run.path / "config.json"
-        config = json.loads(json.dumps(config, default=str))
-        if not file.exists():
-            if run.path.is_dir() and any(run.path.iterdir()):
+        if not (self.path / "config.json").exists():
+            if self.path.is_dir() and any(self.path.iterdir()):
                 raise InputError(
-                    f"--run-dir {path} is not empty and holds no run; name another folder."
+                    f"--run-dir {self.path} is not empty and holds no run; name another folder."
                 )
-            run.path.mkdir(parents=True, exist_ok=True)
-            run.write_json("config.json", config)
         elif not resume:
             raise InputError(
-                f"--run-dir {path} holds a run already; add --resume or name another folder."
+                f"--run-dir {self.path} holds a run already; add --resume or name another folder."
             )
-        else:
-            changed = differences(run.config, config)
-            if changed:
-                raise InputError(
-                    f"--resume found another configuration in {path}: {'; '.join(changed)}; give "
-                    "the same flags or name another --run-dir."
-                )
-        return run
+        elif changed := differences(self.config, _plain(config)):
+            raise InputError(
+                f"--resume found another configuration in {self.path}: {'; '.join(changed)}; give "
+                "the same flags or name another --run-dir."
+            )
+
+    def create(self, config: dict):
+        """Makes the folder, where it is not there, with the run's configuration."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.write_json("config.json", _plain(config))
 
     @property
     def config(self) -> dict:
@@ -85,6 +81,11 @@ class RunFolder:
         """Writes a JSON file into the run, whole or not at all."""
         with whole_file(self.path / name) as file:
             file.write((json.dumps(content, indent=2) + "\n").encode())
+
+
+def _plain(config: dict) -> dict:
+    """A configuration as JSON gives it back."""
+    return json.loads(json.dumps(config, default=str))
 
 
 def choose_run_dir(given: Path | None, name: str, resume: bool) -> Path:
