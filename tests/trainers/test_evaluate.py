@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from tests.trainers.conftest import QUICK
-from tfxmodal.data import load_dataset
 from trainers import evaluate, extract_features
 
 
@@ -133,9 +132,3 @@ def test_wrong_choices_end_without_a_traceback(run_of_photos, capsys):
     assert exit.value.code == 2
     told = "".join(capsys.readouterr())
     assert "'pls'" in told and "Traceback" not in told
-
-
-def test_the_dataset_s_own_features_are_used(small):
-    """Guards the tests above: the wikipedia of `small` has the features of its known results."""
-    dataset = load_dataset("wikipedia", small("wikipedia")[3])
-    assert dataset.train.images.shape == (2173, 128) and dataset.train.texts.shape == (2173, 100)
