@@ -14,7 +14,6 @@ Watch a run with: tensorboard --logdir runs
 """
 
 import dataclasses
-import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -122,8 +121,6 @@ def main(argv: list[str] | None = None):
 
     summaries = Summaries(run.path / "logs")
     summaries.config(run.config)
-    start = time.time()
-    seconds = pairs_per_second = 0.0
     with stop_signals() as stop_asked, tqdm(total=flags.training.epochs, unit="epoch") as bar:
         bar.update(trainer.state.epoch)
 
@@ -135,8 +132,6 @@ def main(argv: list[str] | None = None):
                 bar.update()
                 bar.write(report.line())
                 summaries.epoch(report)
-                seconds += report.seconds
-                pairs_per_second = report.pairs_per_second
         except Interrupted:
             bar.close()
             print(f"Stopped; the state is saved. Go on with: --run-dir {run.path} --resume")
@@ -147,7 +142,12 @@ def main(argv: list[str] | None = None):
     # --- Evaluation of the best epoch --------------------------------------------------------
     trainer.checkpoints.restore_best()
     state = trainer.state
-    metrics = {"selected_epoch": state.best_epoch, "epochs": state.epoch}
+    metrics = {
+        "selected_epoch": state.best_epoch,
+        "epochs": state.epoch,
+        "seconds": state.seconds,
+        "pairs_per_second": state.pairs / max(state.seconds, 1e-9),
+    }
     for name in ("validation", "test"):
         features, source = getattr(data.features, name), getattr(data.source, name)
         results = evaluate_split(scorer, features, source, data.encoder)
@@ -158,7 +158,6 @@ def main(argv: list[str] | None = None):
     for name, figure in figures.items():
         summaries.figure(name, figure, state.best_epoch)
     summaries.embeddings(results.images, results.texts, captions_or_ids(source))
-    metrics |= {"seconds": time.time() - start, "pairs_per_second": pairs_per_second}
     run.write_json("metrics.json", metrics)
     print_table({name: metrics[name] for name in ("validation", "test")}, f"SCL, {run.path}")
     print(f"Best epoch {state.best_epoch} of {state.epoch}. Figures: {run.path}/figures")

@@ -21,6 +21,8 @@ class TrainState(tf.train.experimental.PythonState):
         best_score: Best validation score so far.
         best_epoch: The epoch that reached it.
         waited: Validations since then.
+        seconds: Time spent on training steps.
+        pairs: Pairs seen in that time.
     """
 
     epoch: int = 0
@@ -29,6 +31,8 @@ class TrainState(tf.train.experimental.PythonState):
     best_score: float = float("-inf")
     best_epoch: int = 0
     waited: int = 0
+    seconds: float = 0.0
+    pairs: int = 0
 
     def serialize(self) -> str:
         """The state as text, for the checkpoint."""

@@ -136,7 +136,9 @@ class Trainer:
             start, first = time.perf_counter(), state.step
             losses = self._run_epoch(epoch, plan, stop_asked, progress)
             seconds = time.perf_counter() - start
+            pairs = next(iter(plan.values()))[first:].size
             state.epoch, state.step, state.loss_sums = epoch, 0, None
+            state.seconds, state.pairs = state.seconds + seconds, state.pairs + pairs
 
             score, details, improved = None, None, False
             if epoch % config.validate_every == 0 or epoch == config.epochs:
@@ -147,7 +149,6 @@ class Trainer:
                     state.best_score, state.best_epoch = score, epoch
                     self.checkpoints.save_best(epoch)
             self.checkpoints.save_last()
-            rows = next(iter(plan.values()))[first:]
             yield EpochReport(
                 epoch=epoch,
                 losses=losses,
@@ -157,7 +158,7 @@ class Trainer:
                 improved=improved,
                 learning_rate=float(keras.ops.convert_to_numpy(self._optimizer.learning_rate)),
                 seconds=seconds,
-                pairs_per_second=rows.size / seconds,
+                pairs_per_second=pairs / seconds,
             )
 
     def _waited_enough(self) -> bool:
