@@ -1,5 +1,7 @@
 """A run small enough for a test: SCL of a few units on made-up pairs."""
 
+import json
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -42,14 +44,18 @@ def weights(method) -> list[np.ndarray]:
 
 
 def checkpoint_tensors(folder) -> dict[str, np.ndarray]:
-    """All that the newest checkpoint of a folder holds, but for its number."""
+    """All that the newest checkpoint of a folder holds, but for its number and the clock."""
     reader = tf.train.load_checkpoint(folder)
-    names = reader.get_variable_to_shape_map().keys()
-    return {
-        name: reader.get_tensor(name)
-        for name in names
-        if name != "_CHECKPOINTABLE_OBJECT_GRAPH" and not name.startswith("save_counter/")
+    names = reader.get_variable_to_shape_map().keys() - {"_CHECKPOINTABLE_OBJECT_GRAPH"}
+    tensors = {
+        name: reader.get_tensor(name) for name in names if not name.startswith("save_counter/")
     }
+    state = "state/.ATTRIBUTES/py_state"
+    if state in tensors:
+        fields = json.loads(tensors.pop(state))
+        timed = ("seconds", "pairs")
+        tensors |= {f"state/{name}": fields[name] for name in fields if name not in timed}
+    return tensors
 
 
 def assert_bit_equal(ours: dict, theirs: dict):
