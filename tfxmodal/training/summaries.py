@@ -9,7 +9,7 @@ from tensorboard.plugins import projector
 from tensorboard.plugins.hparams import api as hparams
 
 from tfxmodal.retrieval.figures import figure_png
-from tfxmodal.training.loop import EpochReport
+from tfxmodal.training.report import EpochReport
 
 
 class Summaries:
