@@ -5,6 +5,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import hypothesis  # noqa: E402
+import keras  # noqa: E402
 import pytest  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
@@ -17,6 +18,12 @@ tf.config.set_logical_device_configuration(
 )
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    """The same initial weights in every run of the tests."""
+    keras.utils.set_random_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from tfxmodal.heads.projector import L2Normalize, projector
     [("float32", "float32"), ("float64", "float64"), ("mixed_bfloat16", "float32")],
 )
 def test_unit_vectors_in_full_precision(dtype, output):
-    z = projector(6, hidden=8, output=16, dtype=dtype)(tf.random.normal([5, 6], dtype=output))
+    z = projector(6, hidden=32, output=32, dtype=dtype)(tf.random.normal([5, 6], dtype=output))
     assert z.dtype == output
     assert np.min(z) >= 0
     np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1, atol=1e-6)
