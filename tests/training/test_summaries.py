@@ -61,7 +61,7 @@ def test_scalars_of_an_epoch_and_of_the_results(logs):
             "training/pairs_per_second": 320.0,
             "validation/map_all/average": 0.5,
             "validation/recall_at/average/1": 0.1,
-            "final_test/map_all/average": 0.4,
+            "results_test/map_all/average": 0.4,
         }
     )
 

@@ -46,7 +46,7 @@ class Summaries:
     def results(self, split: str, metrics: dict, step: int):
         """The metrics of a split at the end."""
         with self._writer.as_default(step=step):
-            self._metrics(f"final_{split}", metrics)
+            self._metrics(f"results_{split}", metrics)
         self._writer.flush()
 
     def figure(self, name: str, figure, step: int):
