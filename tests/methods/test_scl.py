@@ -53,7 +53,9 @@ def test_unsupervised_weights_are_those_of_equation_8():
 
 
 def test_semi_supervised_weights_are_those_of_equation_15():
-    weights = small(alpha=0.2, beta=3.0, gamma=7.0, lambda_=0.5, labelled_fraction=0.1).weights
+    weights = small(
+        alpha=0.2, beta=3.0, gamma=7.0, unsupervised_weight=0.5, labelled_fraction=0.1
+    ).weights
     assert weights == {
         "modality_invariant": 0.5,
         "mutual_information": 0.1,
@@ -68,7 +70,7 @@ def test_defaults_are_the_papers():
     assert (config.hidden_units, config.embedding_dim, config.dropout) == (1024, 512, 0)
     assert (config.alpha, config.beta, config.temperature) == (0.01, 1, 0.5)
     assert config.share_last_layer and not config.positive_in_denominator
-    assert config.mi_negatives is None
+    assert config.mi_negatives == 0
     assert (config.labelled_fraction, config.output_activation) == (0, "relu")
     assert config.image_scaling == config.text_scaling == "none"
 
@@ -83,7 +85,7 @@ MI_NETWORKS = {"image_input_branch", "text_input_branch", "discriminator"}
         ({"beta": 0}, {"contrastive"}),
         ({"gamma": 0, "labelled_fraction": 0.5}, {"class_contrastive"}),
         (
-            {"lambda_": 0, "labelled_fraction": 0.5},
+            {"unsupervised_weight": 0, "labelled_fraction": 0.5},
             {"modality_invariant", "mutual_information", "contrastive"},
         ),
         ({}, set()),
@@ -104,7 +106,7 @@ def test_terms_of_weight_zero_are_not_computed(config, gone):
 
 @pytest.mark.parametrize("norm", ["rows", "frobenius"])
 @pytest.mark.parametrize("positive", [False, True])
-@pytest.mark.parametrize("negatives", [None, 3])
+@pytest.mark.parametrize("negatives", [0, 3])
 def test_terms_are_the_losses_of_the_embeddings(norm, positive, negatives):
     method = small(
         invariance_norm=norm,
@@ -127,7 +129,7 @@ def test_terms_are_the_losses_of_the_embeddings(norm, positive, negatives):
     # Candidates of pair i are the inputs of i, i + 1, ..., cyclically: equations (2) to (6).
     scores = [
         [[discriminate(tf.roll(h, -shift, axis=0), z) for z in (z_v, z_t)] for h in inputs]
-        for shift in range(12 if negatives is None else negatives + 1)
+        for shift in range(negatives + 1 if negatives else 12)
     ]
     expected = {
         "modality_invariant": modality_invariant(z_v, z_t, norm),

@@ -38,7 +38,7 @@ ALL_TERMS = {
         "share_last_layer": False,
         "labelled_fraction": 0.4,
         "gamma": 2.0,
-        "lambda_": 0.7,
+        "unsupervised_weight": 0.7,
     },
 }
 

@@ -67,9 +67,9 @@ class SCLConfig:
     positive_in_denominator: bool = False
     """Whether the sum below in equation (7) holds the positive (paper, released code: no)."""
 
-    mi_negatives: int | None = None
-    """Negatives of each positive in equations (2) to (5): None for all others of the batch (paper),
-    or a number, which divides the cost of a step by batch size over it."""
+    mi_negatives: int = 0
+    """Negatives of each positive in equations (2) to (5): 0 for all others of the batch (paper), or
+    a number, which divides the cost of the term by batch size over it."""
 
     labelled_fraction: float = 0.0
     """Fraction of the training pairs whose labels are used: 0 is unsupervised, equation (8);
@@ -81,8 +81,8 @@ class SCLConfig:
     gamma: float = 10.0
     """Weight of class-aware contrast in equation (13) (paper: silent; released code: 10)."""
 
-    lambda_: float = 1.0
-    """Weight of the unsupervised loss in equation (15) (paper: silent; released code: 1)."""
+    unsupervised_weight: float = 1.0
+    """lambda, weight of L_U in equation (15) (paper: silent; released code: 1)."""
 
     def __post_init__(self):
         limits = {
@@ -90,7 +90,7 @@ class SCLConfig:
             "embedding_dim": ("at least 1", self.embedding_dim >= 1),
             "dropout": ("from 0 to below 1", 0 <= self.dropout < 1),
             "temperature": ("above 0", self.temperature > 0),
-            "mi_negatives": ("at least 1", self.mi_negatives is None or self.mi_negatives >= 1),
+            "mi_negatives": ("at least 0", self.mi_negatives >= 0),
             "labelled_fraction": ("from 0 to 1", 0 <= self.labelled_fraction <= 1),
         }
         for name, (limit, kept) in limits.items():
@@ -197,7 +197,7 @@ class SCL(Method):
                 replicas.gather(tf.stack([h_v, h_t], axis=1)),  # [N, 2, 512]
                 tf.stack([z_v, z_t], axis=1),  # [n, 2, dim]
                 mutual_information,
-                config.mi_negatives,
+                config.mi_negatives or None,
                 offset,
             )
         if "contrastive" in self.weights:
@@ -244,7 +244,7 @@ def _weights(config: SCLConfig) -> dict[str, float]:
         "contrastive": config.beta,
     }
     if config.labelled_fraction:
-        weights = {name: config.lambda_ * weight for name, weight in weights.items()}
+        weights = {name: config.unsupervised_weight * weight for name, weight in weights.items()}
         weights |= {"label_prediction": 1.0, "class_contrastive": config.gamma}
     return {name: weight for name, weight in weights.items() if weight}
 
