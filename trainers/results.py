@@ -50,7 +50,7 @@ def evaluate_split(scorer: Scorer, features: Pairs, source: Pairs, encoder) -> S
 
 
 def draw(results: dict[str, SplitResults], source: Pairs, class_names, seed: int = 0) -> dict:
-    """Figures of a split, by name.
+    """Figures of a split as PNG files, by name.
 
     Args:
         results: By the method's name: curves are drawn of all, t-SNE and retrieved items of the
@@ -76,7 +76,7 @@ def draw(results: dict[str, SplitResults], source: Pairs, class_names, seed: int
     # Photos may be gone: with cached features only the pictures need them.
     if source.has_image_files and source.has_captions and os.path.isfile(source.images[0]):
         drawn["retrieved"] = retrieved_figure(first, source, seed)
-    return drawn
+    return {name: figures.figure_png(figure) for name, figure in drawn.items()}
 
 
 def _curves(curve, results: dict[str, SplitResults], labels: np.ndarray) -> figures.Curves:

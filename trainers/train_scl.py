@@ -155,8 +155,8 @@ def main(argv: list[str] | None = None):
         summaries.results(name, results.metrics, state.best_epoch)
     figures = draw({"SCL": results}, source, data.source.class_names)
     run.write_figures(figures)
-    for name, figure in figures.items():
-        summaries.figure(name, figure, state.best_epoch)
+    for name, png in figures.items():
+        summaries.figure(name, png, state.best_epoch)
     summaries.embeddings(results.images, results.texts, captions_or_ids(source))
     run.write_json("metrics.json", metrics)
     print_table({name: metrics[name] for name in ("validation", "test")}, f"SCL, {run.path}")

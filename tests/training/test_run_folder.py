@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 from tfxmodal.errors import InputError
+from tfxmodal.retrieval.figures import figure_png
 from tfxmodal.training.run_folder import RunFolder, choose_run_dir, differences, from_dict
 
 CONFIG = {
@@ -94,7 +95,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
 
 def test_figures_are_pictures(tmp_path):
     figure, _ = plt.subplots()
-    RunFolder(tmp_path).write_figures({"precision_recall": figure})
+    RunFolder(tmp_path).write_figures({"precision_recall": figure_png(figure)})
     png = (tmp_path / "figures" / "precision_recall.png").read_bytes()
     assert png.startswith(b"\x89PNG")
 

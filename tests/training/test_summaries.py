@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tfxmodal.retrieval.figures import figure_png
 from tfxmodal.training.report import EpochReport
 from tfxmodal.training.summaries import Summaries
 
@@ -35,7 +36,7 @@ def logs(tmp_path):
     summaries.epoch(REPORT)
     summaries.results("test", {"map_all": {"average": 0.4}}, step=3)
     figure, _ = plt.subplots(figsize=(2, 1))
-    summaries.figure("precision_recall", figure, step=3)
+    summaries.figure("precision_recall", figure_png(figure), step=3)
     images, texts = np.eye(3, 4), -np.eye(3, 4)
     summaries.embeddings(images, texts, ["a dog", "two\tlines\nof text", "c"], most=2)
     accumulator = EventAccumulator(str(tmp_path))

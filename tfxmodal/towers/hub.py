@@ -25,7 +25,7 @@ def load(handle: str) -> ImageTower:
     Raises:
         InputError: If it cannot be downloaded or read, or its signature is another.
     """
-    folder = _resolve(handle)
+    folder = resolve(handle)
     try:
         network = layers.TFSMLayer(folder, call_endpoint="serving_default", name="saved_model")
         signature = network.call_endpoint_fn
@@ -48,11 +48,11 @@ def load(handle: str) -> ImageTower:
         resize=size,
         crop=size,
         preprocessing="x / 255",
-        weights_hash=_hash_files(Path(folder)),
+        weights_hash=hash_files(Path(folder)),
     )
 
 
-def _resolve(handle: str) -> str:
+def resolve(handle: str) -> str:
     """The local folder of a handle, downloaded where it is not there yet."""
     if Path(handle).is_dir():
         return handle
@@ -68,7 +68,8 @@ def _resolve(handle: str) -> str:
         ) from error
 
 
-def _hash_files(folder: Path) -> str:
+def hash_files(folder: Path) -> str:
+    """A hash of the names and contents of all files in a folder."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.is_file():

@@ -11,7 +11,7 @@ from keras import layers
 
 from tfxmodal.data.atomic import whole_file
 from tfxmodal.errors import InputError
-from tfxmodal.towers.hub import _hash_files, _resolve
+from tfxmodal.towers.hub import hash_files, resolve
 
 REFERENCE = "text_encoder.json"
 BATCH = 128
@@ -38,7 +38,7 @@ class HubText:
         """
         import tensorflow_text  # noqa: F401, slow to import; registers its ops
 
-        folder = _resolve(handle)
+        folder = resolve(handle)
         try:
             network = layers.TFSMLayer(folder, call_endpoint="serving_default", name="saved_model")
             (probe,) = network(tf.constant(["a probe"])).values()
@@ -54,7 +54,7 @@ class HubText:
         self.handle = handle
         self.model = keras.Model(texts, vectors, name="text_encoder")
         self.dim = dim
-        self.fingerprint = _hash_files(Path(folder))
+        self.fingerprint = hash_files(Path(folder))
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors of texts: `[n, dim]` float32."""

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from tfxmodal.data.atomic import whole_file
 from tfxmodal.errors import InputError
-from tfxmodal.retrieval.figures import figure_png
 
 
 class RunFolder:
@@ -71,11 +70,11 @@ class RunFolder:
         except ValueError as error:
             raise InputError(f"{file} is damaged ({error}): train again.") from error
 
-    def write_figures(self, drawn: dict):
-        """Writes matplotlib figures to `figures/NAME.png`."""
+    def write_figures(self, pngs: dict[str, bytes]):
+        """Writes pictures to `figures/NAME.png`."""
         (self.path / "figures").mkdir(parents=True, exist_ok=True)
-        for name, figure in drawn.items():
-            (self.path / "figures" / f"{name}.png").write_bytes(figure_png(figure))
+        for name, png in pngs.items():
+            (self.path / "figures" / f"{name}.png").write_bytes(png)
 
     def write_json(self, name: str, content: dict):
         """Writes a JSON file into the run, whole or not at all."""

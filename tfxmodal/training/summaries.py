@@ -8,7 +8,6 @@ import tensorflow as tf
 from tensorboard.plugins import projector
 from tensorboard.plugins.hparams import api as hparams
 
-from tfxmodal.retrieval.figures import figure_png
 from tfxmodal.training.report import EpochReport
 
 
@@ -49,9 +48,9 @@ class Summaries:
             self._metrics(f"results_{split}", metrics)
         self._writer.flush()
 
-    def figure(self, name: str, figure, step: int):
-        """A matplotlib figure as an image."""
-        image = tf.image.decode_png(figure_png(figure), channels=3)
+    def figure(self, name: str, png: bytes, step: int):
+        """A picture, given as a PNG file."""
+        image = tf.image.decode_png(png, channels=3)
         with self._writer.as_default(step=step):
             tf.summary.image(name, image[None])
         self._writer.flush()
