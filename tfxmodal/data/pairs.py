@@ -36,28 +36,43 @@ class Pairs:
         images: `[n]` paths of image files, or features `[n, d_image]`.
         texts: Captions of each pair (one or several), or features `[n, d_text]`.
         labels: `[n, classes]` multi-hot (uint8), or None where the dataset has none.
+        text_labels: `[m, classes]`, only where images and texts do not belong together one by one:
+            then there may be another number m of texts, and `ids` and `labels` are the images'.
     """
 
     ids: np.ndarray
     images: np.ndarray | Features
     texts: Captions | Features
     labels: np.ndarray | None = None
+    text_labels: np.ndarray | None = None
 
     def __post_init__(self):
-        counts = {"ids": len(self.ids), "images": len(self.images), "texts": len(self.texts)}
-        if self.labels is not None:
-            counts["labels"] = len(self.labels)
-            if self.labels.ndim != 2:
+        columns = {"ids": self.ids, "images": self.images, "texts": self.texts}
+        labels = {"labels": self.labels, "text_labels": self.text_labels}
+        columns |= {name: column for name, column in labels.items() if column is not None}
+        for name in labels.keys() & columns:
+            if columns[name].ndim != 2:
                 raise InputError(
-                    f"`labels` must be multi-hot [n, classes]; received shape {self.labels.shape}."
+                    f"`{name}` must be multi-hot [n, classes]; received shape "
+                    f"{columns[name].shape}."
                 )
-        if len(set(counts.values())) != 1:
+        counts = {name: len(column) for name, column in columns.items()}
+        of_texts = set() if self.paired else {"texts", "text_labels"}
+        if any(
+            len({counts[name] for name in names}) > 1
+            for names in (counts.keys() & of_texts, counts.keys() - of_texts)
+        ):
             raise InputError(
                 f"A split's columns must have one row a pair; received {counts}: align them."
             )
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def paired(self) -> bool:
+        """Whether row by row an image and a text belong together."""
+        return self.text_labels is None
 
     @property
     def has_image_files(self) -> bool:

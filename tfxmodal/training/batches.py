@@ -50,16 +50,27 @@ def epoch_rows(streams: Rows, batch_size: int, replicas: int, seed: int, epoch: 
 
 
 def columns(pairs: Pairs) -> dict:
-    """The columns that a batch holds: images, texts and, where there are any, labels."""
-    found = {"images": pairs.images, "texts": pairs.texts}
-    return found if pairs.labels is None else found | {"labels": pairs.labels}
+    """All columns there are: images, texts and, where there are any, labels as floats."""
+    labels = {"labels": pairs.labels, "text_labels": pairs.text_labels}
+    found = {name: _floats(column) for name, column in labels.items() if column is not None}
+    return {"images": pairs.images, "texts": pairs.texts} | found
+
+
+def stream_columns(pairs: Pairs, stream: str) -> dict[str, str]:
+    """Which column each entry of a stream's batches is of, by the entry's name."""
+    if pairs.paired:
+        return {name: name for name in columns(pairs)}
+    return {
+        "images": {"images": "images", "labels": "labels"},
+        "texts": {"texts": "texts", "labels": "text_labels"},
+    }[stream]
 
 
 class MemoryFeed:
     """The whole training split on every device; steps gather their rows there."""
 
     def __init__(self, train: Pairs, strategy: tf.distribute.Strategy):
-        arrays = {name: _floats(column[:]) for name, column in columns(train).items()}
+        arrays = {name: _rows(column, slice(None)) for name, column in columns(train).items()}
         self.data = _on_each_replica(
             strategy,
             lambda replica: {name: tf.constant(array) for name, array in arrays.items()},
@@ -70,6 +81,7 @@ class StreamFeed:
     """Batches read from disk in the background, a few ahead of the step that needs them."""
 
     def __init__(self, train: Pairs, strategy: tf.distribute.Strategy, ahead: int = 4):
+        self._train = train
         self._columns = columns(train)
         self._strategy = strategy
         self._ahead = ahead
@@ -77,26 +89,31 @@ class StreamFeed:
     def batches(self, plan: Rows) -> Iterator[dict]:
         """Yields the batch of each step of `plan`, as one value a replica."""
         steps, replicas, _ = next(iter(plan.values())).shape
-        signature = {
-            name: {
-                column: tf.TensorSpec(
-                    (replicas, rows.shape[2], values.shape[1]), keras.config.floatx()
-                )
-                for column, values in self._columns.items()
+        streams = {
+            stream: {
+                name: self._columns[column]
+                for name, column in stream_columns(self._train, stream).items()
             }
-            for name, rows in plan.items()
+            for stream in plan
+        }
+        signature = {
+            stream: {
+                name: tf.TensorSpec((*plan[stream].shape[1:], *values.shape[1:]), _dtype(values))
+                for name, values in found.items()
+            }
+            for stream, found in streams.items()
         }
 
         def read():
             for step in range(steps):
                 yield {
-                    name: {
-                        column: _floats(values[rows[step].ravel()]).reshape(
-                            replicas, rows.shape[2], -1
+                    stream: {
+                        name: _rows(values, plan[stream][step].ravel()).reshape(
+                            signature[stream][name].shape
                         )
-                        for column, values in self._columns.items()
+                        for name, values in found.items()
                     }
-                    for name, rows in plan.items()
+                    for stream, found in streams.items()
                 }
 
         dataset = tf.data.Dataset.from_generator(read, output_signature=signature)
@@ -107,6 +124,16 @@ class StreamFeed:
                     lambda column: column[replica], batch
                 ),
             )
+
+
+def _dtype(column) -> str:
+    """Raw inputs, such as pixels and token ids, stay whole numbers; features are floats."""
+    dtype = np.dtype(getattr(column, "dtype", float))
+    return dtype.name if dtype.kind in "iu" else keras.config.floatx()
+
+
+def _rows(column, rows) -> np.ndarray:
+    return np.asarray(column[rows], _dtype(column))
 
 
 def _floats(rows) -> np.ndarray:
@@ -126,4 +153,7 @@ def _on_each_replica(strategy, make):
 
 def memory_bytes(train: Pairs) -> int:
     """What `MemoryFeed` needs on each device."""
-    return sum(4 * len(column) * column.shape[1] for column in columns(train).values())
+    return sum(
+        int(np.prod(column.shape)) * np.dtype(_dtype(column)).itemsize
+        for column in columns(train).values()
+    )

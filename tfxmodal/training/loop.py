@@ -9,7 +9,14 @@ import tensorflow as tf
 
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.methods.method import Method
-from tfxmodal.training.batches import MemoryFeed, Rows, StreamFeed, epoch_rows, memory_bytes
+from tfxmodal.training.batches import (
+    MemoryFeed,
+    Rows,
+    StreamFeed,
+    epoch_rows,
+    memory_bytes,
+    stream_columns,
+)
 from tfxmodal.training.checkpoints import Checkpoints, TrainState
 from tfxmodal.training.config import TrainingConfig
 from tfxmodal.training.replicas import Replicas
@@ -254,10 +261,13 @@ class Trainer:
         def run(data, rows):
             replica = tf.distribute.get_replica_context().replica_id_in_sync_group
 
-            def batch(order):
-                return {name: tf.gather(column, order[replica]) for name, column in data.items()}
+            def batch(stream, order):
+                return {
+                    name: tf.gather(data[column], order[replica])
+                    for name, column in stream_columns(self._train, stream).items()
+                }
 
-            return function({name: batch(order) for name, order in rows.items()})
+            return function({stream: batch(stream, order) for stream, order in rows.items()})
 
         return run
 
