@@ -1,0 +1,44 @@
+"""What scorers of two encoders share: how features become embeddings."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfxmodal.data.pairs import Features
+from tfxmodal.retrieval.scorer import Scorer
+
+
+class EncoderScorer(Scorer):
+    """Embeds with one model a modality; subclasses say how embeddings are scored.
+
+    Args:
+        image_model: Image features `[batch, d_image]` to embeddings `[batch, d]`.
+        text_model: Text features `[batch, d_text]` to embeddings `[batch, d]`.
+        batch_size: Rows that are read and embedded at a time.
+    """
+
+    def __init__(self, image_model: keras.Model, text_model: keras.Model, batch_size: int = 1024):
+        self._image_function = _inference(image_model)
+        self._text_function = _inference(text_model)
+        self._batch_size = batch_size
+
+    def embed_images(self, features: Features) -> np.ndarray:
+        """Image features `[n, d_image]` to embeddings `[n, d]`, float32."""
+        return self._embed(self._image_function, features)
+
+    def embed_texts(self, features: Features) -> np.ndarray:
+        """Text features `[m, d_text]` to embeddings `[m, d]`, float32."""
+        return self._embed(self._text_function, features)
+
+    def _embed(self, function, features: Features) -> np.ndarray:
+        step = self._batch_size
+        starts = range(0, max(1, len(features)), step)  # one empty batch gives [0, d]
+        return np.concatenate([function(features[i : i + step]).numpy() for i in starts])
+
+
+def _inference(model: keras.Model):
+    """The model as one graph for any number of rows, with the weights it has at each call."""
+    rows = tf.TensorSpec(model.inputs[0].shape, tf.float32)
+    return tf.function(
+        lambda features: tf.cast(model(features, training=False), tf.float32)
+    ).get_concrete_function(rows)
