@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tfxmodal.data.text import BagOfWords, encode_pairs
 from tfxmodal.errors import InputError
+from tfxmodal.towers.text_cnn import TextCNN
 from tfxmodal.towers.text_encoders import load_text_encoder, open_text_encoder
 
 
@@ -63,8 +64,18 @@ def test_a_bag_of_words_by_name(tmp_path):
     assert open_text_encoder(tmp_path).fingerprint == encoder.fingerprint
 
 
+def test_a_trained_text_cnn_by_its_folder(tmp_path):
+    trained = TextCNN.create([("a dog",), ("a cat",)], 3)
+    trained.save(tmp_path)
+    for encoder in (load_text_encoder(f"text_cnn:{tmp_path}", []), open_text_encoder(tmp_path)):
+        assert encoder.fingerprint == trained.fingerprint
+        np.testing.assert_array_equal(encoder.encode(["a cat"]), trained.encode(["a cat"]))
+    with pytest.raises(InputError, match="holds no trained TextCNN"):
+        load_text_encoder("text_cnn:nowhere", [])
+
+
 def test_unknown_names_list_the_known(tmp_path):
-    with pytest.raises(InputError, match="Unknown text encoder 'bert'; use one of: hub:HANDLE, t"):
+    with pytest.raises(InputError, match="'bert'; use one of: hub:HANDLE, text_cnn:FOLDER, tf_"):
         load_text_encoder("bert", [])
     with pytest.raises(InputError, match="no vocabulary"):
         open_text_encoder(tmp_path)

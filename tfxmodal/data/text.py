@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -46,6 +47,54 @@ def tokens(texts: tf.Tensor) -> tf.RaggedTensor:
     return tf.strings.split(tf.strings.regex_replace(texts, SEPARATOR, " "))
 
 
+@dataclass(frozen=True)
+class Vocabulary:
+    """The words that occur most often in texts, the alphabet deciding ties.
+
+    Attributes:
+        words: The words, the most frequent first.
+        texts_with: `[words]`: in how many texts each of them is.
+        texts: How many texts there are.
+        longest: Words of the longest text.
+    """
+
+    words: tuple[str, ...]
+    texts_with: np.ndarray
+    texts: int
+    longest: int
+
+    @classmethod
+    def learn(cls, captions: Iterable[Sequence[str]], size: int, progress=None) -> "Vocabulary":
+        """Counts the words of texts: those of the training split alone.
+
+        Args:
+            captions: Captions of each pair, read once.
+            size: Most words to keep.
+            progress: Wraps an iterable, as tqdm does.
+
+        Raises:
+            InputError: If the size is not positive or the captions hold no word.
+        """
+        if size < 1:
+            raise InputError(f"`vocabulary_size` must be at least 1; received {size}.")
+        counts, texts_with = Counter(), Counter()
+        n = longest = 0
+        documents = map(
+            document, captions if progress is None else progress(captions, desc="words")
+        )
+        while batch := list(islice(documents, BATCH)):
+            n += len(batch)
+            for words in tokens(to_bytes(batch)).to_list():
+                counts.update(words)
+                texts_with.update(set(words))
+                longest = max(longest, len(words))
+        if not counts:
+            raise InputError(f"The {n} training texts hold no word: check the captions.")
+        ranked = sorted(counts, key=lambda word: (-counts[word], word))[:size]
+        rows = np.array([texts_with[word] for word in ranked])
+        return cls(tuple(word.decode() for word in ranked), rows, n, longest)
+
+
 class BagOfWords:
     """TF-IDF weighted bag of words (SCL, Section IV-A), over a fixed vocabulary.
 
@@ -81,8 +130,6 @@ class BagOfWords:
     def fit(cls, captions: Iterable[Sequence[str]], vocabulary_size: int, progress=None):
         """Learns the vocabulary and its weights: from the training split alone.
 
-        The vocabulary holds the words that occur most often, the alphabet deciding ties.
-
         Args:
             captions: Captions of each pair, read once.
             vocabulary_size: Most words to keep (paper: 5,000 on Wikipedia, 1,000 on NUS-WIDE-10K,
@@ -92,23 +139,9 @@ class BagOfWords:
         Raises:
             InputError: If the size is not positive or the captions hold no word.
         """
-        if vocabulary_size < 1:
-            raise InputError(f"`vocabulary_size` must be at least 1; received {vocabulary_size}.")
-        counts, texts_with = Counter(), Counter()
-        n = 0
-        documents = map(
-            document, captions if progress is None else progress(captions, desc="words")
-        )
-        while batch := list(islice(documents, BATCH)):
-            n += len(batch)
-            for words in tokens(_bytes(batch)).to_list():
-                counts.update(words)
-                texts_with.update(set(words))
-        if not counts:
-            raise InputError(f"The {n} training texts hold no word: check the captions.")
-        ranked = sorted(counts, key=lambda word: (-counts[word], word))[:vocabulary_size]
-        idf = [np.log((1 + n) / (1 + texts_with[word])) + 1 for word in ranked]
-        return cls([word.decode() for word in ranked], idf)
+        vocabulary = Vocabulary.learn(captions, vocabulary_size, progress)
+        idf = np.log((1 + vocabulary.texts) / (1 + vocabulary.texts_with)) + 1
+        return cls(vocabulary.words, idf)
 
     @property
     def dim(self) -> int:
@@ -122,10 +155,7 @@ class BagOfWords:
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors of texts: `[n, vocabulary]` float32."""
-        vectors = np.empty((len(texts), self.dim), np.float32)
-        for i in range(0, len(texts), BATCH):
-            vectors[i : i + BATCH] = self.model(_bytes(texts[i : i + BATCH]))
-        return vectors
+        return encode_texts(self.model, texts, BATCH)
 
     def save(self, folder: str | Path) -> None:
         """Writes the vocabulary, each word with its idf, to `vocabulary.json` in a folder."""
@@ -146,6 +176,14 @@ class BagOfWords:
             return cls(list(weights), list(weights.values()))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path} is no vocabulary of a bag of words ({error!r}).") from error
+
+
+def encode_texts(model: keras.Model, texts: Sequence[str], batch_size: int) -> np.ndarray:
+    """Vectors of texts by a model from strings `[batch]`, some at a time: `[n, dim]` float32."""
+    vectors = np.empty((len(texts), model.output_shape[-1]), np.float32)
+    for i in range(0, len(texts), batch_size):
+        vectors[i : i + batch_size] = model(to_bytes(texts[i : i + batch_size]))
+    return vectors
 
 
 def encode_pairs(encoder, captions: Captions, progress=None) -> np.ndarray:
@@ -171,6 +209,6 @@ class EncodedTexts:
         return self._encoder.encode(self._texts[rows])
 
 
-def _bytes(texts: Sequence[str]) -> tf.Tensor:
+def to_bytes(texts: Sequence[str]) -> tf.Tensor:
     """Texts for the graph; half of a surrogate pair, which UTF-8 cannot hold, becomes `?`."""
     return tf.constant([text.encode("utf-8", "replace") for text in texts], tf.string)

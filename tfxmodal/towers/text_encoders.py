@@ -1,4 +1,4 @@
-"""The text encoders by name: a bag of words, or a SavedModel from TensorFlow Hub."""
+"""The text encoders by name: a bag of words, a TextCNN, or a SavedModel from TensorFlow Hub."""
 
 from pathlib import Path
 
@@ -6,8 +6,9 @@ from tfxmodal.data.pairs import Captions
 from tfxmodal.data.text import BagOfWords
 from tfxmodal.errors import choose
 from tfxmodal.towers.hub_text import REFERENCE, HubText
+from tfxmodal.towers.text_cnn import DESCRIPTION, TextCNN
 
-TextEncoder = BagOfWords | HubText
+TextEncoder = BagOfWords | HubText | TextCNN
 """`dim`, `fingerprint`, `model` (strings `[batch]` to `[batch, dim]`), `encode`, `save`, `load`."""
 
 
@@ -17,7 +18,8 @@ def load_text_encoder(
     """A text encoder by its name, fitted where there is something to fit.
 
     Args:
-        name: `tf_idf`, or `hub:` and a handle or a SavedModel's folder.
+        name: `tf_idf`, `hub:` and a handle or a SavedModel's folder, or `text_cnn:` and the folder
+            of a trained TextCNN.
         captions: Captions of the training pairs, for the vocabulary.
         vocabulary_size: Most words in it.
         progress: Wraps an iterable, as tqdm does.
@@ -27,7 +29,9 @@ def load_text_encoder(
     """
     if name.startswith("hub:"):
         return HubText(name.removeprefix("hub:"))
-    choose("text encoder", name, ["tf_idf", "hub:HANDLE"])
+    if name.startswith("text_cnn:"):
+        return TextCNN.load(name.removeprefix("text_cnn:"))
+    choose("text encoder", name, ["tf_idf", "hub:HANDLE", "text_cnn:FOLDER"])
     return BagOfWords.fit(captions, vocabulary_size, progress)
 
 
@@ -37,5 +41,7 @@ def open_text_encoder(folder: str | Path) -> TextEncoder:
     Raises:
         InputError: If there is none, or its SavedModel cannot be had.
     """
-    saved = HubText if (Path(folder) / REFERENCE).exists() else BagOfWords
-    return saved.load(folder)
+    for file, encoder in ((REFERENCE, HubText), (DESCRIPTION, TextCNN)):
+        if (Path(folder) / file).exists():
+            return encoder.load(folder)
+    return BagOfWords.load(folder)

