@@ -48,27 +48,24 @@ def load_word_vectors(name: str, words: Sequence[str], progress=None) -> WordVec
             or none of the words is known. Text without a header that is cut at the end of a line
             cannot be told from a smaller file.
     """
-    if name == "random":
-        return WordVectors(
-            np.zeros([len(words), RANDOM_DIM], np.float32), np.zeros(len(words), bool)
-        )
     rows = {word.encode(): i for i, word in enumerate(words)}
-    found = _from_package(rows) if name == PACKAGE else _from_file(Path(name), rows, progress)
-    if not found:
+    if name == "random":
+        found = {}
+    elif name == PACKAGE:
+        found = _from_package(rows)
+    else:
+        found = _from_file(Path(name), rows, progress)
+    if not found and name != "random":
         raise InputError(
             f"None of the {len(words):,} words looked for is in the word vectors {name}: give "
             "vectors of the texts' language, or random."
         )
-    result = _assemble(found, len(words), len(next(iter(found.values()))))
-    if not np.isfinite(result.vectors).all():
-        raise InputError(f"The word vectors {name} hold NaN or infinity: download them again.")
-    return result
-
-
-def _assemble(found: dict[int, np.ndarray], n: int, dim: int) -> WordVectors:
-    vectors, known = np.zeros([n, dim], np.float32), np.zeros(n, bool)
+    dim = len(next(iter(found.values()))) if found else RANDOM_DIM
+    vectors, known = np.zeros([len(words), dim], np.float32), np.zeros(len(words), bool)
     for row, vector in found.items():
         vectors[row], known[row] = vector, True
+    if not np.isfinite(vectors).all():
+        raise InputError(f"The word vectors {name} hold NaN or infinity: download them again.")
     return WordVectors(vectors, known)
 
 
@@ -124,7 +121,7 @@ def _header(line: bytes) -> tuple[int, int] | tuple[None, None]:
 
 
 def _width(line: bytes) -> int:
-    """Numbers in a line: those at its end, and its first field is a word in any case."""
+    """Numbers at the end of a line, whose first field is a word even if it looks like one."""
     fields = line.rstrip().split(b" ")[1:]
     words = [place for place, field in enumerate(fields, 1) if not _is_number(field)]
     width = len(fields) - max(words, default=0)

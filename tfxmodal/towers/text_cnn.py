@@ -84,8 +84,8 @@ class TextCNN:
             word_vectors: Pretrained vectors, see `tfxmodal.data.word_vectors`; they decide the
                 width of the columns (`random`: 300).
             mode: One of `MODES`.
-            max_words: Most words of a text to read, and never more than the longest training text
-                has: an encyclopedia's articles cost as much as their longest.
+            max_words: Most words of a text to read (an article of Wikipedia has thousands), and
+                never more than the longest training text has.
             progress: Wraps an iterable, as tqdm does.
 
         Raises:
@@ -131,7 +131,10 @@ class TextCNN:
         return encode_texts(self.model, texts, BATCH)
 
     def save(self, folder: str | Path) -> None:
-        """Writes `text_cnn.json` and `text_cnn.weights.h5` to a folder."""
+        """Writes `text_cnn.json` and `text_cnn.weights.h5` to a folder.
+
+        The first holds the fingerprint, by which `load` knows that both are of one network.
+        """
         folder = Path(folder)
         description = {
             "mode": self.mode,
@@ -140,7 +143,7 @@ class TextCNN:
             "fingerprint": self.fingerprint,
             "words": self.words,
         }
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:  # Keras wants a name of its own
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:  # Keras insists on the name
             self.network.save_weights(Path(scratch) / WEIGHTS)
             os.replace(Path(scratch) / WEIGHTS, folder / WEIGHTS)
         with whole_file(folder / DESCRIPTION) as file:
