@@ -14,11 +14,13 @@ def expected(features, how, rows):
     features, rows = features.astype(np.float64), rows.astype(np.float64)
     if how == "none":
         return rows
+    if how == "unit":
+        return rows / np.sqrt(np.mean(features**2))
     centred = rows - features.mean(axis=0)
     return centred / features.std(axis=0) if how == "standard" else centred
 
 
-@pytest.mark.parametrize("how", ["none", "center", "standard"])
+@pytest.mark.parametrize("how", ["none", "unit", "center", "standard"])
 @pytest.mark.parametrize("chunk", [1, 7, 4096])
 def test_equals_numpy(how, chunk):
     layer = feature_scaling(FEATURES, how, chunk)

@@ -10,7 +10,7 @@ import pytest
 from tfxmodal.towers import load_image_tower
 from tfxmodal.training import trained_run
 from tfxmodal.training.replicas import make_strategy
-from trainers import cli, prepare, train_scl
+from trainers import cli, prepare, train_scl, training
 
 PHOTOS = 40
 QUICK = (
@@ -29,7 +29,7 @@ def elsewhere(tmp_path, monkeypatch):
 def quick():
     """Each tower is built once for all tests, and runs take one of the two devices they have."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train_scl, "make_strategy", lambda: make_strategy(["CPU:0"]))
+        patch.setattr(training, "make_strategy", lambda: make_strategy(["CPU:0"]))
         load_once = cache(load_image_tower)
         for module in (prepare, trained_run):
             patch.setattr(module, "load_image_tower", load_once)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import keras
 
-from tfxmodal.heads.relation_network import EPSILON, MOMENTUM
+from tfxmodal.heads.layers import batch_normalization, dense
 
 
 def feature_network(
@@ -21,8 +21,7 @@ def feature_network(
         input_dim: Width of the features.
         units: Units of each layer (sec. 3.4: 1024, 300 for Wikipedia and NUS-WIDE-10K; 300 for
             Pascal Sentences; 1024, 1024, 300 for XMediaNet).
-        batch_norm: Normalise each layer, the last one too, before its ReLU (sec. 3.4: XMediaNet;
-            momentum and epsilon are the released code's).
+        batch_norm: Normalise each layer, the last one too, before its ReLU (sec. 3.4: XMediaNet).
         dropout: Fraction dropped of the input of each layer but the first (the papers: none).
         dtype: Keras dtype policy; the global one by default.
         name: The model's name.
@@ -36,11 +35,9 @@ def feature_network(
     for number, width in enumerate(units):
         if dropout and number:
             rows = keras.layers.Dropout(dropout, dtype=policy)(rows)
-        rows = keras.layers.Dense(width, dtype=policy)(rows)
+        rows = dense(width, policy)(rows)
         if batch_norm:
-            rows = keras.layers.BatchNormalization(
-                momentum=MOMENTUM, epsilon=EPSILON, synchronized=True, dtype=policy
-            )(rows)
+            rows = batch_normalization(policy)(rows)
         rows = keras.layers.Activation("relu", dtype=policy)(rows)
     rows = keras.layers.Identity(dtype=policy.variable_dtype)(rows)
     return keras.Model(features, rows, name=name)

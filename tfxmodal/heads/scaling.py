@@ -6,7 +6,7 @@ import numpy as np
 from tfxmodal.data.pairs import Features
 from tfxmodal.errors import choose
 
-SCALINGS = ("none", "center", "standard")
+SCALINGS = ("none", "unit", "center", "standard")
 
 
 def feature_scaling(features: Features, how: str, chunk: int = 4096) -> keras.layers.Layer:
@@ -14,7 +14,8 @@ def feature_scaling(features: Features, how: str, chunk: int = 4096) -> keras.la
 
     Args:
         features: Training features `[n, dim]`, read in chunks.
-        how: `"none"`; `"center"`, each column to mean 0; `"standard"`, to mean 0 and variance 1.
+        how: `"none"`; `"unit"`, all columns divided by one number, to a mean square of 1;
+            `"center"`, each column to mean 0; `"standard"`, to mean 0 and variance 1.
         chunk: Rows read at a time.
 
     Returns:
@@ -36,6 +37,9 @@ def feature_scaling(features: Features, how: str, chunk: int = 4096) -> keras.la
     mean = origin + total / len(features)
     variance = np.maximum(squares / len(features) - (total / len(features)) ** 2, 0)
     scale = np.ones_like(mean)
+    if how == "unit":
+        mean_square = np.mean(variance + mean**2)
+        mean, scale = np.zeros_like(mean), scale / np.sqrt(mean_square or 1)
     if how == "standard":
         # A column that is constant but for rounding says nothing: it becomes zero.
         deviation = np.sqrt(variance)

@@ -51,11 +51,12 @@ class DRSLConfig:
     dropout: float = 0.0
     """Fraction dropped before each layer of the FNNs but the first (paper, released code: none)."""
 
-    image_scaling: Literal["none", "center", "standard"] = "none"
-    """What is done to the image features first, fitted on the training split (paper: nothing);
-    center gives each column mean 0, standard variance 1 as well."""
+    image_scaling: Literal["none", "unit", "center", "standard"] = "none"
+    """What is done to the image features first, fitted on the training split (paper: nothing): unit
+    divides all by one number, to a mean square of 1; center gives each column mean 0, standard
+    variance 1 as well."""
 
-    text_scaling: Literal["none", "center", "standard"] = "none"
+    text_scaling: Literal["none", "unit", "center", "standard"] = "none"
     """The same for the text features."""
 
     pair_weights: Literal["equal", "balanced"] = "equal"

@@ -44,11 +44,12 @@ class SCLConfig:
     """Activation of the last layer (sec. IV-A.2: ReLU, so cosines are never negative). Linear is
     ours: measured, it reaches further where items share some of several classes."""
 
-    image_scaling: Literal["none", "center", "standard"] = "none"
-    """What is done to the image features first, fitted on the training split (paper: nothing);
-    center gives each column mean 0, standard variance 1 as well."""
+    image_scaling: Literal["none", "unit", "center", "standard"] = "none"
+    """What is done to the image features first, fitted on the training split (paper: nothing): unit
+    divides all by one number, to a mean square of 1; center gives each column mean 0, standard
+    variance 1 as well."""
 
-    text_scaling: Literal["none", "center", "standard"] = "none"
+    text_scaling: Literal["none", "unit", "center", "standard"] = "none"
     """The same for the text features."""
 
     alpha: float = 0.01

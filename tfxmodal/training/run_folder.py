@@ -132,4 +132,6 @@ def from_dict(config_class, values: dict):
             f"The run's {config_class.__name__} has unknown fields {unknown}: it was made by "
             "another version of tfxmodal; use that one."
         )
-    return config_class(**values)
+    # JSON has lists for tuples, and a frozen config must stay what it was.
+    tuples = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return config_class(**values | tuples)

@@ -1,0 +1,25 @@
+"""The two layers of DRSL's networks, which start as PyTorch's do (sec. 3.4: "implemented by
+PyTorch"; the released code changes nothing about it).
+"""
+
+import keras
+
+
+def dense(units: int, dtype=None) -> keras.layers.Dense:
+    """A fully connected layer, its weights uniform within 1 / sqrt(inputs).
+
+    Keras' own Glorot-uniform weights are up to twice as large at these widths; measured on
+    Wikipedia, DRSL then learns slower and reaches less.
+    """
+    initial = keras.initializers.VarianceScaling(1 / 3, mode="fan_in", distribution="uniform")
+    return keras.layers.Dense(units, kernel_initializer=initial, dtype=dtype)
+
+
+def batch_normalization(dtype=None) -> keras.layers.BatchNormalization:
+    """Batch normalisation over the global batch, with PyTorch's momentum and epsilon.
+
+    (Keras' own momentum of .99 is slow for trainings of a few hundred steps.)
+    """
+    return keras.layers.BatchNormalization(
+        momentum=0.9, epsilon=1e-5, synchronized=True, dtype=dtype
+    )
