@@ -6,6 +6,9 @@ field's published features; labels there are `train_img_lab.mat` and, optionally
 `[n]` of any base or one- or multi-hot `[n, classes]`, and may be absent. float32 `.npy` files stay
 on disk, mapped into memory; the rest is converted in memory.
 
+Training images and texts need not be paired, nor of one number: where `train_img_lab` and
+`train_txt_lab` differ, they are two sets that only their classes relate (DRSL learns from such).
+
 Without `validation_*`, every tenth training row is validation (rows 9, 19, ...; copied into
 memory): it repeats, it keeps the classes' shares in files sorted by class, and it leaves the test
 rows alone.
@@ -38,18 +41,31 @@ def load(data_dir: Path) -> Dataset:
     names = [split for split in SPLITS if split != "validation" or "validation_img" in arrays]
     images = _features(data_dir, arrays, names, "img")
     texts = _features(data_dir, arrays, names, "txt")
-    for name in names:
+    unpaired = _unpaired(arrays)
+    of_pairs = [name for name in names if not (unpaired and name == "train")]
+    for name in of_pairs:
         rows = len(images[name]), len(texts[name])
         if rows[0] != rows[1]:
             raise InputError(
                 f"{name}_img and {name}_txt in {data_dir} have {rows[0]} and {rows[1]} rows: "
-                "write one row a pair."
+                "write one row a pair (training sets that are not paired: give train_img_lab and "
+                "train_txt_lab)."
             )
-    labels, classes = _labels(data_dir, arrays, {name: len(images[name]) for name in names})
+    given = {name: (len(images[name]), [f"{name}_{kind}" for kind in LABELS]) for name in of_pairs}
+    if unpaired:
+        given["train"] = len(images["train"]), ["train_img_lab"]
+        given["train texts"] = len(texts["train"]), ["train_txt_lab"]
+    labels, classes = _labels(data_dir, arrays, given)
     splits = {}
     for name in names:
         ids = np.array([f"{name}/{row}" for row in range(len(images[name]))])
-        splits[name] = Pairs(ids, images[name], texts[name], labels.get(name))
+        text_labels = labels.get(f"{name} texts")
+        splits[name] = Pairs(ids, images[name], texts[name], labels.get(name), text_labels)
+    if unpaired and "validation" not in splits:
+        raise InputError(
+            f"{data_dir} lacks validation_img, and its training images and texts are not paired, "
+            "so that none can be set aside as pairs: add validation_img, _txt and _lab."
+        )
     if "validation" not in splits:
         train, rows = splits["train"], np.arange(len(splits["train"]))
         splits["validation"] = train.take(rows[9::10])
@@ -73,7 +89,10 @@ def save(dataset: Dataset, folder: Path, progress=None) -> None:
     for split, pairs in dataset.splits():
         arrays[f"{split}_img"] = pairs.images, np.float32
         arrays[f"{split}_txt"] = pairs.texts, np.float32
-        if pairs.labels is not None:
+        if not pairs.paired:
+            arrays[f"{split}_img_lab"] = pairs.labels, np.uint8
+            arrays[f"{split}_txt_lab"] = pairs.text_labels, np.uint8
+        elif pairs.labels is not None:
             arrays[f"{split}_lab"] = pairs.labels, np.uint8
     progress = progress or (lambda items, **_: items)
     partial = folder.with_name(folder.name + ".partial")
@@ -160,11 +179,23 @@ def _features(data_dir: Path, arrays: dict, splits: list[str], kind: str) -> dic
     return features
 
 
-def _labels(data_dir: Path, arrays: dict, rows: dict[str, int]):
-    """Multi-hot labels of the splits that have any, and the names of their columns (or None)."""
+def _unpaired(arrays: dict) -> bool:
+    """Whether the training images and texts have labels of their own, which differ."""
+    given = [arrays.get(f"train_{kind}_lab") for kind in ("img", "txt")]
+    return all(labels is not None for labels in given) and not np.array_equal(*given)
+
+
+def _labels(data_dir: Path, arrays: dict, rows: dict[str, tuple[int, list[str]]]):
+    """Multi-hot labels of the splits that have any, and the names of their columns (or None).
+
+    Args:
+        data_dir: The folder, for messages.
+        arrays: What it holds.
+        rows: Of each split the number of rows, and the names that its labels may have.
+    """
     labels = {}
-    for split, n in rows.items():
-        given = [f"{split}_{kind}" for kind in LABELS if f"{split}_{kind}" in arrays]
+    for split, (n, names) in rows.items():
+        given = [name for name in names if name in arrays]
         forms = [_numbers(data_dir, name, arrays[name], n) for name in given]
         if any(not np.array_equal(forms[0], form) for form in forms):
             raise InputError(f"{' and '.join(given)} in {data_dir} differ: align the pairs' rows.")

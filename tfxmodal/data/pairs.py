@@ -85,10 +85,25 @@ class Pairs:
         return not hasattr(self.texts, "shape")
 
     def take(self, rows: np.ndarray) -> "Pairs":
-        """The pairs at `rows` (integer indices), in that order."""
-        texts = [self.texts[row] for row in rows] if self.has_captions else self.texts[rows]
+        """The pairs at `rows` (integer indices), in that order; of unpaired sets the images."""
         labels = None if self.labels is None else self.labels[rows]
-        return Pairs(self.ids[rows], self.images[rows], texts, labels)
+        images = {"ids": self.ids[rows], "images": self.images[rows], "labels": labels}
+        if not self.paired:
+            return replace(self, **images)
+        texts = [self.texts[row] for row in rows] if self.has_captions else self.texts[rows]
+        return replace(self, **images, texts=texts)
+
+    def check_paired(self, method: str):
+        """Checks that a method that learns from pairs has pairs.
+
+        Raises:
+            InputError: If images and texts are not paired.
+        """
+        if not self.paired:
+            raise InputError(
+                f"{method} learns from pairs, and the training images and texts are not paired "
+                f"({len(self.images)} images, {len(self.texts)} texts): give pairs, or train drsl."
+            )
 
     def with_features(self, images: Features | None = None, texts: Features | None = None):
         """These pairs with files or captions replaced by their features."""

@@ -115,6 +115,7 @@ class SCL(Method):
     """
 
     def __init__(self, train: Pairs, config: SCLConfig):
+        train.check_paired("scl")
         self.config = config
         self.weights = _weights(config)
 
