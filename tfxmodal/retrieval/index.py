@@ -1,0 +1,309 @@
+"""Retrieval over large galleries: an index finds candidates, the scorer scores them exactly."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from tfxmodal.data.pairs import Features
+from tfxmodal.data.reading import read_arrays
+from tfxmodal.errors import InputError, choose
+from tfxmodal.retrieval.anchors import AnchorSpace, DotSpace
+from tfxmodal.retrieval.cosine import CosineScorer
+from tfxmodal.retrieval.nearest import Nearest
+from tfxmodal.retrieval.scorer import Scorer
+
+GALLERIES = ("texts", "images")
+
+FEWEST = 256
+"""Candidates that are re-scored at least: of a small gallery a share is too few."""
+
+FIT = 2048
+"""Training items on which a relation score's queries are fitted."""
+
+BATCH = 256  # queries whose candidates are held at a time
+
+
+class Index:
+    """A gallery of texts, searched by images, or of images, searched by texts.
+
+    Embeddings are the scorer's; a higher score is a better match. Items are numbered as they were
+    added, and of equal scores the earlier item goes first. See `build_index` for a new one.
+
+    Args:
+        scorer: Scores the candidates.
+        fingerprint: Names the scorer's weights; no other model can open the index.
+        gallery: `texts` or `images`.
+        space: Maps items and queries to vectors whose dot products follow the scores.
+        nearest: Searches these vectors.
+        rescore: Share of the gallery, 0 to 1, that is scored exactly for each query (but at least
+            `FEWEST` items); 1 searches nothing and scores everything.
+
+    Raises:
+        InputError: If the gallery is unknown or `rescore` is not in 0..1.
+    """
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        fingerprint: str,
+        gallery: str,
+        space: AnchorSpace | DotSpace,
+        nearest: Nearest,
+        rescore: float = 0.005,
+    ):
+        choose("gallery", gallery, GALLERIES)
+        if not 0 <= rescore <= 1:
+            raise InputError(f"`rescore` is a share of the gallery, 0 to 1; received {rescore}.")
+        self.fingerprint, self.gallery, self.rescore = fingerprint, gallery, rescore
+        self.ids: list[str] = []
+        self._known: set[str] = set()
+        self._rows = np.empty((0, space.dim or 0), np.float32)  # may have room behind the gallery
+        self._top_k = scorer.top_k if gallery == "texts" else scorer.top_k_images
+        self._space, self._nearest = space, nearest
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def embeddings(self) -> np.ndarray:
+        """The gallery's embeddings `[n, d]`, float32, on disk after `load`."""
+        return self._rows[: len(self)]
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether `search` ranks as the scorer does over the whole gallery."""
+        by_vectors = isinstance(self._space, DotSpace) and self._nearest.is_exact
+        return by_vectors or self._candidates(1) == len(self)
+
+    def add(self, ids: Sequence[str], embeddings: np.ndarray, progress=None):
+        """Adds items: all of them or, if something is wrong, none.
+
+        Args:
+            ids: The user's names of the items, unique in the index.
+            embeddings: `[n, d]` of the gallery's modality.
+            progress: Wraps an iterable, as tqdm does.
+
+        Raises:
+            InputError: If an id is there already, or embeddings are not finite or do not fit.
+        """
+        embeddings = self._checked(embeddings, "embeddings")
+        if len(ids) != len(embeddings):
+            raise InputError(
+                f"Each item needs an id; received {len(ids)} ids for {len(embeddings)} embeddings."
+            )
+        known = set()
+        for name in ids:
+            if name in self._known or name in known:
+                raise InputError(
+                    f"The id {name!r} is in the index already: give each item its own."
+                )
+            known.add(name)
+        self._nearest.add(self._space.of_items(embeddings, progress))
+        self._rows = _appended(self.embeddings, self._rows, embeddings)
+        self.ids += ids
+        self._known |= known
+
+    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The best items for each query.
+
+        Args:
+            queries: Embeddings `[q, d]` of the other modality.
+            k: Items wanted of each; cut to the gallery's size.
+
+        Returns:
+            ids `[q, k]`, best first, and their scores `[q, k]` by the scorer.
+
+        Raises:
+            InputError: If `k` is not positive, or queries are not finite or do not fit.
+        """
+        if k < 1:
+            raise InputError(f"`k` must be at least 1; received {k}.")
+        queries = self._checked(queries, "queries")
+        k, gallery, count = min(k, len(self)), self.embeddings, self._candidates(k)
+        if not len(self):
+            rows, scores = np.empty((len(queries), 0), int), np.empty((len(queries), 0), np.float32)
+        elif count == len(self):
+            rows, scores = self._top_k(queries, gallery, k)
+        else:
+            rows, scores = np.empty((len(queries), k), int), np.empty((len(queries), k), np.float32)
+            for q, found in enumerate(self._found(queries, count)):
+                if len(found) < k:  # so few lie in the cells that were searched
+                    found = np.arange(len(self))
+                (best,), (scores[q],) = self._top_k(queries[q : q + 1], gallery[found], k)
+                rows[q] = found[best]
+        names = [self.ids[row] for row in rows.ravel()]
+        return np.array(names, str).reshape(rows.shape), scores
+
+    def _found(self, queries: np.ndarray, count: int) -> Iterator[np.ndarray]:
+        """The rows of each query's candidates, in ascending order."""
+        for start in range(0, len(queries), BATCH):
+            vectors = self._space.of_queries(queries[start : start + BATCH])
+            for found in np.sort(self._nearest.search(vectors, count), axis=1):
+                yield found[np.searchsorted(found, 0) :]
+
+    def _candidates(self, k: int) -> int:
+        share = int(np.ceil(self.rescore * len(self)))
+        return min(len(self), max(share, k, FEWEST))
+
+    def _checked(self, rows: np.ndarray, name: str) -> np.ndarray:
+        """Embeddings as float32, finite and of the model's width."""
+        rows = np.asarray(rows, np.float32)
+        width = self._rows.shape[1] or rows.shape[-1]
+        if rows.ndim != 2 or rows.shape[1] != width:
+            raise InputError(
+                f"`{name}` must be [n, {width}], as wide as this model's embeddings; received "
+                f"shape {rows.shape}: embed them with the model that the index was made with."
+            )
+        finite = np.isfinite(rows).all(axis=1)
+        if not finite.all():
+            raise InputError(
+                f"`{name}` must be finite; row {np.argmin(finite)} is not: look for NaN in the "
+                "features or weights."
+            )
+        return rows
+
+    def save(self, folder: str | Path):
+        """Writes the index to a folder, in place of an index that is there.
+
+        Raises:
+            InputError: If the folder holds something else.
+        """
+        folder = Path(folder)
+        info = {
+            "fingerprint": self.fingerprint,
+            "gallery": self.gallery,
+            "rescore": self.rescore,
+            "nearest": self._nearest.settings,
+            "ids": self.ids,
+        }
+        with _whole_folder(folder) as partial:
+            np.save(partial / "embeddings.npy", self.embeddings)
+            np.savez(partial / "space.npz", **self._space.arrays)
+            self._nearest.write(partial / "vectors.faiss")
+            (partial / "index.json").write_text(json.dumps(info), "utf-8")
+
+    @classmethod
+    def load(cls, folder: str | Path, scorer: Scorer, fingerprint: str) -> "Index":
+        """Opens what `save` wrote; the embeddings stay on disk.
+
+        Args:
+            folder: The index.
+            scorer: The model's.
+            fingerprint: The model's.
+
+        Raises:
+            InputError: If the folder holds no whole index, or another model's.
+        """
+        folder = Path(folder)
+        try:
+            info = json.loads((folder / "index.json").read_text("utf-8"))
+            nearest = Nearest.read(folder / "vectors.faiss", **info["nearest"])
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(
+                f"{folder} holds no whole index ({reason}): build it with trainers/build_index.py."
+            ) from error
+        if info["fingerprint"] != fingerprint:
+            raise InputError(
+                f"The index {folder} was made with the model {info['fingerprint']}, and this is "
+                f"{fingerprint}: give the run that made it, or build it anew."
+            )
+        arrays = read_arrays(folder / "space.npz")
+        space = AnchorSpace(oriented_score(scorer, info["gallery"]), **arrays)
+        space = space if arrays else DotSpace()
+        index = cls(scorer, fingerprint, info["gallery"], space, nearest, info["rescore"])
+        index.ids, index._known = info["ids"], set(info["ids"])
+        index._rows = read_arrays(folder / "embeddings.npy")["embeddings"]
+        return index
+
+
+def build_index(
+    scorer: Scorer,
+    fingerprint: str,
+    gallery: str,
+    images: Features | None = None,
+    texts: Features | None = None,
+    anchors: int = 256,
+    kind: str = "auto",
+    rescore: float = 0.005,
+    seed: int = 0,
+) -> Index:
+    """An empty index, ready for `add`.
+
+    A cosine's embeddings are searched themselves. Any other scorer is searched by its scores
+    against anchors, drawn from training items, see `tfxmodal.retrieval.anchors`.
+
+    Args:
+        scorer: The trained model's.
+        fingerprint: Names its weights.
+        gallery: `texts` or `images`: what is searched, by the other modality.
+        images: Features `[n, d_image]` of training images; for a cosine none are needed.
+        texts: Features `[m, d_text]` of training texts; likewise.
+        anchors: Training items of the query's modality that items are scored against.
+        kind: `flat` (all vectors), `hnsw` (a graph), `ivf` (cells) or `auto` (by size).
+        rescore: Share of the gallery that is scored exactly for each query, see `Index`; a cosine's
+            candidates are few by themselves.
+        seed: Of the draw.
+
+    Raises:
+        InputError: If a name is unknown, a number out of range or there are no training items.
+    """
+    choose("gallery", gallery, GALLERIES)
+    if isinstance(scorer, CosineScorer):
+        return Index(scorer, fingerprint, gallery, DotSpace(), Nearest(kind), rescore=0)
+    if images is None or texts is None or not len(images) or not len(texts):
+        raise InputError(
+            "A relation score's index needs training images and texts, for the anchors; received "
+            "none: give those that the model was trained on."
+        )
+    if anchors < 1:
+        raise InputError(f"`anchors` must be at least 1; received {anchors}.")
+    random = np.random.default_rng(seed)
+
+    def drawn(features: Features, count: int) -> np.ndarray:
+        return features[np.sort(random.permutation(len(features))[:count])]
+
+    of_images, of_texts = (anchors, FIT) if gallery == "texts" else (FIT, anchors)
+    images = scorer.embed_images(drawn(images, of_images))
+    texts = scorer.embed_texts(drawn(texts, of_texts))
+    queries, items = (images, texts) if gallery == "texts" else (texts, images)
+    space = AnchorSpace.fit(oriented_score(scorer, gallery), queries, items)
+    return Index(scorer, fingerprint, gallery, space, Nearest(kind), rescore)
+
+
+def oriented_score(scorer: Scorer, gallery: str):
+    """The scorer's `score` with queries first, `[q, n]`."""
+    if gallery == "texts":
+        return scorer.score
+    return lambda queries, items: scorer.score(items, queries).T
+
+
+def _appended(used: np.ndarray, buffer: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """A buffer that begins with both; it grows by halves, so that small additions are cheap."""
+    n = len(used) + len(rows)
+    if n > len(buffer) or not buffer.flags.writeable:
+        buffer = np.empty((n + n // 2, rows.shape[1]), np.float32)
+        buffer[: len(used)] = used.reshape(len(used), rows.shape[1])
+    buffer[len(used) : n] = rows
+    return buffer
+
+
+@contextmanager
+def _whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder that takes its name only once it is whole, and then replaces an older index."""
+    if folder.exists() and not (folder / "index.json").exists() and any(folder.iterdir()):
+        raise InputError(f"{folder} is not empty and holds no index: name another folder.")
+    partial, old = (folder.with_name(folder.name + end) for end in (".partial", ".old"))
+    for stale in (partial, old):
+        shutil.rmtree(stale, ignore_errors=True)
+    partial.mkdir(parents=True)
+    yield partial
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(partial, folder)
+    shutil.rmtree(old, ignore_errors=True)
