@@ -50,7 +50,8 @@ class Flags:
 
     baseline: tuple[Literal[*CLOSED_FORM], ...] = ()
     """Methods to compare with, fitted on the training split of the run's own dataset: pls (linear
-    partial least squares), random (scores without meaning)."""
+    partial least squares), semantic_matching (logistic regression in each modality, on the labels),
+    random (scores without meaning)."""
 
     image_weights: str | None = None
     """Weights of the run's image tower, by default as in training; for a file that has moved."""

@@ -5,8 +5,8 @@ from tests.training.tiny import make_pairs
 from tfxmodal.data import load_dataset
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.methods import CLOSED_FORM
-from tfxmodal.methods.pls import COMPONENTS, best_on_validation, cross_covariance, fit
-from tfxmodal.retrieval.evaluation import evaluate_pairs
+from tfxmodal.methods.pls import COMPONENTS, cross_covariance, fit
+from tfxmodal.retrieval.evaluation import best_on_validation, evaluate_pairs
 
 
 def without_labels(images, texts) -> Pairs:

@@ -5,10 +5,10 @@ and one line in `METHODS`. A method in closed form is one file with
 `fit(train, validation, seed, progress) -> Scorer`, and one line in `CLOSED_FORM`.
 """
 
-from tfxmodal.methods import chance, pls
+from tfxmodal.methods import chance, pls, semantic_matching
 from tfxmodal.methods.scl import SCL, SCLConfig
 
 METHODS = {"scl": (SCL, SCLConfig)}
-CLOSED_FORM = {"pls": pls.fit, "random": chance.fit}
+CLOSED_FORM = {"pls": pls.fit, "semantic_matching": semantic_matching.fit, "random": chance.fit}
 
 __all__ = ["CLOSED_FORM", "METHODS", "SCL", "SCLConfig"]

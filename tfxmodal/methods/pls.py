@@ -1,15 +1,12 @@
 """PLS, partial least squares: the linear baseline, in closed form (SCL, reference [5])."""
 
-from collections.abc import Iterable
-
 import keras
 import numpy as np
 from sklearn.utils.extmath import randomized_svd
 
 from tfxmodal.data.pairs import Features, Pairs
 from tfxmodal.retrieval.cosine import CosineScorer
-from tfxmodal.retrieval.evaluation import evaluate_pairs, selection_score
-from tfxmodal.retrieval.scorer import Scorer
+from tfxmodal.retrieval.evaluation import best_on_validation
 
 COMPONENTS = (10, 20, 50, 100, 200)
 """Dimensions of the common space that validation chooses from."""
@@ -28,6 +25,7 @@ def fit(train: Pairs, validation: Pairs, seed: int = 0, progress=None) -> Cosine
         seed: Of the randomised SVD, whose error is far below the embeddings' float32.
         progress: Wraps an iterable, as tqdm does.
     """
+    train.check_paired("pls")
     mean_x, mean_y, covariance = cross_covariance(train.images, train.texts, progress=progress)
     most = min(COMPONENTS[-1], *covariance.shape)
     left, _, right = randomized_svd(covariance, most, n_iter=10, random_state=seed)
@@ -59,11 +57,6 @@ def cross_covariance(images: Features, texts: Features, chunk: int = 2048, progr
         products += x.T @ y
     mean_x, mean_y = sum_x / n, sum_y / n
     return mean_x, mean_y, products / n - np.outer(mean_x, mean_y)
-
-
-def best_on_validation(candidates: Iterable[Scorer], validation: Pairs) -> Scorer:
-    """The scorer that validation prefers, the first of equals; see `selection_score`."""
-    return max(candidates, key=lambda scorer: selection_score(evaluate_pairs(scorer, validation)))
 
 
 def _projection(mean: np.ndarray, directions: np.ndarray) -> keras.Model:

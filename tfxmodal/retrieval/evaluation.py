@@ -1,6 +1,6 @@
 """The numbers that a run reports of one split, from a scorer and the split's embeddings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -115,6 +115,11 @@ def selection_score(results: dict) -> float:
             )
         return results["map_all"]["average"]
     return float(np.mean(list(results["recall_at"]["average"].values())))
+
+
+def best_on_validation(candidates: Iterable[Scorer], validation: Pairs) -> Scorer:
+    """The scorer that validation prefers, the first of equals; see `selection_score`."""
+    return max(candidates, key=lambda scorer: selection_score(evaluate_pairs(scorer, validation)))
 
 
 def _measure(scorer, images, texts, direction: str, measures: dict[str, Measure]) -> dict:
