@@ -27,7 +27,8 @@ class DataConfig:
 
     dataset: str = "emoji_scenes"
     """emoji_scenes (drawn here, no download), coco, wikipedia, pascal_sentences, flickr8k,
-    features (a folder of ready features) or pairs (your own images and texts)."""
+    nus_wide_10k, xmedianet, mirflickr, features (a folder of ready features) or pairs (your own
+    images and texts)."""
 
     data_dir: Path | None = None
     """Folder of the dataset, or the manifest of `pairs`; by default data/DATASET."""

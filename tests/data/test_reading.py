@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from tfxmodal.data.reading import read_json, read_text
+from tfxmodal.data.reading import read_json, read_text, require_files
 from tfxmodal.errors import InputError
 
 
@@ -17,6 +17,22 @@ def test_json_keeps_only_the_members_asked_for(tmp_path):
 def test_text_with_a_byte_order_mark(tmp_path):
     (tmp_path / "a.txt").write_bytes("\ufeffcafé".encode())
     assert read_text(tmp_path / "a.txt") == "café"
+
+
+def test_text_with_stray_bytes(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"caf\xe9 au lait")
+    with pytest.raises(InputError, match="not UTF-8"):
+        read_text(tmp_path / "a.txt")
+    assert read_text(tmp_path / "a.txt", errors="replace") == "caf\ufffd au lait"
+
+
+def test_files_that_must_be_there(tmp_path):
+    (tmp_path / "b").mkdir()
+    for name in ("a", "b/a"):
+        (tmp_path / name).touch()
+    require_files("things", tmp_path, ["a", "b/a"], "make them")
+    with pytest.raises(InputError, match=r"lacks 2 things \(b/c, d/a\): make them"):
+        require_files("things", tmp_path, ["b/c", "a", "d/a"], "make them")
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"a": 1}}'])

@@ -12,8 +12,11 @@ from tfxmodal.data import (
     features,
     flickr8k,
     manifest,
+    mirflickr,
+    nus_wide_10k,
     pascal_sentences,
     wikipedia,
+    xmedianet,
 )
 from tfxmodal.data.pairs import Dataset, Pairs
 from tfxmodal.errors import choose
@@ -23,6 +26,9 @@ DATASETS = {
     "wikipedia": wikipedia.load,
     "pascal_sentences": pascal_sentences.load,
     "flickr8k": flickr8k.load,
+    "nus_wide_10k": nus_wide_10k.load,
+    "xmedianet": xmedianet.load,
+    "mirflickr": mirflickr.load,
     "features": features.load,
     "pairs": manifest.load,
     "emoji_scenes": emoji_scenes.load,

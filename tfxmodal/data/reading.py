@@ -13,14 +13,18 @@ import scipy.sparse
 from tfxmodal.errors import InputError
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, errors: str = "strict") -> str:
     """A UTF-8 text file.
+
+    Args:
+        path: The file.
+        errors: `replace` where a few bytes of other encodings are known to occur.
 
     Raises:
         InputError: If the file cannot be read or is not UTF-8.
     """
     try:
-        return path.read_text("utf-8-sig")
+        return path.read_text("utf-8-sig", errors)
     except OSError as error:
         raise InputError(
             f"Cannot read {path} ({error.strerror}): give the folder that holds it as `--data-dir`."
@@ -92,6 +96,30 @@ def missing_files(what: str, folder: Path, missing: Sequence[str], remedy: str) 
     """The error for files that a folder lacks: how many, the first three, what to do."""
     first = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
     return InputError(f"{folder} lacks {len(missing):,} {what} ({first}): {remedy}.")
+
+
+def require_files(what: str, folder: Path, names: Iterable[str], remedy: str) -> None:
+    """Checks that files are there, listing each folder once.
+
+    Args:
+        what: What they are, for the message.
+        folder: The folder they lie in, or under.
+        names: Their paths from there.
+        remedy: What to do where one is missing.
+
+    Raises:
+        InputError: If any is missing; see `missing_files`.
+    """
+    present = {}
+    missing = []
+    for name in names:
+        parent, _, base = name.rpartition("/")
+        if parent not in present:
+            present[parent] = file_names(folder / parent)
+        if base not in present[parent]:
+            missing.append(name)
+    if missing:
+        raise missing_files(what, folder, missing, remedy)
 
 
 def path_array(paths: Iterable[Path]) -> np.ndarray:
