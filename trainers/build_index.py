@@ -1,0 +1,226 @@
+"""Makes an index of images or texts, to be searched by the other, with a trained run.
+
+The gallery is a folder of pictures, a file of texts, or a split of a dataset or manifest. An index
+opens with the run that made it, and can be added to. With a query the best items are printed.
+
+Examples:
+  python trainers/build_index.py --run runs/drsl-coco --to index/photos --data my/photos
+  python trainers/build_index.py --run runs/drsl-coco --to index/photos --data more/photos --add
+  python trainers/build_index.py --run runs/drsl-coco --to index/photos --query-text "two dogs"
+  python trainers/build_index.py --run runs/drsl-coco --to index/texts --gallery texts --split train
+  python trainers/build_index.py --run runs/drsl-coco --to index/texts --query-image photo.jpg
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from tfxmodal.data.images import BadImage, load_images
+from tfxmodal.data.pairs import Features, Pairs, fingerprint
+from tfxmodal.data.reading import read_text
+from tfxmodal.data.text import EncodedTexts
+from tfxmodal.errors import InputError
+from tfxmodal.retrieval.cosine import CosineScorer
+from tfxmodal.retrieval.index import Index, build_index
+from tfxmodal.towers import extract
+from tfxmodal.towers.image_tower import hash_weights
+from tfxmodal.training.trained_run import TrainedRun, load_run
+from trainers import cli
+from trainers.evaluate import data_configs
+from trainers.prepare import DataConfig, _split_features, prepare
+
+PICTURES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"}
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Flags of this command."""
+
+    run: Path
+    """Folder of a trained run, such as runs/drsl-coco."""
+
+    to: Path
+    """Folder of the index: a new one or, with --add or a query, one that is there."""
+
+    gallery: Literal["images", "texts"] = "images"
+    """What a new index holds; the other is what it is searched by."""
+
+    data: Path | None = None
+    """A folder of pictures, with the folders in it (their paths are the ids), or a UTF-8 file of
+    texts, one a line: ID<TAB>TEXT, or TEXT, which then is its own id. Without it, a dataset."""
+
+    dataset: str | None = None
+    """The dataset whose --split is the gallery, such as pairs; by default the run's own."""
+
+    data_dir: Path | None = None
+    """Folder of that dataset or manifest, by default data/DATASET; without --dataset, the place
+    where the run's own dataset is now."""
+
+    dataset_options: tuple[str, ...] = ()
+    """Options of that dataset, as in `--dataset-options year=2017`."""
+
+    download: bool = False
+    """Fetch COCO from its official host into the folder (20.4 GB), or go on with it."""
+
+    split: Literal["train", "validation", "test"] = "test"
+    """The split of the dataset."""
+
+    add: bool = False
+    """Add to the index that is there."""
+
+    kind: Literal["auto", "flat", "hnsw", "ivf"] = "auto"
+    """How vectors are searched: all of them (flat), by a graph (hnsw), by cells (ivf), or by the
+    gallery's size (auto: flat up to 100,000 items, then ivf)."""
+
+    anchors: int = 256
+    """Training items whose relation scores are an item's vector (DRSL; more find more)."""
+
+    rescore: float = 0.005
+    """Share of the gallery that is scored exactly for each query (DRSL; 1 is an exact search)."""
+
+    query_image: Path | None = None
+    """A picture whose best texts are printed."""
+
+    query_text: str | None = None
+    """A text whose best images are printed."""
+
+    k: int = 10
+    """How many."""
+
+    image_weights: str | None = None
+    """Weights of the run's image tower, by default as in training; for a file that has moved."""
+
+    on_bad_image: Literal["refuse", "skip"] | None = None
+    """What to do when images cannot be read: end with a list, or leave them out; by default as in
+    training."""
+
+    cache_dir: Path | None = None
+    """Where features are kept, so that they are computed once; by default as in training."""
+
+
+def main(argv: list[str] | None = None):
+    """Builds, adds or queries as the command line says."""
+    flags = cli.parse(Flags, __doc__, argv)
+    run = load_run(flags.run)
+    own, measured = data_configs(run.config["data"], flags)
+    scorer = run.method.scorer()
+    queried = flags.query_image is not None or flags.query_text is not None
+
+    # --- The index: a new one, or the one that is there ----------------------------------------
+    there = (flags.to / "index.json").exists()
+    if there and not (flags.add or queried):
+        raise InputError(f"--to {flags.to} holds an index already: give --add or another folder.")
+    if there:
+        index = Index.load(flags.to, scorer, model_fingerprint(run))
+    else:
+        index = new_index(flags, run, own, scorer)
+
+    # --- Its items ---------------------------------------------------------------------------
+    if flags.add or not there:
+        ids, features = load_gallery(flags, run, own, measured, index.gallery)
+        embed = scorer.embed_texts if index.gallery == "texts" else scorer.embed_images
+        index.add(ids, embed(features), tqdm)
+        index.save(flags.to)
+        how = "exact" if index.is_exact else "approximate, best candidates scored exactly"
+        print(f"{flags.to} holds {len(index):,} {index.gallery} ({how}).")
+
+    # --- A query -----------------------------------------------------------------------------
+    if queried:
+        print_found(*index.search(embed_query(flags, run, scorer, index.gallery), flags.k))
+    else:
+        query = "--query-image FILE" if index.gallery == "texts" else "--query-text TEXT"
+        print(f"Search it: trainers/build_index.py --run {flags.run} --to {flags.to} {query}")
+
+
+def model_fingerprint(run: TrainedRun) -> str:
+    """A hash of the weights of the run's best epoch."""
+    networks = run.method.networks
+    return fingerprint(*(hash_weights(networks[name]) for name in sorted(networks)))
+
+
+def new_index(flags: Flags, run: TrainedRun, own: DataConfig, scorer) -> Index:
+    """An empty index; a relation score's anchors come from the run's training split."""
+    images = texts = None
+    if not isinstance(scorer, CosineScorer):
+        train = prepare(own, run, ["train"]).features.train
+        images, texts = train.images, train.texts
+    return build_index(
+        scorer,
+        model_fingerprint(run),
+        flags.gallery,
+        images,
+        texts,
+        flags.anchors,
+        flags.kind,
+        flags.rescore,
+    )
+
+
+def load_gallery(
+    flags: Flags, run: TrainedRun, own: DataConfig, measured: DataConfig, gallery: str
+) -> tuple[list[str], Features]:
+    """Ids and features of the items that the flags name."""
+    if flags.data is None:
+        pairs = getattr(prepare(measured, run, [flags.split]).features, flags.split)
+        return pairs.ids.tolist(), pairs.texts if gallery == "texts" else pairs.images
+    if gallery == "texts":
+        return _texts(flags.data, run)
+    return _pictures(flags.data, run, own)
+
+
+def _texts(path: Path, run: TrainedRun) -> tuple[list[str], Features]:
+    rows = [line.partition("\t") for line in read_text(path).split("\n") if line.strip()]
+    ids, texts = [name for name, _, _ in rows], [text or name for name, _, text in rows]
+    if not rows:
+        raise InputError(f"--data {path} holds no text: write one a line.")
+    return ids, EncodedTexts(run.load_encoder(), texts)
+
+
+def _pictures(folder: Path, run: TrainedRun, own: DataConfig) -> tuple[list[str], Features]:
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
+    if not paths:
+        raise InputError(
+            f"--data {folder} is no folder with pictures: give one with any of "
+            f"{', '.join(sorted(PICTURES))}, or --gallery texts for a file of texts."
+        )
+    ids = [path.relative_to(folder).as_posix() for path in paths]
+    pairs = Pairs(np.array(ids), np.array([str(path) for path in paths]), [()] * len(paths))
+    config = replace(own, dataset=folder.name)
+    pairs, features = _split_features(
+        config, "gallery", pairs, run.load_tower(own.image_weights), None
+    )
+    return pairs.ids.tolist(), features.images
+
+
+def embed_query(flags: Flags, run: TrainedRun, scorer, gallery: str) -> np.ndarray:
+    """The embedding `[1, d]` of the query."""
+    if gallery == "images":
+        if flags.query_text is None:
+            raise InputError(f"{flags.to} holds images: search it by --query-text.")
+        return scorer.embed_texts(run.load_encoder().encode([flags.query_text]))
+    if flags.query_image is None:
+        raise InputError(f"{flags.to} holds texts: search it by --query-image.")
+    tower = run.load_tower(flags.image_weights)
+    ((_, picture),) = load_images([flags.query_image], (tower.resize, tower.crop))
+    if isinstance(picture, BadImage):
+        raise InputError(
+            f"--query-image {flags.query_image} cannot be read ({picture.reason}): give a picture."
+        )
+    return scorer.embed_images(extract(tower, picture[None]))
+
+
+def print_found(ids: np.ndarray, scores: np.ndarray):
+    """A table of what one query found."""
+    table = Table("", "score", "id")
+    for rank, (name, score) in enumerate(zip(ids[0], scores[0], strict=True), start=1):
+        table.add_row(str(rank), f"{score:.4f}", str(name))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    cli.run(main)
