@@ -110,9 +110,7 @@ def test_tags_that_do_not_fit(folder):
     path.write_bytes(b"\n".join([b"9000 caf\xe9 a\x85b", *lines[1:]]))  # Not UTF-8, yet read.
     nus_wide_10k.load(folder)
     path.write_bytes(b"\n".join([lines[1], lines[0], *lines[2:]]))
-    with pytest.raises(
-        InputError, match="Line 1 of .*is of photo '9001', .*0000_9000.jpg"
-    ):
+    with pytest.raises(InputError, match="Line 1 of .*is of photo '9001', .*0000_9000.jpg"):
         nus_wide_10k.load(folder)
     path.write_bytes(b"\n".join(lines[:-1]))
     with pytest.raises(InputError, match="All_Tags.txt has 399 lines and Imagelist.txt 400"):
