@@ -38,14 +38,15 @@ def layers(network):
 
 def plain_stack(network):
     """The same network of Keras' layers on fused vectors `[pairs, width]`."""
-    stack = keras.Sequential([keras.Input([network.dense[0].kernel.shape[0]], dtype="float64")])
+    options = {"dtype": network.dtype_policy}
+    width = network.dense[0].kernel.shape[0]
+    stack = keras.Sequential([keras.Input([width], dtype=network.variable_dtype)])
     for _ in network.dense:
-        stack.add(keras.layers.Dense(network.units, dtype="float64"))
+        stack.add(keras.layers.Dense(network.units, **options))
         if network.batch_norm:
-            norm = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, dtype="float64")
-            stack.add(norm)
-        stack.add(keras.layers.ReLU(dtype="float64"))
-    stack.add(keras.layers.Dense(1, dtype="float64"))
+            stack.add(keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, **options))
+        stack.add(keras.layers.ReLU(**options))
+    stack.add(keras.layers.Dense(1, **options))
     stack.set_weights([w for layer in layers(network) for w in layer.get_weights()])
     return stack
 
@@ -58,7 +59,7 @@ def fuse(fusion, images, texts):
 
 
 def plain_pairs(stack, fusion, images, texts, training=False):
-    n, m = len(images), len(texts)
+    n, m = images.shape[0], texts.shape[0]
     fused = fuse(fusion, tf.repeat(images, m, axis=0), tf.tile(texts, [n, 1]))
     return tf.reshape(stack(fused, training=training), [n, m])
 
