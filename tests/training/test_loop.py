@@ -28,18 +28,23 @@ def never():
 
 # --- one replica equals two ---------------------------------------------------------------
 
+SEMI_SUPERVISED = {
+    "alpha": 0.5,
+    "mi_negatives": 3,
+    "invariance_norm": "frobenius",
+    "positive_in_denominator": True,
+    "share_last_layer": False,
+    "labelled_fraction": 0.4,
+    "gamma": 2.0,
+    "unsupervised_weight": 0.7,
+}
+BATCH_NORM = {"encoder_batch_norm": True, "relation_batch_norm": True, "relation_layers": 2}
 ALL_TERMS = {
-    "unsupervised": {"alpha": 0.5, "image_scaling": "standard", "text_scaling": "center"},
-    "semi-supervised": {
-        "alpha": 0.5,
-        "mi_negatives": 3,
-        "invariance_norm": "frobenius",
-        "positive_in_denominator": True,
-        "share_last_layer": False,
-        "labelled_fraction": 0.4,
-        "gamma": 2.0,
-        "unsupervised_weight": 0.7,
-    },
+    "SCL": {"scl": {"alpha": 0.5, "image_scaling": "standard", "text_scaling": "center"}},
+    "SCL semi-supervised": {"scl": SEMI_SUPERVISED},
+    "DRSL": {"drsl": {"image_scaling": "unit"}},
+    "DRSL multiplication": {"drsl": {"fusion": "multiplication", "pair_weights": "balanced"}},
+    "DRSL batch norm": {"drsl": BATCH_NORM},
 }
 
 
@@ -62,7 +67,7 @@ def runs(request, two_replicas, tmp_path_factory):
     with float64():
         for strategy in (None, two_replicas):
             folder = tmp_path_factory.mktemp("run")
-            method, trainer = make_trainer(folder, strategy, scl=ALL_TERMS[request.param])
+            method, trainer = make_trainer(folder, strategy, **ALL_TERMS[request.param])
             start = weights(method)
             found.append((method, start, list(trainer.epochs(same_score)), trainer))
     return found

@@ -1,4 +1,4 @@
-"""A run small enough for a test: SCL of a few units on made-up pairs."""
+"""A run small enough for a test: a method of a few units on made-up pairs."""
 
 import json
 
@@ -7,6 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfxmodal.data.pairs import Pairs
+from tfxmodal.methods.drsl import DRSL, DRSLConfig
+from tfxmodal.methods.method import Method
 from tfxmodal.methods.scl import SCL, SCLConfig
 from tfxmodal.training.config import TrainingConfig
 from tfxmodal.training.loop import Trainer
@@ -26,15 +28,24 @@ def make_pairs(n: int = 64, seed: int = 0) -> Pairs:
     return Pairs(ids, images.astype("float32"), texts.astype("float32"), labels.astype("uint8"))
 
 
-def make_trainer(folder, strategy=None, train=None, scl=None, **training) -> tuple[SCL, Trainer]:
-    """A method and its trainer; MI, which is slow to compile, is left out unless asked for."""
+def make_trainer(
+    folder, strategy=None, train=None, scl=None, drsl=None, **training
+) -> tuple[Method, Trainer]:
+    """A method and its trainer: SCL, or DRSL where `drsl` gives its fields.
+
+    MI, which is slow to compile, is left out unless asked for.
+    """
     keras.utils.set_random_seed(0)
     strategy = strategy or make_strategy(["CPU:0"])
     train = train or make_pairs()
-    config = SCLConfig(**{"hidden_units": 16, "embedding_dim": 8, "alpha": 0.0} | (scl or {}))
     training = TrainingConfig(**{"epochs": 2, "batch_size": 16, "learning_rate": 0.01} | training)
     with strategy.scope():
-        method = SCL(train, config)
+        if drsl is None:
+            sizes = {"hidden_units": 16, "embedding_dim": 8, "alpha": 0.0}
+            method = SCL(train, SCLConfig(**sizes | (scl or {})))
+        else:
+            sizes = {"hidden_units": (16,), "feature_dim": 8, "relation_units": 16}
+            method = DRSL(train, DRSLConfig(**sizes | drsl))
         return method, Trainer(method, train, training, strategy, folder)
 
 

@@ -6,9 +6,10 @@ and one line in `METHODS`. A method in closed form is one file with
 """
 
 from tfxmodal.methods import chance, pls, semantic_matching
+from tfxmodal.methods.drsl import DRSL, DRSLConfig
 from tfxmodal.methods.scl import SCL, SCLConfig
 
-METHODS = {"scl": (SCL, SCLConfig)}
+METHODS = {"scl": (SCL, SCLConfig), "drsl": (DRSL, DRSLConfig)}
 CLOSED_FORM = {"pls": pls.fit, "semantic_matching": semantic_matching.fit, "random": chance.fit}
 
-__all__ = ["CLOSED_FORM", "METHODS", "SCL", "SCLConfig"]
+__all__ = ["CLOSED_FORM", "DRSL", "METHODS", "SCL", "DRSLConfig", "SCLConfig"]
