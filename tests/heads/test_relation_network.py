@@ -223,9 +223,10 @@ def test_mixed_bfloat16_is_near(fusion, hidden_layers, batch_norm):
 def test_a_call_in_mixed_bfloat16(batch_norm):
     exact, mixed = (relation("addition", 2, batch_norm, p) for p in ("float64", "mixed_bfloat16"))
     images, texts, _ = batch(5, 5)
-    scores, near = (network(images, texts, training=True) for network in (exact, mixed))
-    assert near.dtype == tf.bfloat16
-    np.testing.assert_allclose(np.asarray(near, np.float64), scores, atol=0.05 * np.ptp(scores))
+    for training in (False, True):
+        scores, near = (network(images, texts, training=training) for network in (exact, mixed))
+        assert near.dtype == tf.bfloat16
+        np.testing.assert_allclose(np.asarray(near, np.float64), scores, atol=0.05 * np.ptp(scores))
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
