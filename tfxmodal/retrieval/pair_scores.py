@@ -1,66 +1,163 @@
 """Relation scores of all pairs of images and texts, without the fused vectors (DRSL, eq. 8).
 
-A linear fusion goes through the first layer once a row (see `tfxmodal.heads.relation_network`),
-so that with one hidden layer a pair costs an addition, a ReLU and a multiply-add a unit.
+A linear fusion goes through the first layer once a row, not once a pair (see
+`tfxmodal.heads.relation_network`). With one hidden layer, of read-out w, the score is then
+
+    sum_u w_u relu(a_u + b_u) = sum_u w_u max(a_u, -b_u) + sum_u w_u b_u
+
+and only the first sum is left to the pairs: a maximum and a multiply-add a unit.
 """
+
+import os
 
 import tensorflow as tf
 
 from tfxmodal.heads.relation_network import RelationWeights
 
-TILE = 512
-"""Pairs scored at a time: their activations, 2 MB for 1,024 units, stay in a core's cache."""
+CACHED = 2**16
+"""Elements of an element-wise tile: 256 KB stay in a core's cache, and in one thread."""
+GEMM_ROWS = 512
+"""Pairs at a time where a matrix product takes the time."""
+COMPILED_TILE = (256, 512)
+"""Images and texts of a compiled tile, whose sums stay in a core's cache."""
+UNITS = 16
+"""Hidden units a pass over a compiled tile adds. Fewer, and XLA reads them strided; more, and the
+broadcast ones leave the registers: both cost several times."""
 
 
-def pair_scores(images: tf.Tensor, texts: tf.Tensor, weights: RelationWeights) -> tf.Tensor:
-    """Relation scores of all pairs, by plain TensorFlow operations.
+def separable(weights: RelationWeights) -> bool:
+    """Whether a pair costs no matrix product: one hidden layer, and a fusion that splits."""
+    return not weights.hidden and weights.text_kernel is not None
 
-    Holds the first layer's output of each row and the activations of one tile, whatever n and m.
+
+def pair_scores(images, texts, weights: RelationWeights, compiled: bool = False) -> tf.Tensor:
+    """Relation scores of all pairs.
+
+    Beside the result, a small multiple of it and the first layer of each row, holds the
+    activations of a few tiles only, whatever n and m.
 
     Args:
         images: z_i `[n, dim]`, float32; n may be dynamic.
         texts: z_t `[m, dim]`, float32; m may be dynamic.
         weights: The relation network's.
+        compiled: Score `separable` weights by tiles that XLA compiles; else, and for other
+            weights, all is done by TensorFlow's own operations.
 
     Returns:
         R `[n, m]`.
     """
-    images, texts = first_layer(images, texts, weights)
-    n, m = (tf.shape(rows, tf.int64)[0] for rows in (images, texts))
+    if not separable(weights):
+        return _all_pairs(images, texts, weights)
+    images = images @ weights.image_kernel
+    texts = texts @ weights.text_kernel + weights.bias
+    of_texts = tf.linalg.matvec(texts, weights.read_out) + weights.read_out_bias
+    sums = _compiled_sums if compiled else _plain_sums
+    return sums(images, -texts, weights.read_out) + of_texts
 
-    def add_tile(start, scores):
-        pairs = tf.range(start, tf.minimum(start + TILE, n * m))
-        first = _join(tf.gather(images, pairs // m), tf.gather(texts, pairs % m), weights)
-        return start + TILE, scores.write(scores.size(), _above_first(first, weights))
+
+def _all_pairs(images, texts, weights: RelationWeights):
+    """Where a hidden layer is left to the pairs: their first layer's outputs, a tile at a time."""
+    if weights.fusion == "multiplication":
+
+        def first(images, texts):
+            return images * texts @ weights.image_kernel + weights.bias
+    else:
+        images = images @ weights.image_kernel
+        texts = texts @ weights.text_kernel + weights.bias
+        first = tf.add
+
+    def aligned(images, texts):
+        rows = tf.nn.relu(first(images, texts))
+        for kernel, bias in weights.hidden:
+            rows = tf.nn.relu(rows @ kernel + bias)
+        return tf.linalg.matvec(rows, weights.read_out)
+
+    return _tiled(aligned, images, texts, GEMM_ROWS) + weights.read_out_bias
+
+
+def _plain_sums(a, b, weights):
+    """The sum over units of w max(a, b): a `[n, units]` and b `[m, units]` to `[n, m]`."""
+    tile = max(1, CACHED // weights.shape[0])
+    return _tiled(lambda a, b: tf.linalg.matvec(tf.maximum(a, b), weights), a, b, tile)
+
+
+def _tiled(aligned, a, b, tile: int):
+    """All pairs by a symmetric function of aligned rows, `[tile, d]` twice to `[tile]`.
+
+    A tile of rows of the longer side meets the other side's rows shifted by 0, 1, ...: both are
+    slices, so that nothing is broadcast or copied, which would cost more than the rest.
+    """
+    n, m = tf.shape(a)[0], tf.shape(b)[0]
+    swapped = n < m
+    a, b = tf.cond(swapped, lambda: (b, a), lambda: (a, b))
+    n, m = tf.maximum(n, m), tf.minimum(n, m)
+    cyclic = tf.gather(b, tf.range(tf.where(m > 0, m + tile - 1, 0)) % tf.maximum(m, 1))
+
+    def add_tile(start, tiles):
+        rows = a[start : start + tile]
+        size = tf.shape(rows)[0]
+        shifted = tf.map_fn(
+            lambda shift: aligned(rows, cyclic[shift : shift + size]),
+            tf.range(m),
+            fn_output_signature=tf.TensorSpec([None], a.dtype),
+            parallel_iterations=1,
+        )  # [m, size]: row r of the tile with column (shift + r) % m
+        shifts = (tf.range(m) - tf.range(size)[:, None]) % tf.maximum(m, 1)
+        scores = tf.gather(tf.transpose(shifted), shifts, batch_dims=1)
+        return start + tile, tiles.write(start // tile, scores)
 
     tiles = tf.TensorArray(
-        tf.float32, 0, dynamic_size=True, infer_shape=False, element_shape=[None]
+        a.dtype, (n + tile - 1) // tile, infer_shape=False, element_shape=[None, None]
     )
-    _, tiles = tf.while_loop(
-        lambda start, _: start < n * m,
-        add_tile,
-        (tf.constant(0, tf.int64), tiles),
-        parallel_iterations=1,  # One tile in memory.
+    _, tiles = tf.while_loop(lambda start, _: start < n, add_tile, (0, tiles))
+    scores = tf.cond(n > 0, tiles.concat, lambda: tf.zeros([0, 0], a.dtype))
+    scores = tf.reshape(scores, [n, m])
+    return tf.cond(swapped, lambda: tf.transpose(scores), lambda: scores)
+
+
+def _compiled_sums(a, b, weights):
+    """As `_plain_sums`, by tiles of one shape; rows and units are filled up with zeros."""
+    n, m = tf.shape(a)[0], tf.shape(b)[0]
+    rows, columns = COMPILED_TILE
+    units = -weights.shape[0] % UNITS
+    a = tf.pad(tf.transpose(a), [[0, units], [0, -n % rows]])
+    b = tf.pad(tf.transpose(b), [[0, units], [0, -m % columns]])
+    weights = tf.pad(weights, [[0, units]])
+    down, across = tf.shape(a)[1] // rows, tf.shape(b)[1] // columns
+
+    def tile(index):
+        i, j = index // across * rows, index % across * columns
+        return _compiled_tile(
+            tf.ensure_shape(a[:, i : i + rows], [weights.shape[0], rows]),
+            tf.ensure_shape(b[:, j : j + columns], [weights.shape[0], columns]),
+            weights,
+        )
+
+    tiles = tf.map_fn(
+        tile,
+        tf.range(down * across),
+        fn_output_signature=tf.TensorSpec(COMPILED_TILE, a.dtype),
+        parallel_iterations=os.cpu_count(),
     )
-    return tf.reshape(tiles.concat(), [n, m])
+    tiles = tf.reshape(tiles, [down, across, rows, columns])
+    scores = tf.reshape(tf.transpose(tiles, [0, 2, 1, 3]), [down * rows, across * columns])
+    return scores[:n, :m]
 
 
-def first_layer(images, texts, weights: RelationWeights):
-    """Each row's share of the first layer, `[n, units]` and `[m, units]`, for a linear fusion."""
-    if weights.fusion == "multiplication":
-        return images, texts
-    return images @ weights.image_kernel, texts @ weights.text_kernel + weights.bias
+@tf.function(jit_compile=True)
+def _compiled_tile(a, b, weights):
+    """The sum over units of w max(a, b): a `[units, n]` and b `[units, m]` to `[n, m]`.
 
+    XLA makes one pass over the sums of `UNITS` at a time, which also rounds less than one by one.
+    """
+    rows, columns = a.shape[1], b.shape[1]
 
-def _join(images, texts, weights: RelationWeights):
-    """The first layer's output of aligned rows, `[pairs, units]`."""
-    if weights.fusion == "multiplication":
-        return images * texts @ weights.image_kernel + weights.bias
-    return images + texts
+    def add_units(unit, sums):
+        own = tf.slice(a, [unit, 0], [UNITS, rows])
+        other = tf.slice(b, [unit, 0], [UNITS, columns])
+        own_weights = tf.slice(weights, [unit], [UNITS])
+        terms = [own_weights[i] * tf.maximum(own[i][:, None], other[i]) for i in range(UNITS)]
+        return unit + UNITS, sums + tf.add_n(terms)
 
-
-def _above_first(first, weights: RelationWeights):
-    rows = tf.nn.relu(first)
-    for kernel, bias in weights.hidden:
-        rows = tf.nn.relu(rows @ kernel + bias)
-    return tf.linalg.matvec(rows, weights.read_out) + weights.read_out_bias
+    zeros = tf.zeros([rows, columns], a.dtype)
+    return tf.while_loop(lambda unit, _: unit < a.shape[0], add_units, (0, zeros))[1]

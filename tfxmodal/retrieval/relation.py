@@ -6,10 +6,12 @@ import tensorflow as tf
 
 from tfxmodal.heads.relation_network import RelationNetwork
 from tfxmodal.retrieval.encoders import EncoderScorer
-from tfxmodal.retrieval.pair_scores import pair_scores
+from tfxmodal.retrieval.pair_scores import pair_scores, separable
 
 BLOCK = 4096
 """Rows a side scored at a time: each costs a first layer once a block, 16 MB for 1,024 units."""
+COMPILED_FROM = 16
+"""Rows on the shorter side from which filling up compiled tiles costs less than plain scoring."""
 
 
 class RelationScorer(EncoderScorer):
@@ -21,7 +23,9 @@ class RelationScorer(EncoderScorer):
         image_model: Image features `[batch, d_image]` to z_i `[batch, d]`.
         text_model: Text features `[batch, d_text]` to z_t `[batch, d]`.
         relation: Scores z_i with z_t.
-        batch_size: Rows that are read and embedded, or pairs that are scored, at a time.
+        batch_size: Rows that are read and embedded, or aligned pairs that are scored, at a time.
+        compiled: Let XLA score where that pays: `separable` weights, with `COMPILED_FROM` rows or
+            more on both sides. Else TensorFlow's own operations score all.
     """
 
     def __init__(
@@ -30,15 +34,21 @@ class RelationScorer(EncoderScorer):
         text_model: keras.Model,
         relation: RelationNetwork,
         batch_size: int = 1024,
+        compiled: bool = True,
     ):
         super().__init__(image_model, text_model, batch_size)
         rows = [tf.TensorSpec(model.outputs[0].shape) for model in (image_model, text_model)]
-        self._all_pairs = tf.function(
-            lambda images, texts: pair_scores(images, texts, relation.weights_for_inference())
-        ).get_concrete_function(*rows)
-        self._aligned = tf.function(
-            lambda images, texts: tf.cast(relation(images, texts), tf.float32)
-        ).get_concrete_function(*rows)
+
+        def graph(function):
+            return tf.function(function).get_concrete_function(*rows)
+
+        def all_pairs(compiled):
+            return graph(lambda i, t: pair_scores(i, t, relation.weights_for_inference(), compiled))
+
+        self._plain = self._compiled = all_pairs(False)
+        if compiled and separable(relation.weights_for_inference()):
+            self._compiled = all_pairs(True)
+        self._aligned = graph(lambda i, t: tf.cast(relation(i, t), tf.float32))
 
     def score(self, images: np.ndarray, texts: np.ndarray) -> np.ndarray:
         """Relation scores of all pairs, `[n, m]`."""
@@ -46,7 +56,9 @@ class RelationScorer(EncoderScorer):
         for i in range(0, len(images), BLOCK):
             for j in range(0, len(texts), BLOCK):
                 rows, columns = slice(i, i + BLOCK), slice(j, j + BLOCK)
-                scores[rows, columns] = self._all_pairs(images[rows], texts[columns]).numpy()
+                some = images[rows], texts[columns]
+                few = min(map(len, some)) < COMPILED_FROM
+                scores[rows, columns] = (self._plain if few else self._compiled)(*some).numpy()
         return scores
 
     def score_pairs(self, images: np.ndarray, texts: np.ndarray) -> np.ndarray:

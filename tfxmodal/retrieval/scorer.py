@@ -6,6 +6,9 @@ import numpy as np
 
 from tfxmodal.retrieval.ordering import descending_bits
 
+BLOCK = 2**23
+"""Scores held at a time, 32 MB."""
+
 
 class Scorer(ABC):
     """Embeds images and texts, and scores an image with a text.
@@ -33,27 +36,40 @@ class Scorer(ABC):
             np.float32,
         )
 
-    def top_k(self, images: np.ndarray, texts: np.ndarray, k: int, chunk: int = 1024):
+    def top_k(self, images: np.ndarray, texts: np.ndarray, k: int, chunk: int | None = None):
         """The best `k` texts of each image, without holding all scores.
 
         For the best images of each text, see `top_k_images`.
+
+        Args:
+            images: The queries, `[n, d]`.
+            texts: The gallery, `[m, d]`.
+            k: Texts of each image.
+            chunk: Queries at a time; by default as many as make `BLOCK` scores.
 
         Returns:
             Text indices `[n, k]`, best first (the lower index first among ties), and scores
             `[n, k]`; `k` is cut to the gallery's size.
         """
+        chunk = chunk or _rows(texts)
         parts = [
             _best(self.score(images[i : i + chunk], texts), k) for i in range(0, len(images), chunk)
         ]
         return _stack(parts, k, len(texts))
 
-    def top_k_images(self, texts: np.ndarray, images: np.ndarray, k: int, chunk: int = 1024):
+    def top_k_images(self, texts: np.ndarray, images: np.ndarray, k: int, chunk: int | None = None):
         """The best `k` images of each text: indices `[m, k]` and scores `[m, k]`."""
+        chunk = chunk or _rows(images)
         parts = [
             _best(self.score(images, texts[j : j + chunk]).T, k)
             for j in range(0, len(texts), chunk)
         ]
         return _stack(parts, k, len(images))
+
+
+def _rows(gallery: np.ndarray) -> int:
+    """Queries whose scores with the gallery make a block."""
+    return max(1, BLOCK // max(1, len(gallery)))
 
 
 def _best(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
