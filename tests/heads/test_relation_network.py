@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tfxmodal.errors import InputError
-from tfxmodal.heads.relation_network import FUSIONS, RelationNetwork, check_widths
+from tfxmodal.heads.relation_network import FUSIONS, RelationNetwork
 from tfxmodal.training.replicas import Replicas
 
 DIM, UNITS = 3, 19
@@ -244,8 +244,9 @@ def test_unknown_fusion():
         RelationNetwork(DIM, fusion="sum")
 
 
-def test_widths():
-    check_widths("concatenation", 4, 5)
-    check_widths("addition", 4, 4)
-    with pytest.raises(InputError, match="received 4 for images and 5 for texts"):
-        check_widths("addition", 4, 5)
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_vectors_of_other_widths_are_refused(fusion):
+    message = f"by {fusion}, vectors of 3 numbers; received 3 for images and 4 for texts"
+    for score in (relation(fusion), relation(fusion).all_pairs):
+        with pytest.raises(InputError, match=message):
+            score(np.ones([2, DIM]), np.ones([2, 4]))

@@ -4,6 +4,9 @@ PyTorch"; the released code changes nothing about it).
 
 import keras
 
+MOMENTUM, EPSILON = 0.9, 1e-5
+"""Of batch normalisation. (Keras' own momentum of .99 is slow for a few hundred steps.)"""
+
 
 def dense(units: int, dtype=None) -> keras.layers.Dense:
     """A fully connected layer, its weights uniform within 1 / sqrt(inputs).
@@ -16,10 +19,7 @@ def dense(units: int, dtype=None) -> keras.layers.Dense:
 
 
 def batch_normalization(dtype=None) -> keras.layers.BatchNormalization:
-    """Batch normalisation over the global batch, with PyTorch's momentum and epsilon.
-
-    (Keras' own momentum of .99 is slow for trainings of a few hundred steps.)
-    """
+    """Batch normalisation over the global batch."""
     return keras.layers.BatchNormalization(
-        momentum=0.9, epsilon=1e-5, synchronized=True, dtype=dtype
+        momentum=MOMENTUM, epsilon=EPSILON, synchronized=True, dtype=dtype
     )

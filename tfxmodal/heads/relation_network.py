@@ -19,11 +19,9 @@ import keras
 import tensorflow as tf
 
 from tfxmodal.errors import InputError, choose
-from tfxmodal.heads.layers import dense
+from tfxmodal.heads.layers import EPSILON, MOMENTUM, dense
 
 FUSIONS = ("concatenation", "multiplication", "addition", "subtraction")
-MOMENTUM, EPSILON = 0.9, 1e-5
-"""Of batch normalisation, as in the released code (Keras' .99 is slow for a few hundred steps)."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class RelationNetwork(keras.layers.Layer):
             (released code).
 
     Raises:
-        InputError: If the fusion is unknown.
+        InputError: If the fusion is unknown, or the rows given are not `dim` wide.
     """
 
     def __init__(
@@ -79,19 +77,21 @@ class RelationNetwork(keras.layers.Layer):
         self.dim, self.fusion, self.hidden_layers = dim, fusion, hidden_layers
         self.units, self.batch_norm = units, batch_norm
         width = 2 * dim if fusion == "concatenation" else dim
-        self.dense, self.norms = [], []
+        layers, norms = [], []
         for inputs in [width] + [units] * (hidden_layers - 1):
-            self.dense.append(self._built(dense(units, self.dtype_policy), inputs))
+            layers.append(self._built(dense(units, self.dtype_policy), inputs))
             norm = keras.layers.Identity(dtype=self.dtype_policy)
             if batch_norm:
                 # Of it only the variables are used: see `_affine`.
                 norm = keras.layers.BatchNormalization(dtype=self.dtype_policy)
-            self.norms.append(self._built(norm, units))
+            norms.append(self._built(norm, units))
+        self.dense, self.norms = tuple(layers), tuple(norms)  # A checkpoint overlooks a list.
         self.read_out = self._built(dense(1, self.dtype_policy), units)
         self.built = True
 
     def call(self, images, texts, training=False):
         """Scores of aligned pairs: z_i `[n, dim]` and z_t `[n, dim]` to R `[n]`."""
+        self._check_widths(images, texts)
         fused = {
             "concatenation": lambda: tf.concat([images, texts], axis=-1),
             "multiplication": lambda: images * texts,
@@ -106,6 +106,7 @@ class RelationNetwork(keras.layers.Layer):
         On one of several replicas: its own images, as many as each has, and the texts of all. Batch
         normalisation is then over the pairs of the global batch.
         """
+        self._check_widths(images, texts)
         images, texts = (tf.cast(rows, self.compute_dtype) for rows in (images, texts))
         shape = [tf.shape(images)[0], tf.shape(texts)[0]]
         if self.fusion == "multiplication":
@@ -144,6 +145,15 @@ class RelationNetwork(keras.layers.Layer):
             tf.convert_to_tensor(self.read_out.kernel)[:, 0],
             tf.convert_to_tensor(self.read_out.bias)[0],
         )
+
+    def _check_widths(self, images, texts):
+        widths = images.shape[-1], texts.shape[-1]
+        if widths != (self.dim, self.dim):
+            raise InputError(
+                f"The relation network fuses, by {self.fusion}, vectors of {self.dim} numbers; "
+                f"received {widths[0]} for images and {widths[1]} for texts: make both encoders "
+                f"end in {self.dim}."
+            )
 
     def _split(self, kernel):
         """W_i and W_t, `[dim, units]` each, of a fusion that is linear."""
@@ -196,19 +206,6 @@ class RelationNetwork(keras.layers.Layer):
         """The arguments, for saving."""
         names = ("dim", "fusion", "hidden_layers", "units", "batch_norm")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
-
-
-def check_widths(fusion: str, images: int, texts: int):
-    """Checks that the fusion can join vectors of these widths.
-
-    Raises:
-        InputError: If they differ and the fusion is element by element.
-    """
-    if images != texts and fusion != "concatenation":
-        raise InputError(
-            f"Fusion by {fusion} joins vectors of one width; received {images} for images and "
-            f"{texts} for texts: make both encoders end alike, or fuse by concatenation."
-        )
 
 
 @tf.custom_gradient
