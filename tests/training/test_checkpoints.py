@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.training.tiny import make_pairs
 from tfxmodal.errors import InputError
+from tfxmodal.methods import METHODS
 from tfxmodal.training.checkpoints import Checkpoints, TrainState
 
 
@@ -135,3 +137,31 @@ def test_another_set_of_networks_is_told(tmp_path):
     for restore in (checkpoints.restore_last, checkpoints.restore_best):
         with pytest.raises(InputError, match="or of another model"):
             restore()
+
+
+class ListOfLayers(keras.Model):
+    """What Keras knows as weights and TensorFlow's checkpoints overlook."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden = [keras.layers.Dense(1)]
+        self.hidden[0].build((None, 2))
+        self.built = True
+
+
+def test_a_network_that_a_checkpoint_would_not_hold_whole_is_refused(tmp_path):
+    with pytest.raises(AssertionError, match="of net would lack .*kernel.*keep the layers in a tu"):
+        Checkpoints(tmp_path, {"net": ListOfLayers()})
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_weight_of_a_method_comes_back(name, tmp_path):
+    method_class, config_class = METHODS[name]
+    methods = [method_class(make_pairs(), config_class()) for _ in range(2)]
+    Checkpoints(tmp_path, methods[0].networks).save_best(1)
+    Checkpoints(tmp_path, methods[1].networks).restore_best()
+    for kind, network in methods[0].networks.items():
+        restored = methods[1].networks[kind].get_weights()
+        assert restored
+        for ours, theirs in zip(network.get_weights(), restored, strict=True):
+            np.testing.assert_array_equal(ours, theirs)

@@ -54,6 +54,7 @@ class Checkpoints:
         self, folder: Path, networks: dict, optimizer=None, state: TrainState | None = None
     ):
         weights = tf.train.Checkpoint(**networks)
+        _check_complete(weights, networks)
         self._best = tf.train.CheckpointManager(weights, folder / "best", max_to_keep=1)
         if optimizer is not None:
             random = _random_states(networks)
@@ -79,6 +80,14 @@ class Checkpoints:
                 f"{Path(self._best.directory).parent} holds no trained model: its run was stopped "
                 "before the first validation; continue it with --resume."
             )
+
+
+def _check_complete(checkpoint: tf.train.Checkpoint, networks: dict):
+    """TensorFlow overlooks what Keras finds in some containers, a list of layers for one."""
+    reached = {id(part) for part in tf.train.TrackableView(checkpoint).descendants()}
+    for name, network in networks.items():
+        lost = [weight.path for weight in network.weights if id(weight) not in reached]
+        assert not lost, f"The checkpoint of {name} would lack {lost}; keep the layers in a tuple."
 
 
 def _random_states(networks: dict) -> list:
