@@ -78,7 +78,7 @@ class Index:
     def is_exact(self) -> bool:
         """Whether `search` ranks as the scorer does over the whole gallery."""
         by_vectors = isinstance(self._space, DotSpace) and self._nearest.is_exact
-        return by_vectors or self._candidates(1) == len(self)
+        return by_vectors or self.candidates(1) == len(self)
 
     def add(self, ids: Sequence[str], embeddings: np.ndarray, progress=None):
         """Adds items: all of them or, if something is wrong, none.
@@ -124,7 +124,7 @@ class Index:
         if k < 1:
             raise InputError(f"`k` must be at least 1; received {k}.")
         queries = self._checked(queries, "queries")
-        k, gallery, count = min(k, len(self)), self.embeddings, self._candidates(k)
+        k, gallery, count = min(k, len(self)), self.embeddings, self.candidates(k)
         if not len(self):
             rows, scores = np.empty((len(queries), 0), int), np.empty((len(queries), 0), np.float32)
         elif count == len(self):
@@ -146,7 +146,8 @@ class Index:
             for found in np.sort(self._nearest.search(vectors, count), axis=1):
                 yield found[np.searchsorted(found, 0) :]
 
-    def _candidates(self, k: int) -> int:
+    def candidates(self, k: int) -> int:
+        """Items that are scored exactly for each query, to find the best `k`."""
         share = int(np.ceil(self.rescore * len(self)))
         return min(len(self), max(share, k, FEWEST))
 
