@@ -26,7 +26,8 @@ from tfxmodal.data.reading import read_text
 from tfxmodal.data.text import EncodedTexts
 from tfxmodal.errors import InputError
 from tfxmodal.retrieval.cosine import CosineScorer
-from tfxmodal.retrieval.index import Index, build_index
+from tfxmodal.retrieval.index import Index
+from tfxmodal.retrieval.new_index import build_index
 from tfxmodal.towers import extract
 from tfxmodal.towers.image_tower import hash_weights
 from tfxmodal.training.trained_run import TrainedRun, load_run

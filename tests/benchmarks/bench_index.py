@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tfxmodal.retrieval.figures import curve_figure, figure_png
-from tfxmodal.retrieval.index import build_index
+from tfxmodal.retrieval.new_index import build_index
 from tfxmodal.retrieval.scorer import Scorer
 from tfxmodal.training.run_folder import from_dict
 from tfxmodal.training.trained_run import load_run

@@ -5,7 +5,8 @@ from tfxmodal.errors import InputError
 from tfxmodal.retrieval import index as index_module
 from tfxmodal.retrieval import nearest
 from tfxmodal.retrieval.cosine import CosineScorer
-from tfxmodal.retrieval.index import Index, build_index
+from tfxmodal.retrieval.index import Index
+from tfxmodal.retrieval.new_index import build_index
 from tfxmodal.retrieval.scorer import Scorer
 
 DIM, CLASSES = 6, 4

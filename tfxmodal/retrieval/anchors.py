@@ -17,6 +17,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tfxmodal.retrieval.scorer import Scorer
+
 COMPONENTS = 64
 RIDGE = 1e-4
 """Times the mean square singular value; from 1e-6 to 1e-3 the ranking hardly differs."""
@@ -95,3 +97,10 @@ class DotSpace:
     def of_queries(self, embeddings: np.ndarray) -> np.ndarray:
         """The embeddings `[q, d]`."""
         return embeddings
+
+
+def oriented_score(scorer: Scorer, gallery: str) -> Score:
+    """The scorer's `score` for a gallery of `texts` or `images`, with the queries first."""
+    if gallery == "texts":
+        return scorer.score
+    return lambda queries, items: scorer.score(items, queries).T

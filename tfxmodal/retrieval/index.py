@@ -9,11 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tfxmodal.data.pairs import Features
 from tfxmodal.data.reading import read_arrays
 from tfxmodal.errors import InputError, choose
-from tfxmodal.retrieval.anchors import AnchorSpace, DotSpace
-from tfxmodal.retrieval.cosine import CosineScorer
+from tfxmodal.retrieval.anchors import AnchorSpace, DotSpace, oriented_score
 from tfxmodal.retrieval.nearest import Nearest
 from tfxmodal.retrieval.scorer import Scorer
 
@@ -22,9 +20,6 @@ GALLERIES = ("texts", "images")
 FEWEST = 256
 """Candidates that are re-scored at least: of a small gallery a share is too few."""
 
-FIT = 2048
-"""Training items on which a relation score's queries are fitted."""
-
 BATCH = 256  # queries whose candidates are held at a time
 
 
@@ -32,7 +27,7 @@ class Index:
     """A gallery of texts, searched by images, or of images, searched by texts.
 
     Embeddings are the scorer's; a higher score is a better match. Items are numbered as they were
-    added, and of equal scores the earlier item goes first. See `build_index` for a new one.
+    added, and of equal scores the earlier item goes first. `tfxmodal.retrieval.new_index` makes one.
 
     Args:
         scorer: Scores the candidates.
@@ -221,67 +216,6 @@ class Index:
         index.ids, index._known = info["ids"], set(info["ids"])
         index._rows = read_arrays(folder / "embeddings.npy")["embeddings"]
         return index
-
-
-def build_index(
-    scorer: Scorer,
-    fingerprint: str,
-    gallery: str,
-    images: Features | None = None,
-    texts: Features | None = None,
-    anchors: int = 256,
-    kind: str = "auto",
-    rescore: float = 0.005,
-    seed: int = 0,
-) -> Index:
-    """An empty index, ready for `add`.
-
-    A cosine's embeddings are searched themselves. Any other scorer is searched by its scores
-    against anchors, drawn from training items, see `tfxmodal.retrieval.anchors`.
-
-    Args:
-        scorer: The trained model's.
-        fingerprint: Names its weights.
-        gallery: `texts` or `images`: what is searched, by the other modality.
-        images: Features `[n, d_image]` of training images; for a cosine none are needed.
-        texts: Features `[m, d_text]` of training texts; likewise.
-        anchors: Training items of the query's modality that items are scored against.
-        kind: `flat` (all vectors), `hnsw` (a graph), `ivf` (cells) or `auto` (by size).
-        rescore: Share of the gallery that is scored exactly for each query, see `Index`; a cosine's
-            candidates are few by themselves.
-        seed: Of the draw.
-
-    Raises:
-        InputError: If a name is unknown, a number out of range or there are no training items.
-    """
-    choose("gallery", gallery, GALLERIES)
-    if isinstance(scorer, CosineScorer):
-        return Index(scorer, fingerprint, gallery, DotSpace(), Nearest(kind), rescore=0)
-    if images is None or texts is None or not len(images) or not len(texts):
-        raise InputError(
-            "A relation score's index needs training images and texts, for the anchors; received "
-            "none: give those that the model was trained on."
-        )
-    if anchors < 1:
-        raise InputError(f"`anchors` must be at least 1; received {anchors}.")
-    random = np.random.default_rng(seed)
-
-    def drawn(features: Features, count: int) -> np.ndarray:
-        return features[np.sort(random.permutation(len(features))[:count])]
-
-    of_images, of_texts = (anchors, FIT) if gallery == "texts" else (FIT, anchors)
-    images = scorer.embed_images(drawn(images, of_images))
-    texts = scorer.embed_texts(drawn(texts, of_texts))
-    queries, items = (images, texts) if gallery == "texts" else (texts, images)
-    space = AnchorSpace.fit(oriented_score(scorer, gallery), queries, items)
-    return Index(scorer, fingerprint, gallery, space, Nearest(kind), rescore)
-
-
-def oriented_score(scorer: Scorer, gallery: str):
-    """The scorer's `score` with queries first, `[q, n]`."""
-    if gallery == "texts":
-        return scorer.score
-    return lambda queries, items: scorer.score(items, queries).T
 
 
 def _appended(used: np.ndarray, buffer: np.ndarray, rows: np.ndarray) -> np.ndarray:
