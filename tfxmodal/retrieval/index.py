@@ -27,7 +27,7 @@ class Index:
     """A gallery of texts, searched by images, or of images, searched by texts.
 
     Embeddings are the scorer's; a higher score is a better match. Items are numbered as they were
-    added, and of equal scores the earlier item goes first. `tfxmodal.retrieval.new_index` makes one.
+    added, and of equal scores the earlier goes first. `tfxmodal.retrieval.new_index` makes one.
 
     Args:
         scorer: Scores the candidates.
