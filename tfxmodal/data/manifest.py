@@ -19,7 +19,9 @@ SPLITS = ("train", "validation", "test")
 
 
 @dataclass
-class _Row:
+class Row:
+    """One pair as its manifest tells it; `image` is a path from here."""
+
     line: int
     id: str
     image: str
@@ -55,7 +57,7 @@ def load(data_dir: Path, on_bad_row: str = "refuse") -> Dataset:
     """
     choose("on_bad_row", on_bad_row, ("refuse", "skip"))
     path = _find(Path(data_dir))
-    rows = _collect(path)
+    rows = read_rows(path)
     bad = {row.line: fault for row in rows if (fault := _fault(row))}
     if bad:
         first = "; ".join(f"line {line} {fault}" for line, fault in list(bad.items())[:3])
@@ -96,8 +98,15 @@ def _find(data_dir: Path) -> Path:
     )
 
 
-def _collect(path: Path) -> list[_Row]:
-    """The manifest's pairs, one row an image."""
+def read_rows(path: Path) -> list[Row]:
+    """A manifest's pairs, one row an image, in its order; see `load` for its columns.
+
+    Args:
+        path: The `.jsonl` or `.csv` file.
+
+    Raises:
+        InputError: If it cannot be read or is malformed, or a pair is there twice.
+    """
     is_csv = path.suffix == ".csv"
     by_image, by_id = {}, {}
     for line, fields in _read_csv(path) if is_csv else _read_jsonl(path):
@@ -161,7 +170,7 @@ def _read_text(path: Path) -> str:
         raise _error(path, line, "is not UTF-8: save the file in that encoding") from None
 
 
-def _row(path: Path, line: int, fields: dict) -> _Row:
+def _row(path: Path, line: int, fields: dict) -> Row:
     """Checks a row's fields and fills in the defaults."""
     for column, known_as in (("image", "image"), ("texts", "text")):
         if fields.get(column) is None:
@@ -176,7 +185,7 @@ def _row(path: Path, line: int, fields: dict) -> _Row:
     if split not in SPLITS:
         raise _error(path, line, f"has split {split!r}: use one of {', '.join(SPLITS)}")
     file = os.path.normpath(os.path.join(path.parent, image))
-    return _Row(line, name, file, [text for text in texts if text.strip()], labels, split)
+    return Row(line, name, file, [text for text in texts if text.strip()], labels, split)
 
 
 def _hashed_split(name: str) -> str:
@@ -184,13 +193,13 @@ def _hashed_split(name: str) -> str:
     return {8: "validation", 9: "test"}.get(tenth, "train")
 
 
-def _fault(row: _Row) -> str | None:
+def _fault(row: Row) -> str | None:
     if not row.texts:
         return "has no text"
     return None if os.path.isfile(row.image) else f"has no image file at {row.image}"
 
 
-def _labels(path: Path, rows: list[_Row]) -> tuple[tuple[str, ...] | None, np.ndarray | None]:
+def _labels(path: Path, rows: list[Row]) -> tuple[tuple[str, ...] | None, np.ndarray | None]:
     """Class names and multi-hot labels `[n, classes]`, or None and None."""
     found = {name for row in rows for name in row.labels}
     if not found:

@@ -1,0 +1,1 @@
+"""Commands that export a trained run, serve it and query it, and what a deployment holds."""

@@ -1,0 +1,163 @@
+"""Embeddings of many pictures or texts through a server: requests in flight, resumed after a kill."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import numpy as np
+
+from export.client import Client, ServerError
+from tfxmodal.data.atomic import whole_file
+from tfxmodal.data.cache import cached_features
+from tfxmodal.data.manifest import read_rows
+from tfxmodal.data.pairs import fingerprint
+from tfxmodal.data.reading import read_text
+from tfxmodal.errors import InputError
+from trainers.build_index import PICTURES
+
+ROWS = 16
+"""Rows of a request."""
+
+SHARD = 512
+"""Rows of a part that a killed command does not compute again."""
+
+
+@dataclass(frozen=True)
+class Items:
+    """What is embedded: `kind` (images, texts), unique ids, and paths or texts."""
+
+    kind: str
+    ids: Sequence[str]
+    values: Sequence[str]
+
+
+def read_items(source: Path, kind: str = "images") -> Items:
+    """The pictures of a folder, the images or texts of a manifest, or the lines of a text file.
+
+    Args:
+        source: The folder (paths from there are the ids), the `.jsonl` or `.csv` manifest (a pair's
+            id, and for its several texts ID#0, ID#1, ...), or a UTF-8 file of ID<TAB>TEXT, or TEXT.
+        kind: Which of a manifest: `images` or `texts`.
+
+    Raises:
+        InputError: If there is nothing in it, or an id is there twice.
+    """
+    if source.is_dir():
+        paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in PICTURES)
+        ids = [path.relative_to(source).as_posix() for path in paths]
+        items = Items("images", ids, [str(path) for path in paths])
+    elif source.suffix in (".jsonl", ".csv"):
+        rows = read_rows(source)
+        if kind == "images":
+            items = Items(kind, [row.id for row in rows], [row.image for row in rows])
+        else:
+            named = [(f"{row.id}#{i}", text) for row in rows for i, text in enumerate(row.texts)]
+            items = Items(kind, [name for name, _ in named], [text for _, text in named])
+    else:
+        lines = [line.partition("\t") for line in read_text(source).split("\n") if line.strip()]
+        items = Items("texts", [name for name, _, _ in lines], [t or n for n, _, t in lines])
+    if not items.ids:
+        raise InputError(
+            f"{source} holds nothing to embed: give a folder with pictures "
+            f"({', '.join(sorted(PICTURES))}), a manifest, or a file of texts."
+        )
+    if len(set(items.ids)) < len(items.ids):
+        twice = next(name for name in items.ids if items.ids.count(name) > 1)
+        raise InputError(f"{source} names {twice!r} twice: give each text an id of its own.")
+    return items
+
+
+def embed_all(
+    client: Client, items: Items, out: Path, in_flight: int = 8, progress=None
+) -> tuple[np.ndarray, dict[str, str]]:
+    """Writes the embeddings of all good items to `out`, and their ids beside it.
+
+    Finished parts are kept in a folder beside `out` until all is done. The version that answers
+    first answers all: a new one would give vectors that cannot be compared.
+
+    Args:
+        client: The model.
+        items: What to embed.
+        out: FILE.npy; the ids, in its order, and the bad items go to FILE.ids.json.
+        in_flight: Requests under way at once.
+        progress: Wraps an iterable, as tqdm does.
+
+    Returns:
+        The embeddings `[n, d]`, and the reasons why items are bad, by id.
+    """
+    signature = "embed_image" if items.kind == "images" else "embed_text"
+    version, signatures = client.metadata()
+    if signature not in signatures:
+        raise InputError(
+            f"The model {client.spec.name!r} has no {signature}: it has "
+            f"{', '.join(sorted(signatures))}."
+        )
+    width = signatures[signature].outputs["embedding"].tensor_shape.dim[1].size
+    key = {
+        "model": client.spec.name,
+        "version": version,
+        "items": fingerprint(items.ids, items.values),
+    }
+    embed = _Embedder(client.at_version(version), signature, items.values, width)
+    with ThreadPoolExecutor(in_flight) as pool:
+
+        def compute(start: int, stop: int):
+            ranges = [(i, min(i + ROWS, stop)) for i in range(start, stop, ROWS)]
+            parts = list(pool.map(lambda span: embed.rows(*span), ranges))
+            bad = {row: why for _, reasons in parts for row, why in reasons.items()}
+            return np.concatenate([vectors for vectors, _ in parts]), bad
+
+        parts = out.with_suffix(".parts")
+        features = cached_features(
+            parts, key, len(items.ids), width, compute, SHARD, "skip", progress
+        )
+    bad = {items.ids[row]: reason for row, reason in features.bad.items()}
+    about = key | {"ids": [items.ids[row] for row in features.kept], "bad": bad}
+    vectors = features[:]
+    with whole_file(out.with_suffix(".ids.json")) as file:
+        file.write(json.dumps(about).encode())
+    with whole_file(out) as file:
+        np.save(file, vectors)
+    shutil.rmtree(parts)
+    return vectors, bad
+
+
+class _Embedder:
+    """Asks a signature for rows of `values`, and tells which rows are bad."""
+
+    def __init__(self, client: Client, signature: str, values: Sequence[str], width: int):
+        self._client, self._signature = client, signature
+        self._values, self._width = values, width
+
+    def rows(self, start: int, stop: int) -> tuple[np.ndarray, dict[int, str]]:
+        """Vectors `[stop - start, width]` of these rows, and the bad ones with the reasons."""
+        rows, unread = list(self._values[start:stop]), {}
+        if self._signature == "embed_image":
+            for i, path in enumerate(rows):
+                try:
+                    rows[i] = Path(path).read_bytes()
+                except OSError as error:
+                    rows[i], unread[i] = b"", error.strerror
+        vectors, bad = self._ask(rows)
+        return vectors, {start + i: reason for i, reason in (bad | unread).items()}
+
+    def _ask(self, rows: list) -> tuple[np.ndarray, dict[int, str]]:
+        """One request; where the server refuses it for a row, its halves, to find that row."""
+        name = self._signature.removeprefix("embed_")
+        try:
+            outputs = self._client.predict(self._signature, **{name: rows})
+        except ServerError as error:
+            if error.code is not grpc.StatusCode.INVALID_ARGUMENT:
+                raise
+            if len(rows) == 1:
+                return np.zeros((1, self._width)), {0: error.details}
+            half = len(rows) // 2
+            (first, bad), (second, more) = self._ask(rows[:half]), self._ask(rows[half:])
+            return np.concatenate([first, second]), bad | {half + i: r for i, r in more.items()}
+        valid = outputs.get("valid", np.ones(len(rows), bool))
+        bad = dict.fromkeys(np.flatnonzero(~valid).tolist(), f"the server finds no {name} in it")
+        return outputs["embedding"], bad

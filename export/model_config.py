@@ -1,0 +1,64 @@
+"""Which models a server serves: a ModelServerConfig, from folders or from a models.config file."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from google.protobuf import text_format
+from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
+
+from tfxmodal.data.reading import read_text
+from tfxmodal.errors import InputError
+
+
+def model_config(folders: Iterable[Path], file: Path | None = None) -> ModelServerConfig:
+    """The models of a `models.config` and more, each a folder of integer versions.
+
+    Args:
+        folders: MODELS/NAME; the folder's name is the model's.
+        file: Text of a ModelServerConfig: base paths, version policies, version labels.
+
+    Raises:
+        InputError: If there is no model, two have one name, or a folder holds no version.
+    """
+    config = ModelServerConfig()
+    if file is not None:
+        try:
+            text_format.Parse(read_text(file), config)
+        except text_format.ParseError as error:
+            raise InputError(f"{file} is no models.config ({error}): correct it.") from None
+    models = config.model_config_list.config
+    for folder in folders:
+        path = folder.resolve()
+        models.add(name=path.name, base_path=str(path), model_platform="tensorflow")
+    if not models:
+        raise InputError("There is no model to serve: give --model MODELS/NAME or --config FILE.")
+    names = [model.name for model in models]
+    for model in models:
+        if names.count(model.name) > 1:
+            raise InputError(f"Two models are named {model.name!r}: rename the folder of one.")
+        if not versions(Path(model.base_path)):
+            raise InputError(
+                f"{model.base_path} holds no version of a model, such as "
+                f"{Path(model.base_path, '1')}: export one with export/export_savedmodel.py, and "
+                "give the folder above the version."
+            )
+    return config
+
+
+def versions(base: Path) -> dict[int, Path]:
+    """The version folders in a model's folder, ascending; names that are no numbers are passed."""
+    folders = base.iterdir() if base.is_dir() else ()
+    found = {int(path.name): path for path in folders if path.name.isdecimal() and path.is_dir()}
+    return dict(sorted(found.items()))
+
+
+def unbatchable(config: ModelServerConfig) -> list[str]:
+    """Names of the models whose latest export says that it must not be batched."""
+    names = []
+    for model in config.model_config_list.config:
+        for path in list(versions(Path(model.base_path)).values())[-1:]:
+            about = path / "signatures.json"
+            if about.exists() and not json.loads(about.read_text()).get("batchable", True):
+                names.append(model.name)
+    return names
