@@ -6,8 +6,8 @@ import numpy as np
 
 from tfxmodal.retrieval.ordering import descending_bits
 
-BLOCK = 2**23
-"""Scores held at a time, 32 MB."""
+BLOCK = 2**24
+"""Scores that `top_k` holds at a time, 64 MB, beside their keys of 128 MB."""
 
 
 class Scorer(ABC):
