@@ -41,7 +41,9 @@ def test_every_option_is_explained(config_class):
 @pytest.mark.parametrize("method_class, config_class", METHODS.values(), ids=METHODS)
 def test_a_method_is_built_from_pairs_and_a_frozen_config(method_class, config_class):
     assert issubclass(method_class, Method)
-    assert list(inspect.signature(method_class).parameters) == ["train", "config"]
+    train, config, *others = inspect.signature(method_class).parameters.values()
+    assert (train.name, config.name) == ("train", "config")
+    assert all(other.default is None for other in others)
     assert config_class.__dataclass_params__.frozen
     config_class()  # Every field has a default.
     assert inspect.getdoc(method_class)

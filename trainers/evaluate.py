@@ -16,6 +16,7 @@ from typing import Literal
 
 from tqdm import tqdm
 
+from tfxmodal.errors import InputError
 from tfxmodal.methods import CLOSED_FORM
 from tfxmodal.training.run_folder import RunFolder, from_dict
 from tfxmodal.training.trained_run import load_run
@@ -76,6 +77,11 @@ def main(argv: list[str] | None = None):
     # --- Scorers: the run's, and those it is compared with -----------------------------------
     data = prepare(measured, run, [flags.split])
     scorers = {run.config["method"]: run.method.scorer()}
+    if flags.baseline and run.end_to_end:
+        raise InputError(
+            f"--baseline learns from features, and {flags.run} was trained end to end, without: "
+            "give a run that was trained on features."
+        )
     if flags.baseline:
         learned = prepare(own, run, ["train", "validation"]).features
         seed = run.config["training"]["seed"]

@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None):
     flags = cli.parse(Flags, __doc__, argv, defaults)
     if flags.export:
         feature_folder.check_free(flags.export)  # now, not after hours of work
-    features = prepare(flags.data).features
+    features = prepare(flags.data.with_towers()).features
     print_summary(features)
     if flags.export:
         feature_folder.save(features, flags.export, tqdm)

@@ -1,73 +1,31 @@
 """From flags to features: the dataset, its image tower, its text encoder, and the cache."""
 
-import inspect
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from tqdm import tqdm
 
-from tfxmodal.data import DATASETS, Dataset, load_dataset
-from tfxmodal.data.cache import ShardedFeatures, cached_features
+from tfxmodal.data import Dataset
+from tfxmodal.data.cache import cached_features
 from tfxmodal.data.images import BadImage, load_images
-from tfxmodal.data.pairs import Pairs, fingerprint
+from tfxmodal.data.pairs import Captions, Pairs, fingerprint
 from tfxmodal.data.text import encode_pairs
-from tfxmodal.errors import InputError, choose
 from tfxmodal.towers import ImageTower, extract, load_image_tower
+from tfxmodal.towers.text_cnn import TokenIds
 from tfxmodal.towers.text_encoders import TextEncoder, load_text_encoder
 from tfxmodal.training.trained_run import TrainedRun
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """Which pairs, and how they become features."""
-
-    dataset: str = "emoji_scenes"
-    """emoji_scenes (drawn here, no download), coco, wikipedia, pascal_sentences, flickr8k,
-    nus_wide_10k, xmedianet, mirflickr, features (a folder of ready features) or pairs (your own
-    images and texts)."""
-
-    data_dir: Path | None = None
-    """Folder of the dataset, or the manifest of `pairs`; by default data/DATASET."""
-
-    dataset_options: tuple[str, ...] = ()
-    """Options of the dataset itself, as in `--dataset-options size=10000 seed=1`; a wrong name
-    lists those there are."""
-
-    download: bool = False
-    """Fetch COCO from its official host into the folder (20.4 GB), or go on with it."""
-
-    image_tower: str = "vgg19"
-    """Network that turns images into features: vgg19 (fc7, both papers), efficientnet_lite0 (for
-    laptops; its weights come by pip), any network of keras.applications, or hub:HANDLE."""
-
-    image_weights: str = "imagenet"
-    """The tower's weights: imagenet, random, or a file."""
-
-    text_encoder: str = "tf_idf"
-    """What turns texts into features: tf_idf (bag of words, SCL paper), or hub:HANDLE."""
-
-    vocabulary_size: int = 3000
-    """Words of the bag, the most frequent of the training split (SCL paper: 5,000 for Wikipedia,
-    1,000 for NUS-WIDE-10K, 3,000 for COCO)."""
-
-    on_bad_image: Literal["refuse", "skip"] = "refuse"
-    """What to do when images cannot be read: end with a list, or leave their pairs out."""
-
-    cache_dir: Path = Path("cache")
-    """Where features are kept, so that they are computed once."""
-
-    @classmethod
-    def for_dataset(cls, name: str) -> "DataConfig":
-        """The defaults of a dataset."""
-        own = {
-            "emoji_scenes": {"image_tower": "efficientnet_lite0"},
-            "wikipedia": {"vocabulary_size": 5000},
-        }
-        return replace(cls(dataset=name), **own.get(name, {}))
+from trainers.data_config import DataConfig, load
+from trainers.raw_inputs import (
+    check_raw,
+    check_trainable,
+    progress_bar,
+    split_raw,
+    text_cnn_to_train,
+    without_bad,
+)
 
 
 @dataclass(frozen=True)
@@ -79,15 +37,27 @@ class Prepared:
         source: The same pairs as they came: image files and captions where it has them.
         tower: What made the image features, or None where they came ready.
         encoder: What made the text features, or None where they came ready.
+        end_to_end: Whether the features are raw: pixels `[n, crop, crop, 3]` and token ids
+            `[n, words]`, for a method that trains the towers too.
     """
 
     features: Dataset
     source: Dataset
     tower: ImageTower | None
-    encoder: TextEncoder | None
+    encoder: TextEncoder | TokenIds | None
+    end_to_end: bool = False
+
+    def towers(self) -> dict:
+        """The argument `towers` of a method that trains them; else nothing."""
+        if not self.end_to_end:
+            return {}
+        return {"towers": {"image": self.tower.model, "text": self.encoder.network}}
 
     def description(self) -> dict:
-        """What evaluation and export need to know of the data: widths, classes, towers."""
+        """What evaluation and export need to know of the data: widths, classes, towers.
+
+        The width of raw features is a picture's side, and the words of a text.
+        """
         train = self.features.train
         return {
             "image_dim": train.images.shape[1],
@@ -103,19 +73,25 @@ def prepare(
     config: DataConfig,
     run: TrainedRun | None = None,
     splits: Sequence[str] = ("train", "validation", "test"),
+    end_to_end: bool = False,
 ) -> Prepared:
-    """Loads a dataset and turns its images and texts into cached features.
+    """Loads a dataset and turns its images and texts into cached features, or leaves them raw.
 
     Args:
         config: What to load and how.
         run: A trained run, whose image tower and text encoder are taken; by default the tower that
             `config` names and an encoder made from the training split.
         splits: Those that get features; the others stay as they came.
+        end_to_end: Whether to leave them raw (see `Prepared`); of a run, what it was trained on
+            counts.
 
     Raises:
         InputError: If anything the user gave is wrong; see the datasets and the towers.
     """
     source = load(config)
+    end_to_end = run.end_to_end if run else end_to_end
+    if end_to_end:
+        check_raw(source, ("images", "texts"), "--end-to-end")
     tower = encoder = None
     if source.train.has_image_files and run:
         tower = run.load_tower(config.image_weights)
@@ -124,26 +100,20 @@ def prepare(
     if source.train.has_captions and run:
         encoder = run.load_encoder()
     elif source.train.has_captions:
-        captions = source.train.texts
-        encoder = load_text_encoder(config.text_encoder, captions, config.vocabulary_size, tqdm)
+        load_encoder = text_cnn_to_train if end_to_end else _text_encoder
+        encoder = load_encoder(config, source.train.texts)
+    to_features = _split_features
+    if end_to_end:
+        check_trainable(tower)
+        to_features, encoder = split_raw, TokenIds(encoder)
     features = source
     for name in splits:
-        pairs, encoded = _split_features(config, name, getattr(source, name), tower, encoder)
+        pairs, encoded = to_features(config, name, getattr(source, name), tower, encoder)
         if run:
             run.check_widths(encoded)
         source = source.replace_splits(**{name: pairs})
         features = features.replace_splits(**{name: encoded})
-    return Prepared(features, source, tower, encoder)
-
-
-def load(config: DataConfig) -> Dataset:
-    """Loads the dataset that the flags name."""
-    choose("dataset", config.dataset, DATASETS)
-    parameters = inspect.signature(DATASETS[config.dataset]).parameters
-    options = dict(_option(option, parameters) for option in config.dataset_options)
-    if config.download:
-        options["download"] = True
-    return load_dataset(config.dataset, config.data_dir, progress=tqdm, **options)
+    return Prepared(features, source, tower, encoder, end_to_end)
 
 
 def image_cache(config: DataConfig, split: str, pairs: Pairs, tower: ImageTower) -> dict:
@@ -171,6 +141,10 @@ def text_cache(config: DataConfig, split: str, pairs: Pairs, encoder: TextEncode
     return _place(config, key, "texts", len(pairs), encoder.dim)
 
 
+def _text_encoder(config: DataConfig, captions: Captions) -> TextEncoder:
+    return load_text_encoder(config.text_encoder, captions, config.vocabulary_size, tqdm)
+
+
 def _place(config: DataConfig, key: dict, kind: str, n: int, dim: int) -> dict:
     name = f"{key['dataset']}-{key['split']}-{kind}-{fingerprint(sorted(key.items()))}"
     return {"folder": Path(config.cache_dir) / name, "key": key, "n": n, "dim": dim}
@@ -184,14 +158,14 @@ def _split_features(config, split: str, pairs: Pairs, tower, encoder) -> tuple[P
             **image_cache(config, split, pairs, tower),
             compute=lambda start, stop: _extract(tower, pairs.images[start:stop], start),
             on_bad=config.on_bad_image,
-            progress=_bar(f"{split} images"),
+            progress=progress_bar(f"{split} images"),
         )
-        pairs = _without_bad(split, pairs, images)
+        pairs = without_bad(split, pairs, images)
     if encoder:
         texts = cached_features(
             **text_cache(config, split, pairs, encoder),
             compute=lambda start, stop: (encode_pairs(encoder, pairs.texts[start:stop]), {}),
-            progress=_bar(f"{split} texts"),
+            progress=progress_bar(f"{split} texts"),
         )
     return pairs, pairs.with_features(images, texts)
 
@@ -208,39 +182,9 @@ def _extract(tower: ImageTower, paths: np.ndarray, start: int):
     return extract(tower, images), bad
 
 
-def _without_bad(split: str, pairs: Pairs, images: ShardedFeatures) -> Pairs:
-    if not images.bad:
-        return pairs
-    print(f"{len(images.bad)} of {len(pairs)} {split} images are left out:")
-    for reason in list(images.bad.values())[:5]:
-        print(f"  {reason}")
-    if not len(images):
-        raise InputError(f"No image of the {split} split can be read; check --data-dir.")
-    return pairs.take(images.kept)
-
-
-def _bar(description: str):
-    return lambda items, desc=None, **options: tqdm(items, desc=description, unit="part", **options)
-
-
 def _size(path) -> int:
     """Bytes of a file; -1 where it is missing, which extraction reports if it comes to it."""
     try:
         return os.stat(path).st_size
     except OSError:
         return -1
-
-
-def _option(text: str, parameters) -> tuple[str, bool | int | str]:
-    """An option of a dataset in the type that its `load` gives the parameter of that name."""
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise InputError(f"--dataset-options takes NAME=VALUE; received {text!r}.")
-    kind = parameters[name].annotation if name in parameters else str
-    try:
-        if kind is bool:
-            return name, {"true": True, "false": False}[value.lower()]
-        return name, int(value) if kind is int else value
-    except (KeyError, ValueError):
-        what = "true or false" if kind is bool else "a whole number"
-        raise InputError(f"--dataset-options {name} takes {what}; received {value!r}.") from None

@@ -6,6 +6,7 @@ up in one folder under runs/.
 """
 
 import dataclasses
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -68,6 +69,7 @@ def train(name: str, flags: TrainingFlags):
         flags: The command line.
     """
     method_class, _ = METHODS[name]
+    flags = replace(flags, data=flags.data.with_towers())
     config = {
         "method": name,
         "data": dataclasses.asdict(flags.data),
@@ -77,16 +79,19 @@ def train(name: str, flags: TrainingFlags):
     run = RunFolder(choose_run_dir(flags.run_dir, f"{name}-{flags.data.dataset}", flags.resume))
     run.check(config, flags.resume)
 
-    # --- Data: pairs, then features ----------------------------------------------------------
-    data = prepare(flags.data)
+    strategy = make_strategy()
+
+    # --- Data: pairs, then features; or pixels and words, for towers that are trained too -----
+    end_to_end = getattr(getattr(flags, name), "end_to_end", False)
+    with strategy.scope() if end_to_end else nullcontext():
+        data = prepare(flags.data, end_to_end=end_to_end)
     pairs, validation = data.features.train, data.features.validation
 
     # --- Networks, on every replica ----------------------------------------------------------
     keras.config.set_dtype_policy(flags.training.precision)
     keras.utils.set_random_seed(flags.training.seed)  # after the tower, which draws too
-    strategy = make_strategy()
     with strategy.scope():
-        method = method_class(pairs, getattr(flags, name))
+        method = method_class(pairs, getattr(flags, name), **data.towers())
         run.create(config)  # Not earlier: a mistake in the flags leaves no folder behind.
         trainer = Trainer(method, pairs, flags.training, strategy, run.path)
     scorer = method.scorer()
@@ -97,8 +102,8 @@ def train(name: str, flags: TrainingFlags):
         print(f"Resuming after epoch {trainer.state.epoch}.")
     kept = "streamed from disk" if trainer.streams_from_disk else "kept in memory"
     print(
-        f"{len(pairs):,} training pairs ({pairs.images.shape[1]:,}-D images, "
-        f"{pairs.texts.shape[1]:,}-D texts), {kept}; {strategy.num_replicas_in_sync} replica(s); "
+        f"{len(pairs):,} training pairs ({_size(pairs.images)} images, "
+        f"{_size(pairs.texts)} texts), {kept}; {strategy.num_replicas_in_sync} replica(s); "
         f"run folder {run.path}"
     )
 
@@ -109,23 +114,9 @@ def train(name: str, flags: TrainingFlags):
 
     summaries = Summaries(run.path / "logs")
     summaries.config(run.config)
-    with stop_signals() as stop_asked, tqdm(total=flags.training.epochs, unit="epoch") as bar:
-        bar.update(trainer.state.epoch)
-
-        def show_steps(done: int, steps: int):
-            bar.set_postfix_str(f"step {done}/{steps}")
-
-        try:
-            for report in trainer.epochs(validate, stop_asked, show_steps):
-                bar.update()
-                bar.write(report.line())
-                summaries.epoch(report)
-        except Interrupted:
-            bar.close()
-            print(f"Stopped; the state is saved. Go on with: --run-dir {run.path} --resume")
-            return
-        except NonFiniteLoss as error:
-            raise cli.InputError(str(error)) from error
+    if not run_epochs(trainer, validate, summaries, flags.training.epochs):
+        print(f"Stopped; the state is saved. Go on with: --run-dir {run.path} --resume")
+        return
 
     # --- Evaluation of the best epoch --------------------------------------------------------
     trainer.checkpoints.restore_best()
@@ -149,3 +140,39 @@ def train(name: str, flags: TrainingFlags):
     run.write_json("metrics.json", metrics)
     print_table({split: metrics[split] for split in SPLITS}, f"{name.upper()}, {run.path}")
     print(f"Best epoch {state.best_epoch} of {state.epoch}. Figures: {run.path}/figures")
+
+
+def run_epochs(trainer: Trainer, validate, summaries: Summaries, epochs: int) -> bool:
+    """Trains to the end under a progress bar; False where a signal stopped it before.
+
+    Args:
+        trainer: What trains; it goes on where its state is.
+        validate: See `Trainer.epochs`.
+        summaries: Where each epoch is logged.
+        epochs: How many there are at most.
+
+    Raises:
+        InputError: If a loss term is no longer finite.
+    """
+    with stop_signals() as stop_asked, tqdm(total=epochs, unit="epoch") as bar:
+        bar.update(trainer.state.epoch)
+
+        def show_steps(done: int, steps: int):
+            bar.set_postfix_str(f"step {done}/{steps}")
+
+        try:
+            for report in trainer.epochs(validate, stop_asked, show_steps):
+                bar.update()
+                bar.write(report.line())
+                summaries.epoch(report)
+        except Interrupted:
+            return False
+        except NonFiniteLoss as error:
+            raise cli.InputError(str(error)) from error
+    return True
+
+
+def _size(features) -> str:
+    """The size of a row: `4,096-D`, or `224 x 224 x 3` of a picture."""
+    *sides, last = features.shape[1:]
+    return " x ".join(map(str, [*sides, last])) if sides else f"{last:,}-D"

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tfxmodal.data.atomic import whole_file
+from tfxmodal.data.images import bad_images
 from tfxmodal.errors import InputError, choose
 
 MANIFEST = "manifest.json"
@@ -163,11 +164,7 @@ def _fill(folder: Path, manifest: dict, compute: Compute, on_bad: str, progress)
             done.append(i)
             _write_manifest(folder, manifest)
     if bad and on_bad == "refuse":
-        some = "; ".join(f"row {row}: {reason}" for row, reason in list(bad.items())[:3])
-        raise InputError(
-            f"{len(bad)} of {manifest['rows']} images are bad ({some}); repair them, or leave them "
-            "out with `--on-bad-image skip`."
-        )
+        raise bad_images(bad, manifest["rows"])
     manifest["finished"] = True
     _write_manifest(folder, manifest)
 

@@ -1,7 +1,7 @@
 """Picture files decoded by core TensorFlow ops, the same in training as in serving."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 from PIL import Image
+
+from tfxmodal.errors import InputError
 
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused: decoded, they would take 0.3 GB and more in each thread."""
@@ -24,6 +26,20 @@ class BadImage:
     """A picture that could not be read, and why."""
 
     reason: str
+
+
+def bad_images(bad: Mapping[int | str, str], n: int) -> InputError:
+    """The error for pictures that cannot be read: how many, the first three, what to do.
+
+    Args:
+        bad: The reasons, by row.
+        n: How many pictures there are.
+    """
+    some = "; ".join(f"row {row}: {reason}" for row, reason in list(bad.items())[:3])
+    return InputError(
+        f"{len(bad)} of {n} images are bad ({some}); repair them, or leave them out with "
+        "`--on-bad-image skip`."
+    )
 
 
 def decode(contents: tf.Tensor, size: tuple[int, int] = (256, 224)) -> tf.Tensor:

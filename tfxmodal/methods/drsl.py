@@ -63,6 +63,11 @@ class DRSLConfig:
     """Weights of the pairs in equation (10) (paper: equal). Balanced is ours: similar and
     dissimilar pairs count alike in all, however rare the similar ones are."""
 
+    end_to_end: bool = False
+    """Train the towers too, from pixels and token ids, instead of on cached features. --batch-size
+    is what memory allows; --image-scaling and --text-scaling are fitted on the features of a few
+    training rows before the training."""
+
     def __post_init__(self):
         limits = {
             "hidden_units": ("at least 1 each", all(units >= 1 for units in self.hidden_units)),
@@ -88,12 +93,16 @@ class DRSL(Method):
     Args:
         train: Training pairs as features, with labels; widths and scale shape the networks.
         config: Hyper-parameters.
+        towers: The networks from raw rows to features, `image` and `text`, where they are trained
+            too; the pairs are then pixels `[n, side, side, 3]` and token ids `[n, words]`.
 
     Raises:
         InputError: If there are no labels.
     """
 
-    def __init__(self, train: Pairs, config: DRSLConfig):
+    def __init__(
+        self, train: Pairs, config: DRSLConfig, towers: dict[str, keras.Model] | None = None
+    ):
         if train.labels is None:
             raise InputError(
                 "DRSL learns from labels, and this dataset has none: give labels, or train scl, "
@@ -102,11 +111,11 @@ class DRSL(Method):
         self.config = config
         self.weights = {"relational_similarity": 1.0}
         self.networks = {}
-        for kind, features, scaling in (
+        for kind, rows, scaling in (
             ("image", train.images, config.image_scaling),
             ("text", train.texts, config.text_scaling),
         ):
-            inputs = keras.Input([features.shape[1]], name="features")
+            inputs, outputs, features = _below(rows, towers and towers[kind])
             network = feature_network(
                 features.shape[1],
                 (*config.hidden_units, config.feature_dim),
@@ -114,7 +123,7 @@ class DRSL(Method):
                 config.dropout,
                 name=f"{kind}_fnn",
             )
-            scaled = feature_scaling(features, scaling)(inputs)
+            scaled = feature_scaling(features, scaling)(outputs)
             self.networks[f"{kind}_encoder"] = keras.Model(inputs, network(scaled))
         self.networks["relation"] = RelationNetwork(
             config.feature_dim,
@@ -154,4 +163,20 @@ class DRSL(Method):
             self.networks["image_encoder"],
             self.networks["text_encoder"],
             self.networks["relation"],
+            **{"batch_size": SAMPLE} if self.config.end_to_end else {},
         )
+
+
+SAMPLE = 32
+"""Raw rows at a time: those that scaling is fitted on, and those embedded in one go."""
+
+
+def _below(rows, tower: keras.Model | None):
+    """What is below an FNN: the encoder's input, the features in it, and features to scale by."""
+    if tower is None:
+        features = keras.Input([rows.shape[1]], name="features")
+        return features, features, rows
+    raw = keras.Input(tower.input_shape[1:], dtype=rows.dtype, name="raw")
+    sample = keras.ops.convert_to_tensor(rows[:SAMPLE], tower.inputs[0].dtype)
+    features = keras.ops.convert_to_numpy(tower(sample, training=False))
+    return raw, tower(keras.ops.cast(raw, tower.inputs[0].dtype)), features

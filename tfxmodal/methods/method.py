@@ -1,4 +1,4 @@
-"""The one shape of a gradient-trained method."""
+"""The one shape of what is trained by gradients, and of a method among it."""
 
 from abc import ABC, abstractmethod
 
@@ -14,13 +14,13 @@ Batch = dict[str, dict[str, tf.Tensor]]
 them, `labels [n, classes]`."""
 
 
-class Method(ABC):
-    """Keras networks, the named loss terms of a batch, and a scorer.
+class Learner(ABC):
+    """What the training loop trains: Keras networks, and the named loss terms of a batch.
 
     The loss is the sum of the terms, each times its weight; the training loop logs every term.
 
     Attributes:
-        networks: The method's Keras models by name; all their variables are trained and saved.
+        networks: The Keras models by name; all their variables are trained and saved.
         weights: The weight of each loss term, by name, in the order of the paper.
     """
 
@@ -43,10 +43,6 @@ class Method(ABC):
             Scalars by name: their mean over the replicas is the term on the global batch.
         """
 
-    @abstractmethod
-    def scorer(self) -> Scorer:
-        """The scorer of the networks as they are now."""
-
     def trainable_variables(self) -> list:
         """Every trainable variable once, in a fixed order (networks may share layers)."""
         variables = {}
@@ -54,3 +50,11 @@ class Method(ABC):
             for variable in self.networks[name].trainable_variables:
                 variables.setdefault(id(variable), variable)
         return list(variables.values())
+
+
+class Method(Learner):
+    """A learner whose networks score images with texts."""
+
+    @abstractmethod
+    def scorer(self) -> Scorer:
+        """The scorer of the networks as they are now."""

@@ -4,10 +4,12 @@ A new image tower is one file with `load(weights) -> ImageTower` and one line in
 takes RGB in 0..255 and normalises it inside.
 """
 
+from pathlib import Path
+
 import keras
 
 from tfxmodal.errors import InputError, choose
-from tfxmodal.towers import applications, efficientnet_lite0, hub, vgg19
+from tfxmodal.towers import applications, efficientnet_lite0, hub, trained, vgg19
 from tfxmodal.towers.image_tower import ImageTower, extract
 
 TOWERS = {
@@ -22,7 +24,8 @@ def load_image_tower(name: str, weights: str = "imagenet", seed: int = 0) -> Ima
     Args:
         name: One of `TOWERS`; a network of `keras.applications`, as Keras writes it or in snake
             case ("ResNet50", "efficientnet_v2_b0"); or `hub:` and a handle or SavedModel folder.
-        weights: "imagenet", "random", or the path of a weights file.
+        weights: "imagenet", "random", the path of a weights file, or a folder of weights that
+            `trainers/train_towers.py` trained.
         seed: Seed of random weights (Keras' global one is set).
 
     Raises:
@@ -38,6 +41,8 @@ def load_image_tower(name: str, weights: str = "imagenet", seed: int = 0) -> Ima
 
 
 def _load(name: str, weights: str, seed: int) -> ImageTower:
+    if Path(weights).is_dir():
+        return trained.load(_load(name, "random", seed), weights)
     if name.startswith("hub:"):
         if weights != "imagenet":
             raise InputError(

@@ -1,8 +1,11 @@
 """What every image tower is, and how features are extracted by one."""
 
 import hashlib
+import os
+import tempfile
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -63,6 +66,14 @@ def extract(tower: ImageTower, images: np.ndarray, batch_size: int = 32) -> np.n
         batch = np.asarray(images[i : i + batch_size], np.float32)
         features[i : i + batch_size] = tower._forward(batch)
     return features
+
+
+def save_weights(model: keras.Model, path: Path) -> None:
+    """Writes a model's weights to `NAME.weights.h5`, whole or not at all."""
+    # Keras insists on the name's ending.
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        model.save_weights(Path(scratch) / path.name)
+        os.replace(Path(scratch) / path.name, path)
 
 
 def hash_weights(model: keras.Model) -> str:

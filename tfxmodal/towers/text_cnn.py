@@ -1,8 +1,6 @@
 """TextCNN: a sentence CNN over word vectors, the text tower of DRSL."""
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from tfxmodal.data.pairs import Captions, fingerprint
 from tfxmodal.data.text import SEPARATOR, Vocabulary, encode_texts, to_bytes, tokens
 from tfxmodal.data.word_vectors import load_word_vectors
 from tfxmodal.errors import InputError, choose
-from tfxmodal.towers.image_tower import hash_weights
+from tfxmodal.towers.image_tower import hash_weights, save_weights
 
 MODES = ("random", "static", "non_static", "multichannel")
 WIDTHS = (3, 4, 5)
@@ -143,9 +141,7 @@ class TextCNN:
             "fingerprint": self.fingerprint,
             "words": self.words,
         }
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:  # Keras insists on the name
-            self.network.save_weights(Path(scratch) / WEIGHTS)
-            os.replace(Path(scratch) / WEIGHTS, folder / WEIGHTS)
+        save_weights(self.network, folder / WEIGHTS)
         with whole_file(folder / DESCRIPTION) as file:
             file.write(json.dumps(description, indent=1, ensure_ascii=False).encode())
 
@@ -169,6 +165,20 @@ class TextCNN:
                 f"{folder} holds no trained TextCNN ({reason}): train one, or give its folder."
             ) from error
         return encoder
+
+
+class TokenIds:
+    """A TextCNN's texts as its network takes them, where the network is trained with a method.
+
+    An encoder whose "features" are token ids: `encode` gives `[n, max_words]` int32.
+    """
+
+    def __init__(self, encoder: TextCNN):
+        self.network = encoder.network
+        self.dim = encoder.max_words
+        self.encode = encoder.token_ids
+        self.fingerprint = encoder.fingerprint
+        self.save = encoder.save
 
 
 @keras.saving.register_keras_serializable("tfxmodal")

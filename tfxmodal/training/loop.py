@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxmodal.data.pairs import Pairs
-from tfxmodal.methods.method import Method
+from tfxmodal.methods.method import Learner
 from tfxmodal.training.batches import (
     MemoryFeed,
     Rows,
@@ -47,7 +47,7 @@ class Trainer:
         folder: The run's folder, for checkpoints.
     """
 
-    def __init__(self, method: Method, train: Pairs, config: TrainingConfig, strategy, folder):
+    def __init__(self, method: Learner, train: Pairs, config: TrainingConfig, strategy, folder):
         # This graph rewriting sums gradients in an order that changes from run to run, in one run
         # of ten at full size; without it, which costs no time, a resumed run is bit-equal.
         tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})

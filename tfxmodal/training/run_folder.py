@@ -11,8 +11,9 @@ from tfxmodal.errors import InputError
 class RunFolder:
     """Files of a run: `config.json`, `metrics.json`, checkpoints, vocabulary, figures, `logs/`."""
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, flag: str = "--run-dir"):
         self.path = Path(path)
+        self._flag = flag  # By which the user names it.
 
     def check(self, config: dict, resume: bool):
         """Checks that a training may use the folder, without writing to it.
@@ -28,16 +29,17 @@ class RunFolder:
         if not (self.path / "config.json").exists():
             if self.path.is_dir() and any(self.path.iterdir()):
                 raise InputError(
-                    f"--run-dir {self.path} is not empty and holds no run; name another folder."
+                    f"{self._flag} {self.path} is not empty and holds no run; name another folder."
                 )
         elif not resume:
             raise InputError(
-                f"--run-dir {self.path} holds a run already; add --resume or name another folder."
+                f"{self._flag} {self.path} holds a run already; add --resume or name another "
+                "folder."
             )
         elif changed := differences(self.config, _plain(config)):
             raise InputError(
                 f"--resume found another configuration in {self.path}: {'; '.join(changed)}; give "
-                "the same flags or name another --run-dir."
+                f"the same flags or name another {self._flag}."
             )
 
     def create(self, config: dict):

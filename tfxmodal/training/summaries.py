@@ -10,6 +10,9 @@ from tensorboard.plugins.hparams import api as hparams
 
 from tfxmodal.training.report import EpochReport
 
+METRICS = ("map_all", "map_50", "recall_at", "median_rank", "accuracy", "class_map")
+"""Those that are logged: of retrieval, and of a tower's classifier."""
+
 
 class Summaries:
     """Scalars of every epoch; the configuration, curves, pictures and embeddings at the end."""
@@ -71,7 +74,7 @@ class Summaries:
         projector.visualize_embeddings(str(self._folder), config)
 
     def _metrics(self, prefix: str, metrics: dict):
-        for name in ("map_all", "map_50", "recall_at", "median_rank"):
+        for name in METRICS:
             for path, value in _flatten(metrics.get(name), name):
                 tf.summary.scalar(f"{prefix}/{path}", value)
 

@@ -25,12 +25,19 @@ class TrainedRun:
         config: `config.json`: the groups `data`, `training` and the method's own, by its name.
         description: `model.json`: widths, classes, fingerprints of image tower and text encoder.
         method: The networks with the weights of the best epoch.
+        tower: The image tower, where it is part of `method`, trained end to end.
     """
 
     folder: RunFolder
     config: dict
     description: dict
     method: Method
+    tower: ImageTower | None = None
+
+    @property
+    def end_to_end(self) -> bool:
+        """Whether the method takes pixels and token ids, instead of features."""
+        return self.tower is not None
 
     def load_tower(self, weights: str | None = None) -> ImageTower:
         """The image tower that made the run's features.
@@ -42,6 +49,8 @@ class TrainedRun:
             InputError: If the run learned from ready features, or the tower cannot be had or
                 would give other features.
         """
+        if self.tower:
+            return self.tower
         fingerprint = self.description["image_tower"]
         if fingerprint is None:
             raise self._ready("image", "image files")
@@ -97,16 +106,26 @@ def load_run(path: str | Path) -> TrainedRun:
     config, description = folder.config, folder.read_json("model.json")
     choose("method of the run", config["method"], METHODS)
     method_class, config_class = METHODS[config["method"]]
+    method_config = from_dict(config_class, config[config["method"]])
+    pair, tower, towers = _blank_pair(description), None, {}
+    if getattr(method_config, "end_to_end", False):
+        tower = load_image_tower(config["data"]["image_tower"], "random")
+        towers = {"image": tower.model, "text": open_text_encoder(folder.path).network}
+        pair, towers = _blank_raw_pair(pair, tower), {"towers": towers}
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(config["training"]["precision"])
     try:
-        method = method_class(
-            _blank_pair(description), from_dict(config_class, config[config["method"]])
-        )
+        method = method_class(pair, method_config, **towers)
     finally:
         keras.config.set_dtype_policy(policy)
     Checkpoints(folder.path, method.networks).restore_best()
-    return TrainedRun(folder, config, description, method)
+    return TrainedRun(folder, config, description, method, tower)
+
+
+def _blank_raw_pair(pair: Pairs, tower: ImageTower) -> Pairs:
+    """The same as pixels and token ids."""
+    pixels = np.zeros([1, tower.crop, tower.crop, 3], np.uint8)
+    return pair.with_features(pixels, pair.texts.astype(np.int32))
 
 
 def _blank_pair(description: dict) -> Pairs:
