@@ -9,6 +9,8 @@ import keras  # noqa: E402
 import pytest  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
+from trainers import cli  # noqa: E402
+
 # A busy machine makes an example late, not wrong.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
@@ -44,3 +46,16 @@ def two_devices() -> list[str]:
 def two_replicas(two_devices) -> tf.distribute.MirroredStrategy:
     """The one strategy over `two_devices`: a second would number its collectives like the first."""
     return tf.distribute.MirroredStrategy(two_devices)
+
+
+@pytest.fixture
+def complaint(capsys):
+    """`complaint(main, *flags)`: the one sentence with which a command ends."""
+
+    def of(main, *flags: str) -> str:
+        with pytest.raises(SystemExit) as exit:
+            cli.run(lambda: main(list(flags)))
+        assert exit.value.code == 2
+        return capsys.readouterr().err.splitlines()[-1]
+
+    return of

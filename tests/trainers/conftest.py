@@ -10,7 +10,7 @@ import pytest
 from tfxmodal.towers import load_image_tower
 from tfxmodal.training import trained_run
 from tfxmodal.training.replicas import make_strategy
-from trainers import cli, prepare, train_scl, training
+from trainers import prepare, train_scl, training
 
 PHOTOS = 40
 QUICK = (
@@ -68,19 +68,6 @@ def trained(small, cache_dir, tmp_path_factory):
         return folder
 
     return run
-
-
-@pytest.fixture
-def complaint(capsys):
-    """`complaint(main, *flags)`: the one sentence with which a command ends."""
-
-    def of(main, *flags: str) -> str:
-        with pytest.raises(SystemExit) as exit:
-            cli.run(lambda: main(list(flags)))
-        assert exit.value.code == 2
-        return capsys.readouterr().err.splitlines()[-1]
-
-    return of
 
 
 def _pascal(source: Path, folder: Path):
