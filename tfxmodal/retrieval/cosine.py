@@ -1,6 +1,7 @@
 """The scorer of a common space: the cosine of an image's and a text's embedding."""
 
 import numpy as np
+import tensorflow as tf
 
 from tfxmodal.retrieval.encoders import EncoderScorer
 
@@ -18,3 +19,11 @@ class CosineScorer(EncoderScorer):
     def score_pairs(self, images: np.ndarray, texts: np.ndarray) -> np.ndarray:
         """Cosines of aligned pairs, `[n]`."""
         return np.einsum("nd,nd->n", images, texts)
+
+    def graph_score(self, images: tf.Tensor, texts: tf.Tensor) -> tf.Tensor:
+        """Cosines of all pairs, `[n, m]`."""
+        return tf.matmul(images, texts, transpose_b=True)
+
+    def graph_score_pairs(self, images: tf.Tensor, texts: tf.Tensor) -> tf.Tensor:
+        """Cosines of aligned pairs, `[n]`."""
+        return tf.reduce_sum(images * texts, axis=-1)

@@ -1,5 +1,7 @@
 """What scorers of two encoders share: how features become embeddings."""
 
+from abc import abstractmethod
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -29,6 +31,14 @@ class EncoderScorer(Scorer):
     def embed_texts(self, features: Features) -> np.ndarray:
         """Text features `[m, d_text]` to embeddings `[m, d]`, float32."""
         return self._embed(self._text_function, features)
+
+    @abstractmethod
+    def graph_score(self, images: tf.Tensor, texts: tf.Tensor) -> tf.Tensor:
+        """`score` in a graph, by operations that any server runs: none that XLA compiles."""
+
+    @abstractmethod
+    def graph_score_pairs(self, images: tf.Tensor, texts: tf.Tensor) -> tf.Tensor:
+        """`score_pairs` in a graph."""
 
     def _embed(self, function, features: Features) -> np.ndarray:
         step = self._batch_size

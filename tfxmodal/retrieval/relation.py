@@ -42,13 +42,13 @@ class RelationScorer(EncoderScorer):
         def graph(function):
             return tf.function(function).get_concrete_function(*rows)
 
-        def all_pairs(compiled):
-            return graph(lambda i, t: pair_scores(i, t, relation.weights_for_inference(), compiled))
-
-        self._plain = self._compiled = all_pairs(False)
+        self._relation = relation
+        self._plain = self._compiled = graph(self.graph_score)
         if compiled and separable(relation.weights_for_inference()):
-            self._compiled = all_pairs(True)
-        self._aligned = graph(lambda i, t: tf.cast(relation(i, t), tf.float32))
+            self._compiled = graph(
+                lambda i, t: pair_scores(i, t, relation.weights_for_inference(), compiled=True)
+            )
+        self._aligned = graph(self.graph_score_pairs)
 
     def score(self, images: np.ndarray, texts: np.ndarray) -> np.ndarray:
         """Relation scores of all pairs, `[n, m]`."""
@@ -69,3 +69,11 @@ class RelationScorer(EncoderScorer):
             rows = slice(i, i + step)
             scores[rows] = self._aligned(images[rows], texts[rows]).numpy()
         return scores
+
+    def graph_score(self, images: tf.Tensor, texts: tf.Tensor) -> tf.Tensor:
+        """Relation scores of all pairs, `[n, m]`."""
+        return pair_scores(images, texts, self._relation.weights_for_inference())
+
+    def graph_score_pairs(self, images: tf.Tensor, texts: tf.Tensor) -> tf.Tensor:
+        """Relation scores of aligned pairs, `[n]`."""
+        return tf.cast(self._relation(images, texts), tf.float32)

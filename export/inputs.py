@@ -1,0 +1,112 @@
+"""Raw inputs of a served model: pictures decoded and texts weighed, where one bad row harms none.
+
+All is done by core TensorFlow ops, the same as in training; bad rows become zeros and are told.
+"""
+
+import tensorflow as tf
+
+from tfxmodal.data.image_headers import count_pixels
+from tfxmodal.data.images import MAX_PIXELS, THREADS, decode
+from tfxmodal.data.text import BagOfWords, tokens
+from tfxmodal.towers import ImageTower
+from tfxmodal.towers.text_cnn import FIRST_ID, TextCNN
+from tfxmodal.towers.text_encoders import TextEncoder
+
+Rows = tuple[tf.Tensor, tf.Tensor]
+"""Rows `[batch, ...]`, and bool `[batch]`: which of them are of a valid input."""
+
+
+def decode_rows(images: tf.Tensor, size: tuple[int, int]) -> Rows:
+    """Decodes encoded pictures, each by itself.
+
+    Args:
+        images: The bytes of files, strings `[batch]`.
+        size: `(resize, crop)`, see `tfxmodal.data.images.decode`.
+
+    Returns:
+        RGB in 0..255, `[batch, crop, crop, 3]` float32, and bool `[batch]`: which could be decoded.
+        The others, also those of more than `MAX_PIXELS` by their header, are black.
+    """
+    black = tf.zeros([size[1], size[1], 3])
+    plain = tf.data.Options()  # One picture: nothing to optimise, at a millisecond each.
+    plain.experimental_optimization.apply_default_optimizations = False
+    plain.autotune.enabled = False
+
+    def decode_small(contents):
+        small = tf.debugging.assert_less_equal(
+            count_pixels(contents), tf.cast(MAX_PIXELS, tf.int64)
+        )
+        with tf.control_dependencies([small]):
+            return decode(contents, size)
+
+    def decode_row(contents):
+        # A graph has no `try`, but a dataset drops elements that fail.
+        decoded = tf.data.Dataset.from_tensors(contents).map(decode_small).ignore_errors()
+        return decoded.with_options(plain).reduce((black, False), lambda _, image: (image, True))
+
+    kinds = tf.TensorSpec(black.shape), tf.TensorSpec([], tf.bool)
+    return tf.map_fn(decode_row, images, fn_output_signature=kinds, parallel_iterations=THREADS)
+
+
+def image_rows(tower: ImageTower, images: tf.Tensor, raw: bool) -> Rows:
+    """What an image encoder takes, of encoded pictures: strings `[batch]`.
+
+    Args:
+        tower: The image tower.
+        images: The bytes of files, strings `[batch]`.
+        raw: Pixels `[batch, crop, crop, 3]`, as an encoder takes them that was trained end to end;
+            else features `[batch, dim]`.
+    """
+    pixels, valid = decode_rows(images, (tower.resize, tower.crop))
+    if raw:
+        return tf.cast(tf.round(pixels), tf.uint8), valid
+    return tower.model(pixels, training=False), valid
+
+
+def text_rows(encoder: TextEncoder, texts: tf.Tensor, raw: bool) -> Rows:
+    """What a text encoder takes, of strings `[batch]`.
+
+    A text is valid if it holds a word of the vocabulary; where nobody knows that (a SavedModel),
+    a word at all.
+
+    Args:
+        encoder: What turns texts into features.
+        texts: Strings `[batch]`.
+        raw: Token ids `[batch, words]`, for an encoder trained end to end; else features.
+    """
+    if isinstance(encoder, TextCNN):
+        ids = encoder.tokenizer(texts)
+        valid = tf.reduce_any(ids >= FIRST_ID, axis=-1)
+        return ids if raw else encoder.network(ids, training=False), valid
+    vectors = encoder.model(texts, training=False)
+    if isinstance(encoder, BagOfWords):
+        return vectors, tf.reduce_any(vectors != 0, axis=-1)
+    return vectors, tokens(texts).row_lengths() > 0
+
+
+def finite(rows: tf.Tensor) -> tf.Tensor:
+    """Which rows of `[batch, ...]` hold finite numbers alone: bool `[batch]`."""
+    return tf.reduce_all(tf.math.is_finite(rows), axis=list(range(1, rows.shape.rank)))
+
+
+def zeros_where_bad(rows: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+    """Rows `[batch, ...]` with zeros, or empty strings, where `valid [batch]` is false."""
+    valid = tf.reshape(valid, [-1] + [1] * (rows.shape.rank - 1))
+    return tf.where(valid, rows, tf.zeros_like(rows))
+
+
+def refuse(argument: str, valid: tf.Tensor, fault: str) -> tf.Operation:
+    """Fails with INVALID_ARGUMENT where rows are not valid.
+
+    Args:
+        argument: The input's name.
+        valid: Bool `[batch]`.
+        fault: What is wrong with such a row, as in "row 2 of `image` is no picture".
+
+    Returns:
+        The operation to depend on.
+    """
+    rows = tf.strings.as_string(tf.where(~valid)[:, 0])
+    rows = tf.strings.reduce_join(rows, separator=", ")
+    message = tf.strings.join(["row ", rows, f" of `{argument}` {fault} (rows count from 0)"])
+    return tf.debugging.Assert(tf.reduce_all(valid), [message])
