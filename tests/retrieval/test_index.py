@@ -30,6 +30,10 @@ class Relation(Scorer):
         rows = [np.maximum(image + first[1], 0) @ self.read_out for image in first[0]]
         return np.array(rows, np.float32).reshape(len(images), len(texts))
 
+    def score_pairs(self, images, texts):
+        first = images @ self.kernel[:DIM] + texts @ self.kernel[DIM:] + self.bias
+        return (np.maximum(first, 0) @ self.read_out).astype(np.float32)
+
 
 class Cosine(CosineScorer):
     """Embeddings as they are."""
@@ -192,6 +196,21 @@ def test_a_gallery_of_none_and_of_one(make, scorer, tmp_path):
     assert found.tolist() == [["only"]] * 3
     np.testing.assert_allclose(scores, scorer.score(points(3, 4), points(1, 3)), rtol=1e-6)
     assert index.search(points(0, 4), 5)[0].shape == (0, 1)
+
+
+def test_no_queries():
+    index = relation_index()
+    index.add(names(300), points(300, 3))
+    assert index.search(points(0, 4), 5)[0].shape == (0, 5)
+
+
+@pytest.mark.parametrize("block", [1, 700])
+def test_blocks_of_queries_change_nothing(block, monkeypatch):
+    index, queries = relation_index(), points(5, 4)
+    index.add(names(400), points(400, 3))
+    expected = index.search(queries, 5)
+    monkeypatch.setattr(index_module, "BLOCK", block)
+    assert_same(index.search(queries, 5), expected)
 
 
 def test_k_is_cut_to_the_gallery():

@@ -133,6 +133,18 @@ def test_traces_once_whatever_the_rows_and_the_weights(monkeypatch):
     assert len(traces) == 2  # plain and compiled
 
 
+@pytest.mark.parametrize("hidden_layers", [1, 2])
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_listed_pairs_are_those_of_the_matrix(fusion, hidden_layers):
+    relation, (images, texts) = network(fusion, hidden_layers), embeddings(7, 9)
+    expected = plain_scores(relation, images, texts)
+    for pairs in (0, 1, 5000):  # none, and more than a tile
+        rows = np.random.default_rng(0).integers(0, (7, 9), (pairs, 2)).T
+        listed = scorer(relation).score_listed(images, texts, *rows)
+        assert listed.shape == (pairs,)
+        assert_exact(listed, expected[*rows])
+
+
 def test_blocks_and_chunks_change_nothing(monkeypatch):
     ours = scorer(network("subtraction", 2))
     images, texts = embeddings(23, 31)

@@ -47,6 +47,15 @@ def test_score_pairs_is_the_diagonal():
     )
 
 
+def test_listed_pairs_are_those_of_the_matrix():
+    rng = np.random.default_rng(0)
+    images, texts = rng.standard_normal((4, 3)), rng.standard_normal((5, 3))
+    rows = rng.integers(0, (4, 5), (20, 2)).T
+    scorer = Distance()
+    listed = scorer.score_listed(images, texts, *rows)
+    np.testing.assert_array_equal(listed, scorer.score(images, texts)[*rows])
+
+
 @given(
     st.sampled_from([np.float32, np.float64]),
     st.lists(st.floats(allow_nan=False, width=32), min_size=2, max_size=20),

@@ -13,14 +13,14 @@ from tfxmodal.data.reading import read_arrays
 from tfxmodal.errors import InputError, choose
 from tfxmodal.retrieval.anchors import AnchorSpace, DotSpace, oriented_score
 from tfxmodal.retrieval.nearest import Nearest
-from tfxmodal.retrieval.scorer import Scorer
+from tfxmodal.retrieval.scorer import Scorer, best
 
 GALLERIES = ("texts", "images")
 
 FEWEST = 256
 """Candidates that are re-scored at least: of a small gallery a share is too few."""
 
-BATCH = 256  # queries whose candidates are held at a time
+BLOCK = 2**17  # candidates held at a time
 
 
 class Index:
@@ -58,7 +58,13 @@ class Index:
         self.ids: list[str] = []
         self._known: set[str] = set()
         self._rows = np.empty((0, space.dim or 0), np.float32)  # may have room behind the gallery
-        self._top_k = scorer.top_k if gallery == "texts" else scorer.top_k_images
+        if gallery == "texts":
+            self._top_k, self._score_listed = scorer.top_k, scorer.score_listed
+        else:
+            self._top_k = scorer.top_k_images
+            self._score_listed = lambda queries, items, query, item: scorer.score_listed(
+                items, queries, item, query
+            )
         self._space, self._nearest = space, nearest
 
     def __len__(self) -> int:
@@ -119,27 +125,32 @@ class Index:
         if k < 1:
             raise InputError(f"`k` must be at least 1; received {k}.")
         queries = self._checked(queries, "queries")
-        k, gallery, count = min(k, len(self)), self.embeddings, self.candidates(k)
+        k, count = min(k, len(self)), self.candidates(k)
         if not len(self):
             rows, scores = np.empty((len(queries), 0), int), np.empty((len(queries), 0), np.float32)
         elif count == len(self):
-            rows, scores = self._top_k(queries, gallery, k)
+            rows, scores = self._top_k(queries, self.embeddings, k)
         else:
-            rows, scores = np.empty((len(queries), k), int), np.empty((len(queries), k), np.float32)
-            for q, found in enumerate(self._found(queries, count)):
-                if len(found) < k:  # so few lie in the cells that were searched
-                    found = np.arange(len(self))
-                (best,), (scores[q],) = self._top_k(queries[q : q + 1], gallery[found], k)
-                rows[q] = found[best]
+            step = max(1, BLOCK // count)
+            starts = range(0, max(1, len(queries)), step)  # one empty block gives [0, k]
+            parts = [self._best(queries[i : i + step], k, count) for i in starts]
+            rows, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
         names = [self.ids[row] for row in rows.ravel()]
         return np.array(names, str).reshape(rows.shape), scores
 
-    def _found(self, queries: np.ndarray, count: int) -> Iterator[np.ndarray]:
-        """The rows of each query's candidates, in ascending order."""
-        for start in range(0, len(queries), BATCH):
-            vectors = self._space.of_queries(queries[start : start + BATCH])
-            for found in np.sort(self._nearest.search(vectors, count), axis=1):
-                yield found[np.searchsorted(found, 0) :]
+    def _best(self, queries: np.ndarray, k: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and exact scores, `[q, k]` each, of the best of `count` candidates."""
+        vectors = self._space.of_queries(queries)
+        found = np.sort(self._nearest.search(vectors, count), axis=1)
+        query, place = np.nonzero(found >= 0)
+        items, item = np.unique(found[query, place], return_inverse=True)
+        scores = np.full(found.shape, -np.inf, np.float32)
+        scores[query, place] = self._score_listed(queries, self.embeddings[items], query, item)
+        columns, scores = best(scores, k)
+        rows = np.take_along_axis(found, columns, axis=1)
+        few = np.flatnonzero((found >= 0).sum(axis=1) < k)  # so few lie in the cells searched
+        rows[few], scores[few] = self._top_k(queries[few], self.embeddings, k)
+        return rows, scores
 
     def candidates(self, k: int) -> int:
         """Items that are scored exactly for each query, to find the best `k`."""

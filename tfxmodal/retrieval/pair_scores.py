@@ -55,8 +55,40 @@ def pair_scores(images, texts, weights: RelationWeights, compiled: bool = False)
     return sums(images, -texts, weights.read_out) + of_texts
 
 
+def listed_scores(images, texts, image_rows, text_rows, weights: RelationWeights) -> tf.Tensor:
+    """Relation scores of listed pairs: as `pair_scores`, a row's first layer is computed once.
+
+    Args:
+        images: z_i `[n, dim]`, float32; n may be dynamic.
+        texts: z_t `[m, dim]`, float32; m may be dynamic.
+        image_rows: `[p]` int32, each pair's row of `images`.
+        text_rows: `[p]`, its row of `texts`.
+        weights: The relation network's.
+
+    Returns:
+        R `[p]`.
+    """
+    images, texts, aligned = _rows_and_pairs(images, texts, weights)
+    tile = CACHED // weights.read_out.shape[0] if separable(weights) else GEMM_ROWS
+    p = tf.shape(image_rows)[0]
+    rows = tf.reshape(tf.pad([image_rows, text_rows], [[0, 0], [0, -p % tile]]), [2, -1, tile])
+    scores = tf.map_fn(
+        lambda rows: aligned(tf.gather(images, rows[0]), tf.gather(texts, rows[1])),
+        tf.transpose(rows, [1, 0, 2]),
+        fn_output_signature=tf.TensorSpec([tile], images.dtype),
+        parallel_iterations=os.cpu_count(),
+    )
+    return tf.reshape(scores, [-1])[:p] + weights.read_out_bias
+
+
 def _all_pairs(images, texts, weights: RelationWeights):
     """Where a hidden layer is left to the pairs: their first layer's outputs, a tile at a time."""
+    images, texts, aligned = _rows_and_pairs(images, texts, weights)
+    return _tiled(aligned, images, texts, GEMM_ROWS) + weights.read_out_bias
+
+
+def _rows_and_pairs(images, texts, weights: RelationWeights):
+    """What is computed once a row, of images and of texts, and the function of aligned rows."""
     if weights.fusion == "multiplication":
 
         def first(images, texts):
@@ -72,7 +104,7 @@ def _all_pairs(images, texts, weights: RelationWeights):
             rows = tf.nn.relu(rows @ kernel + bias)
         return tf.linalg.matvec(rows, weights.read_out)
 
-    return _tiled(aligned, images, texts, GEMM_ROWS) + weights.read_out_bias
+    return images, texts, aligned
 
 
 def _plain_sums(a, b, weights):

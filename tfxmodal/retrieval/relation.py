@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfxmodal.heads.relation_network import RelationNetwork
 from tfxmodal.retrieval.encoders import EncoderScorer
-from tfxmodal.retrieval.pair_scores import pair_scores, separable
+from tfxmodal.retrieval.pair_scores import listed_scores, pair_scores, separable
 
 BLOCK = 4096
 """Rows a side scored at a time: each costs a first layer once a block, 16 MB for 1,024 units."""
@@ -48,6 +48,10 @@ class RelationScorer(EncoderScorer):
             self._compiled = graph(
                 lambda i, t: pair_scores(i, t, relation.weights_for_inference(), compiled=True)
             )
+        numbers = tf.TensorSpec([None], tf.int32)
+        self._listed = tf.function(
+            lambda *pairs: listed_scores(*pairs, relation.weights_for_inference())
+        ).get_concrete_function(*rows, numbers, numbers)
         self._aligned = graph(self.graph_score_pairs)
 
     def score(self, images: np.ndarray, texts: np.ndarray) -> np.ndarray:
@@ -69,6 +73,11 @@ class RelationScorer(EncoderScorer):
             rows = slice(i, i + step)
             scores[rows] = self._aligned(images[rows], texts[rows]).numpy()
         return scores
+
+    def score_listed(self, images, texts, image_rows, text_rows) -> np.ndarray:
+        """Relation scores of listed pairs, `[p]`, each row's first layer computed once."""
+        rows = (tf.constant(each, tf.int32) for each in (image_rows, text_rows))
+        return self._listed(tf.constant(images), tf.constant(texts), *rows).numpy()
 
     def graph_score(self, images: tf.Tensor, texts: tf.Tensor) -> tf.Tensor:
         """Relation scores of all pairs, `[n, m]`."""

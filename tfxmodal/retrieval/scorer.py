@@ -36,6 +36,20 @@ class Scorer(ABC):
             np.float32,
         )
 
+    def score_listed(self, images, texts, image_rows, text_rows) -> np.ndarray:
+        """Scores of listed pairs, where rows are in several of them.
+
+        Args:
+            images: `[n, d]`.
+            texts: `[m, d]`.
+            image_rows: `[p]` integers, each pair's row of `images`.
+            text_rows: `[p]`, its row of `texts`.
+
+        Returns:
+            `[p]` float32.
+        """
+        return self.score_pairs(images[image_rows], texts[text_rows])
+
     def top_k(self, images: np.ndarray, texts: np.ndarray, k: int, chunk: int | None = None):
         """The best `k` texts of each image, without holding all scores.
 
@@ -53,7 +67,7 @@ class Scorer(ABC):
         """
         chunk = chunk or _rows(texts)
         parts = [
-            _best(self.score(images[i : i + chunk], texts), k) for i in range(0, len(images), chunk)
+            best(self.score(images[i : i + chunk], texts), k) for i in range(0, len(images), chunk)
         ]
         return _stack(parts, k, len(texts))
 
@@ -61,8 +75,7 @@ class Scorer(ABC):
         """The best `k` images of each text: indices `[m, k]` and scores `[m, k]`."""
         chunk = chunk or _rows(images)
         parts = [
-            _best(self.score(images, texts[j : j + chunk]).T, k)
-            for j in range(0, len(texts), chunk)
+            best(self.score(images, texts[j : j + chunk]).T, k) for j in range(0, len(texts), chunk)
         ]
         return _stack(parts, k, len(images))
 
@@ -72,8 +85,17 @@ def _rows(gallery: np.ndarray) -> int:
     return max(1, BLOCK // max(1, len(gallery)))
 
 
-def _best(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sorts keys of score and column, so that the column breaks ties."""
+def best(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The `k` highest scores of each row, of equal ones the first.
+
+    Args:
+        scores: `[q, g]`.
+        k: At most g are there.
+
+    Returns:
+        Columns `[q, k]`, best first, and their scores `[q, k]`.
+    """
+    # Keys of score and column, so that the column breaks ties.
     keys = descending_bits(scores.astype(np.float32)).astype(np.int64) << 32
     keys |= np.arange(scores.shape[1])
     if k < scores.shape[1]:
