@@ -1,4 +1,4 @@
-"""Embeddings of many pictures or texts through a server: requests in flight, resumed after a kill."""
+"""Embeddings of many pictures or texts through a server; a killed command goes on."""
 
 import json
 import shutil

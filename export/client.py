@@ -1,6 +1,5 @@
 """A client of an exported model on TensorFlow Serving (or the development server), by gRPC."""
 
-import json
 from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
@@ -17,6 +16,7 @@ from tensorflow_serving.apis import (
 )
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 
+from export.wire import open_channel, to_array, to_tensor
 from tfxmodal.errors import InputError
 
 Code = grpc.StatusCode
@@ -84,7 +84,7 @@ class Client:
             self.spec.version.value = version
         if label is not None:
             self.spec.version_label = label
-        self._channel = _channel(target, retries, tls)
+        self._channel = open_channel(target, retries, tls)
         self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
 
@@ -135,9 +135,9 @@ class Client:
         request = predict_pb2.PredictRequest(model_spec=self.spec)
         request.model_spec.signature_name = signature
         for name, value in inputs.items():
-            request.inputs[name].CopyFrom(tf.make_tensor_proto(_plain(value)))
+            request.inputs[name].CopyFrom(to_tensor(value))
         response = self._call(self._predictions.Predict, request, f"signature {signature}")
-        return {name: _array(tensor) for name, tensor in response.outputs.items()}
+        return {name: to_array(tensor) for name, tensor in response.outputs.items()}
 
     def metadata(self) -> tuple[int, dict]:
         """The version that answers, and its signatures as SignatureDefs by name."""
@@ -228,31 +228,6 @@ class Client:
         return ", ".join(map(str, sorted(numbers))) or "none that is loaded"
 
 
-def _channel(target: str, retries: int, tls: bool | str | Path) -> grpc.Channel:
-    policy = {
-        "maxAttempts": retries + 1,
-        "initialBackoff": "0.2s",
-        "maxBackoff": "6s",
-        "backoffMultiplier": 3,
-        "retryableStatusCodes": ["UNAVAILABLE"],
-    }
-    service = {"methodConfig": [{"name": [{}], "retryPolicy": policy}]} if retries else {}
-    options = [
-        ("grpc.max_receive_message_length", -1),
-        ("grpc.max_send_message_length", -1),
-        ("grpc.service_config", json.dumps(service)),
-        ("grpc.per_rpc_retry_buffer_size", 2**30),  # a request beyond it would not be retried
-        ("grpc.initial_reconnect_backoff_ms", 100),
-    ]
-    if not tls:
-        return grpc.insecure_channel(target, options)
-    try:
-        roots = None if tls is True else Path(tls).read_bytes()
-    except OSError as error:
-        raise InputError(f"Cannot read {tls} ({error.strerror}): give a PEM file.") from None
-    return grpc.secure_channel(target, grpc.ssl_channel_credentials(roots), options)
-
-
 def _contents(images: Sequence[Image]) -> list[bytes]:
     try:
         return [x if isinstance(x, bytes) else Path(x).read_bytes() for x in images]
@@ -260,19 +235,6 @@ def _contents(images: Sequence[Image]) -> list[bytes]:
         raise InputError(
             f"Cannot read {error.filename} ({error.strerror}): give a picture."
         ) from None
-
-
-def _plain(value) -> np.ndarray:
-    """An array of float32, or of strings as objects: NumPy's own bytes lose zeros at their end."""
-    array = np.asarray(value, getattr(value, "dtype", object))
-    if array.dtype.kind in "USO" and all(isinstance(x, str | bytes) for x in array.flat):
-        return array.astype(object)
-    return np.asarray(value, np.float32)
-
-
-def _array(tensor) -> np.ndarray:
-    array = tf.make_ndarray(tensor)
-    return np.vectorize(bytes.decode, otypes=[str])(array) if array.dtype == object else array
 
 
 def _best(found: dict[str, np.ndarray], k: int) -> tuple[np.ndarray, np.ndarray]:
