@@ -1,4 +1,3 @@
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -14,9 +13,6 @@ from tensorflow_serving.apis.model_service_pb2_grpc import (
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from export import release
-from export.client import Client
-from export.dev_server import DevServer
-from tests.export import tiny
 from tfxmodal.errors import InputError
 
 State = ModelVersionStatus.State
@@ -293,29 +289,26 @@ def test_status_shows_labels_and_states(config, server, capsys):
     ]
 
 
-def test_with_the_development_server_labels_answer_with_their_version(tmp_path):
-    base = tmp_path / "models" / "m"
-    tiny.write_version(base)
-    shutil.copytree(base / "1", base / "2")
-    path = tmp_path / "models.config"
-    text = CONFIG.format(base=base)
-    other = text[
-        text.index('  config {\n    name: "other') : text.index('  config {\n    name: "m')
-    ]
-    path.write_text(text.replace(other, ""))
-    config = text_format.Parse(path.read_text(), ModelServerConfig())
-    with DevServer(config, log=lambda line: None) as server:
-        target = f"localhost:{server.port}"
+def test_a_server_answers_to_the_labels(base, publish, serving, tmp_path):
+    publish(base, 2)
+    path = tmp_path / "released.config"
+    path.write_text(
+        f"""model_config_list {{ config {{
+          name: "m" base_path: "{base}" model_platform: "tensorflow"
+          model_version_policy {{ specific {{ versions: 1 }} }}
+          version_labels {{ key: "stable" value: 1 }}
+        }} }}"""
+    )
+    server = serving(config=path.read_text())
 
-        def answering(label):
-            with Client(target, "m", label=label) as client:
-                return client.metadata()[0]
+    def release_and_ask(action, *flags):
+        run(action, path, "--server", server.target, "--wait", "120", *flags)
+        answers = {}
+        for label in labels(path)[0]:
+            with server.client("m", label=label) as client:
+                answers[label] = client.metadata()[0]
+        return answers
 
-        assert answering("stable") == answering("canary") == 1
-        run("canary", path, "--version", "2", "--server", target)
-        assert (answering("stable"), answering("canary")) == (1, 2)
-        run("promote", path, "--server", target)
-        assert (answering("stable"), answering("previous")) == (2, 1)
-        run("rollback", path, "--server", target)
-        assert answering("stable") == 1
-        assert "previous" not in labels(path)[0]
+    assert release_and_ask("canary", "--version", "2") == {"stable": 1, "canary": 2}
+    assert release_and_ask("promote") == {"stable": 2, "canary": 2, "previous": 1}
+    assert release_and_ask("rollback") == {"stable": 1, "canary": 1}
