@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from export.signatures import Gallery, ServedRun
+from export.gallery import Gallery
+from export.signatures import ServedRun
 from tfxmodal.data.images import decode
 from tfxmodal.towers import extract
 from tfxmodal.towers.text_cnn import TokenIds

@@ -15,11 +15,16 @@ from pathlib import Path
 from typing import Literal
 
 from export.examples import examples, write_examples
-from export.publishing import publish
-from export.signatures import ServedRun
-from export.writing import describe, write_description, write_savedmodel
+from export.gallery import load_galleries
+from export.publishing import publish, versions
+from export.signatures import ServedRun, Signature
+from export.writing import describe, write_description, write_gallery, write_savedmodel
+from tfxmodal.errors import InputError
+from tfxmodal.training.run_folder import from_dict
 from tfxmodal.training.trained_run import load_run
 from trainers import cli
+from trainers.data_config import DataConfig
+from trainers.evaluate import with_given
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,11 @@ class Flags:
     to: Path
     """Folder of the model, MODELS/NAME; it is made, or gets a further version."""
 
+    gallery: tuple[str, ...] = ()
+    """What is searched, any number of: test, validation or train (that split of the run's dataset),
+    a folder of pictures, a manifest of pairs (.jsonl, .csv), a file of texts (one a line, with or
+    without ID<TAB>), or another run's folder (its test split)."""
+
     top_k: int = 100
     """Items that a search returns, or the whole gallery where it holds fewer."""
 
@@ -43,22 +53,59 @@ class Flags:
     image_weights: str | None = None
     """Weights of the run's image tower, by default as in training; for a file that has moved."""
 
+    data_dir: Path | None = None
+    """Where the run's own dataset is now, for a gallery of it; by default as in training."""
+
+    on_bad_image: Literal["refuse", "skip"] | None = None
+    """What to do when images of a gallery cannot be read: end with a list, or leave them out; by
+    default as in training."""
+
+    cache_dir: Path | None = None
+    """Where features are kept, so that they are computed once; by default as in training."""
+
 
 def main(argv: list[str] | None = None):
     """Exports as the command line says."""
     flags = cli.parse(Flags, __doc__, argv)
     run = load_run(flags.run)
-    served = ServedRun(run, flags.on_bad_input, {}, flags.top_k, flags.image_weights)
+    data = from_dict(DataConfig, run.config["data"])
+    data = with_given(data, flags, ("data_dir", "image_weights", "on_bad_image", "cache_dir"))
+
+    # --- What is offered: two models, one to be batched and one not ----------------------------
+    galleries, shown = load_galleries(flags.gallery, run, data)
+    served = ServedRun(run, flags.on_bad_input, galleries, flags.top_k, data.image_weights)
     models = {
         flags.to: served.signatures(),
         flags.to.with_name(f"{flags.to.name}_matrix"): served.matrix_signatures(),
     }
+    if galleries and not models[flags.to].keys() & {"search_texts", "search_images"}:
+        raise InputError(
+            f"--gallery is searched by pictures or by texts, and {flags.run} was trained on ready "
+            "features: leave it out."
+        )
+
+    # --- Written out of sight, verified, and then published -----------------------------------
     with publish(models) as folders:
         for (base, signatures), folder in zip(models.items(), folders, strict=True):
             outputs = write_savedmodel(folder, signatures, served.trackables())
             found = examples(served, signatures)
             write_examples(folder, base.name, found)
             write_description(folder, describe(base.name, served, signatures, outputs, found))
+        if shown:
+            write_gallery(folders[0], shown)
+    tell(models, served)
+
+
+def tell(models: dict[Path, dict[str, Signature]], served: ServedRun):
+    """Prints what was exported."""
+    for base, signatures in models.items():
+        print(f"{base / str(versions(base)[-1])}: {', '.join(signatures)}")
+    towers = {"images": served.tower, "texts": served.encoder}
+    if ready := [kind for kind, tower in towers.items() if tower is None]:
+        print(
+            f"The run was trained on ready features of {' and '.join(ready)}; what makes them is "
+            "not part of it, so that it takes features or embeddings of them alone."
+        )
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
-import numpy as np
 import tensorflow as tf
 
+from export.gallery import Gallery
 from export.inputs import Rows, finite, image_rows, refuse, text_rows, zeros_where_bad
 from tfxmodal.data.images import MAX_PIXELS
 from tfxmodal.towers import ImageTower
@@ -14,9 +14,6 @@ from tfxmodal.towers.text_encoders import TextEncoder
 from tfxmodal.training.trained_run import TrainedRun
 
 ON_BAD_INPUT = ("flag", "refuse")
-GALLERY_BLOCK = 2**16
-"""Items of a gallery scored at a time, which bounds what a relation network holds of them."""
-
 Outputs = dict[str, tf.Tensor]
 FAULTS = {
     "image": f"is no picture that can be decoded, or one of more than {MAX_PIXELS:,} pixels",
@@ -37,51 +34,6 @@ class Signature:
 
     function: Callable[..., Outputs]
     inputs: dict[str, tf.TensorSpec]
-
-
-class Gallery(keras.layers.Layer):
-    """Embeddings of a gallery and the ids of its items: variables, since graphs end at 2 GB.
-
-    Args:
-        ids: `[n]` strings, unique.
-        embeddings: `[n, d]` float32.
-    """
-
-    def __init__(self, ids: list[str], embeddings: np.ndarray):
-        super().__init__()
-        # In blocks, the last filled up with zeros.
-        blocks = -(-len(ids) // GALLERY_BLOCK)
-        block = -(-len(ids) // blocks)
-        rows = np.pad(embeddings, [[0, blocks * block - len(ids)], [0, 0]])
-        rows = rows.reshape([blocks, block, -1]).astype(np.float32)
-        self.size = len(ids)
-        self.embeddings = tf.Variable(rows, trainable=False, name="embeddings")
-        self.ids = tf.Variable([name.encode() for name in ids], trainable=False, name="ids")
-        self.built = True
-
-    @property
-    def rows(self) -> np.ndarray:
-        """The embeddings, `[n, d]`."""
-        return self.embeddings.numpy().reshape([-1, self.embeddings.shape[-1]])[: self.size]
-
-    def search(self, score: Callable[[tf.Tensor], tf.Tensor], k: int) -> Outputs:
-        """The best items of each query: `ids` and `scores`, `[batch, k]` each, best first.
-
-        Args:
-            score: From items `[m, d]` to the queries' scores with them, `[batch, m]`.
-            k: How many, at most as many as there are; among ties, the first come first.
-        """
-        blocks, block, _ = self.embeddings.shape
-        scores = tf.map_fn(
-            lambda number: score(self.embeddings[number]),
-            tf.range(blocks),
-            fn_output_signature=tf.TensorSpec([None, block]),
-            parallel_iterations=1,
-        )
-        scores = tf.transpose(scores, [1, 0, 2])
-        scores = tf.reshape(scores, [-1, blocks * block])[:, : self.size]
-        scores, rows = tf.math.top_k(scores, min(k, self.size))
-        return {"ids": tf.gather(self.ids, rows), "scores": scores}
 
 
 class ServedRun:

@@ -60,7 +60,7 @@ def describe(
     """What `signatures.json` says of a version."""
     matrix = "score_matrix" in signatures
     galleries = {} if matrix else served.galleries
-    sizes = {kind: len(gallery.ids) for kind, gallery in galleries.items()}
+    sizes = {kind: gallery.size for kind, gallery in galleries.items()}
     return {
         "model": model,
         "method": served.run.config["method"],
@@ -91,6 +91,12 @@ def write_description(folder: Path, description: dict):
     """Writes `signatures.json` and `README.md`."""
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", "utf-8")
     (folder / "README.md").write_text(_readme(description), "utf-8")
+
+
+def write_gallery(folder: Path, shown: dict[str, dict[str, str]]):
+    """Writes `gallery.json`: by kind and id, what a person is to see of an item."""
+    content = json.dumps(shown, indent=1, ensure_ascii=False)
+    (folder / "gallery.json").write_text(content + "\n", "utf-8")
 
 
 def _readme(about: dict) -> str:

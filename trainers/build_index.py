@@ -11,7 +11,7 @@ Examples:
   python trainers/build_index.py --run runs/drsl-coco --to index/texts --query-image photo.jpg
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -21,9 +21,7 @@ from rich.table import Table
 from tqdm import tqdm
 
 from tfxmodal.data.images import BadImage, load_images
-from tfxmodal.data.pairs import Features, Pairs, fingerprint
-from tfxmodal.data.reading import read_text
-from tfxmodal.data.text import EncodedTexts
+from tfxmodal.data.pairs import fingerprint
 from tfxmodal.errors import InputError
 from tfxmodal.retrieval.cosine import CosineScorer
 from tfxmodal.retrieval.index import Index
@@ -33,9 +31,8 @@ from tfxmodal.towers.image_tower import hash_weights
 from tfxmodal.training.trained_run import TrainedRun, load_run
 from trainers import cli
 from trainers.evaluate import data_configs
-from trainers.prepare import DataConfig, _split_features, prepare
-
-PICTURES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"}
+from trainers.galleries import items_of_split, pictures_in, texts_in
+from trainers.prepare import DataConfig, prepare
 
 
 @dataclass(frozen=True)
@@ -123,9 +120,14 @@ def main(argv: list[str] | None = None):
 
     # --- Its items ---------------------------------------------------------------------------
     if flags.add or not there:
-        ids, features = load_gallery(flags, run, own, measured, index.gallery)
+        if flags.data is None:
+            items = items_of_split(run, measured, flags.split)[index.gallery]
+        elif index.gallery == "texts":
+            items = texts_in(flags.data, run)
+        else:
+            items = pictures_in(flags.data, run, own)
         embed = scorer.embed_texts if index.gallery == "texts" else scorer.embed_images
-        index.add(ids, embed(features), tqdm)
+        index.add(items.ids, embed(items.features), tqdm)
         index.save(flags.to)
         how = "exact" if index.is_exact else "approximate, best candidates scored exactly"
         print(f"{flags.to} holds {len(index):,} {index.gallery} ({how}).")
@@ -160,42 +162,6 @@ def new_index(flags: Flags, run: TrainedRun, own: DataConfig, scorer) -> Index:
         flags.kind,
         flags.rescore,
     )
-
-
-def load_gallery(
-    flags: Flags, run: TrainedRun, own: DataConfig, measured: DataConfig, gallery: str
-) -> tuple[list[str], Features]:
-    """Ids and features of the items that the flags name."""
-    if flags.data is None:
-        pairs = getattr(prepare(measured, run, [flags.split]).features, flags.split)
-        return pairs.ids.tolist(), pairs.texts if gallery == "texts" else pairs.images
-    if gallery == "texts":
-        return _texts(flags.data, run)
-    return _pictures(flags.data, run, own)
-
-
-def _texts(path: Path, run: TrainedRun) -> tuple[list[str], Features]:
-    rows = [line.partition("\t") for line in read_text(path).split("\n") if line.strip()]
-    ids, texts = [name for name, _, _ in rows], [text or name for name, _, text in rows]
-    if not rows:
-        raise InputError(f"--data {path} holds no text: write one a line.")
-    return ids, EncodedTexts(run.load_encoder(), texts)
-
-
-def _pictures(folder: Path, run: TrainedRun, own: DataConfig) -> tuple[list[str], Features]:
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
-    if not paths:
-        raise InputError(
-            f"--data {folder} is no folder with pictures: give one with any of "
-            f"{', '.join(sorted(PICTURES))}, or --gallery texts for a file of texts."
-        )
-    ids = [path.relative_to(folder).as_posix() for path in paths]
-    pairs = Pairs(np.array(ids), np.array([str(path) for path in paths]), [()] * len(paths))
-    config = replace(own, dataset=folder.name)
-    pairs, features = _split_features(
-        config, "gallery", pairs, run.load_tower(own.image_weights), None
-    )
-    return pairs.ids.tolist(), features.images
 
 
 def embed_query(flags: Flags, run: TrainedRun, scorer, gallery: str) -> np.ndarray:

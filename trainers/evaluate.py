@@ -114,11 +114,11 @@ def data_configs(recorded: dict, flags: Flags) -> tuple[DataConfig, DataConfig]:
         recorded: The group `data` of the run's configuration.
         flags: The command line.
     """
-    own = _with_given(from_dict(DataConfig, recorded), flags, HANDLING)
+    own = with_given(from_dict(DataConfig, recorded), flags, HANDLING)
     if flags.dataset:
         place = {name: getattr(flags, name) for name in PLACE}
         return own, replace(own, dataset=flags.dataset, **place)
-    own = _with_given(own, flags, PLACE)
+    own = with_given(own, flags, PLACE)
     return own, own
 
 
@@ -126,7 +126,8 @@ PLACE = ("data_dir", "dataset_options", "download")
 HANDLING = ("image_weights", "on_bad_image", "cache_dir")
 
 
-def _with_given(config: DataConfig, flags: Flags, names: tuple[str, ...]) -> DataConfig:
+def with_given(config: DataConfig, flags, names: tuple[str, ...]) -> DataConfig:
+    """A configuration with those of the named fields that the flags give."""
     given = {name: getattr(flags, name) for name in names if getattr(flags, name)}
     return replace(config, **given)
 

@@ -102,7 +102,7 @@ def prepare(
     elif source.train.has_captions:
         load_encoder = text_cnn_to_train if end_to_end else _text_encoder
         encoder = load_encoder(config, source.train.texts)
-    to_features = _split_features
+    to_features = split_features
     if end_to_end:
         check_trainable(tower)
         to_features, encoder = split_raw, TokenIds(encoder)
@@ -150,8 +150,16 @@ def _place(config: DataConfig, key: dict, kind: str, n: int, dim: int) -> dict:
     return {"folder": Path(config.cache_dir) / name, "key": key, "n": n, "dim": dim}
 
 
-def _split_features(config, split: str, pairs: Pairs, tower, encoder) -> tuple[Pairs, Pairs]:
-    """The pairs that have features, as they came and as features."""
+def split_features(config, split: str, pairs: Pairs, tower, encoder) -> tuple[Pairs, Pairs]:
+    """The pairs that have features, as they came and as features.
+
+    Args:
+        config: How bad images are treated, and where the cache is.
+        split: The name under which they are cached.
+        pairs: Image files, captions or ready features.
+        tower: What makes features of the image files, or None.
+        encoder: What makes features of the captions, or None.
+    """
     images = texts = None
     if tower:
         images = cached_features(

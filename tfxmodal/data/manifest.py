@@ -16,6 +16,7 @@ from tfxmodal.data.pairs import Dataset, Pairs, multi_hot
 from tfxmodal.errors import InputError, choose
 
 SPLITS = ("train", "validation", "test")
+SUFFIXES = (".jsonl", ".csv")
 
 
 @dataclass
@@ -55,25 +56,10 @@ def load(data_dir: Path, on_bad_row: str = "refuse") -> Dataset:
     Raises:
         InputError: If the manifest is missing, malformed or leaves a split empty.
     """
-    choose("on_bad_row", on_bad_row, ("refuse", "skip"))
     path = _find(Path(data_dir))
-    rows = read_rows(path)
-    bad = {row.line: fault for row in rows if (fault := _fault(row))}
-    if bad:
-        first = "; ".join(f"line {line} {fault}" for line, fault in list(bad.items())[:3])
-        message = f"{len(bad)} of {len(rows)} pairs in {path} are bad ({first})"
-        if on_bad_row == "refuse":
-            raise InputError(f"{message}: correct them or pass on_bad_row='skip'.")
-        logging.getLogger(__name__).warning("%s: skipped.", message)
-        rows = [row for row in rows if row.line not in bad]
-
+    rows = _good_rows(path, on_bad_row)
     classes, labels = _labels(path, rows)
-    pairs = Pairs(
-        np.array([row.id for row in rows], str),
-        np.array([row.image for row in rows], str),
-        [tuple(row.texts) for row in rows],
-        labels,
-    )
+    pairs = _pairs(rows, labels)
     split_of_row = np.array([row.split for row in rows], str)
     splits = {name: pairs.take(np.flatnonzero(split_of_row == name)) for name in SPLITS}
     for name, split in splits.items():
@@ -85,9 +71,41 @@ def load(data_dir: Path, on_bad_row: str = "refuse") -> Dataset:
     return Dataset("pairs", **splits, class_names=classes)
 
 
+def load_pairs(data_dir: Path) -> Pairs:
+    """Loads all pairs of a manifest, whatever their splits, without labels.
+
+    Raises:
+        InputError: If the manifest is missing or malformed, or a pair is bad.
+    """
+    return _pairs(_good_rows(_find(Path(data_dir)), "refuse"))
+
+
+def _good_rows(path: Path, on_bad_row: str) -> list[Row]:
+    choose("on_bad_row", on_bad_row, ("refuse", "skip"))
+    rows = read_rows(path)
+    bad = {row.line: fault for row in rows if (fault := _fault(row))}
+    if bad:
+        first = "; ".join(f"line {line} {fault}" for line, fault in list(bad.items())[:3])
+        message = f"{len(bad)} of {len(rows)} pairs in {path} are bad ({first})"
+        if on_bad_row == "refuse":
+            raise InputError(f"{message}: correct them or pass on_bad_row='skip'.")
+        logging.getLogger(__name__).warning("%s: skipped.", message)
+        rows = [row for row in rows if row.line not in bad]
+    return rows
+
+
+def _pairs(rows: list[Row], labels: np.ndarray | None = None) -> Pairs:
+    return Pairs(
+        np.array([row.id for row in rows], str),
+        np.array([row.image for row in rows], str),
+        [tuple(row.texts) for row in rows],
+        labels,
+    )
+
+
 def _find(data_dir: Path) -> Path:
-    candidates = [data_dir / "pairs.jsonl", data_dir / "pairs.csv"]
-    if data_dir.suffix in (".jsonl", ".csv"):
+    candidates = [data_dir / f"pairs{suffix}" for suffix in SUFFIXES]
+    if data_dir.suffix in SUFFIXES:
         candidates = [data_dir]
     for path in candidates:
         if path.is_file():

@@ -1,0 +1,98 @@
+"""Galleries inside a served model: one request then answers the whole question."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfxmodal.errors import InputError
+from tfxmodal.training.trained_run import TrainedRun
+from trainers.data_config import DataConfig
+from trainers.galleries import items_of
+
+BLOCK = 2**16
+"""Items scored at a time, which bounds what a relation network holds of them."""
+
+
+class Gallery(keras.layers.Layer):
+    """Embeddings of a gallery and the ids of its items: variables, since graphs end at 2 GB.
+
+    Args:
+        ids: `[n]` strings, unique.
+        embeddings: `[n, d]` float32.
+    """
+
+    def __init__(self, ids: list[str], embeddings: np.ndarray):
+        super().__init__()
+        # In blocks, the last filled up with zeros.
+        blocks = -(-len(ids) // BLOCK)
+        block = -(-len(ids) // blocks)
+        rows = np.pad(embeddings, [[0, blocks * block - len(ids)], [0, 0]])
+        rows = rows.reshape([blocks, block, -1]).astype(np.float32)
+        self.size = len(ids)
+        self.embeddings = tf.Variable(rows, trainable=False, name="embeddings")
+        self.ids = tf.Variable([name.encode() for name in ids], trainable=False, name="ids")
+        self.built = True
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The embeddings, `[n, d]`."""
+        return self.embeddings.numpy().reshape([-1, self.embeddings.shape[-1]])[: self.size]
+
+    def search(self, score: Callable[[tf.Tensor], tf.Tensor], k: int) -> dict[str, tf.Tensor]:
+        """The best items of each query: `ids` and `scores`, `[batch, k]` each, best first.
+
+        Args:
+            score: From items `[m, d]` to the queries' scores with them, `[batch, m]`.
+            k: How many, at most as many as there are; among ties, the first come first.
+        """
+        blocks, block, _ = self.embeddings.shape
+        scores = tf.map_fn(
+            lambda number: score(self.embeddings[number]),
+            tf.range(blocks),
+            fn_output_signature=tf.TensorSpec([None, block]),
+            parallel_iterations=1,
+        )
+        scores = tf.transpose(scores, [1, 0, 2])
+        scores = tf.reshape(scores, [-1, blocks * block])[:, : self.size]
+        scores, rows = tf.math.top_k(scores, min(k, self.size))
+        return {"ids": tf.gather(self.ids, rows), "scores": scores}
+
+
+def load_galleries(
+    sources: Sequence[str], run: TrainedRun, config: DataConfig
+) -> tuple[dict[str, Gallery], dict[str, dict[str, str]]]:
+    """The items that a user names, embedded.
+
+    Args:
+        sources: See `trainers.galleries.items_of`.
+        run: The trained run.
+        config: How its data are loaded.
+
+    Returns:
+        Galleries of `images`, of `texts` or both; and, by kind and id, what to show of an item.
+
+    Raises:
+        InputError: If a source cannot be read, or an id is given twice.
+    """
+    scorer = run.method.scorer()
+    embed = {"images": scorer.embed_images, "texts": scorer.embed_texts}
+    galleries, shown = {}, {}
+    sources = [items_of(source, run, config) for source in sources]
+    for kind in embed:
+        parts = [items[kind] for items in sources if kind in items]
+        ids = [name for part in parts for name in part.ids]
+        if not ids:
+            continue
+        (most, times), *_ = Counter(ids).most_common(1)
+        if times > 1:
+            raise InputError(
+                f"--gallery holds {times} {kind} with the id {most!r}: give each its own."
+            )
+        rows = np.concatenate([embed[kind](part.features) for part in parts])
+        galleries[kind] = Gallery(ids, rows)
+        texts = [text for part in parts for text in part.shown]
+        shown[kind] = dict(zip(ids, texts, strict=True))
+    return galleries, shown

@@ -1,0 +1,117 @@
+"""What is searched: the items of a folder of pictures, a file of texts, a manifest or a dataset."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from tfxmodal.data import manifest
+from tfxmodal.data.pairs import Features, Pairs
+from tfxmodal.data.reading import read_text
+from tfxmodal.data.text import EncodedTexts, document
+from tfxmodal.errors import InputError
+from tfxmodal.towers.text_cnn import TokenIds
+from tfxmodal.training.run_folder import RunFolder, from_dict
+from tfxmodal.training.trained_run import TrainedRun
+from trainers.data_config import DataConfig
+from trainers.prepare import prepare, split_features
+from trainers.raw_inputs import split_raw
+
+PICTURES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"}
+SPLITS = manifest.SPLITS
+
+
+@dataclass(frozen=True)
+class Items:
+    """Images or texts of a gallery.
+
+    Attributes:
+        ids: `[n]`, the user's names.
+        features: What the run's encoder takes, `[n, dim]`.
+        shown: `[n]`, the pictures' paths or the texts.
+    """
+
+    ids: list[str]
+    features: Features
+    shown: list[str]
+
+
+def items_of(source: str, run: TrainedRun, config: DataConfig) -> dict[str, Items]:
+    """The items that a user names, `images`, `texts` or both, as features of a run.
+
+    Args:
+        source: A split of the run's dataset (`test`, ...); a folder of pictures; a manifest of
+            pairs; a file of texts; or the folder of another run, whose test split it is.
+        run: The trained run.
+        config: How its data are loaded.
+
+    Raises:
+        InputError: If the source is none of these, or cannot be read.
+    """
+    path = Path(source)
+    if source in SPLITS:
+        return items_of_split(run, config, source)
+    if (path / "config.json").is_file():
+        other = from_dict(DataConfig, RunFolder(path).config["data"])
+        return items_of_split(run, replace(other, cache_dir=config.cache_dir), "test")
+    if path.suffix in manifest.SUFFIXES:
+        pairs = manifest.load_pairs(path)
+        return _both(*_as_features(run, replace(config, dataset="pairs"), "gallery", pairs))
+    if path.is_dir():
+        return {"images": pictures_in(path, run, config)}
+    return {"texts": texts_in(path, run)}
+
+
+def items_of_split(run: TrainedRun, config: DataConfig, split: str) -> dict[str, Items]:
+    """Images and texts of a dataset's split."""
+    prepared = prepare(config, run, [split])
+    return _both(getattr(prepared.source, split), getattr(prepared.features, split))
+
+
+def pictures_in(folder: Path, run: TrainedRun, config: DataConfig) -> Items:
+    """The pictures in a folder and the folders in it, their paths from there as ids."""
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
+    if not paths:
+        raise InputError(
+            f"{folder} is no folder with pictures: give one with any of "
+            f"{', '.join(sorted(PICTURES))}."
+        )
+    ids = [path.relative_to(folder).as_posix() for path in paths]
+    pairs = Pairs(np.array(ids), np.array([str(path) for path in paths]), [()] * len(paths))
+    config = replace(config, dataset=folder.name)
+    return _both(*_as_features(run, config, "gallery", pairs, texts=False))["images"]
+
+
+def texts_in(path: Path, run: TrainedRun) -> Items:
+    """The texts of a UTF-8 file, one a line: ID<TAB>TEXT, or TEXT, which then is its own id."""
+    rows = [line.partition("\t") for line in read_text(path).split("\n") if line.strip()]
+    ids, texts = [name for name, _, _ in rows], [text or name for name, _, text in rows]
+    if not rows:
+        raise InputError(f"{path} holds no text: write one a line.")
+    return Items(ids, EncodedTexts(_encoder(run), texts), texts)
+
+
+def _encoder(run: TrainedRun):
+    encoder = run.load_encoder()
+    return TokenIds(encoder) if run.end_to_end else encoder
+
+
+def _as_features(
+    run: TrainedRun, config: DataConfig, name: str, pairs: Pairs, texts: bool = True
+) -> tuple[Pairs, Pairs]:
+    """Pairs of files and captions, those that can be read, as they came and as features."""
+    tower = run.load_tower(config.image_weights)
+    if run.end_to_end:
+        return split_raw(config, name, pairs, tower, _encoder(run))
+    return split_features(config, name, pairs, tower, run.load_encoder() if texts else None)
+
+
+def _both(source: Pairs, features: Pairs) -> dict[str, Items]:
+    ids = source.ids.tolist()
+    text_ids = ids if source.paired else [f"text-{row}" for row in range(len(source.texts))]
+    paths = [str(path) for path in source.images] if source.has_image_files else ids
+    texts = [document(each) for each in source.texts] if source.has_captions else text_ids
+    return {
+        "images": Items(ids, features.images, paths),
+        "texts": Items(text_ids, features.texts, texts),
+    }
