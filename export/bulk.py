@@ -11,13 +11,12 @@ import grpc
 import numpy as np
 
 from export.client import Client, ServerError
+from tfxmodal.data import manifest
 from tfxmodal.data.atomic import whole_file
 from tfxmodal.data.cache import cached_features
-from tfxmodal.data.manifest import read_rows
+from tfxmodal.data.listings import pictures_in, texts_in
 from tfxmodal.data.pairs import fingerprint
-from tfxmodal.data.reading import read_text
 from tfxmodal.errors import InputError
-from trainers.build_index import PICTURES
 
 ROWS = 16
 """Rows of a request."""
@@ -47,24 +46,16 @@ def read_items(source: Path, kind: str = "images") -> Items:
         InputError: If there is nothing in it, or an id is there twice.
     """
     if source.is_dir():
-        paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in PICTURES)
-        ids = [path.relative_to(source).as_posix() for path in paths]
-        items = Items("images", ids, [str(path) for path in paths])
-    elif source.suffix in (".jsonl", ".csv"):
-        rows = read_rows(source)
-        if kind == "images":
-            items = Items(kind, [row.id for row in rows], [row.image for row in rows])
-        else:
-            named = [(f"{row.id}#{i}", text) for row in rows for i, text in enumerate(row.texts)]
-            items = Items(kind, [name for name, _ in named], [text for _, text in named])
+        items = Items("images", *pictures_in(source))
+    elif source.suffix not in manifest.SUFFIXES:
+        items = Items("texts", *texts_in(source))
+    elif kind == "images":
+        rows = manifest.read_rows(source)
+        items = Items(kind, [row.id for row in rows], [row.image for row in rows])
     else:
-        lines = [line.partition("\t") for line in read_text(source).split("\n") if line.strip()]
-        items = Items("texts", [name for name, _, _ in lines], [t or n for n, _, t in lines])
-    if not items.ids:
-        raise InputError(
-            f"{source} holds nothing to embed: give a folder with pictures "
-            f"({', '.join(sorted(PICTURES))}), a manifest, or a file of texts."
-        )
+        rows = manifest.read_rows(source)
+        ids = [f"{row.id}#{i}" for row in rows for i in range(len(row.texts))]
+        items = Items(kind, ids, [text for row in rows for text in row.texts])
     if len(set(items.ids)) < len(items.ids):
         twice = next(name for name in items.ids if items.ids.count(name) > 1)
         raise InputError(f"{source} names {twice!r} twice: give each text an id of its own.")

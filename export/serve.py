@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import tensorflow as tf
 import tyro
 from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
@@ -74,6 +75,7 @@ class Flags:
 
 def main(argv: list[str] | None = None):
     """Serves until SIGTERM or SIGINT."""
+    tf.get_logger().setLevel("ERROR")  # the session loader is deprecated, and what is served by
     flags = cli.parse(Flags, __doc__, argv)
     if (flags.tls_key is None) != (flags.tls_cert is None):
         raise InputError("--tls-key and --tls-cert go together: give both, or neither.")

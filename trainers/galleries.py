@@ -5,11 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tfxmodal.data import manifest
+from tfxmodal.data import listings, manifest
 from tfxmodal.data.pairs import Features, Pairs
-from tfxmodal.data.reading import read_text
 from tfxmodal.data.text import EncodedTexts, document
-from tfxmodal.errors import InputError
 from tfxmodal.towers.text_cnn import TokenIds
 from tfxmodal.training.run_folder import RunFolder, from_dict
 from tfxmodal.training.trained_run import TrainedRun
@@ -17,7 +15,6 @@ from trainers.data_config import DataConfig
 from trainers.prepare import prepare, split_features
 from trainers.raw_inputs import split_raw
 
-PICTURES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"}
 SPLITS = manifest.SPLITS
 
 
@@ -70,24 +67,15 @@ def items_of_split(run: TrainedRun, config: DataConfig, split: str) -> dict[str,
 
 def pictures_in(folder: Path, run: TrainedRun, config: DataConfig) -> Items:
     """The pictures in a folder and the folders in it, their paths from there as ids."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
-    if not paths:
-        raise InputError(
-            f"{folder} is no folder with pictures: give one with any of "
-            f"{', '.join(sorted(PICTURES))}."
-        )
-    ids = [path.relative_to(folder).as_posix() for path in paths]
-    pairs = Pairs(np.array(ids), np.array([str(path) for path in paths]), [()] * len(paths))
+    ids, paths = listings.pictures_in(folder)
+    pairs = Pairs(np.array(ids), np.array(paths), [()] * len(paths))
     config = replace(config, dataset=folder.name)
     return _both(*_as_features(run, config, "gallery", pairs, texts=False))["images"]
 
 
 def texts_in(path: Path, run: TrainedRun) -> Items:
     """The texts of a UTF-8 file, one a line: ID<TAB>TEXT, or TEXT, which then is its own id."""
-    rows = [line.partition("\t") for line in read_text(path).split("\n") if line.strip()]
-    ids, texts = [name for name, _, _ in rows], [text or name for name, _, text in rows]
-    if not rows:
-        raise InputError(f"{path} holds no text: write one a line.")
+    ids, texts = listings.texts_in(path)
     return Items(ids, EncodedTexts(_encoder(run), texts), texts)
 
 

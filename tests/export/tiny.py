@@ -58,6 +58,11 @@ def write_version(base: Path, version: int = 1, seed: int = 0, publish: bool = T
         (u, good), (v, fine) = images(image), texts(text)
         return {"score": tf.reduce_sum(u * v, axis=1), "valid": good & fine}
 
+    def score_embedding_pairs(image_embedding, text_embedding):
+        # A server does not check shapes: a scalar would pass as a vector, by broadcasting.
+        u, v = (tf.ensure_shape(x, [None, DIM]) for x in (image_embedding, text_embedding))
+        return {"score": tf.reduce_sum(u * v, axis=1)}
+
     image, text = (tf.TensorSpec([None], tf.string, name=name) for name in ("image", "text"))
 
     def vectors(name, dim=DIM):
@@ -77,9 +82,7 @@ def write_version(base: Path, version: int = 1, seed: int = 0, publish: bool = T
         ),
         "score_pairs": (score_pairs, [image, text]),
         "score_embedding_pairs": (
-            lambda image_embedding, text_embedding: {
-                "score": tf.reduce_sum(image_embedding * text_embedding, axis=1)
-            },
+            score_embedding_pairs,
             [vectors("image_embedding"), vectors("text_embedding")],
         ),
         "search_texts": (
