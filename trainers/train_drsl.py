@@ -35,7 +35,7 @@ PRESETS = {
             "image_scaling": "standard",
             "text_scaling": "standard",
         },
-        "training": {"learning_rate": 3e-4, "batch_size": 100, "epochs": 60},
+        "training": {"learning_rate": 3e-4, "batch_size": 100, "epochs": 180},
     },
     # Section 3.4: the fully connected networks of each dataset.
     "pascal_sentences": {"drsl": {"hidden_units": ()}},
