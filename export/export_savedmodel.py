@@ -10,10 +10,13 @@ Examples:
   python export/export_savedmodel.py --run runs/scl-coco --to models/coco --gallery photos texts.txt
 """
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from export import verify_savedmodel
 from export.examples import examples, write_examples
 from export.gallery import load_galleries
 from export.publishing import publish, versions
@@ -93,7 +96,21 @@ def main(argv: list[str] | None = None):
             write_description(folder, describe(base.name, served, signatures, outputs, found))
         if shown:
             write_gallery(folders[0], shown)
+        check(folders)
     tell(models, served)
+
+
+def check(folders: list[Path]):
+    """Verifies versions in a fresh process, as a server would load them.
+
+    Raises:
+        InputError: If one fails; the report is printed.
+    """
+    command = [sys.executable, verify_savedmodel.__file__, *map(str, folders)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    print(done.stdout)
+    if done.returncode:
+        raise InputError("The export failed its verification, see above: nothing was published.")
 
 
 def tell(models: dict[Path, dict[str, Signature]], served: ServedRun):

@@ -3,6 +3,7 @@
 All is done by core TensorFlow ops, the same as in training; bad rows become zeros and are told.
 """
 
+import keras
 import tensorflow as tf
 
 from tfxmodal.data.image_headers import count_pixels
@@ -60,7 +61,7 @@ def image_rows(tower: ImageTower, images: tf.Tensor, raw: bool) -> Rows:
     pixels, valid = decode_rows(images, (tower.resize, tower.crop))
     if raw:
         return tf.cast(tf.round(pixels), tf.uint8), valid
-    return tower.model(pixels, training=False), valid
+    return embed(tower.model, pixels), valid
 
 
 def text_rows(encoder: TextEncoder, texts: tf.Tensor, raw: bool) -> Rows:
@@ -77,11 +78,23 @@ def text_rows(encoder: TextEncoder, texts: tf.Tensor, raw: bool) -> Rows:
     if isinstance(encoder, TextCNN):
         ids = encoder.tokenizer(texts)
         valid = tf.reduce_any(ids >= FIRST_ID, axis=-1)
-        return ids if raw else encoder.network(ids, training=False), valid
-    vectors = encoder.model(texts, training=False)
+        return ids if raw else embed(encoder.network, ids), valid
+    vectors = embed(encoder.model, texts)
     if isinstance(encoder, BagOfWords):
         return vectors, tf.reduce_any(vectors != 0, axis=-1)
     return vectors, tokens(texts).row_lengths() > 0
+
+
+def embed(model: keras.Model, rows: tf.Tensor) -> tf.Tensor:
+    """What a model makes of rows `[batch, ...]`: float32 `[batch, dim]`.
+
+    Of no rows a server's optimised convolution fails: then there is one of zeros, which is cut off.
+    """
+    batch = tf.shape(rows)[0]
+    shape = tf.concat([[tf.cast(batch == 0, tf.int32)], tf.shape(rows)[1:]], axis=0)
+    filled = tf.concat([rows, tf.zeros(shape, rows.dtype)], axis=0)
+    filled.set_shape(rows.shape)
+    return tf.cast(model(filled, training=False), tf.float32)[:batch]
 
 
 def finite(rows: tf.Tensor) -> tf.Tensor:

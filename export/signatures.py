@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from export.gallery import Gallery
-from export.inputs import Rows, finite, image_rows, refuse, text_rows, zeros_where_bad
+from export.inputs import Rows, embed, finite, image_rows, refuse, text_rows, zeros_where_bad
 from tfxmodal.data.images import MAX_PIXELS
 from tfxmodal.towers import ImageTower
 from tfxmodal.towers.text_encoders import TextEncoder
@@ -187,8 +187,7 @@ class ServedRun:
         return self._embed("text", rows), valid
 
     def _embed(self, kind: str, rows: tf.Tensor) -> tf.Tensor:
-        encoder = self.run.method.networks[f"{kind}_encoder"]
-        return tf.cast(encoder(rows, training=False), tf.float32)
+        return embed(self.run.method.networks[f"{kind}_encoder"], rows)
 
     def _answer(self, outputs: Outputs, **valid: tf.Tensor) -> Outputs:
         """The outputs with what is to be done about bad rows; `valid` is by input."""
@@ -198,6 +197,7 @@ class ServedRun:
         if self.on_bad_input == "flag":
             return outputs | {"valid": overall}
         checks = [refuse(name, rows, FAULTS[name]) for name, rows in valid.items()]
+        checks.append(refuse(next(iter(valid)), overall, "leads to numbers that are not finite"))
         with tf.control_dependencies(checks):
             return {name: tf.identity(rows) for name, rows in outputs.items()}
 

@@ -56,6 +56,7 @@ def load(data_dir: Path, on_bad_row: str = "refuse") -> Dataset:
     Raises:
         InputError: If the manifest is missing, malformed or leaves a split empty.
     """
+    choose("on_bad_row", on_bad_row, ("refuse", "skip"))
     path = _find(Path(data_dir))
     rows = _good_rows(path, on_bad_row)
     classes, labels = _labels(path, rows)
@@ -81,7 +82,6 @@ def load_pairs(data_dir: Path) -> Pairs:
 
 
 def _good_rows(path: Path, on_bad_row: str) -> list[Row]:
-    choose("on_bad_row", on_bad_row, ("refuse", "skip"))
     rows = read_rows(path)
     bad = {row.line: fault for row in rows if (fault := _fault(row))}
     if bad:

@@ -134,15 +134,16 @@ def _tiled(aligned, a, b, tile: int):
             fn_output_signature=tf.TensorSpec([None], a.dtype),
             parallel_iterations=1,
         )  # [m, size]: row r of the tile with column (shift + r) % m
-        shifts = (tf.range(m) - tf.range(size)[:, None]) % tf.maximum(m, 1)
+        shifts = (tf.range(m) - tf.range(size)[:, None]) % m
         scores = tf.gather(tf.transpose(shifted), shifts, batch_dims=1)
         return start + tile, tiles.write(start // tile, scores)
 
     tiles = tf.TensorArray(
         a.dtype, (n + tile - 1) // tile, infer_shape=False, element_shape=[None, None]
     )
-    _, tiles = tf.while_loop(lambda start, _: start < n, add_tile, (0, tiles))
-    scores = tf.cond(n > 0, tiles.concat, lambda: tf.zeros([0, 0], a.dtype))
+    some = m > 0  # A session, unlike a function called eagerly, cannot stack an empty list.
+    _, tiles = tf.while_loop(lambda start, _: some & (start < n), add_tile, (0, tiles))
+    scores = tf.cond(some, tiles.concat, lambda: tf.zeros([0, 0], a.dtype))
     scores = tf.reshape(scores, [n, m])
     return tf.cond(swapped, lambda: tf.transpose(scores), lambda: scores)
 
