@@ -69,7 +69,8 @@ def make_app(client: Client, title: str, gallery: dict[str, dict[str, str]], top
     Args:
         client: Asks the server.
         title: Heading of the page.
-        gallery: `{"texts": {id: text}, "images": {id: path}}`; both and every id may be missing.
+        gallery: `{"texts": {id: captions, one a line}, "images": {id: path}}`; what is missing is
+            shown by its id.
         top_k: Items to show.
 
     Raises:

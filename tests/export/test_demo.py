@@ -83,6 +83,15 @@ def test_a_dropped_image_finds_texts_and_is_shown(page, target):
     assert "data:;base64,iVBOR" in html
 
 
+def test_each_caption_of_a_text_is_a_query(target):
+    pytest.importorskip("flask", reason="needs export/requirements-demo.txt")
+    gallery = {"texts": {str(row): "a red car\na car" for row in range(4)}}
+    with Client(target, "tiny") as client:
+        page = demo.make_app(client, "Tiny", gallery, 1).test_client()
+        html = page.post("/", data={"image": (io.BytesIO(tiny.picture()), "a.png")}).text
+    assert '<a href="/?text=a+red+car">a red car</a><a href="/?text=a+car">a car</a>' in html
+
+
 def test_an_image_that_was_found_is_a_query(page):
     assert "Texts for this image" in page.get("/?image=red").text
     assert page.get("/?image=nothing").status_code == 404
