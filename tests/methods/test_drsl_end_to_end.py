@@ -6,6 +6,7 @@ import pytest
 
 from tests.towers.tiny import tiny_tower
 from tfxmodal.data.pairs import Pairs
+from tfxmodal.errors import InputError
 from tfxmodal.methods.drsl import DRSL, DRSLConfig
 from tfxmodal.towers.text_cnn import TextCNN
 from tfxmodal.training.config import TrainingConfig
@@ -42,11 +43,11 @@ def make(train=None, **config) -> DRSL:
     return DRSL(train or raw_pairs(), DRSLConfig(end_to_end=True, **SIZES | config), towers)
 
 
-def make_trainer(folder, strategy=None, **training) -> tuple[DRSL, Trainer]:
+def make_trainer(folder, strategy=None, images_at_once=0, **training) -> tuple[DRSL, Trainer]:
     strategy, train = strategy or make_strategy(["CPU:0"]), raw_pairs()
     config = TrainingConfig(**{"batch_size": 16, "learning_rate": 0.01} | training)
     with strategy.scope():
-        method = make(train)
+        method = make(train, images_at_once=images_at_once)
         return method, Trainer(method, train, config, strategy, folder)
 
 
@@ -90,15 +91,23 @@ def test_the_loss_reaches_the_first_layers_of_both_towers(tmp_path):
         assert np.abs(weight.numpy() - start).max() > 1e-3
 
 
+def test_images_in_parts_need_networks_that_treat_them_alone():
+    with pytest.raises(InputError, match="--images-at-once goes with .*such as vgg19; received 4"):
+        make(images_at_once=4, encoder_batch_norm=True)
+    with pytest.raises(InputError, match="--images-at-once must be at least 0; received -1"):
+        make(images_at_once=-1)
+
+
 def weights(method: DRSL) -> list[np.ndarray]:
     return [variable.numpy() for variable in method.trainable_variables()]
 
 
-def test_two_replicas_train_as_one(two_replicas, tmp_path):
+def test_two_replicas_in_parts_train_as_one(two_replicas, tmp_path):
+    """Each of two replicas takes its 8 images 3 at a time; the one takes all 16."""
     ends = []
-    for strategy in (None, two_replicas):
+    for strategy, images_at_once in ((None, 0), (two_replicas, 3)):
         # Small steps: Adam's large ones would blow rounding up where a gradient is near 0.
-        options = {"epochs": 1, "learning_rate": 1e-4}
+        options = {"epochs": 1, "learning_rate": 1e-4, "images_at_once": images_at_once}
         method, trainer = make_trainer(tmp_path / str(len(ends)), strategy, **options)
         start = weights(method)
         (report,) = trainer.epochs(lambda: (0.0, {}))

@@ -19,6 +19,7 @@ from tfxmodal.losses.relational_similarity import (
 )
 from tfxmodal.methods.method import Batch, Method
 from tfxmodal.retrieval.relation import RelationScorer
+from tfxmodal.towers.in_parts import in_parts, treats_rows_alone
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,14 @@ class DRSLConfig:
     dissimilar pairs count alike in all, however rare the similar ones are."""
 
     end_to_end: bool = False
-    """Train the towers too, from pixels and token ids, instead of on cached features. --batch-size
-    is what memory allows; --image-scaling and --text-scaling are fitted on the features of a few
-    training rows before the training."""
+    """Train the towers too, from pixels and token ids, instead of on cached features;
+    --image-scaling and --text-scaling are fitted on the features of a few training rows before the
+    training."""
+
+    images_at_once: int = 0
+    """Images of a batch whose activations are in memory together, end to end; those of the others
+    are computed again for the gradient, which takes a third more time. 0: all of the batch. Not for
+    image networks with batch normalisation, whose statistics are the whole batch's."""
 
     def __post_init__(self):
         limits = {
@@ -74,6 +80,7 @@ class DRSLConfig:
             "feature_dim": ("at least 1", self.feature_dim >= 1),
             "relation_layers": ("at least 1", self.relation_layers >= 1),
             "relation_units": ("at least 1", self.relation_units >= 1),
+            "images_at_once": ("at least 0", self.images_at_once >= 0),
             "dropout": ("from 0 to below 1", 0 <= self.dropout < 1),
         }
         for name, (limit, kept) in limits.items():
@@ -125,6 +132,12 @@ class DRSL(Method):
             )
             scaled = feature_scaling(features, scaling)(outputs)
             self.networks[f"{kind}_encoder"] = keras.Model(inputs, network(scaled))
+        if config.images_at_once and not treats_rows_alone(self.networks["image_encoder"]):
+            raise InputError(
+                "--images-at-once goes with image networks without batch normalisation and "
+                f"dropout, such as vgg19; received {config.images_at_once} with another: leave it "
+                "out."
+            )
         self.networks["relation"] = RelationNetwork(
             config.feature_dim,
             config.fusion,
@@ -144,7 +157,7 @@ class DRSL(Method):
         images, texts = batch.get("images"), batch.get("texts")
         if "pairs" in batch:
             images = texts = batch["pairs"]
-        z_i = self.networks["image_encoder"](images["images"], training=True)
+        z_i = self._image_embeddings(images["images"])
         z_t = self.networks["text_encoder"](texts["texts"], training=True)
         scores = self.networks["relation"].all_pairs(z_i, replicas.gather(z_t), training=True)
         text_labels = replicas.gather(texts["labels"])
@@ -156,6 +169,11 @@ class DRSL(Method):
             weights = every[first : first + tf.shape(target)[0]]
         scores = tf.cast(scores, target.dtype)
         return {"relational_similarity": relational_similarity(scores, target, weights)}
+
+    def _image_embeddings(self, images: tf.Tensor) -> tf.Tensor:
+        """z_i of a batch, in training."""
+        encoder, size = self.networks["image_encoder"], self.config.images_at_once
+        return in_parts(encoder, images, size) if size else encoder(images, training=True)
 
     def scorer(self) -> RelationScorer:
         """Relation scores of the networks as they are."""
