@@ -1,17 +1,37 @@
-# make run   from nothing to a trained, evaluated model and a picture of what it retrieves
-# make test  the whole test suite
-# make lint  ruff
-# make bench the measurements quoted in the README
+# make run        from nothing to a trained, evaluated model and a picture of what it retrieves
+# make serve-demo from nothing to two models on a server, asked by text and by picture
+# make test       the whole test suite
+# make lint       ruff
+# make bench      the measurements quoted in the README
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := runs/quickstart
+DRSL_RUN := runs/quickstart-drsl
+PORT ?= 8500
 
-.PHONY: run test lint bench
+.PHONY: run serve-demo test lint bench
 run: .venv/ready
 	$(BIN)/python trainers/train_scl.py --run-dir $(RUN) --resume
 	$(BIN)/python trainers/evaluate.py --run $(RUN) --baseline pls random
 	@echo "Retrieved items: $(RUN)/figures/retrieved.png"
 	@echo "TensorBoard:     $(BIN)/tensorboard --logdir $(RUN)/logs"
+
+# What is there already, runs and exports, is taken as it is.
+serve-demo: .venv/ready
+	test -f $(RUN)/metrics.json || $(BIN)/python trainers/train_scl.py --run-dir $(RUN) --resume
+	test -f $(DRSL_RUN)/metrics.json || $(BIN)/python trainers/train_drsl.py --run-dir $(DRSL_RUN) --resume
+	test -d models/scl/1 || $(BIN)/python export/export_savedmodel.py --run $(RUN) --to models/scl --gallery test
+	test -d models/drsl/1 || $(BIN)/python export/export_savedmodel.py --run $(DRSL_RUN) --to models/drsl --gallery test
+	@$(BIN)/python export/serve.py --model models/scl --model models/drsl --port $(PORT) --rest-port 0 > models/server.log 2>&1 & \
+	server=$$!; trap "kill $$server; wait $$server; cat models/server.log | tail -1" EXIT; \
+	until grep -q "^Ready" models/server.log; do kill -0 $$server || { cat models/server.log; exit 1; }; sleep 1; done; \
+	grep "^Ready" models/server.log; \
+	picture=$$(ls data/emoji_scenes/*/images/* | tail -1); \
+	for model in scl drsl; do \
+		ask="$(BIN)/python export/query.py --server localhost:$(PORT) --model $$model --gallery-info models/$$model/1/gallery.json"; \
+		echo "$$model: pictures for 'a cat and a pizza'"; $$ask --text "a cat and a pizza" --html models/$$model.html || exit 1; \
+		echo "$$model: texts for $$picture"; $$ask --image $$picture || exit 1; \
+	done
 
 test: .venv/ready
 	$(BIN)/python -m pytest
@@ -24,6 +44,9 @@ bench: .venv/ready
 	$(BIN)/python -m tests.benchmarks.bench_scl_step
 	$(BIN)/python -m tests.benchmarks.bench_metrics
 	$(BIN)/python -m tests.benchmarks.bench_epoch
+	$(BIN)/python -m tests.benchmarks.bench_relation_step
+	$(BIN)/python -m tests.benchmarks.bench_relation_scores
+	$(BIN)/python -m tests.benchmarks.bench_serving
 
 # Touched last: a half-made environment is made again.
 .venv/ready: requirements.txt pyproject.toml
