@@ -1,6 +1,7 @@
 """Which models a server serves: a ModelServerConfig, from folders or from a models.config file."""
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def model_config(folders: Iterable[Path], file: Path | None = None) -> ModelServ
             raise InputError(f"{file} is no models.config ({error}): correct it.") from None
     models = config.model_config_list.config
     for folder in folders:
-        path = folder.resolve()
+        path = Path(os.path.abspath(folder))  # a link keeps its name
         models.add(name=path.name, base_path=str(path), model_platform="tensorflow")
     if not models:
         raise InputError("There is no model to serve: give --model MODELS/NAME or --config FILE.")

@@ -19,6 +19,7 @@ body { font: 16px/1.4 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem
 ol { display: grid; gap: 1rem; padding: 0; list-style: none }
 ol.images { grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)) }
 img { max-width: 100%; border-radius: 6px }
+p { white-space: pre-line }
 small { color: #666 }
 """
 

@@ -4,8 +4,10 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
+import weakref
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,11 +23,15 @@ from tensorflow_serving.apis import (
     model_management_pb2,
     predict_pb2,
 )
+from tensorflow_serving.apis.model_pb2 import ModelSpec
 
 import export
 from export import serve
 from export.batching import Batcher, Batching
 from export.client import ServerError
+from export.model_config import model_config
+from export.model_store import ModelStore
+from export.served_model import ServedModel
 from tests.export import tiny
 from tests.export.conftest import REAL, eventually
 
@@ -204,6 +210,16 @@ def test_partial_version_is_reported_while_the_old_one_serves_on(serving, base, 
         assert client.status()[1] == "AVAILABLE" and client.status()[2] != "AVAILABLE"
         publish(base, 2, "3")
         eventually(lambda: client.status().get(3) == "AVAILABLE")
+
+
+def test_version_that_is_unloaded_leaves_memory(base, publish):
+    store = ModelStore(ServedModel, log=lambda line: None)
+    store.configure(model_config([base]))
+    first = weakref.ref(store.find(ModelSpec(name="tiny"))[1])
+    publish(base, 2)
+    store.poll()
+    assert store.find(ModelSpec(name="tiny"))[0] == 2
+    assert first() is None
 
 
 @pytest.mark.parametrize("serving", ["development"], indirect=True)
@@ -392,6 +408,7 @@ def test_command_becomes_tensorflow_serving(base, tmp_path, certificate, monkeyp
     binary.write_text("#!/bin/sh\n")
     binary.chmod(0o755)
     monkeypatch.setenv("TF_MODEL_SERVER", str(binary))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     became = []
     monkeypatch.setattr(os, "execv", lambda path, command: became.append(command))
     batching = tmp_path / "batching"
