@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from PIL import Image
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 DIM, PIXELS, WORDS, TOP_K = 4, 8, 32, 3
 CAPTIONS = ("a red car", "a green field", "the blue <sea> & sky", "a grey wall")
@@ -124,15 +125,27 @@ def _decode(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 def warm_up(version: Path, *requests):
     """Writes warm-up records."""
-    from tensorflow_serving.apis import prediction_log_pb2 as log
-
     (version / "assets.extra").mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(version / "assets.extra/tf_serving_warmup_requests")) as writer:
-        for request in requests:
-            record = log.PredictionLog(predict_log=log.PredictLog(request=request))
+        for made in requests:
+            log = prediction_log_pb2.PredictLog(request=made)
+            record = prediction_log_pb2.PredictionLog(predict_log=log)
             writer.write(record.SerializeToString())
 
 
 def rows(n: int, dim: int = DIM, seed: int = 0) -> np.ndarray:
     """`[n, dim]` of random float32."""
     return np.random.default_rng(seed).standard_normal((n, dim)).astype(np.float32)
+
+
+def request(signature="embed_text", model="tiny", version=None, label=None, outputs=(), **inputs):
+    """A PredictRequest."""
+    made = predict_pb2.PredictRequest(output_filter=outputs)
+    made.model_spec.name, made.model_spec.signature_name = model, signature
+    if version is not None:
+        made.model_spec.version.value = version
+    if label is not None:
+        made.model_spec.version_label = label
+    for name, value in inputs.items():
+        made.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+    return made
