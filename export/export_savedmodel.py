@@ -90,7 +90,7 @@ def main(argv: list[str] | None = None):
     # --- Written out of sight, verified, and then published -----------------------------------
     with publish(models) as folders:
         for (base, signatures), folder in zip(models.items(), folders, strict=True):
-            outputs = write_savedmodel(folder, signatures, served.trackables())
+            outputs = write_savedmodel(folder, signatures, served.tables())
             found = examples(served, signatures)
             write_examples(folder, base.name, found)
             write_description(folder, describe(base.name, served, signatures, outputs, found))

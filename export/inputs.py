@@ -6,7 +6,7 @@ All is done by core TensorFlow ops, the same as in training; bad rows become zer
 import keras
 import tensorflow as tf
 
-from tfxmodal.data.image_headers import count_pixels
+from tfxmodal.data.image_headers import count_pixels, is_jpeg
 from tfxmodal.data.images import MAX_PIXELS, THREADS, decode
 from tfxmodal.data.text import BagOfWords, tokens
 from tfxmodal.towers import ImageTower
@@ -28,25 +28,29 @@ def decode_rows(images: tf.Tensor, size: tuple[int, int]) -> Rows:
         RGB in 0..255, `[batch, crop, crop, 3]` float32, and bool `[batch]`: which could be decoded.
         The others, also those of more than `MAX_PIXELS` by their header, are black.
     """
-    black = tf.zeros([size[1], size[1], 3])
-    plain = tf.data.Options()  # One picture: nothing to optimise, at a millisecond each.
+    small = count_pixels(images) <= MAX_PIXELS
+    images = tf.where(small, images, "")
+    # The op that reads a JPEG's size takes nothing else, and branches are slow in a dataset.
+    jpegs = tf.where(is_jpeg(images), images, tf.io.encode_jpeg(tf.zeros([1, 1, 3], tf.uint8)))
+    plain = tf.data.Options()  # To optimise it for one request costs more than the request.
     plain.experimental_optimization.apply_default_optimizations = False
     plain.autotune.enabled = False
 
-    def decode_small(contents):
-        small = tf.debugging.assert_less_equal(
-            count_pixels(contents), tf.cast(MAX_PIXELS, tf.int64)
-        )
-        with tf.control_dependencies([small]):
-            return decode(contents, size)
+    def decode_small(row, contents, jpeg):
+        pixels = tf.reduce_prod(tf.cast(tf.io.extract_jpeg_shape(jpeg)[:2], tf.int64))
+        check = tf.raw_ops.Assert(condition=pixels <= MAX_PIXELS, data=[pixels])
+        with tf.control_dependencies([check]):
+            return row, decode(contents, size)
 
-    def decode_row(contents):
-        # A graph has no `try`, but a dataset drops elements that fail.
-        decoded = tf.data.Dataset.from_tensors(contents).map(decode_small).ignore_errors()
-        return decoded.with_options(plain).reduce((black, False), lambda _, image: (image, True))
-
-    kinds = tf.TensorSpec(black.shape), tf.TensorSpec([], tf.bool)
-    return tf.map_fn(decode_row, images, fn_output_signature=kinds, parallel_iterations=THREADS)
+    # A graph has no `try`, but a dataset drops elements that fail.
+    batch, side = tf.shape(images)[0], size[1]
+    files = tf.data.Dataset.from_tensor_slices((tf.range(batch), images, jpegs))
+    decoded = files.map(decode_small, num_parallel_calls=THREADS, deterministic=False)
+    decoded = decoded.ignore_errors().batch(tf.cast(batch, tf.int64) + 1).with_options(plain)
+    nothing = tf.zeros([0], tf.int32), tf.zeros([0, side, side, 3])
+    rows, pictures = decoded.reduce(nothing, lambda _, found: found)
+    pictures = tf.scatter_nd(rows[:, None], pictures, [batch, side, side, 3])
+    return pictures, tf.math.bincount(rows, minlength=batch, maxlength=batch) > 0
 
 
 def image_rows(tower: ImageTower, images: tf.Tensor, raw: bool) -> Rows:

@@ -108,10 +108,13 @@ class ServedRun:
             )
         }
 
-    def trackables(self) -> list[keras.layers.Layer]:
-        """All that holds variables and tables."""
-        models = [*self.run.method.networks.values(), *self.galleries.values()]
-        return models + [part.model for part in (self.tower, self.encoder) if part]
+    def tables(self) -> list[keras.layers.Layer]:
+        """Layers with vocabularies or graphs of their own; an export finds variables by itself."""
+        models = [self.tower.model] if self.tower else []
+        if self.encoder:
+            models.append(getattr(self.encoder, "tokenizer", self.encoder.model))
+        kinds = keras.layers.TextVectorization, keras.layers.TFSMLayer
+        return [layer for model in models for layer in model.layers if isinstance(layer, kinds)]
 
     # === Endpoints: inputs and outputs share their first dimension ==============================
 

@@ -26,7 +26,7 @@ ON_BAD_INPUT = {
 
 
 def write_savedmodel(
-    folder: Path, signatures: dict[str, Signature], trackables: list[keras.layers.Layer]
+    folder: Path, signatures: dict[str, Signature], tables: list[keras.layers.Layer]
 ) -> dict[str, dict[str, tf.TensorSpec]]:
     """Writes signatures as a SavedModel; the first is `serving_default` as well.
 
@@ -37,8 +37,8 @@ def write_savedmodel(
         What each signature's outputs are, by name.
     """
     archive = keras.export.ExportArchive()
-    for trackable in trackables:
-        archive.track(trackable)
+    for layer in tables:
+        archive.track(layer)
     outputs = {}
     for name, signature in signatures.items():
         endpoint = archive.add_endpoint(name, signature.function, [*signature.inputs.values()])
