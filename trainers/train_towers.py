@@ -118,7 +118,7 @@ def main(argv: list[str] | None = None):
     check_labels(source)
     for modality in modalities:
         if not train(modality, flags, source, folder / modality):
-            print("Stopped; the state is saved. Go on with the same flags and --resume")
+            print("Stopped; the state is saved. Go on with the same flags and --resume.")
             return
     print(f"Their features: --towers {folder}")
 

@@ -71,8 +71,8 @@ class DRSLConfig:
 
     images_at_once: int = 0
     """Images of a batch whose activations are in memory together, end to end; those of the others
-    are computed again for the gradient, which takes a third more time. 0: all of the batch. Not for
-    image networks with batch normalisation, whose statistics are the whole batch's."""
+    are computed again for the gradient, for 1.4 times the time. 0: all of the batch. Not for image
+    networks with batch normalisation, whose statistics are the whole batch's."""
 
     def __post_init__(self):
         limits = {
