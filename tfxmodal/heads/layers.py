@@ -1,5 +1,6 @@
-"""The two layers of DRSL's networks, which start as PyTorch's do (sec. 3.4: "implemented by
-PyTorch"; the released code changes nothing about it).
+"""The two layers of DRSL's networks, which start as PyTorch's do.
+
+Section 3.4: "implemented by PyTorch"; the released code changes nothing about it.
 """
 
 import keras
