@@ -11,6 +11,8 @@ import tensorflow as tf  # noqa: E402
 
 from trainers import cli  # noqa: E402
 
+pytest_plugins = ["tests.runs"]
+
 # A busy machine makes an example late, not wrong.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")

@@ -6,25 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.trainers.conftest import PHOTOS
+from tests.runs import PHOTOS
 from tfxmodal.retrieval.index import Index
 from tfxmodal.training.trained_run import load_run
-from trainers import build_index, train_drsl
+from trainers import build_index
 from trainers.prepare import DataConfig, prepare
-
-DRSL = (
-    "--image-tower efficientnet_lite0 --vocabulary-size 200 --epochs 2 --batch-size 16 "
-    "--hidden-units 16 --feature-dim 8 --relation-units 32"
-).split()
 
 
 @pytest.fixture(scope="module")
-def drsl(small, cache_dir, tmp_path_factory) -> str:
+def drsl(trained) -> str:
     """The folder of a finished run."""
-    folder = str(tmp_path_factory.mktemp("runs") / "drsl")
-    where = "--cache-dir", str(cache_dir), "--run-dir", folder
-    train_drsl.main([*small("pascal_sentences"), *DRSL, *where])
-    return folder
+    return str(trained("pascal_sentences", "drsl"))
 
 
 @pytest.fixture

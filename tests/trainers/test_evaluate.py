@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.trainers.conftest import QUICK
+from tests.runs import QUICK
 from trainers import evaluate, extract_features
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.trainers.conftest import QUICK
+from tests.runs import QUICK
 from tfxmodal.data import load_dataset
 from tfxmodal.data.cache import ShardedFeatures
 from trainers import extract_features, prepare

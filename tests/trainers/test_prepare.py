@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainers.conftest import MAKERS, QUICK
+from tests.runs import MAKERS, QUICK
 from trainers import cli, evaluate, extract_features, train_scl
 
 LABELLED = set(MAKERS) - {"flickr8k"}

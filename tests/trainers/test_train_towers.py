@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
+from tests.runs import PHOTOS
 from tests.towers.tiny import tiny_tower
-from tests.trainers.conftest import PHOTOS
 from tfxmodal.data.cache import ShardedFeatures
 from tfxmodal.errors import InputError
 from tfxmodal.methods.tower_classifier import TowerClassifier
