@@ -70,6 +70,8 @@ class Flags:
 def main(argv: list[str] | None = None):
     """Exports as the command line says."""
     flags = cli.parse(Flags, __doc__, argv)
+    if flags.top_k < 1:
+        raise InputError(f"--top-k must be at least 1; received {flags.top_k}.")
     run = load_run(flags.run)
     data = from_dict(DataConfig, run.config["data"])
     data = with_given(data, flags, ("data_dir", "image_weights", "on_bad_image", "cache_dir"))

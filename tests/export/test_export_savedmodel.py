@@ -1,0 +1,274 @@
+"""Runs on real photos and captions, exported, and loaded as a server loads them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2
+
+from export import export_savedmodel, gallery
+from export.gallery import load_galleries
+from export.served_model import ServedModel
+from export.signatures import ServedRun
+from export.verify_savedmodel import main as verify_main
+from export.verify_savedmodel import verify
+from tests.runs import PHOTOS
+from tests.towers.tiny import tiny_tower
+from tfxmodal.data.text import document
+from tfxmodal.towers import TOWERS, load_image_tower
+from tfxmodal.training import trained_run
+from tfxmodal.training.trained_run import load_run
+from trainers import prepare as preparing
+from trainers import train_drsl
+from trainers.prepare import DataConfig, prepare
+
+TOP_K = 3
+EMBED = {"embed_text", "embed_image", "embed_text_features", "embed_image_features"}
+SCORE = {"score_pairs", "score_embedding_pairs"}
+SEARCH = {"search_texts", "search_images"}
+
+
+@pytest.fixture(autouse=True)
+def unverified(monkeypatch):
+    """Each export is verified once, by a test of its own."""
+    monkeypatch.setattr(export_savedmodel, "check", lambda folders: None)
+
+
+@pytest.fixture(scope="module")
+def exported(trained, tmp_path_factory, cache_dir):
+    """`exported(method)`: the folder of the models, with the test split as gallery."""
+    made = {}
+
+    def of(method: str) -> Path:
+        if method not in made:
+            made[method] = tmp_path_factory.mktemp(method)
+            run = str(trained("pascal_sentences", method))
+            flags = ["--gallery", "test", "--top-k", str(TOP_K), "--to", str(made[method] / "m")]
+            export_savedmodel.main(["--run", run, *flags])
+        return made[method]
+
+    return of
+
+
+def ask(model: ServedModel, signature: str, **inputs) -> dict[str, np.ndarray]:
+    request = predict_pb2.PredictRequest()
+    request.model_spec.signature_name = signature
+    for key, rows in inputs.items():
+        request.inputs[key].CopyFrom(tf.make_tensor_proto(rows))
+    return {key: tf.make_ndarray(each) for key, each in model.predict(request).outputs.items()}
+
+
+@pytest.mark.parametrize("method", ["scl", "drsl"])
+def test_a_server_answers_as_the_evaluation_does(method, exported, trained, small, cache_dir):
+    folder = exported(method)
+    run = load_run(trained("pascal_sentences", method))
+    config = DataConfig("pascal_sentences", Path(small("pascal_sentences")[3]), cache_dir=cache_dir)
+    test = prepare(config, run, ["test"])
+    source, features, scorer = test.source.test, test.features.test, run.method.scorer()
+    images, texts = scorer.embed_images(features.images), scorer.embed_texts(features.texts)
+    photos = [Path(path).read_bytes() for path in source.images]
+    captions = [document(each).encode() for each in source.texts]
+    model = ServedModel(folder / "m" / "1")
+
+    def near(answer, wanted):
+        assert answer.pop("valid", np.True_).all()
+        (values,) = answer.values()
+        np.testing.assert_allclose(values, wanted, rtol=1e-5, atol=1e-5)
+
+    near(ask(model, "embed_image", image=photos), images)
+    near(ask(model, "embed_text", text=captions), texts)
+    near(ask(model, "serving_default", text=captions), texts)
+    near(ask(model, "embed_image_features", features=np.asarray(features.images[:])), images)
+    near(ask(model, "embed_text_features", features=np.asarray(features.texts[:])), texts)
+    near(ask(model, "score_pairs", image=photos, text=captions), scorer.score_pairs(images, texts))
+    found = ask(model, "search_texts", image=photos)
+    rows, scores = scorer.top_k(images, texts, TOP_K)
+    np.testing.assert_allclose(found["scores"], scores, rtol=1e-5, atol=1e-5)
+    assert found["ids"].astype(str).tolist() == source.ids[rows].tolist()
+    found = ask(model, "search_images", text=captions)
+    rows, scores = scorer.top_k_images(texts, images, TOP_K)
+    np.testing.assert_allclose(found["scores"], scores, rtol=1e-5, atol=1e-5)
+    assert found["ids"].astype(str).tolist() == source.ids[rows].tolist()
+    matrix = ServedModel(folder / "m_matrix" / "1")
+    few = {"image_embedding": images, "text_embedding": texts[:2]}
+    near(ask(matrix, "score_matrix", **few), scorer.score(images, texts[:2]))
+
+    shown = json.loads((folder / "m" / "1" / "gallery.json").read_text())
+    assert shown["texts"][source.ids[0]].encode() == captions[0]
+    assert Path(shown["images"][source.ids[0]]).read_bytes() == photos[0]
+
+
+def test_what_an_export_says_of_itself(exported):
+    folder = exported("drsl") / "m" / "1"
+    about = json.loads((folder / "signatures.json").read_text())
+    assert about["signatures"].keys() == EMBED | SCORE | SEARCH
+    assert about["model"] == "m" and about["method"] == "drsl" and about["batchable"]
+    assert about["top_k"] == TOP_K and about["gallery"] == {"texts": 5, "images": 5}
+    search = about["signatures"]["search_texts"]
+    assert search["inputs"] == {"image": {"dtype": "string", "shape": [None]}}
+    assert search["outputs"]["ids"] == {"dtype": "string", "shape": [None, TOP_K]}
+    assert "b64" in search["example"]["inputs"]["image"][0]
+    readme = (folder / "README.md").read_text()
+    assert all(f"`{name}`" in readme for name in about["signatures"])
+    matrix = json.loads((folder.parents[1] / "m_matrix/1/signatures.json").read_text())
+    assert not matrix["batchable"] and matrix["gallery"] is None
+
+
+def test_an_export_passes_its_verification(exported, trained):
+    folder = exported("scl")
+    verify_main([str(folder / "m"), "--run", str(trained("pascal_sentences"))])
+    assert verify(folder / "m_matrix")
+
+
+def test_a_run_end_to_end(small, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(TOWERS, "tiny", tiny_tower)
+    for module in (preparing, trained_run):  # Not kept: it is trained.
+        monkeypatch.setattr(module, "load_image_tower", load_image_tower)
+    flags = "--end-to-end --image-tower tiny --image-weights random --epochs 1 --batch-size 10 "
+    flags += "--vocabulary-size 100 --hidden-units 8 --feature-dim 4 --relation-units 8"
+    train_drsl.main([*small("pascal_sentences"), *flags.split(), "--run-dir", "run"])
+    export_savedmodel.main("--run run --to m --gallery train validation".split())
+    assert verify(Path("m")) and "embed_image_features" not in capsys.readouterr().out
+    run = load_run("run")
+    encoder = ServedRun(run).encoder
+    ids = encoder.token_ids(["a dog", "the cow"])
+    answer = ask(ServedModel(Path("m/1")), "embed_text", text=[b"a dog", b"the cow"])
+    np.testing.assert_allclose(
+        answer["embedding"], run.method.scorer().embed_texts(ids), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_ready_features(trained, tmp_path, complaint, capsys):
+    run = str(trained("features"))
+    told = complaint(
+        export_savedmodel.main, "--run", run, "--to", str(tmp_path / "f"), "--gallery", "test"
+    )
+    assert "--gallery is searched by pictures or by texts" in told
+    assert not (tmp_path / "f").exists()
+    export_savedmodel.main(["--run", run, "--to", str(tmp_path / "f")])
+    assert "trained on ready features of images and texts" in capsys.readouterr().out
+    about = json.loads((tmp_path / "f/1/signatures.json").read_text())
+    names = [name for name in about["signatures"]]
+    assert set(names) == {"embed_text_features", "embed_image_features", "score_embedding_pairs"}
+    assert names[0] == "embed_text_features"
+    assert verify(tmp_path / "f") and verify(tmp_path / "f_matrix")
+
+
+STEPS = ("write_savedmodel", "examples", "write_examples", "describe", "write_description", "check")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_export_that_fails_publishes_nothing(step, trained, tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no space left")
+
+    flags = ["--run", str(trained("features")), "--to", str(tmp_path / "f")]
+    monkeypatch.setattr(export_savedmodel, step, fail)
+    with pytest.raises(RuntimeError):
+        export_savedmodel.main(flags)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_fails_verification_is_not_published(trained, tmp_path, monkeypatch, complaint):
+    monkeypatch.undo()
+    monkeypatch.setattr(export_savedmodel, "write_examples", lambda *_: None)
+    flags = ["--run", str(trained("features")), "--to", str(tmp_path / "f")]
+    assert "nothing was published" in complaint(export_savedmodel.main, *flags)
+    assert not list(tmp_path.iterdir())
+
+
+# === Bad input, and galleries of all kinds =====================================================
+
+
+@pytest.fixture(scope="module")
+def served(trained):
+    """`served(on_bad_input)`: the run's endpoints, without an export."""
+    run = load_run(trained("pascal_sentences"))
+    return lambda on_bad_input: ServedRun(run, on_bad_input)
+
+
+def test_bad_rows_are_flagged_and_harm_none(exported, small):
+    model = ServedModel(exported("drsl") / "m" / "1")
+    photo = next((Path(small("pascal_sentences")[3]) / "images").iterdir()).read_bytes()
+    texts = [b"a dog on the grass", b"", b" .,;", b"qzxqzx xqzxqz", b"a cow\xff", b"\x00"]
+    known = [True, False, False, False, True, False]
+    embedded = ask(model, "embed_text", text=texts)
+    assert embedded["valid"].tolist() == known
+    found = ask(model, "search_images", text=texts)
+    assert found["valid"].tolist() == known
+    assert [bool(row[0]) for row in found["ids"]] == known
+    scored = ask(model, "score_pairs", image=[photo, photo, b"bad"], text=[texts[0], b"", texts[0]])
+    assert scored["valid"].tolist() == [True, False, False]
+    alone = ask(model, "score_pairs", image=[photo], text=texts[:1])
+    np.testing.assert_allclose(scored["score"], [alone["score"][0], 0, 0], rtol=1e-5)
+    rows = np.ones([3, 200], np.float32)
+    rows[1, 5] = np.nan
+    assert ask(model, "embed_text_features", features=rows)["valid"].tolist() == [True, False, True]
+
+
+def test_bad_rows_are_refused_by_number(served):
+    endpoints = served("refuse")
+    with pytest.raises(tf.errors.InvalidArgumentError, match="row 1 of `text` holds no word"):
+        endpoints.embed_text(tf.constant(["a dog", ""]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="row 0, 1 of `image` is no picture"):
+        endpoints.embed_image(tf.constant([b"", b"x"]))
+    rows = tf.constant(np.where(np.eye(2, 200), np.inf, 0), tf.float32)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="row 0, 1 of `features` holds num"):
+        endpoints.embed_text_features(rows)
+    huge = tf.fill([1, 8], 3e38)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="row 0 of `image_embedding` leads to"):
+        endpoints.score_embedding_pairs(huge, huge)
+    assert "valid" not in endpoints.embed_text(tf.constant(["a dog"]))
+
+
+def test_galleries_of_a_folder_a_file_and_a_manifest(trained, small, tmp_path, cache_dir):
+    photos = Path(small("pascal_sentences")[3]) / "images"
+    first = min(photos.iterdir())
+    (tmp_path / "texts.txt").write_text("dogs\tTwo dogs run.\nA cow in a field.\n")
+    row = {"id": "one", "image": str(first), "text": "A cat."}
+    (tmp_path / "mine.jsonl").write_text(json.dumps(row))
+    sources = [str(photos), str(tmp_path / "texts.txt"), str(tmp_path / "mine.jsonl")]
+    run = load_run(trained("pascal_sentences"))
+    galleries, shown = load_galleries(sources, run, DataConfig(cache_dir=cache_dir))
+    assert shown["texts"] == {
+        "dogs": "Two dogs run.",
+        "A cow in a field.": "A cow in a field.",
+        "one": "A cat.",
+    }
+    assert len(shown["images"]) == PHOTOS + 1 and shown["images"]["one"] == str(first)
+    assert galleries["texts"].ids.numpy().tolist() == [b"dogs", b"A cow in a field.", b"one"]
+    scorer, encoder = run.method.scorer(), run.load_encoder()
+    texts = scorer.embed_texts(encoder.encode(list(shown["texts"].values())))
+    np.testing.assert_allclose(galleries["texts"].rows, texts, rtol=1e-5, atol=1e-6)
+    images = galleries["images"].rows
+    np.testing.assert_allclose(images[0], images[-1], rtol=1e-5, atol=1e-6)  # the same photo
+
+
+def test_a_gallery_of_many_blocks(monkeypatch):
+    monkeypatch.setattr(gallery, "BLOCK", 3)
+    rows = np.random.default_rng(0).standard_normal([8, 4]).astype(np.float32)
+    many = gallery.Gallery([f"item {row}" for row in range(8)], rows)
+    np.testing.assert_array_equal(many.rows, rows)
+    found = many.search(lambda items: -tf.ones([2, 4]) @ tf.transpose(tf.abs(items)), 20)
+    order = np.argsort(np.abs(rows).sum(1))
+    assert found["ids"].numpy().astype(str).tolist() == [[f"item {row}" for row in order]] * 2
+    few = gallery.Gallery(["a", "b"], np.zeros([2, 4], np.float32))
+    tied = few.search(lambda items: tf.zeros([1, len(items)]), 2)
+    assert tied["ids"].numpy().tolist() == [[b"a", b"b"]]
+
+
+def test_mistakes_end_in_one_sentence(trained, tmp_path, complaint):
+    def told(*flags):
+        run = str(trained("pascal_sentences"))
+        return complaint(export_savedmodel.main, "--run", run, "--to", str(tmp_path / "m"), *flags)
+
+    texts = tmp_path / "texts.txt"
+    texts.write_text("same\tOne.\nsame\tTwo.\n")
+    assert "2 texts with the id 'same': give each its own" in told("--gallery", str(texts))
+    assert "Cannot read" in told("--gallery", "nowhere")
+    assert "is no folder with pictures" in told("--gallery", str(tmp_path))
+    assert "--top-k must be at least 1; received 0" in told("--top-k", "0")
+    assert not (tmp_path / "m").exists()
