@@ -19,6 +19,7 @@ from typing import Literal
 from export import verify_savedmodel
 from export.examples import examples, write_examples
 from export.gallery import load_galleries
+from export.half_weights import HalfWeights
 from export.publishing import publish, versions
 from export.signatures import ServedRun, Signature
 from export.writing import describe, write_description, write_gallery, write_savedmodel
@@ -53,6 +54,10 @@ class Flags:
     finite does: flag gives that row zeros and false in the output `valid`; refuse fails the whole
     request (under a server's batching, all requests of the batch), naming the row."""
 
+    weights: Literal["float32", "bfloat16"] = "float32"
+    """How weights are stored; bfloat16 takes half the space and rounds them to three digits. The
+    arithmetic stays float32, and so do a gallery's vectors."""
+
     image_weights: str | None = None
     """Weights of the run's image tower, by default as in training; for a file that has moved."""
 
@@ -77,13 +82,14 @@ def main(argv: list[str] | None = None):
     data = with_given(data, flags, ("data_dir", "image_weights", "on_bad_image", "cache_dir"))
 
     # --- What is offered: two models, one to be batched and one not ----------------------------
-    galleries, shown = load_galleries(flags.gallery, run, data)
-    served = ServedRun(run, flags.on_bad_input, galleries, flags.top_k, data.image_weights)
+    served = ServedRun(run, flags.on_bad_input, flags.top_k, data.image_weights)
+    half = HalfWeights(served.models()) if flags.weights == "bfloat16" else None
+    served.galleries, shown = load_galleries(flags.gallery, run, data)
     models = {
         flags.to: served.signatures(),
         flags.to.with_name(f"{flags.to.name}_matrix"): served.matrix_signatures(),
     }
-    if galleries and not models[flags.to].keys() & {"search_texts", "search_images"}:
+    if shown and not models[flags.to].keys() & {"search_texts", "search_images"}:
         raise InputError(
             f"--gallery is searched by pictures or by texts, and {flags.run} was trained on ready "
             "features: leave it out."
@@ -92,10 +98,11 @@ def main(argv: list[str] | None = None):
     # --- Written out of sight, verified, and then published -----------------------------------
     with publish(models) as folders:
         for (base, signatures), folder in zip(models.items(), folders, strict=True):
-            outputs = write_savedmodel(folder, signatures, served.tables())
+            outputs = write_savedmodel(folder, signatures, served.tables(), half)
             found = examples(served, signatures)
             write_examples(folder, base.name, found)
-            write_description(folder, describe(base.name, served, signatures, outputs, found))
+            about = describe(base.name, served, signatures, outputs, found)
+            write_description(folder, about | {"weights": flags.weights})
         if shown:
             write_gallery(folders[0], shown)
         check(folders)

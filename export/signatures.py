@@ -44,11 +44,11 @@ class ServedRun:
         on_bad_input: What a row does that is no picture, a text without a word that the run knows,
             or not of finite numbers: `refuse` the request and name the row, or `flag` it, zeros
             in each output and false in the output `valid`.
-        galleries: Of `images`, of `texts`, both or none.
         top_k: Items that a search returns, or all where there are fewer.
         image_weights: The image tower's weights on this machine, by default as the run named them.
 
     Attributes:
+        galleries: What is searched: of `images`, of `texts`, both or none.
         tower: The image tower, or None where features of images came ready.
         encoder: The text encoder, or None where features of texts came ready.
     """
@@ -57,12 +57,11 @@ class ServedRun:
         self,
         run: TrainedRun,
         on_bad_input: str = "flag",
-        galleries: dict[str, Gallery] | None = None,
         top_k: int = 100,
         image_weights: str | None = None,
     ):
         self.run, self.on_bad_input, self.top_k = run, on_bad_input, top_k
-        self.galleries = galleries or {}
+        self.galleries: dict[str, Gallery] = {}
         self.scorer = run.method.scorer()
         self.tower: ImageTower | None = None
         self.encoder: TextEncoder | None = None
@@ -99,6 +98,11 @@ class ServedRun:
         if self.encoder and "images" in self.galleries:
             offered["search_images"] = Signature(self.search_images, text)
         return offered
+
+    def models(self) -> list[keras.layers.Layer]:
+        """All networks with weights, the towers among them."""
+        towers = [part.model for part in (self.tower, self.encoder) if part]
+        return [*self.run.method.networks.values(), *towers]
 
     def matrix_signatures(self) -> dict[str, Signature]:
         """The scores of all pairs, whose rows are not a batch's: for a model of its own."""

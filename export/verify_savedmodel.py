@@ -19,6 +19,7 @@ from rich.table import Table
 
 from export.examined import Fault, Version
 from export.examples import examples
+from export.half_weights import HalfWeights
 from export.publishing import versions
 from export.served_checks import check_bad_input, check_loading, check_parity
 from export.signatures import ServedRun
@@ -83,6 +84,8 @@ def verify(folder: Path, run: Path | None = None) -> bool:
 def expect_of_run(version: Version, path: Path):
     """Puts a run's answers in the place of those that were recorded, but for searches."""
     served = ServedRun(load_run(path), version.about["on_bad_input"])
+    if version.about["weights"] == "bfloat16":
+        HalfWeights(served.models())
     signatures = served.signatures() | served.matrix_signatures()
     kept = {name: each for name, each in signatures.items() if name in version.examples}
     if lost := {name for name in version.examples if not name.startswith("search")} - kept.keys():

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from export.half_weights import HalfWeights
 from export.signatures import ServedRun, Signature
 from tfxmodal.towers.hub_text import HubText
 
@@ -26,12 +27,21 @@ ON_BAD_INPUT = {
 
 
 def write_savedmodel(
-    folder: Path, signatures: dict[str, Signature], tables: list[keras.layers.Layer]
+    folder: Path,
+    signatures: dict[str, Signature],
+    tables: list[keras.layers.Layer],
+    half: HalfWeights | None = None,
 ) -> dict[str, dict[str, tf.TensorSpec]]:
     """Writes signatures as a SavedModel; the first is `serving_default` as well.
 
     By Keras' own archive: a Keras model that TensorFlow saves by itself loads in Python, but its
     variables are not found by a server.
+
+    Args:
+        folder: An empty folder, or one that is not there yet.
+        signatures: What is offered.
+        tables: Layers with vocabularies.
+        half: Stores weights in half the space, where given.
 
     Returns:
         What each signature's outputs are, by name.
@@ -41,7 +51,8 @@ def write_savedmodel(
         archive.track(layer)
     outputs = {}
     for name, signature in signatures.items():
-        endpoint = archive.add_endpoint(name, signature.function, [*signature.inputs.values()])
+        function = half(signature.function) if half else signature.function
+        endpoint = archive.add_endpoint(name, function, [*signature.inputs.values()])
         tensors = endpoint.get_concrete_function().structured_outputs
         outputs[name] = {
             key: tf.TensorSpec(each.shape, each.dtype) for key, each in tensors.items()

@@ -157,6 +157,31 @@ def test_ready_features(trained, tmp_path, complaint, capsys):
     assert verify(tmp_path / "f") and verify(tmp_path / "f_matrix")
 
 
+def test_weights_in_half_the_space(trained, tmp_path):
+    run = str(trained("features"))
+    for weights in ("float32", "bfloat16"):
+        to = str(tmp_path / weights)
+        export_savedmodel.main(["--run", run, "--to", to, "--weights", weights])
+            ["--run", run, "--to", str(tmp_path / weights), "--weights", weights]
+        )
+    verify_main([str(tmp_path / "bfloat16"), "--run", run])
+    sizes, answers = {}, {}
+    features = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
+    for weights in ("float32", "bfloat16"):
+        version = tmp_path / weights / "1"
+        variables = tf.train.load_checkpoint(str(version / "variables" / "variables"))
+        sizes[weights] = sum(
+            np.prod(shape) * variables.get_variable_to_dtype_map()[name].size
+            for name, shape in variables.get_variable_to_shape_map().items()
+            if variables.get_variable_to_dtype_map()[name].is_floating
+        )
+        model = ServedModel(version)
+        answers[weights] = ask(model, "embed_text_features", features=features)["embedding"]
+    assert sizes["bfloat16"] * 2 == sizes["float32"]
+    np.testing.assert_allclose(answers["bfloat16"], answers["float32"], atol=0.02)
+    assert (answers["bfloat16"] != answers["float32"]).any()
+
+
 STEPS = ("write_savedmodel", "examples", "write_examples", "describe", "write_description", "check")
 
 

@@ -1,0 +1,35 @@
+"""Weights stored in half the space, as bfloat16, and computed with as float32."""
+
+from collections.abc import Callable, Iterable
+
+import keras
+import tensorflow as tf
+
+
+class HalfWeights:
+    """Rounds the weights of models to bfloat16; what they compute stays float32.
+
+    The models themselves are changed, so that they go on to give what an export of them gives.
+
+    Args:
+        models: Keras models and layers.
+    """
+
+    def __init__(self, models: Iterable[keras.layers.Layer]):
+        variables = {id(each): each for model in models for each in model.variables}
+        self._stored = []
+        for variable in variables.values():
+            if variable.dtype == "float32":
+                half = tf.Variable(tf.cast(variable.value, tf.bfloat16), trainable=False)
+                variable.assign(tf.cast(half, tf.float32))
+                self._stored.append((variable, half))
+
+    def __call__(self, function: Callable) -> Callable:
+        """The function, reading the stored weights in place of the models' own."""
+
+        def reading_halves(*inputs):
+            weights = [(variable, tf.cast(half, tf.float32)) for variable, half in self._stored]
+            with keras.StatelessScope(state_mapping=weights):
+                return function(*inputs)
+
+        return reading_halves
