@@ -162,8 +162,6 @@ def test_weights_in_half_the_space(trained, tmp_path):
     for weights in ("float32", "bfloat16"):
         to = str(tmp_path / weights)
         export_savedmodel.main(["--run", run, "--to", to, "--weights", weights])
-            ["--run", run, "--to", str(tmp_path / weights), "--weights", weights]
-        )
     verify_main([str(tmp_path / "bfloat16"), "--run", run])
     sizes, answers = {}, {}
     features = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
