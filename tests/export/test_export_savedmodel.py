@@ -1,6 +1,7 @@
 """Runs on real photos and captions, exported, and loaded as a server loads them."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -37,19 +38,43 @@ def unverified(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def exported(trained, tmp_path_factory, cache_dir):
-    """`exported(method)`: the folder of the models, with the test split as gallery."""
-    made = {}
+def end_to_end(small, tmp_path_factory):
+    """The folder of a run of DRSL, from pixels and token ids."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(TOWERS, "tiny", tiny_tower)
+        for module in (preparing, trained_run):  # Not kept: it is trained.
+            patch.setattr(module, "load_image_tower", load_image_tower)
+        folder = tmp_path_factory.mktemp("runs") / "end_to_end"
+        flags = "--end-to-end --image-tower tiny --image-weights random --epochs 1 --batch-size 10 "
+        flags += "--vocabulary-size 100 --hidden-units 8 --feature-dim 4 --relation-units 8"
+        train_drsl.main([*small("pascal_sentences"), *flags.split(), "--run-dir", str(folder)])
+        yield folder
 
+
+@pytest.fixture(scope="module")
+def run_of(trained, end_to_end):
+    """`run_of(method)`: the folder of a run on photos and captions."""
+    return {"scl": trained("pascal_sentences"), "drsl": end_to_end}.__getitem__
+
+
+@pytest.fixture(scope="module")
+def exported(run_of, tmp_path_factory):
+    """`exported(method)`: the folder of the models, with the test split as gallery."""
+
+    @cache
     def of(method: str) -> Path:
-        if method not in made:
-            made[method] = tmp_path_factory.mktemp(method)
-            run = str(trained("pascal_sentences", method))
-            flags = ["--gallery", "test", "--top-k", str(TOP_K), "--to", str(made[method] / "m")]
-            export_savedmodel.main(["--run", run, *flags])
-        return made[method]
+        folder = tmp_path_factory.mktemp(method)
+        flags = ["--gallery", "test", "--top-k", str(TOP_K), "--to", str(folder / "m")]
+        export_savedmodel.main(["--run", str(run_of(method)), *flags])
+        return folder
 
     return of
+
+
+@pytest.fixture(scope="module")
+def loaded(exported):
+    """`loaded(method)`: the model as a server has it."""
+    return cache(lambda method: ServedModel(exported(method) / "m" / "1"))
 
 
 def ask(model: ServedModel, signature: str, **inputs) -> dict[str, np.ndarray]:
@@ -61,16 +86,18 @@ def ask(model: ServedModel, signature: str, **inputs) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("method", ["scl", "drsl"])
-def test_a_server_answers_as_the_evaluation_does(method, exported, trained, small, cache_dir):
+def test_a_server_answers_as_the_evaluation_does(
+    method, exported, loaded, run_of, small, cache_dir
+):
     folder = exported(method)
-    run = load_run(trained("pascal_sentences", method))
+    run = load_run(run_of(method))
     config = DataConfig("pascal_sentences", Path(small("pascal_sentences")[3]), cache_dir=cache_dir)
     test = prepare(config, run, ["test"])
     source, features, scorer = test.source.test, test.features.test, run.method.scorer()
     images, texts = scorer.embed_images(features.images), scorer.embed_texts(features.texts)
     photos = [Path(path).read_bytes() for path in source.images]
     captions = [document(each).encode() for each in source.texts]
-    model = ServedModel(folder / "m" / "1")
+    model = loaded(method)
 
     def near(answer, wanted):
         assert answer.pop("valid", np.True_).all()
@@ -80,8 +107,9 @@ def test_a_server_answers_as_the_evaluation_does(method, exported, trained, smal
     near(ask(model, "embed_image", image=photos), images)
     near(ask(model, "embed_text", text=captions), texts)
     near(ask(model, "serving_default", text=captions), texts)
-    near(ask(model, "embed_image_features", features=np.asarray(features.images[:])), images)
-    near(ask(model, "embed_text_features", features=np.asarray(features.texts[:])), texts)
+    if method == "scl":
+        near(ask(model, "embed_image_features", features=features.images[:]), images)
+        near(ask(model, "embed_text_features", features=features.texts[:]), texts)
     near(ask(model, "score_pairs", image=photos, text=captions), scorer.score_pairs(images, texts))
     found = ask(model, "search_texts", image=photos)
     rows, scores = scorer.top_k(images, texts, TOP_K)
@@ -101,10 +129,10 @@ def test_a_server_answers_as_the_evaluation_does(method, exported, trained, smal
 
 
 def test_what_an_export_says_of_itself(exported):
-    folder = exported("drsl") / "m" / "1"
+    folder = exported("scl") / "m" / "1"
     about = json.loads((folder / "signatures.json").read_text())
     assert about["signatures"].keys() == EMBED | SCORE | SEARCH
-    assert about["model"] == "m" and about["method"] == "drsl" and about["batchable"]
+    assert about["model"] == "m" and about["method"] == "scl" and about["batchable"]
     assert about["top_k"] == TOP_K and about["gallery"] == {"texts": 5, "images": 5}
     search = about["signatures"]["search_texts"]
     assert search["inputs"] == {"image": {"dtype": "string", "shape": [None]}}
@@ -112,33 +140,17 @@ def test_what_an_export_says_of_itself(exported):
     assert "b64" in search["example"]["inputs"]["image"][0]
     readme = (folder / "README.md").read_text()
     assert all(f"`{name}`" in readme for name in about["signatures"])
+    end_to_end = json.loads((exported("drsl") / "m" / "1" / "signatures.json").read_text())
+    assert end_to_end["signatures"].keys() == {"embed_text", "embed_image"} | SCORE | SEARCH
     matrix = json.loads((folder.parents[1] / "m_matrix/1/signatures.json").read_text())
     assert not matrix["batchable"] and matrix["gallery"] is None
 
 
-def test_an_export_passes_its_verification(exported, trained):
-    folder = exported("scl")
-    verify_main([str(folder / "m"), "--run", str(trained("pascal_sentences"))])
+@pytest.mark.parametrize("method", ["scl", "drsl"])
+def test_an_export_passes_its_verification(method, exported, run_of):
+    folder = exported(method)
+    verify_main([str(folder / "m"), "--run", str(run_of(method))])
     assert verify(folder / "m_matrix")
-
-
-def test_a_run_end_to_end(small, monkeypatch, tmp_path, capsys):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(TOWERS, "tiny", tiny_tower)
-    for module in (preparing, trained_run):  # Not kept: it is trained.
-        monkeypatch.setattr(module, "load_image_tower", load_image_tower)
-    flags = "--end-to-end --image-tower tiny --image-weights random --epochs 1 --batch-size 10 "
-    flags += "--vocabulary-size 100 --hidden-units 8 --feature-dim 4 --relation-units 8"
-    train_drsl.main([*small("pascal_sentences"), *flags.split(), "--run-dir", "run"])
-    export_savedmodel.main("--run run --to m --gallery train validation".split())
-    assert verify(Path("m")) and "embed_image_features" not in capsys.readouterr().out
-    run = load_run("run")
-    encoder = ServedRun(run).encoder
-    ids = encoder.token_ids(["a dog", "the cow"])
-    answer = ask(ServedModel(Path("m/1")), "embed_text", text=[b"a dog", b"the cow"])
-    np.testing.assert_allclose(
-        answer["embedding"], run.method.scorer().embed_texts(ids), rtol=1e-5, atol=1e-6
-    )
 
 
 def test_ready_features(trained, tmp_path, complaint, capsys):
@@ -213,8 +225,8 @@ def served(trained):
     return lambda on_bad_input: ServedRun(run, on_bad_input)
 
 
-def test_bad_rows_are_flagged_and_harm_none(exported, small):
-    model = ServedModel(exported("drsl") / "m" / "1")
+def test_bad_rows_are_flagged_and_harm_none(loaded, small):
+    model = loaded("scl")
     photo = next((Path(small("pascal_sentences")[3]) / "images").iterdir()).read_bytes()
     texts = [b"a dog on the grass", b"", b" .,;", b"qzxqzx xqzxqz", b"a cow\xff", b"\x00"]
     known = [True, False, False, False, True, False]
