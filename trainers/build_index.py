@@ -71,9 +71,9 @@ class Flags:
     add: bool = False
     """Add to the index that is there."""
 
-    kind: Literal["auto", "flat", "hnsw", "ivf"] = "auto"
-    """How vectors are searched: all of them (flat), by a graph (hnsw), by cells (ivf), or by the
-    gallery's size (auto: flat up to 100,000 items, then ivf)."""
+    kind: Literal["auto", "flat", "scan"] = "auto"
+    """How vectors are searched: all of them exactly (flat), by their four-bit codes (scan), or by
+    the gallery's size (auto: flat up to 100,000 items, then scan)."""
 
     anchors: int = 256
     """Training items whose relation scores are an item's vector (DRSL; more find more)."""

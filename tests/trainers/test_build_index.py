@@ -64,7 +64,7 @@ def test_texts_are_found_by_photo_and_added(drsl, photos, capsys):
 @pytest.mark.parametrize("gallery", ["images", "texts"])
 def test_a_split_of_the_runs_own_dataset(gallery, drsl, small, cache_dir):
     flags = ["--run", drsl, "--to", "index", "--gallery", gallery, "--split", "train"]
-    build_index.main([*flags, "--rescore", "0.1", "--anchors", "8", "--kind", "hnsw"])
+    build_index.main([*flags, "--rescore", "0.1", "--anchors", "8", "--kind", "scan"])
     run = load_run(drsl)
     config = DataConfig("pascal_sentences", Path(small("pascal_sentences")[3]), cache_dir=cache_dir)
     train = prepare(config, run, ["train"]).features.train

@@ -142,15 +142,11 @@ class Index:
         """Rows and exact scores, `[q, k]` each, of the best of `count` candidates."""
         vectors = self._space.of_queries(queries)
         found = np.sort(self._nearest.search(vectors, count), axis=1)
-        query, place = np.nonzero(found >= 0)
-        items, item = np.unique(found[query, place], return_inverse=True)
-        scores = np.full(found.shape, -np.inf, np.float32)
-        scores[query, place] = self._score_listed(queries, self.embeddings[items], query, item)
-        columns, scores = best(scores, k)
-        rows = np.take_along_axis(found, columns, axis=1)
-        few = np.flatnonzero((found >= 0).sum(axis=1) < k)  # so few lie in the cells searched
-        rows[few], scores[few] = self._top_k(queries[few], self.embeddings, k)
-        return rows, scores
+        query = np.repeat(np.arange(len(queries)), count)
+        items, item = np.unique(found.ravel(), return_inverse=True)
+        scores = self._score_listed(queries, self.embeddings[items], query, item)
+        columns, scores = best(scores.reshape(found.shape), k)
+        return np.take_along_axis(found, columns, axis=1), scores
 
     def candidates(self, k: int) -> int:
         """Items that are scored exactly for each query, to find the best `k`."""

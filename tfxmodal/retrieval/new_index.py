@@ -37,7 +37,7 @@ def build_index(
         images: Features `[n, d_image]` of training images; for a cosine none are needed.
         texts: Features `[m, d_text]` of training texts; likewise.
         anchors: Training items of the query's modality that items are scored against.
-        kind: `flat` (all vectors), `hnsw` (a graph), `ivf` (cells) or `auto` (by size).
+        kind: `flat` (all vectors), `scan` (their four-bit codes) or `auto` (by size).
         rescore: Share of the gallery that is scored exactly for each query, see `Index`; a cosine's
             candidates are few by themselves.
         seed: Of the draw.
