@@ -20,7 +20,8 @@ from export import verify_savedmodel
 from export.examples import examples, write_examples
 from export.gallery import load_galleries
 from export.half_weights import HalfWeights
-from export.publishing import publish, versions
+from export.model_config import versions
+from export.publishing import publish
 from export.signatures import ServedRun, Signature
 from export.writing import describe, write_description, write_gallery, write_savedmodel
 from tfxmodal.errors import InputError
@@ -125,7 +126,7 @@ def check(folders: list[Path]):
 def tell(models: dict[Path, dict[str, Signature]], served: ServedRun):
     """Prints what was exported."""
     for base, signatures in models.items():
-        print(f"{base / str(versions(base)[-1])}: {', '.join(signatures)}")
+        print(f"{base / str(max(versions(base)))}: {', '.join(signatures)}")
     towers = {"images": served.tower, "texts": served.encoder}
     if ready := [kind for kind, tower in towers.items() if tower is None]:
         print(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import tensorflow as tf
 from google.protobuf import text_format
-from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
+from export.model_config import parsed
 from tfxmodal.data.atomic import whole_file
 from tfxmodal.data.reading import read_text
 from tfxmodal.errors import InputError, choose
@@ -25,11 +25,7 @@ class ModelLabels:
     def __init__(self, path: Path, model: str, text: str):
         """From the file's text; see `read`."""
         self._path, self.model, self.text = path, model, text
-        self.config = ModelServerConfig()
-        try:
-            text_format.Parse(text, self.config)
-        except text_format.ParseError as error:
-            raise InputError(f"{path} is no models.config ({error}): correct it.") from None
+        self.config = parsed(text, path)
         models = {each.name: each for each in self.config.model_config_list.config}
         choose(f"model in {path}", model, models)
         self._entry = models[model]

@@ -22,12 +22,7 @@ def model_config(folders: Iterable[Path], file: Path | None = None) -> ModelServ
     Raises:
         InputError: If there is no model, two have one name, or a folder holds no version.
     """
-    config = ModelServerConfig()
-    if file is not None:
-        try:
-            text_format.Parse(read_text(file), config)
-        except text_format.ParseError as error:
-            raise InputError(f"{file} is no models.config ({error}): correct it.") from None
+    config = ModelServerConfig() if file is None else parsed(read_text(file), file)
     models = config.model_config_list.config
     for folder in folders:
         path = Path(os.path.abspath(folder))  # a link keeps its name
@@ -45,6 +40,18 @@ def model_config(folders: Iterable[Path], file: Path | None = None) -> ModelServ
                 "give the folder above the version."
             )
     return config
+
+
+def parsed(text: str, path: Path) -> ModelServerConfig:
+    """The configuration that a models.config holds.
+
+    Raises:
+        InputError: If the text is none; it names `path`.
+    """
+    try:
+        return text_format.Parse(text, ModelServerConfig())
+    except text_format.ParseError as error:
+        raise InputError(f"{path} is no models.config ({error}): correct it.") from None
 
 
 def versions(base: Path) -> dict[int, Path]:

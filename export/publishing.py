@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from export.model_config import versions
 from tfxmodal.errors import InputError
 
 HIDDEN = ".export-"
@@ -52,11 +53,6 @@ def publish(models: Iterable[Path]) -> Iterator[list[Path]]:
             for model in made:
                 with contextlib.suppress(OSError):  # It holds a version.
                     model.rmdir()
-
-
-def versions(model: Path) -> list[int]:
-    """Version numbers of a model's folder, sorted."""
-    return sorted(int(path.name) for path in model.iterdir() if path.name.isdecimal())
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from rich.table import Table
 from export.examined import Fault, Version
 from export.examples import examples
 from export.half_weights import HalfWeights
-from export.publishing import versions
+from export.model_config import versions
 from export.served_checks import check_bad_input, check_loading, check_parity
 from export.signatures import ServedRun
 from export.static_checks import check_files, check_operations, check_signatures
@@ -95,7 +95,7 @@ def expect_of_run(version: Version, path: Path):
 
 def _version_folder(folder: Path) -> Path:
     if folder.is_dir() and not (folder / "saved_model.pb").exists() and versions(folder):
-        return folder / str(versions(folder)[-1])
+        return folder / str(max(versions(folder)))
     return folder
 
 

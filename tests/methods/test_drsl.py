@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.training.tiny import make_pairs
+from tests.training.tiny import OneReplica, make_pairs
 from tfxmodal.errors import InputError
 from tfxmodal.methods.drsl import DRSL, DRSLConfig
 
@@ -14,16 +14,6 @@ def small(train=None, **config) -> DRSL:
     keras.utils.set_random_seed(0)
     sizes = {"hidden_units": (8,), "feature_dim": 4, "relation_units": 16}
     return DRSL(train or make_pairs(), DRSLConfig(**sizes | config))
-
-
-class OneReplica:
-    """What a method asks of its replicas, where there is one."""
-
-    def gather(self, rows):
-        return rows
-
-    def offset(self, rows):
-        return 0
 
 
 def columns(pairs, rows, *names):

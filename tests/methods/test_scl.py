@@ -5,7 +5,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.training.tiny import make_pairs
+from tests.training.tiny import OneReplica, make_pairs
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
 from tfxmodal.losses.class_contrastive import class_contrastive
@@ -19,16 +19,6 @@ from tfxmodal.methods.scl import SCL, SCLConfig, labelled_rows
 def small(train=None, **config) -> SCL:
     keras.utils.set_random_seed(0)
     return SCL(train or make_pairs(), SCLConfig(hidden_units=8, embedding_dim=4, **config))
-
-
-class OneReplica:
-    """What a method asks of its replicas, where there is one."""
-
-    def gather(self, rows):
-        return rows
-
-    def offset(self, rows):
-        return 0
 
 
 def batch(rows):

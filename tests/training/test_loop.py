@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests.training.tiny import (
+    OneReplica,
     assert_bit_equal,
     checkpoint_tensors,
     make_pairs,
@@ -85,18 +86,6 @@ def test_two_replicas_equal_one_in_float64(runs):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-10)
         if ours.ndim == 2:  # Some biases cancel out, in a softmax or batch normalisation.
             assert np.abs(ours - before).max() > 1e-3  # Training moved it.
-
-
-class OneReplica:
-    """What a method asks of its replicas, where there is one."""
-
-    count = 1
-
-    def gather(self, rows):
-        return rows
-
-    def offset(self, rows):
-        return 0
 
 
 def test_gradient_norms_are_those_of_each_weighted_term(runs):

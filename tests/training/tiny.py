@@ -49,6 +49,18 @@ def make_trainer(
         return method, Trainer(method, train, training, strategy, folder)
 
 
+class OneReplica:
+    """What a method asks of its replicas, where there is one."""
+
+    count = 1
+
+    def gather(self, rows):
+        return rows
+
+    def offset(self, rows):
+        return 0
+
+
 def weights(method) -> list[np.ndarray]:
     """The trainable weights as they are."""
     return [variable.numpy() for variable in method.trainable_variables()]
