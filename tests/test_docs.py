@@ -36,11 +36,12 @@ def test_each_registered_thing_has_the_file_and_the_test_of_its_recipe():
         assert module in files and module in tests
 
 
-@pytest.mark.parametrize("line", re.findall(r"python (trainers/.*)", README))
+@pytest.mark.parametrize("line", re.findall(r"python ((?:trainers|export)/[^`\n]*)", README))
 def test_the_readmes_commands_and_their_flags_exist(line):
-    command, *flags = re.findall(r"trainers/\w+\.py|(?<=--)[a-z-]+", line)
+    command, *flags = re.findall(r"(?:trainers|export)/\w+\.py|(?<=--)[a-z-]+", line)
     assert (ROOT / command).is_file()
-    sources = [*(ROOT / "tfxmodal").rglob("*.py"), *(ROOT / "trainers").glob("*.py")]
+    folders = ("tfxmodal", "trainers", "export")
+    sources = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     source = "\n".join(path.read_text() for path in sources)
     for flag in flags:
         name = flag.removeprefix("no-").replace("-", "_")
