@@ -8,7 +8,7 @@ from tests.towers.tiny import tiny_tower
 from tests.trainers.test_evaluate import assert_near
 from tfxmodal.towers import TOWERS, load_image_tower
 from tfxmodal.training import trained_run
-from trainers import evaluate, prepare, train_drsl
+from trainers import build_index, evaluate, prepare, train_drsl
 
 QUICK = (
     "--end-to-end --image-tower tiny --image-weights random --vocabulary-size 100 --epochs 1 "
@@ -45,6 +45,12 @@ def test_a_run_end_to_end_is_resumed_and_measured_again(small, complaint):
     assert "was trained end to end, without: give a run" in told
     told = complaint(evaluate.main, "--run", str(run), *small("wikipedia"))
     assert "the dataset wikipedia has ready features" in told
+
+    picture = next(Path(small("coco")[-1]).rglob("*.jpg"))
+    for gallery, query in (("images", ["--query-text", "a dog"]), ("texts", [])):
+        flags_of_index = ["--run", str(run), "--to", gallery, "--gallery", gallery]
+        build_index.main([*flags_of_index, *small("coco")])
+        build_index.main([*flags_of_index, *(query or ["--query-image", str(picture)])])
 
     before = results(run)
     shutil.copytree(run, "copy")
