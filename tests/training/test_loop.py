@@ -134,9 +134,12 @@ def test_auto_streams_what_does_not_fit(tmp_path):
 # --- resuming -----------------------------------------------------------------------------
 
 
-def test_resumed_run_is_bit_equal_to_an_uninterrupted_one(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "method", [{"scl": {"dropout": 0.3}}, {"drsl": {"dropout": 0.3, **BATCH_NORM}}]
+)
+def test_resumed_run_is_bit_equal_to_an_uninterrupted_one(method, tmp_path, monkeypatch):
     # The first run decides by itself how many steps go into a call, the others make single steps.
-    options = {"scl": {"dropout": 0.3}, "epochs": 4, "gradient_norms_every": 3, "patience": 9}
+    options = {**method, "epochs": 4, "gradient_norms_every": 3, "patience": 9}
 
     def score_of(method):
         return lambda: (float(np.sin(1e3 * weights(method)[0].sum())), {})
