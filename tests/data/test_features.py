@@ -226,3 +226,33 @@ def test_nothing_half_saved_passes_for_whole(tmp_path):
     assert not (tmp_path / "second").exists()
     features.save(dataset, tmp_path / "second")
     assert len(features.load(tmp_path / "second").train) == len(dataset.train)
+
+
+def unpaired(train=20, texts=31, validation=5):
+    """As `made_up`, with a set of texts for training that is not the images'."""
+    arrays, more = made_up(train, validation=validation), made_up(texts)
+    arrays["train_img_lab"] = arrays.pop("train_lab")
+    arrays["train_txt"], arrays["train_txt_lab"] = more["train_txt"], more["train_lab"][::-1]
+    return arrays
+
+
+def test_training_images_and_texts_need_not_be_paired(tmp_path):
+    arrays = unpaired()
+    dataset = features.load(write_npy(tmp_path, arrays))
+    train = dataset.train
+    assert not train.paired and dataset.validation.paired and dataset.test.paired
+    for ours, name in ((train.images, "img"), (train.texts, "txt")):
+        np.testing.assert_array_equal(ours, arrays[f"train_{name}"])
+    np.testing.assert_array_equal(train.labels.argmax(1), arrays["train_img_lab"])
+    np.testing.assert_array_equal(train.text_labels.argmax(1), arrays["train_txt_lab"])
+    assert len(train.take(np.arange(3)).texts) == 31  # The images' rows alone are taken.
+
+    features.save(dataset, tmp_path / "again")
+    again = features.load(tmp_path / "again").train
+    for column in ("images", "texts", "labels", "text_labels"):
+        np.testing.assert_array_equal(getattr(again, column), getattr(train, column))
+
+
+def test_unpaired_sets_cannot_be_split_into_validation_pairs(tmp_path):
+    with pytest.raises(InputError, match="lacks validation_img, and its training .* not paired"):
+        features.load(write_npy(tmp_path, unpaired(validation=None)))
