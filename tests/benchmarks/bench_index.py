@@ -114,7 +114,10 @@ def main():
         for lines, x in zip(curves.values(), (percent, milliseconds), strict=True):
             lines[kind] = x, recalls
     if flags.figure:
-        flags.figure.write_bytes(figure_png(curve_figure(curves, "", "Recall@10")))
+        figure = curve_figure(curves, "", "Recall@10")
+        for panel in figure.axes:
+            panel.set_ylim(0.9, 1.005)
+        flags.figure.write_bytes(figure_png(figure))
 
 
 if __name__ == "__main__":
