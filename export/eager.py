@@ -5,8 +5,6 @@ import numpy as np
 from export.gallery import Gallery
 from export.signatures import ServedRun
 from tfxmodal.data.images import decode
-from tfxmodal.towers import extract
-from tfxmodal.towers.text_cnn import TokenIds
 
 Arrays = dict[str, np.ndarray]
 
@@ -25,17 +23,11 @@ class EagerModel:
         """Embeddings of encoded pictures, bytes `[b]`."""
         tower = self._served.tower
         rows = np.stack([decode(contents, (tower.resize, tower.crop)) for contents in image])
-        if self._served.run.end_to_end:
-            rows = np.rint(rows).astype(np.uint8)
-        else:
-            rows = extract(tower, rows)
-        return self.embed_image_features(rows)
+        return self.embed_image_features(self._served.run.image_rows(tower, rows))
 
     def embed_text(self, text: np.ndarray) -> Arrays:
         """Embeddings of texts, UTF-8 `[b]`."""
-        encoder = self._served.encoder
-        if self._served.run.end_to_end:
-            encoder = TokenIds(encoder)
+        encoder = self._served.run.row_encoder(self._served.encoder)
         return self.embed_text_features(encoder.encode([each.decode() for each in text]))
 
     def embed_image_features(self, features: np.ndarray) -> Arrays:

@@ -11,8 +11,8 @@ from tensorflow_serving.apis import predict_pb2
 
 from export.eager import Arrays
 from export.examples import read_examples
+from export.model_config import DESCRIPTION
 from export.served_model import ServedModel
-from export.writing import DESCRIPTION
 
 
 class Fault(Exception):

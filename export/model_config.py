@@ -11,6 +11,9 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 from tfxmodal.data.reading import read_text
 from tfxmodal.errors import InputError
 
+DESCRIPTION = "signatures.json"
+"""What a version of a model says of itself."""
+
 
 def model_config(folders: Iterable[Path], file: Path | None = None) -> ModelServerConfig:
     """The models of a `models.config` and more, each a folder of integer versions.
@@ -66,7 +69,7 @@ def unbatchable(config: ModelServerConfig) -> list[str]:
     names = []
     for model in config.model_config_list.config:
         for path in list(versions(Path(model.base_path)).values())[-1:]:
-            about = path / "signatures.json"
+            about = path / DESCRIPTION
             if about.exists() and not json.loads(about.read_text()).get("batchable", True):
                 names.append(model.name)
     return names

@@ -6,7 +6,7 @@ Each check returns what it saw, for people, or raises a `Fault`.
 import tensorflow as tf
 
 from export.examined import Fault, Version
-from export.writing import DESCRIPTION
+from export.model_config import DESCRIPTION
 
 TYPES = (tf.float32, tf.int64, tf.string, tf.bool)
 PYTHON_OPS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}

@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from export.half_weights import HalfWeights
+from export.model_config import DESCRIPTION
 from export.signatures import ServedRun, Signature
 from tfxmodal.towers.hub_text import HubText
 
-DESCRIPTION = "signatures.json"
 MIN_SERVER = "2.20"
 """The oldest server that exports are tested with; stock servers have all of TF Text from it on."""
 

@@ -26,12 +26,11 @@ from tfxmodal.errors import InputError
 from tfxmodal.retrieval.cosine import CosineScorer
 from tfxmodal.retrieval.index import Index
 from tfxmodal.retrieval.new_index import build_index
-from tfxmodal.towers import extract
 from tfxmodal.towers.image_tower import hash_weights
 from tfxmodal.training.trained_run import TrainedRun, load_run
 from trainers import cli
 from trainers.evaluate import data_configs
-from trainers.galleries import items_of_split, pictures_in, row_encoder, texts_in
+from trainers.galleries import items_of_split, pictures_in, texts_in
 from trainers.prepare import DataConfig, prepare
 
 
@@ -169,7 +168,7 @@ def embed_query(flags: Flags, run: TrainedRun, scorer, gallery: str) -> np.ndarr
     if gallery == "images":
         if flags.query_text is None:
             raise InputError(f"{flags.to} holds images: search it by --query-text.")
-        return scorer.embed_texts(row_encoder(run).encode([flags.query_text]))
+        return scorer.embed_texts(run.row_encoder(run.load_encoder()).encode([flags.query_text]))
     if flags.query_image is None:
         raise InputError(f"{flags.to} holds texts: search it by --query-image.")
     tower = run.load_tower(flags.image_weights)
@@ -178,9 +177,7 @@ def embed_query(flags: Flags, run: TrainedRun, scorer, gallery: str) -> np.ndarr
         raise InputError(
             f"--query-image {flags.query_image} cannot be read ({picture.reason}): give a picture."
         )
-    if run.end_to_end:
-        return scorer.embed_images(np.rint(picture[None]).astype(np.uint8))
-    return scorer.embed_images(extract(tower, picture[None]))
+    return scorer.embed_images(run.image_rows(tower, picture[None]))
 
 
 def print_found(ids: np.ndarray, scores: np.ndarray):

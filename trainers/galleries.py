@@ -8,8 +8,6 @@ import numpy as np
 from tfxmodal.data import listings, manifest
 from tfxmodal.data.pairs import Features, Pairs
 from tfxmodal.data.text import EncodedTexts, document
-from tfxmodal.towers.text_cnn import TokenIds
-from tfxmodal.towers.text_encoders import TextEncoder
 from tfxmodal.training.run_folder import RunFolder, from_dict
 from tfxmodal.training.trained_run import TrainedRun
 from trainers.data_config import DataConfig
@@ -77,13 +75,7 @@ def pictures_in(folder: Path, run: TrainedRun, config: DataConfig) -> Items:
 def texts_in(path: Path, run: TrainedRun) -> Items:
     """The texts of a UTF-8 file, one a line: ID<TAB>TEXT, or TEXT, which then is its own id."""
     ids, texts = listings.texts_in(path)
-    return Items(ids, EncodedTexts(row_encoder(run), texts), texts)
-
-
-def row_encoder(run: TrainedRun) -> TextEncoder | TokenIds:
-    """From texts to what the run's text encoder takes: features, or end to end token ids."""
-    encoder = run.load_encoder()
-    return TokenIds(encoder) if run.end_to_end else encoder
+    return Items(ids, EncodedTexts(run.row_encoder(run.load_encoder()), texts), texts)
 
 
 def _as_features(
@@ -92,7 +84,7 @@ def _as_features(
     """Pairs of files and captions, those that can be read, as they came and as features."""
     tower = run.load_tower(config.image_weights)
     if run.end_to_end:
-        return split_raw(config, name, pairs, tower, row_encoder(run))
+        return split_raw(config, name, pairs, tower, run.row_encoder(run.load_encoder()))
     return split_features(config, name, pairs, tower, run.load_encoder() if texts else None)
 
 

@@ -81,6 +81,7 @@ def test_version_that_was_partial_is_tried_again(serving, base, versions):
         for path in versions[2].iterdir():
             (base / "2" / path.name).symlink_to(path)
         eventually(lambda: client.status() == {2: "AVAILABLE", 1: "END"})
+        assert client.metadata()[0] == 2
 
 
 def reload(client, text):

@@ -1,6 +1,7 @@
 """Writing files of which a half never passes for a whole."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,3 +25,20 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A new folder that takes its name only once it is whole, and then replaces an older one.
+
+    Until then it is its sibling `NAME.partial`; a failure or a kill leaves that to be overwritten.
+    """
+    partial, old = (folder.with_name(folder.name + end) for end in (".partial", ".replaced"))
+    for stale in (partial, old):
+        shutil.rmtree(stale, ignore_errors=True)
+    partial.mkdir(parents=True)
+    yield partial
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(partial, folder)
+    shutil.rmtree(old, ignore_errors=True)

@@ -14,12 +14,11 @@ memory): it repeats, it keeps the classes' shares in files sorted by class, and 
 rows alone.
 """
 
-import os
-import shutil
 from pathlib import Path
 
 import numpy as np
 
+from tfxmodal.data.atomic import whole_folder
 from tfxmodal.data.pairs import Dataset, Pairs
 from tfxmodal.data.reading import read_arrays
 from tfxmodal.errors import InputError
@@ -95,13 +94,10 @@ def save(dataset: Dataset, folder: Path, progress=None) -> None:
         elif pairs.labels is not None:
             arrays[f"{split}_lab"] = pairs.labels, np.uint8
     progress = progress or (lambda items, **_: items)
-    partial = folder.with_name(folder.name + ".partial")
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for name, (rows, dtype) in progress(arrays.items(), desc="export"):
-            _save_rows(partial / f"{name}.npy", rows, dtype)
-        os.replace(partial, folder)
+        with whole_folder(folder) as partial:
+            for name, (rows, dtype) in progress(arrays.items(), desc="export"):
+                _save_rows(partial / f"{name}.npy", rows, dtype)
     except OSError as error:
         raise InputError(f"Cannot write {folder} ({error}): make room or name another.") from error
 

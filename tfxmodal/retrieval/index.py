@@ -1,14 +1,12 @@
 """Retrieval over large galleries: an index finds candidates, the scorer scores them exactly."""
 
 import json
-import os
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from tfxmodal.data.atomic import whole_folder
 from tfxmodal.data.reading import read_arrays
 from tfxmodal.errors import InputError, choose
 from tfxmodal.retrieval.anchors import AnchorSpace, DotSpace, oriented_score
@@ -177,6 +175,8 @@ class Index:
             InputError: If the folder holds something else.
         """
         folder = Path(folder)
+        if folder.exists() and not (folder / "index.json").exists() and any(folder.iterdir()):
+            raise InputError(f"{folder} is not empty and holds no index: name another folder.")
         info = {
             "fingerprint": self.fingerprint,
             "gallery": self.gallery,
@@ -184,7 +184,7 @@ class Index:
             "nearest": self._nearest.settings,
             "ids": self.ids,
         }
-        with _whole_folder(folder) as partial:
+        with whole_folder(folder) as partial:
             np.save(partial / "embeddings.npy", self.embeddings)
             np.savez(partial / "space.npz", **self._space.arrays)
             self._nearest.write(partial / "vectors.faiss")
@@ -233,19 +233,3 @@ def _appended(used: np.ndarray, buffer: np.ndarray, rows: np.ndarray) -> np.ndar
         buffer[: len(used)] = used.reshape(len(used), rows.shape[1])
     buffer[len(used) : n] = rows
     return buffer
-
-
-@contextmanager
-def _whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder that takes its name only once it is whole, and then replaces an older index."""
-    if folder.exists() and not (folder / "index.json").exists() and any(folder.iterdir()):
-        raise InputError(f"{folder} is not empty and holds no index: name another folder.")
-    partial, old = (folder.with_name(folder.name + end) for end in (".partial", ".old"))
-    for stale in (partial, old):
-        shutil.rmtree(stale, ignore_errors=True)
-    partial.mkdir(parents=True)
-    yield partial
-    if folder.exists():
-        os.replace(folder, old)
-    os.replace(partial, folder)
-    shutil.rmtree(old, ignore_errors=True)

@@ -1,5 +1,7 @@
 """The scorer of a relation network: R of an image's and a text's embedding (DRSL, eq. 5)."""
 
+from functools import cached_property
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -37,22 +39,34 @@ class RelationScorer(EncoderScorer):
         compiled: bool = True,
     ):
         super().__init__(image_model, text_model, batch_size)
-        rows = [tf.TensorSpec(model.outputs[0].shape) for model in (image_model, text_model)]
+        self._relation, self._use_compiled = relation, compiled
+        self._rows = [tf.TensorSpec(model.outputs[0].shape) for model in (image_model, text_model)]
 
-        def graph(function):
-            return tf.function(function).get_concrete_function(*rows)
+    # Graphs, each made when it is first asked for: few need them all.
 
-        self._relation = relation
-        self._plain = self._compiled = graph(self.graph_score)
-        if compiled and separable(relation.weights_for_inference()):
-            self._compiled = graph(
-                lambda i, t: pair_scores(i, t, relation.weights_for_inference(), compiled=True)
-            )
+    @cached_property
+    def _plain(self):
+        return tf.function(self.graph_score).get_concrete_function(*self._rows)
+
+    @cached_property
+    def _compiled(self):
+        weights = self._relation.weights_for_inference
+        if not (self._use_compiled and separable(weights())):
+            return self._plain
+        return tf.function(
+            lambda i, t: pair_scores(i, t, weights(), compiled=True)
+        ).get_concrete_function(*self._rows)
+
+    @cached_property
+    def _aligned(self):
+        return tf.function(self.graph_score_pairs).get_concrete_function(*self._rows)
+
+    @cached_property
+    def _listed(self):
         numbers = tf.TensorSpec([None], tf.int32)
-        self._listed = tf.function(
-            lambda *pairs: listed_scores(*pairs, relation.weights_for_inference())
-        ).get_concrete_function(*rows, numbers, numbers)
-        self._aligned = graph(self.graph_score_pairs)
+        return tf.function(
+            lambda *pairs: listed_scores(*pairs, self._relation.weights_for_inference())
+        ).get_concrete_function(*self._rows, numbers, numbers)
 
     def score(self, images: np.ndarray, texts: np.ndarray) -> np.ndarray:
         """Relation scores of all pairs, `[n, m]`."""

@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras import layers
 
 from tfxmodal.data.atomic import whole_file
+from tfxmodal.data.text import encode_texts
 from tfxmodal.errors import InputError
 from tfxmodal.towers.hub import hash_files, resolve
 
@@ -58,11 +59,7 @@ class HubText:
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors of texts: `[n, dim]` float32."""
-        vectors = np.empty((len(texts), self.dim), np.float32)
-        for i in range(0, len(texts), BATCH):
-            batch = [text.encode("utf-8", "replace") for text in texts[i : i + BATCH]]
-            vectors[i : i + BATCH] = self.model(tf.constant(batch))
-        return vectors
+        return encode_texts(self.model, texts, BATCH)
 
     def save(self, folder: str | Path) -> None:
         """Writes to `text_encoder.json` in a folder which SavedModel this is."""

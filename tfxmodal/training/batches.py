@@ -59,7 +59,8 @@ def columns(pairs: Pairs) -> dict:
 def stream_columns(pairs: Pairs, stream: str) -> dict[str, str]:
     """Which column each entry of a stream's batches is of, by the entry's name."""
     if pairs.paired:
-        return {name: name for name in columns(pairs)}
+        names = ["images", "texts"] + ["labels"] * (pairs.labels is not None)
+        return {name: name for name in names}
     return {
         "images": {"images": "images", "labels": "labels"},
         "texts": {"texts": "texts", "labels": "text_labels"},

@@ -10,7 +10,8 @@ from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError, choose
 from tfxmodal.methods import METHODS
 from tfxmodal.methods.method import Method
-from tfxmodal.towers import ImageTower, load_image_tower
+from tfxmodal.towers import ImageTower, extract, load_image_tower
+from tfxmodal.towers.text_cnn import TokenIds
 from tfxmodal.towers.text_encoders import TextEncoder, open_text_encoder
 from tfxmodal.training.checkpoints import Checkpoints
 from tfxmodal.training.run_folder import RunFolder, from_dict
@@ -73,6 +74,16 @@ class TrainedRun:
         if self.description["text_encoder"] is None:
             raise self._ready("text", "captions")
         return open_text_encoder(self.folder.path)
+
+    def image_rows(self, tower: ImageTower, pictures: np.ndarray) -> np.ndarray:
+        """What the run's image encoder takes of pictures, RGB 0..255 `[n, crop, crop, 3]`."""
+        if self.end_to_end:
+            return np.rint(pictures).astype(np.uint8)
+        return extract(tower, pictures)
+
+    def row_encoder(self, encoder: TextEncoder) -> TextEncoder | TokenIds:
+        """From texts to what the run's text encoder takes: features, or end to end token ids."""
+        return TokenIds(encoder) if self.end_to_end else encoder
 
     def check_widths(self, pairs: Pairs):
         """Checks that features are as wide as those that the run learned from.
