@@ -56,14 +56,15 @@ class EagerModel:
         """The best texts of the gallery."""
         gallery = self._served.galleries["texts"]
         queries = self.embed_image(image)["embedding"]
-        return self._found(gallery, *self._scorer.top_k(queries, gallery.rows, self._served.top_k))
+        found = self._scorer.top_k(queries, gallery.embeddings, self._served.top_k)
+        return self._found(gallery, *found)
 
     def search_images(self, text: np.ndarray) -> Arrays:
         """The best images of the gallery."""
         gallery = self._served.galleries["images"]
         queries = self.embed_text(text)["embedding"]
-        rows = self._scorer.top_k_images(queries, gallery.rows, self._served.top_k)
-        return self._found(gallery, *rows)
+        found = self._scorer.top_k_images(queries, gallery.embeddings, self._served.top_k)
+        return self._found(gallery, *found)
 
     def _embeddings(self, image, text) -> Arrays:
         return {

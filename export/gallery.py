@@ -17,40 +17,36 @@ BLOCK = 2**16
 
 
 class Gallery(keras.layers.Layer):
-    """Embeddings of a gallery and the ids of its items: variables, since graphs end at 2 GB.
+    """What a search needs of a gallery's items: variables, since graphs end at 2 GB.
 
     Args:
         ids: `[n]` strings, unique.
-        embeddings: `[n, d]` float32.
+        embeddings: `[n, d]` float32, which are kept here but not exported.
+        rows: What of them is searched, `[n, e]` float32: see `EncoderScorer.graph_images`.
     """
 
-    def __init__(self, ids: list[str], embeddings: np.ndarray):
+    def __init__(self, ids: list[str], embeddings: np.ndarray, rows: np.ndarray):
         super().__init__()
+        self.size, self.embeddings = len(ids), embeddings
         # In blocks, the last filled up with zeros.
         blocks = -(-len(ids) // BLOCK)
         block = -(-len(ids) // blocks)
-        rows = np.pad(embeddings, [[0, blocks * block - len(ids)], [0, 0]])
+        rows = np.pad(rows, [[0, blocks * block - len(ids)], [0, 0]])
         rows = rows.reshape([blocks, block, -1]).astype(np.float32)
-        self.size = len(ids)
-        self.embeddings = tf.Variable(rows, trainable=False, name="embeddings")
+        self.rows = tf.Variable(rows, trainable=False, name="rows")
         self.ids = tf.Variable([name.encode() for name in ids], trainable=False, name="ids")
         self.built = True
-
-    @property
-    def rows(self) -> np.ndarray:
-        """The embeddings, `[n, d]`."""
-        return self.embeddings.numpy().reshape([-1, self.embeddings.shape[-1]])[: self.size]
 
     def search(self, score: Callable[[tf.Tensor], tf.Tensor], k: int) -> dict[str, tf.Tensor]:
         """The best items of each query: `ids` and `scores`, `[batch, k]` each, best first.
 
         Args:
-            score: From items `[m, d]` to the queries' scores with them, `[batch, m]`.
+            score: From rows `[m, e]` to the queries' scores with them, `[batch, m]`.
             k: How many, at most as many as there are; among ties, the first come first.
         """
-        blocks, block, _ = self.embeddings.shape
+        blocks, block, _ = self.rows.shape
         scores = tf.map_fn(
-            lambda number: score(self.embeddings[number]),
+            lambda number: score(self.rows[number]),
             tf.range(blocks),
             fn_output_signature=tf.TensorSpec([None, block]),
             parallel_iterations=1,
@@ -78,10 +74,13 @@ def load_galleries(
         InputError: If a source cannot be read, or an id is given twice.
     """
     scorer = run.method.scorer()
-    embed = {"images": scorer.embed_images, "texts": scorer.embed_texts}
+    functions = {
+        "images": (scorer.embed_images, scorer.graph_images),
+        "texts": (scorer.embed_texts, scorer.graph_texts),
+    }
     galleries, shown = {}, {}
     sources = [items_of(source, run, config) for source in sources]
-    for kind in embed:
+    for kind, (embed, searched) in functions.items():
         parts = [items[kind] for items in sources if kind in items]
         ids = [name for part in parts for name in part.ids]
         if not ids:
@@ -91,8 +90,8 @@ def load_galleries(
             raise InputError(
                 f"--gallery holds {times} {kind} with the id {most!r}: give each its own."
             )
-        rows = np.concatenate([embed[kind](part.features) for part in parts])
-        galleries[kind] = Gallery(ids, rows)
+        embeddings = np.concatenate([embed(part.features) for part in parts])
+        galleries[kind] = Gallery(ids, embeddings, np.asarray(searched(embeddings)))
         texts = [text for part in parts for text in part.shown]
         shown[kind] = dict(zip(ids, texts, strict=True))
     return galleries, shown

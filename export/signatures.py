@@ -162,16 +162,18 @@ class ServedRun:
     def search_texts(self, image: tf.Tensor) -> Outputs:
         """The texts of the gallery that match encoded pictures best."""
         images, valid = self._images(image)
+        rows = self.scorer.graph_images(images)
         found = self.galleries["texts"].search(
-            lambda texts: self.scorer.graph_score(images, texts), self.top_k
+            lambda texts: self.scorer.graph_score_rows(rows, texts), self.top_k
         )
         return self._answer(found, image=valid)
 
     def search_images(self, text: tf.Tensor) -> Outputs:
         """The images of the gallery that match texts best."""
         texts, valid = self._texts(text)
+        rows = self.scorer.graph_texts(texts)
         found = self.galleries["images"].search(
-            lambda images: tf.transpose(self.scorer.graph_score(images, texts)), self.top_k
+            lambda images: tf.transpose(self.scorer.graph_score_rows(images, rows)), self.top_k
         )
         return self._answer(found, text=valid)
 

@@ -1,7 +1,8 @@
 """Runs on real photos and captions, exported, and loaded as a server loads them."""
 
 import json
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ TOP_K = 3
 EMBED = {"embed_text", "embed_image", "embed_text_features", "embed_image_features"}
 SCORE = {"score_pairs", "score_embedding_pairs"}
 SEARCH = {"search_texts", "search_images"}
+KINDS = ("scl", "drsl", "end_to_end")
 
 
 @pytest.fixture(autouse=True)
@@ -53,19 +55,20 @@ def end_to_end(small, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run_of(trained, end_to_end):
-    """`run_of(method)`: the folder of a run on photos and captions."""
-    return {"scl": trained("pascal_sentences"), "drsl": end_to_end}.__getitem__
+    """`run_of(kind)`: the folder of a run on photos and captions."""
+    runs = {method: trained("pascal_sentences", method) for method in ("scl", "drsl")}
+    return (runs | {"end_to_end": end_to_end}).__getitem__
 
 
 @pytest.fixture(scope="module")
 def exported(run_of, tmp_path_factory):
-    """`exported(method)`: the folder of the models, with the test split as gallery."""
+    """`exported(kind)`: the folder of the models, with the test split as gallery."""
 
     @cache
-    def of(method: str) -> Path:
-        folder = tmp_path_factory.mktemp(method)
+    def of(kind: str) -> Path:
+        folder = tmp_path_factory.mktemp(kind)
         flags = ["--gallery", "test", "--top-k", str(TOP_K), "--to", str(folder / "m")]
-        export_savedmodel.main(["--run", str(run_of(method)), *flags])
+        export_savedmodel.main(["--run", str(run_of(kind)), *flags])
         return folder
 
     return of
@@ -73,8 +76,8 @@ def exported(run_of, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def loaded(exported):
-    """`loaded(method)`: the model as a server has it."""
-    return cache(lambda method: ServedModel(exported(method) / "m" / "1"))
+    """`loaded(kind)`: the model as a server has it."""
+    return cache(lambda kind: ServedModel(exported(kind) / "m" / "1"))
 
 
 def ask(model: ServedModel, signature: str, **inputs) -> dict[str, np.ndarray]:
@@ -85,47 +88,105 @@ def ask(model: ServedModel, signature: str, **inputs) -> dict[str, np.ndarray]:
     return {key: tf.make_ndarray(each) for key, each in model.predict(request).outputs.items()}
 
 
-@pytest.mark.parametrize("method", ["scl", "drsl"])
-def test_a_server_answers_as_the_evaluation_does(
-    method, exported, loaded, run_of, small, cache_dir
-):
-    folder = exported(method)
-    run = load_run(run_of(method))
-    config = DataConfig("pascal_sentences", Path(small("pascal_sentences")[3]), cache_dir=cache_dir)
-    test = prepare(config, run, ["test"])
-    source, features, scorer = test.source.test, test.features.test, run.method.scorer()
-    images, texts = scorer.embed_images(features.images), scorer.embed_texts(features.texts)
-    photos = [Path(path).read_bytes() for path in source.images]
-    captions = [document(each).encode() for each in source.texts]
-    model = loaded(method)
+@pytest.fixture(scope="module")
+def evaluated(run_of, small, cache_dir):
+    """`evaluated(kind)`: by signature, what it is asked, and what the library's evaluation says."""
 
-    def near(answer, wanted):
+    @cache
+    def of(kind: str) -> dict[str, tuple[dict, dict]]:
+        run, folder = load_run(run_of(kind)), Path(small("pascal_sentences")[3])
+        config = DataConfig("pascal_sentences", folder, cache_dir=cache_dir)
+        test = prepare(config, run, ["test"])
+        source, features, scorer = test.source.test, test.features.test, run.method.scorer()
+        images, texts = scorer.embed_images(features.images), scorer.embed_texts(features.texts)
+        photos = {"image": [Path(path).read_bytes() for path in source.images]}
+        captions = {"text": [document(each) for each in source.texts]}
+        found_texts, text_scores = scorer.top_k(images, texts, TOP_K)
+        found_images, image_scores = scorer.top_k_images(texts, images, TOP_K)
+        embeddings = {"image_embedding": images, "text_embedding": texts}
+        scores = {"score": scorer.score_pairs(images, texts)}
+        asked = {
+            "embed_image": (photos, {"embedding": images}),
+            "embed_text": (captions, {"embedding": texts}),
+            "serving_default": (captions, {"embedding": texts}),
+            "score_pairs": (photos | captions, scores),
+            "score_embedding_pairs": (embeddings, scores),
+            "search_texts": (photos, {"ids": source.ids[found_texts], "scores": text_scores}),
+            "search_images": (captions, {"ids": source.ids[found_images], "scores": image_scores}),
+        }
+        if not run.end_to_end:
+            for modality in ("image", "text"):
+                rows = getattr(features, f"{modality}s")[:]
+                signature = f"embed_{modality}_features"
+                asked[signature] = {"features": rows}, asked[f"embed_{modality}"][1]
+        return asked
+
+    return of
+
+
+def assert_same(ask, evaluated: dict[str, tuple[dict, dict]]):
+    """Each signature, asked by `ask(signature, **inputs)`, answers as the evaluation."""
+    for signature, (inputs, outputs) in evaluated.items():
+        answer = ask(signature, **inputs)
         assert answer.pop("valid", np.True_).all()
-        (values,) = answer.values()
-        np.testing.assert_allclose(values, wanted, rtol=1e-5, atol=1e-5)
+        assert answer.keys() == outputs.keys()
+        for name, wanted in outputs.items():
+            if name == "ids":
+                assert answer[name].astype(str).tolist() == wanted.tolist()
+            else:
+                np.testing.assert_allclose(answer[name], wanted, rtol=1e-5, atol=1e-5)
 
-    near(ask(model, "embed_image", image=photos), images)
-    near(ask(model, "embed_text", text=captions), texts)
-    near(ask(model, "serving_default", text=captions), texts)
-    if method == "scl":
-        near(ask(model, "embed_image_features", features=features.images[:]), images)
-        near(ask(model, "embed_text_features", features=features.texts[:]), texts)
-    near(ask(model, "score_pairs", image=photos, text=captions), scorer.score_pairs(images, texts))
-    found = ask(model, "search_texts", image=photos)
-    rows, scores = scorer.top_k(images, texts, TOP_K)
-    np.testing.assert_allclose(found["scores"], scores, rtol=1e-5, atol=1e-5)
-    assert found["ids"].astype(str).tolist() == source.ids[rows].tolist()
-    found = ask(model, "search_images", text=captions)
-    rows, scores = scorer.top_k_images(texts, images, TOP_K)
-    np.testing.assert_allclose(found["scores"], scores, rtol=1e-5, atol=1e-5)
-    assert found["ids"].astype(str).tolist() == source.ids[rows].tolist()
-    matrix = ServedModel(folder / "m_matrix" / "1")
-    few = {"image_embedding": images, "text_embedding": texts[:2]}
-    near(ask(matrix, "score_matrix", **few), scorer.score(images, texts[:2]))
 
-    shown = json.loads((folder / "m" / "1" / "gallery.json").read_text())
-    assert shown["texts"][source.ids[0]].encode() == captions[0]
-    assert Path(shown["images"][source.ids[0]]).read_bytes() == photos[0]
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_session_answers_as_the_evaluation_does(kind, evaluated, loaded):
+    public = loaded(kind).signatures.keys() - {"__saved_model_init_op"}
+    assert public == evaluated(kind).keys()
+    assert_same(partial(ask, loaded(kind)), evaluated(kind))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_answers_as_the_evaluation_does(kind, evaluated, exported, serving):
+    with serving(exported(kind) / "m").client("m") as client:
+        assert_same(client.predict, evaluated(kind))
+
+
+BATCHING = """
+max_batch_size { value: 64 }
+batch_timeout_micros { value: 100000 }
+num_batch_threads { value: 2 }
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_batched_requests_are_answered_as_the_evaluation_does(kind, evaluated, exported, serving):
+    parts = slice(1), slice(1, 3), slice(3, None)  # callers with one row, with two, and the rest
+
+    def by_callers(signature, **inputs):
+        requests = [{key: rows[part] for key, rows in inputs.items()} for part in parts]
+        answers = list(pool.map(lambda given: client.predict(signature, **given), requests))
+        return {key: np.concatenate([answer[key] for answer in answers]) for key in answers[0]}
+
+    served = serving(exported(kind) / "m", batching=BATCHING)
+    with served.client("m") as client, ThreadPoolExecutor() as pool:
+        assert_same(by_callers, evaluated(kind))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_matrix_of_scores(kind, evaluated, exported, run_of):
+    embeddings = dict(evaluated(kind)["score_embedding_pairs"][0])
+    embeddings["text_embedding"] = embeddings["text_embedding"][:2]
+    scores = load_run(run_of(kind)).method.scorer().score(*embeddings.values())
+    answer = ask(ServedModel(exported(kind) / "m_matrix/1"), "score_matrix", **embeddings)
+    np.testing.assert_allclose(answer["scores"], scores, rtol=1e-5, atol=1e-5)
+
+
+def test_a_gallery_is_shown_as_it_was_asked(evaluated, exported):
+    shown = json.loads((exported("scl") / "m/1/gallery.json").read_text())
+    photos, captions = (evaluated("scl")[name][0] for name in ("embed_image", "embed_text"))
+    assert [Path(path).read_bytes() for path in shown["images"].values()] == photos["image"]
+    assert [*shown["texts"].values()] == captions["text"]
+    found = evaluated("scl")["search_texts"][1]["ids"]
+    assert set(found.flat) <= shown["texts"].keys()
 
 
 def test_what_an_export_says_of_itself(exported):
@@ -140,16 +201,16 @@ def test_what_an_export_says_of_itself(exported):
     assert "b64" in search["example"]["inputs"]["image"][0]
     readme = (folder / "README.md").read_text()
     assert all(f"`{name}`" in readme for name in about["signatures"])
-    end_to_end = json.loads((exported("drsl") / "m" / "1" / "signatures.json").read_text())
+    end_to_end = json.loads((exported("end_to_end") / "m" / "1" / "signatures.json").read_text())
     assert end_to_end["signatures"].keys() == {"embed_text", "embed_image"} | SCORE | SEARCH
     matrix = json.loads((folder.parents[1] / "m_matrix/1/signatures.json").read_text())
     assert not matrix["batchable"] and matrix["gallery"] is None
 
 
-@pytest.mark.parametrize("method", ["scl", "drsl"])
-def test_an_export_passes_its_verification(method, exported, run_of):
-    folder = exported(method)
-    verify_main([str(folder / "m"), "--run", str(run_of(method))])
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_export_passes_its_verification(kind, exported, run_of):
+    folder = exported(kind)
+    verify_main([str(folder / "m"), "--run", str(run_of(kind))])
     assert verify(folder / "m_matrix")
 
 
@@ -277,20 +338,19 @@ def test_galleries_of_a_folder_a_file_and_a_manifest(trained, small, tmp_path, c
     assert galleries["texts"].ids.numpy().tolist() == [b"dogs", b"A cow in a field.", b"one"]
     scorer, encoder = run.method.scorer(), run.load_encoder()
     texts = scorer.embed_texts(encoder.encode(list(shown["texts"].values())))
-    np.testing.assert_allclose(galleries["texts"].rows, texts, rtol=1e-5, atol=1e-6)
-    images = galleries["images"].rows
+    np.testing.assert_allclose(galleries["texts"].embeddings, texts, rtol=1e-5, atol=1e-6)
+    images = galleries["images"].embeddings
     np.testing.assert_allclose(images[0], images[-1], rtol=1e-5, atol=1e-6)  # the same photo
 
 
 def test_a_gallery_of_many_blocks(monkeypatch):
     monkeypatch.setattr(gallery, "BLOCK", 3)
     rows = np.random.default_rng(0).standard_normal([8, 4]).astype(np.float32)
-    many = gallery.Gallery([f"item {row}" for row in range(8)], rows)
-    np.testing.assert_array_equal(many.rows, rows)
+    many = gallery.Gallery([f"item {row}" for row in range(8)], rows, rows)
     found = many.search(lambda items: -tf.ones([2, 4]) @ tf.transpose(tf.abs(items)), 20)
     order = np.argsort(np.abs(rows).sum(1))
     assert found["ids"].numpy().astype(str).tolist() == [[f"item {row}" for row in order]] * 2
-    few = gallery.Gallery(["a", "b"], np.zeros([2, 4], np.float32))
+    few = gallery.Gallery(["a", "b"], *np.zeros([2, 2, 4], np.float32))
     tied = few.search(lambda items: tf.zeros([1, len(items)]), 2)
     assert tied["ids"].numpy().tolist() == [[b"a", b"b"]]
 

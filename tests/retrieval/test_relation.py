@@ -100,7 +100,8 @@ def test_as_exact_as_concatenation(compiled):
     expected = plain_scores(relation, images, texts)
     fused = relation(np.repeat(images, 40, 0), np.tile(texts, [40, 1])).numpy().reshape(40, 40)
     weights = relation.weights_for_inference()
-    ours = pair_scores(tf.constant(images), tf.constant(texts), weights, compiled).numpy()
+    first = weights.of_images(images), weights.of_texts(texts)
+    ours = pair_scores(*first, weights, compiled).numpy()
     ours, fused = (np.abs(scores - expected) for scores in (ours, fused))
     assert ours.max() < 2 * fused.max()
     assert ours.mean() < 2 * fused.mean()
@@ -166,10 +167,11 @@ def test_exports_without_xla(fusion, hidden_layers, tmp_path):
     """As a signature of a SavedModel, for any number of rows."""
     module, rows = tf.Module(), tf.TensorSpec([None, DIM])
     module.relation = network(fusion, hidden_layers)
+    ours = scorer(module.relation)
 
     @tf.function(input_signature=[rows, rows])
     def serve(images, texts):
-        return {"scores": pair_scores(images, texts, module.relation.weights_for_inference())}
+        return {"scores": ours.graph_score(images, texts)}
 
     tf.saved_model.save(module, tmp_path, {"serve": serve})
     loaded = tf.saved_model.load(tmp_path).signatures["serve"]

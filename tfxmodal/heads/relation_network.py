@@ -46,6 +46,17 @@ class RelationWeights:
     read_out: tf.Tensor
     read_out_bias: tf.Tensor
 
+    def of_images(self, images) -> tf.Tensor:
+        """What of the first layer is an image's alone: z_i `[n, dim]` to W_i z_i `[n, units]`.
+
+        Where the fusion does not split (multiplication), z_i as it is.
+        """
+        return images if self.text_kernel is None else images @ self.image_kernel
+
+    def of_texts(self, texts) -> tf.Tensor:
+        """What of the first layer is a text's alone: z_t to W_t z_t and the bias, or z_t."""
+        return texts if self.text_kernel is None else texts @ self.text_kernel + self.bias
+
 
 @keras.saving.register_keras_serializable("tfxmodal")
 class RelationNetwork(keras.layers.Layer):

@@ -20,7 +20,7 @@ class CosineScorer(EncoderScorer):
         """Cosines of aligned pairs, `[n]`."""
         return np.einsum("nd,nd->n", images, texts)
 
-    def graph_score(self, images: tf.Tensor, texts: tf.Tensor) -> tf.Tensor:
+    def graph_score_rows(self, images: tf.Tensor, texts: tf.Tensor) -> tf.Tensor:
         """Cosines of all pairs, `[n, m]`."""
         return tf.matmul(images, texts, transpose_b=True)
 

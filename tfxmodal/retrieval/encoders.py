@@ -32,9 +32,23 @@ class EncoderScorer(Scorer):
         """Text features `[m, d_text]` to embeddings `[m, d]`, float32."""
         return self._embed(self._text_function, features)
 
-    @abstractmethod
+    # In graphs, by operations that any server runs: none that XLA compiles.
+
     def graph_score(self, images: tf.Tensor, texts: tf.Tensor) -> tf.Tensor:
-        """`score` in a graph, by operations that any server runs: none that XLA compiles."""
+        """`score` in a graph."""
+        return self.graph_score_rows(self.graph_images(images), self.graph_texts(texts))
+
+    def graph_images(self, images: tf.Tensor) -> tf.Tensor:
+        """What of a score is an image's alone, so that a gallery's is computed but once."""
+        return images
+
+    def graph_texts(self, texts: tf.Tensor) -> tf.Tensor:
+        """What of a score is a text's alone."""
+        return texts
+
+    @abstractmethod
+    def graph_score_rows(self, images: tf.Tensor, texts: tf.Tensor) -> tf.Tensor:
+        """Scores of all pairs `[n, m]`, of what `graph_images` and `graph_texts` return."""
 
     @abstractmethod
     def graph_score_pairs(self, images: tf.Tensor, texts: tf.Tensor) -> tf.Tensor:

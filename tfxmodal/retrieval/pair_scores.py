@@ -37,8 +37,8 @@ def pair_scores(images, texts, weights: RelationWeights, compiled: bool = False)
     activations of a few tiles only, whatever n and m.
 
     Args:
-        images: z_i `[n, dim]`, float32; n may be dynamic.
-        texts: z_t `[m, dim]`, float32; m may be dynamic.
+        images: `weights.of_images` of z_i, `[n, units]`; n may be dynamic.
+        texts: `weights.of_texts` of z_t, `[m, units]`; m may be dynamic.
         weights: The relation network's.
         compiled: Score `separable` weights by tiles that XLA compiles; else, and for other
             weights, all is done by TensorFlow's own operations.
@@ -46,21 +46,19 @@ def pair_scores(images, texts, weights: RelationWeights, compiled: bool = False)
     Returns:
         R `[n, m]`.
     """
-    if not separable(weights):
-        return _all_pairs(images, texts, weights)
-    images = images @ weights.image_kernel
-    texts = texts @ weights.text_kernel + weights.bias
+    if not separable(weights):  # A hidden layer is left to the pairs.
+        return _tiled(_aligned(weights), images, texts, GEMM_ROWS) + weights.read_out_bias
     of_texts = tf.linalg.matvec(texts, weights.read_out) + weights.read_out_bias
     sums = _compiled_sums if compiled else _plain_sums
     return sums(images, -texts, weights.read_out) + of_texts
 
 
 def listed_scores(images, texts, image_rows, text_rows, weights: RelationWeights) -> tf.Tensor:
-    """Relation scores of listed pairs: as `pair_scores`, a row's first layer is computed once.
+    """Relation scores of listed pairs.
 
     Args:
-        images: z_i `[n, dim]`, float32; n may be dynamic.
-        texts: z_t `[m, dim]`, float32; m may be dynamic.
+        images: `weights.of_images` of z_i, `[n, units]`; n may be dynamic.
+        texts: `weights.of_texts` of z_t, `[m, units]`; m may be dynamic.
         image_rows: `[p]` int32, each pair's row of `images`.
         text_rows: `[p]`, its row of `texts`.
         weights: The relation network's.
@@ -68,7 +66,7 @@ def listed_scores(images, texts, image_rows, text_rows, weights: RelationWeights
     Returns:
         R `[p]`.
     """
-    images, texts, aligned = _rows_and_pairs(images, texts, weights)
+    aligned = _aligned(weights)
     tile = CACHED // weights.read_out.shape[0] if separable(weights) else GEMM_ROWS
     p = tf.shape(image_rows)[0]
     rows = tf.reshape(tf.pad([image_rows, text_rows], [[0, 0], [0, -p % tile]]), [2, -1, tile])
@@ -81,30 +79,20 @@ def listed_scores(images, texts, image_rows, text_rows, weights: RelationWeights
     return tf.reshape(scores, [-1])[:p] + weights.read_out_bias
 
 
-def _all_pairs(images, texts, weights: RelationWeights):
-    """Where a hidden layer is left to the pairs: their first layer's outputs, a tile at a time."""
-    images, texts, aligned = _rows_and_pairs(images, texts, weights)
-    return _tiled(aligned, images, texts, GEMM_ROWS) + weights.read_out_bias
-
-
-def _rows_and_pairs(images, texts, weights: RelationWeights):
-    """What is computed once a row, of images and of texts, and the function of aligned rows."""
-    if weights.fusion == "multiplication":
-
-        def first(images, texts):
-            return images * texts @ weights.image_kernel + weights.bias
-    else:
-        images = images @ weights.image_kernel
-        texts = texts @ weights.text_kernel + weights.bias
-        first = tf.add
+def _aligned(weights: RelationWeights):
+    """The scores, less the last bias, of aligned rows: `[pairs, units]` twice to `[pairs]`."""
 
     def aligned(images, texts):
-        rows = tf.nn.relu(first(images, texts))
+        if weights.fusion == "multiplication":
+            rows = images * texts @ weights.image_kernel + weights.bias
+        else:
+            rows = images + texts
+        rows = tf.nn.relu(rows)
         for kernel, bias in weights.hidden:
             rows = tf.nn.relu(rows @ kernel + bias)
         return tf.linalg.matvec(rows, weights.read_out)
 
-    return images, texts, aligned
+    return aligned
 
 
 def _plain_sums(a, b, weights):

@@ -50,12 +50,14 @@ class RelationScorer(EncoderScorer):
 
     @cached_property
     def _compiled(self):
-        weights = self._relation.weights_for_inference
-        if not (self._use_compiled and separable(weights())):
+        if not (self._use_compiled and separable(self._relation.weights_for_inference())):
             return self._plain
-        return tf.function(
-            lambda i, t: pair_scores(i, t, weights(), compiled=True)
-        ).get_concrete_function(*self._rows)
+
+        def score(images, texts):
+            first = self.graph_images(images), self.graph_texts(texts)
+            return self.graph_score_rows(*first, compiled=True)
+
+        return tf.function(score).get_concrete_function(*self._rows)
 
     @cached_property
     def _aligned(self):
@@ -63,10 +65,13 @@ class RelationScorer(EncoderScorer):
 
     @cached_property
     def _listed(self):
+        def score(images, texts, image_rows, text_rows):
+            first = self.graph_images(images), self.graph_texts(texts)
+            weights = self._relation.weights_for_inference()
+            return listed_scores(*first, image_rows, text_rows, weights)
+
         numbers = tf.TensorSpec([None], tf.int32)
-        return tf.function(
-            lambda *pairs: listed_scores(*pairs, self._relation.weights_for_inference())
-        ).get_concrete_function(*self._rows, numbers, numbers)
+        return tf.function(score).get_concrete_function(*self._rows, numbers, numbers)
 
     def score(self, images: np.ndarray, texts: np.ndarray) -> np.ndarray:
         """Relation scores of all pairs, `[n, m]`."""
@@ -93,9 +98,17 @@ class RelationScorer(EncoderScorer):
         rows = (tf.constant(each, tf.int32) for each in (image_rows, text_rows))
         return self._listed(tf.constant(images), tf.constant(texts), *rows).numpy()
 
-    def graph_score(self, images: tf.Tensor, texts: tf.Tensor) -> tf.Tensor:
+    def graph_images(self, images: tf.Tensor) -> tf.Tensor:
+        """Their part of the relation network's first layer, `[n, units]`, where that splits."""
+        return self._relation.weights_for_inference().of_images(images)
+
+    def graph_texts(self, texts: tf.Tensor) -> tf.Tensor:
+        """Their part of the relation network's first layer, `[m, units]`, where that splits."""
+        return self._relation.weights_for_inference().of_texts(texts)
+
+    def graph_score_rows(self, images, texts, compiled: bool = False) -> tf.Tensor:
         """Relation scores of all pairs, `[n, m]`."""
-        return pair_scores(images, texts, self._relation.weights_for_inference())
+        return pair_scores(images, texts, self._relation.weights_for_inference(), compiled)
 
     def graph_score_pairs(self, images: tf.Tensor, texts: tf.Tensor) -> tf.Tensor:
         """Relation scores of aligned pairs, `[n]`."""
