@@ -78,6 +78,8 @@ def bench(base: Path, n: int, steady: int, malformed: int, *flags: str):
     asks = {
         "embed_text": lambda client: client.embed_texts([TEXT]),
         "embed_image": lambda client: client.embed_images([picture]),
+        "search_images": lambda client: client.search_images([TEXT]),
+        "search_texts": lambda client: client.search_texts([picture]),
     }
     with serving(base, *flags) as (process, target), Client(target, base.name) as client:
         available = client.metadata()[1]
