@@ -8,6 +8,8 @@ BIN := .venv/bin
 RUN := runs/quickstart
 DRSL_RUN := runs/quickstart-drsl
 PORT ?= 8500
+# What the development server says once it answers, and what TensorFlow Serving says.
+UP := ^Ready\|Running gRPC ModelServer
 
 .PHONY: run serve-demo test lint bench
 run: .venv/ready
@@ -24,16 +26,17 @@ serve-demo: .venv/ready
 	test -d models/drsl/1 || $(BIN)/python export/export_savedmodel.py --run $(DRSL_RUN) --to models/drsl --gallery test
 	@$(BIN)/python export/serve.py --model models/scl --model models/drsl --port $(PORT) --rest-port 0 > models/server.log 2>&1 & \
 	server=$$!; trap "kill $$server; wait $$server; cat models/server.log | tail -1" EXIT; \
-	until grep -q "^Ready" models/server.log; do kill -0 $$server || { cat models/server.log; exit 1; }; sleep 1; done; \
-	grep "^Ready" models/server.log; \
+	until grep -q "$(UP)" models/server.log; do kill -0 $$server || { cat models/server.log; exit 1; }; sleep 1; done; \
+	grep "$(UP)" models/server.log; \
 	picture=$$(ls data/emoji_scenes/*/images/* | tail -1); \
 	for model in scl drsl; do \
-		ask="$(BIN)/python export/query.py --server localhost:$(PORT) --model $$model --gallery-info models/$$model/1/gallery.json"; \
+		ask="$(BIN)/python export/query.py --server localhost:$(PORT) --model $$model"; \
 		echo "$$model: pictures for 'a cat and a pizza'"; $$ask --text "a cat and a pizza" --html models/$$model.html || exit 1; \
 		echo "$$model: texts for $$picture"; $$ask --image $$picture || exit 1; \
 	done
 
 test: .venv/ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r export/requirements-demo.txt
 	$(BIN)/python -m pytest
 
 lint: .venv/ready

@@ -16,7 +16,9 @@ from tensorflow_serving.apis import (
 )
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 
+from export.model_config import GALLERY
 from export.wire import open_channel, to_array, to_tensor
+from tfxmodal.data.reading import read_json
 from tfxmodal.errors import InputError
 
 Code = grpc.StatusCode
@@ -156,6 +158,22 @@ class Client:
             name: {"inputs": _described(signature.inputs), "outputs": _described(signature.outputs)}
             for name, signature in sorted(self.metadata()[1].items())
         }
+
+    def gallery(self, path: Path | None = None) -> dict[str, dict[str, str]]:
+        """What to show for the ids that a search finds.
+
+        Args:
+            path: The gallery.json of the export; by default that of models/MODEL/VERSION, of the
+                version that answers, where it is on this machine.
+
+        Returns:
+            By id, captions of `texts` and paths of `images`; nothing where there is no such file.
+        """
+        if path is None:
+            path = Path("models", self.spec.name, str(self.metadata()[0]), GALLERY)
+            if not path.exists():
+                return {}
+        return read_json(path)
 
     def status(self) -> dict[int, str]:
         """The state of each version: `{2: "AVAILABLE", 1: "END"}`, with the error where it has."""

@@ -6,8 +6,8 @@ shows its texts. For trying out, not for the public.
 
 Examples:
   pip install -r export/requirements-demo.txt
-  python export/demo.py --server localhost:8500 --model flickr8k \
---gallery-info models/flickr8k/1/gallery.json
+  python export/demo.py
+  python export/demo.py --server localhost:8500 --model flickr8k --gallery-info flickr8k.json
 """
 
 import base64
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export.client import Client
-from tfxmodal.data.reading import read_json
+from export.model_config import MODEL
 from tfxmodal.errors import InputError
 from trainers import cli
 
@@ -27,14 +27,15 @@ MAX_UPLOAD = 64 * 2**20
 class Flags:
     """Flags of this command."""
 
-    model: str
-    """The model's name on the server."""
-
     server: str = "localhost:8500"
     """Host and port of gRPC."""
 
+    model: str = MODEL
+    """The model's name on the server."""
+
     gallery_info: Path | None = None
-    """The gallery.json of the export: what to show for an id, its caption or picture; else ids."""
+    """The gallery.json of the export: what to show for an id, its caption or picture; by default
+    models/MODEL/VERSION/gallery.json of the version that answers, where it is there."""
 
     top_k: int = 12
     """How many items to show; at most as many as the export gives."""
@@ -55,10 +56,9 @@ class Flags:
 def main(argv: list[str] | None = None):
     """Serves the page until it is interrupted."""
     flags = cli.parse(Flags, __doc__, argv)
-    gallery = read_json(flags.gallery_info) if flags.gallery_info else {}
     with Client(flags.server, flags.model, label=flags.label, tls=flags.tls or False) as client:
-        app = make_app(client, flags.model, gallery, flags.top_k)
         client.metadata()  # A server that is not there is told now, not on the page.
+        app = make_app(client, flags.model, client.gallery(flags.gallery_info), flags.top_k)
         print(f"The page: http://{flags.host}:{flags.port}", flush=True)
         app.run(flags.host, flags.port)
 

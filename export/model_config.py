@@ -14,6 +14,12 @@ from tfxmodal.errors import InputError
 DESCRIPTION = "signatures.json"
 """What a version of a model says of itself."""
 
+GALLERY = "gallery.json"
+"""What a person is to see of the items that a version finds."""
+
+MODEL = "retrieval"
+"""The model's name in export/deploy, and where a command is told no other."""
+
 
 def model_config(folders: Iterable[Path], file: Path | None = None) -> ModelServerConfig:
     """The models of a `models.config` and more, each a folder of integer versions.

@@ -4,7 +4,7 @@ The server is TensorFlow Serving or export/serve.py. Search needs a model that w
 gallery. Embedding goes on where it was stopped, when the same command is given again.
 
 Examples:
-  python export/query.py --server localhost:8500 --model flickr8k --image cat.jpg --top-k 5
+  python export/query.py --server localhost:8500 --image cat.jpg --top-k 5
   python export/query.py --model flickr8k --text "a dog on the beach" --html found.html
   python export/query.py --model flickr8k --embed my/photos --out photos.npy
   python export/query.py --model flickr8k --embed my/pairs.jsonl --embed-as texts --out texts.npy
@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 from export.bulk import embed_all, read_items
 from export.client import Client
+from export.model_config import MODEL
 from export.page import write_page
-from tfxmodal.data.reading import read_json
 from tfxmodal.errors import InputError
 from trainers import cli
 
@@ -31,11 +31,11 @@ from trainers import cli
 class Flags:
     """Flags of this command."""
 
-    model: str
-    """The model's name on the server."""
-
     server: str = "localhost:8500"
     """Host and port of gRPC."""
+
+    model: str = MODEL
+    """The model's name on the server."""
 
     image: Path | None = None
     """A picture whose best texts are wanted."""
@@ -47,7 +47,8 @@ class Flags:
     """How many; at most as many as the export gives."""
 
     gallery_info: Path | None = None
-    """The gallery.json of the export: what to show for an id, its caption or picture."""
+    """The gallery.json of the export: what to show for an id, its caption or picture; by default
+    models/MODEL/VERSION/gallery.json of the version that answers, where it is there."""
 
     html: Path | None = None
     """Write what was found as a page with pictures, too."""
@@ -106,7 +107,7 @@ def search(client: Client, flags: Flags):
         kind, (ids, scores) = "texts", client.search_texts([flags.image], flags.top_k)
     else:
         kind, (ids, scores) = "images", client.search_images([flags.text], flags.top_k)
-    shown = read_json(flags.gallery_info).get(kind, {}) if flags.gallery_info else {}
+    shown = client.gallery(flags.gallery_info).get(kind, {})
     found = [
         (str(name), float(score), shown.get(str(name), ""))
         for name, score in zip(ids[0], scores[0], strict=True)

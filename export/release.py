@@ -11,11 +11,10 @@ it (--model_config_file_poll_wait_seconds). Without --server one call writes one
 poll the file follow, and the same command, given again, moves the label.
 
 Examples:
-  python export/release.py canary --config models.config --model retrieval --version 2 \
---server localhost:8500
-  python export/release.py promote --config models.config --model retrieval --server localhost:8500
-  python export/release.py rollback --config models.config --model retrieval --server localhost:8500
-  python export/release.py status --config models.config --model retrieval --server localhost:8500
+  python export/release.py canary --version 2 --models models --server localhost:8500
+  python export/release.py promote --server localhost:8500
+  python export/release.py rollback --server localhost:8500
+  python export/release.py status --config my/models.config --model photos --server a:8500 b:8500
 """
 
 from contextlib import suppress
@@ -28,6 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from export.labels import ModelLabels
+from export.model_config import MODEL
 from export.model_servers import ModelServers
 from tfxmodal.errors import InputError
 from trainers import cli
@@ -41,10 +41,10 @@ class Flags:
     """canary: label --version `canary`; promote: make the canary, or --version, `stable`;
     rollback: make `previous`, or --version, `stable` again; status: show labels and states."""
 
-    config: Path
+    config: Path = Path("export/deploy/config/models.config")
     """The servers' models.config, which is rewritten."""
 
-    model: str
+    model: str = MODEL
     """Name of the model in it."""
 
     version: int | None = None

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from export.half_weights import HalfWeights
-from export.model_config import DESCRIPTION
+from export.model_config import DESCRIPTION, GALLERY
 from export.signatures import ServedRun, Signature
 from tfxmodal.towers.hub_text import HubText
 
@@ -107,7 +107,7 @@ def write_description(folder: Path, description: dict):
 def write_gallery(folder: Path, shown: dict[str, dict[str, str]]):
     """Writes `gallery.json`: by kind and id, what a person is to see of an item."""
     content = json.dumps(shown, indent=1, ensure_ascii=False)
-    (folder / "gallery.json").write_text(content + "\n", "utf-8")
+    (folder / GALLERY).write_text(content + "\n", "utf-8")
 
 
 def _readme(about: dict) -> str:

@@ -59,6 +59,16 @@ def test_texts_of_a_picture(ask, photos, server, info):
     assert all(captions[name] in captioned for name in ids[0])
 
 
+def test_captions_are_those_of_the_version_that_answers(ask, photos, info, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    question = ("--image", photos / "00.png", "--top-k", 3)
+    for version, known in ((2, False), (1, True)):
+        folder = tmp_path / "models/tiny" / str(version)
+        folder.mkdir(parents=True)
+        (folder / "gallery.json").write_text(info.read_text())
+        assert ("x & y" in ask(*question)) == known
+
+
 def test_images_of_a_text(ask):
     found = ask("--text", "a red car", "--top-k", 9)
     assert all(name in found for name in tiny.COLOURS)
