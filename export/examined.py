@@ -12,7 +12,7 @@ from tensorflow_serving.apis import predict_pb2
 from export.eager import Arrays
 from export.examples import read_examples
 from export.model_config import DESCRIPTION
-from export.served_model import ServedModel
+from export.served_model import WARM_UP, ServedModel
 
 
 class Fault(Exception):
@@ -31,7 +31,9 @@ class Version:
 
     @cached_property
     def about(self) -> dict:
-        """What it says of itself."""
+        """What it says of itself; a SavedModel that says nothing is taken to be batched."""
+        if not (self.folder / DESCRIPTION).exists():
+            return {"batchable": True, "on_bad_input": "flag", "tensorflow_text": False}
         try:
             return json.loads((self.folder / DESCRIPTION).read_text("utf-8"))
         except (OSError, ValueError) as error:
@@ -48,8 +50,17 @@ class Version:
             raise Fault(f"saved_model.pb cannot be read ({error!r})") from error
 
     @cached_property
+    def signatures(self) -> dict:
+        """Its SignatureDefs by name, less the default and what only initialises."""
+        hidden = ("serving_default", "__saved_model_init_op")
+        found = self.graph.signature_def.items()
+        return {name: signature for name, signature in found if name not in hidden}
+
+    @cached_property
     def examples(self) -> dict[str, tuple[Arrays, Arrays]]:
         """Inputs and expected outputs, by signature."""
+        if not (self.folder / WARM_UP).exists():
+            return {}
         try:
             return {name: (inputs, outputs) for name, inputs, outputs in read_examples(self.folder)}
         except Exception as error:

@@ -62,30 +62,24 @@ def check_operations(version: Version) -> str:
 
 def check_signatures(version: Version) -> str:
     """Signatures are as they are described, of types and shapes that a server can batch."""
-    described = version.about["signatures"]
-    found = {
-        name: signature
-        for name, signature in version.graph.signature_def.items()
-        if name not in ("serving_default", "__saved_model_init_op")
-    }
-    if found.keys() != described.keys():
-        raise Fault(f"it has {sorted(found)} and describes {sorted(described)}")
     if "serving_default" not in version.graph.signature_def:
         raise Fault("it has no serving_default")
-    for name, signature in found.items():
-        for side in ("inputs", "outputs"):
-            tensors = getattr(signature, side)
-            told = {
-                key: (each["dtype"], each["shape"]) for key, each in described[name][side].items()
-            }
-            seen = {}
-            for key, tensor in tensors.items():
+    seen = {}
+    for name, signature in version.signatures.items():
+        seen[name] = sides = {"inputs": {}, "outputs": {}}
+        for side in sides:
+            for key, tensor in getattr(signature, side).items():
                 dtype, shape = tf.as_dtype(tensor.dtype), tf.TensorShape(tensor.tensor_shape)
                 _check_tensor(f"{name}'s {key}", dtype, shape, version.about["batchable"])
-                seen[key] = dtype.name, [*shape]
-            if seen != told:
-                raise Fault(f"the {side} of {name} are {seen}, and described as {told}")
-    return f"{len(found)} signatures"
+                sides[side][key] = {"dtype": dtype.name, "shape": [*shape]}
+    described = version.about.get("signatures", seen)
+    if seen.keys() != described.keys():
+        raise Fault(f"it has {sorted(seen)} and describes {sorted(described)}")
+    for name, sides in seen.items():
+        for side, told in sides.items():
+            if told != described[name][side]:
+                raise Fault(f"the {side} of {name} are {told}, not {described[name][side]}")
+    return f"{len(seen)} signatures"
 
 
 def _check_tensor(what: str, dtype: tf.DType, shape: tf.TensorShape, batchable: bool):

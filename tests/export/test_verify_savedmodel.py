@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export import verify_savedmodel
+from export import served_checks, verify_savedmodel
+from export.examined import Fault
 from export.examples import write_examples
 from export.inputs import finite, zeros_where_bad
 from export.signatures import Signature
@@ -162,12 +163,42 @@ def test_a_keras_model_in_a_plain_module_is_refused(version, reported):
     assert "a server cannot load and warm it up" in told and "Could not find variable" in told
 
 
+@pytest.mark.parametrize(
+    "options, reason",
+    [
+        ({"save": save_by_tensorflow}, "embed fails: FAILED_PRECONDITION: Could not find variable"),
+        ({"function": compiled}, "must be compiled by XLA"),
+        ({}, "there is no warm-up record of embed"),
+    ],
+)
+def test_a_savedmodel_of_others_is_told_the_reason_too(version, options, reason, reported):
+    folder = version(**options)
+    for name in ("signatures.json", "README.md", "assets.extra/tf_serving_warmup_requests"):
+        (folder / name).unlink()
+    assert not verify(folder)
+    told = reported()
+    assert "there is no README.md" in told and reason in told
+
+
 @pytest.mark.parametrize("lost", ["saved_model.pb", "signatures.json", "README.md"])
 def test_a_partial_version_is_refused(version, lost, reported):
     folder = version()
     (folder / lost).unlink()
     assert not verify(folder)
     assert f"there is no {lost}" in reported()
+
+
+@pytest.mark.parametrize("gap, swaps", [(1e-4, True), (1e-2, False)])
+def test_what_is_found_may_swap_where_scores_are_as_good_as_equal(gap, swaps):
+    """Scores of a relation network have no bound: what is near is relative to them."""
+    scores = np.array([[60.0, 60.0 - gap, 1.0]], np.float32)
+    wanted = {"ids": np.array([[b"a", b"b", b"c"]], object), "scores": scores}
+    found = {"ids": np.array([[b"b", b"a", b"c"]], object), "scores": scores}
+    if swaps:
+        assert served_checks._compare("search", found, wanted) == 0
+    else:
+        with pytest.raises(Fault, match="finds other ids"):
+            served_checks._compare("search", found, wanted)
 
 
 def test_other_weights_than_the_examples_came_from(version, network, reported):
