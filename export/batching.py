@@ -18,6 +18,16 @@ import tensorflow as tf
 from tfxmodal.data.reading import read_text
 from tfxmodal.errors import InputError
 
+FIELDS = (
+    "max_batch_size batch_timeout_micros max_enqueued_batches num_batch_threads thread_pool_name "
+    "allowed_batch_sizes pad_variable_length_inputs enable_large_batch_splitting "
+    "max_execution_batch_size"
+).split()
+"""Of TensorFlow Serving's BatchingParameters, whose definition its Python package lacks."""
+
+NUMBERS = {"max_batch_size", "batch_timeout_micros"}
+FIELD = rf"\b({'|'.join(FIELDS)})\s*(?::?\s*\{{\s*value\s*:\s*(\S+?)\s*\}}|:\s*(\S+))"
+
 
 @dataclass(frozen=True)
 class Batching:
@@ -32,14 +42,17 @@ class Batching:
         """Reads a batching parameters file.
 
         Raises:
-            InputError: If it cannot be read, or its last allowed size is not its largest batch.
+            InputError: If it cannot be read or holds anything else, or its last allowed size is not
+                its largest batch.
         """
         text = re.sub("#.*", "", read_text(path))
-        values = dict(re.findall(r"(\w+)\s*:?\s*\{\s*value\s*:\s*(\d+)\s*\}", text))
-        sizes = tuple(map(int, re.findall(r"allowed_batch_sizes\s*:\s*(\d+)", text)))
-        known = {name: int(values[name]) for name in values if name in cls.__dataclass_fields__}
-        batching = cls(**known, allowed_batch_sizes=sizes)
-        if sizes and sizes[-1] != batching.max_batch_size:
+        if wrong := re.sub(FIELD, "", text).strip():
+            raise InputError(f"{path} holds {wrong[:40]!r}, which is no batching parameter.")
+        values = {name: value or plain for name, value, plain in re.findall(FIELD, text)}
+        numbers = {name: int(values[name]) for name in NUMBERS & values.keys()}
+        sizes = re.findall(r"allowed_batch_sizes\s*:\s*(\d+)", text)
+        batching = cls(**numbers, allowed_batch_sizes=tuple(map(int, sizes)))
+        if sizes and int(sizes[-1]) != batching.max_batch_size:
             raise InputError(
                 f"The last allowed_batch_sizes in {path} is {sizes[-1]}, max_batch_size is "
                 f"{batching.max_batch_size}: make them equal."

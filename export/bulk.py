@@ -2,15 +2,15 @@
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import grpc
 import numpy as np
 
-from export.client import Client, ServerError
+from export.client import Client
 from tfxmodal.data import manifest
 from tfxmodal.data.atomic import whole_file
 from tfxmodal.data.cache import cached_features
@@ -56,9 +56,9 @@ def read_items(source: Path, kind: str = "images") -> Items:
         rows = manifest.read_rows(source)
         ids = [f"{row.id}#{i}" for row in rows for i in range(len(row.texts))]
         items = Items(kind, ids, [text for row in rows for text in row.texts])
-    if len(set(items.ids)) < len(items.ids):
-        twice = next(name for name in items.ids if items.ids.count(name) > 1)
-        raise InputError(f"{source} names {twice!r} twice: give each text an id of its own.")
+    ((name, times),) = Counter(items.ids).most_common(1)
+    if times > 1:
+        raise InputError(f"{source} names {name!r} {times} times: give each its own id.")
     return items
 
 
@@ -87,13 +87,19 @@ def embed_all(
             f"The model {client.spec.name!r} has no {signature}: it has "
             f"{', '.join(sorted(signatures))}."
         )
-    width = signatures[signature].outputs["embedding"].tensor_shape.dim[1].size
+    outputs = signatures[signature].outputs
+    if "valid" not in outputs:
+        raise InputError(
+            f"The model {client.spec.name!r} refuses a request for one bad row: export it with "
+            "--on-bad-input flag to embed many."
+        )
+    width = outputs["embedding"].tensor_shape.dim[1].size
     key = {
         "model": client.spec.name,
         "version": version,
         "items": fingerprint(items.ids, items.values),
     }
-    embed = _Embedder(client.at_version(version), signature, items.values, width)
+    embed = _Embedder(client.at_version(version), signature, items.values)
     with ThreadPoolExecutor(in_flight) as pool:
 
         def compute(start: int, stop: int):
@@ -120,9 +126,8 @@ def embed_all(
 class _Embedder:
     """Asks a signature for rows of `values`, and tells which rows are bad."""
 
-    def __init__(self, client: Client, signature: str, values: Sequence[str], width: int):
-        self._client, self._signature = client, signature
-        self._values, self._width = values, width
+    def __init__(self, client: Client, signature: str, values: Sequence[str]):
+        self._client, self._signature, self._values = client, signature, values
 
     def rows(self, start: int, stop: int) -> tuple[np.ndarray, dict[int, str]]:
         """Vectors `[stop - start, width]` of these rows, and the bad ones with the reasons."""
@@ -133,22 +138,8 @@ class _Embedder:
                     rows[i] = Path(path).read_bytes()
                 except OSError as error:
                     rows[i], unread[i] = b"", error.strerror
-        vectors, bad = self._ask(rows)
-        return vectors, {start + i: reason for i, reason in (bad | unread).items()}
-
-    def _ask(self, rows: list) -> tuple[np.ndarray, dict[int, str]]:
-        """One request; where the server refuses it for a row, its halves, to find that row."""
         name = self._signature.removeprefix("embed_")
-        try:
-            outputs = self._client.predict(self._signature, **{name: rows})
-        except ServerError as error:
-            if error.code is not grpc.StatusCode.INVALID_ARGUMENT:
-                raise
-            if len(rows) == 1:
-                return np.zeros((1, self._width)), {0: error.details}
-            half = len(rows) // 2
-            (first, bad), (second, more) = self._ask(rows[:half]), self._ask(rows[half:])
-            return np.concatenate([first, second]), bad | {half + i: r for i, r in more.items()}
-        valid = outputs.get("valid", np.ones(len(rows), bool))
-        bad = dict.fromkeys(np.flatnonzero(~valid).tolist(), f"the server finds no {name} in it")
-        return outputs["embedding"], bad
+        outputs = self._client.predict(self._signature, **{name: rows})
+        bad = np.flatnonzero(~outputs["valid"]).tolist()
+        reasons = dict.fromkeys(bad, f"the server finds no {name} in it") | unread
+        return outputs["embedding"], {start + i: reason for i, reason in reasons.items()}

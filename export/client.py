@@ -46,7 +46,8 @@ class ServerError(InputError):
 class Client:
     """Asks one model; NumPy in and out. A context manager; threads may share it.
 
-    Every method sends one request, which should hold some dozens of rows at most, and raises
+    Every method sends one request (a server that batches refuses more rows than its batches hold:
+    32 in export/deploy), and raises
     `ServerError` where the server, the model, its version or its signature is not there, or time is
     up, and `InputError` where rows are bad: pictures that cannot be decoded, texts without a word.
     """
@@ -69,8 +70,8 @@ class Client:
             version: Its version; by default the latest.
             label: Or a label of a version, such as `stable`.
             deadline: Seconds for a request, its retries included.
-            retries: How often, at most 4, a request is sent again when the server is unavailable,
-                after 0.2 s at first and then three times as long each time.
+            retries: How often, at most 4, a request is sent again when the server is unavailable
+                or has no thread left, after 0.2 s at first and then three times as long each time.
             tls: Encrypt: True trusts the system's authorities, a path those in the PEM file.
 
         Raises:
@@ -109,7 +110,7 @@ class Client:
 
     def embed_images(self, images: Sequence[Image]) -> np.ndarray:
         """Embeddings `[b, d]` of pictures."""
-        return self._whole("embed_image", image=_contents(images))["embedding"]
+        return self._whole("embed_image", image=images)["embedding"]
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Embeddings `[b, d]` of texts."""
@@ -117,15 +118,15 @@ class Client:
 
     def score_pairs(self, images: Sequence[Image], texts: Sequence[str]) -> np.ndarray:
         """Scores `[b]` of each picture with its text."""
-        return self._whole("score_pairs", image=_contents(images), text=texts)["score"]
+        return self._whole("score_pairs", image=images, text=texts)["score"]
 
     def search_texts(self, images: Sequence[Image], k: int = 10) -> tuple[np.ndarray, np.ndarray]:
         """Ids and scores `[b, k]` of the gallery's best texts for each picture."""
-        return _best(self._whole("search_texts", image=_contents(images)), k)
+        return self._search("search_texts", k, image=images)
 
     def search_images(self, texts: Sequence[str], k: int = 10) -> tuple[np.ndarray, np.ndarray]:
         """Ids and scores `[b, k]` of the gallery's best images for each text."""
-        return _best(self._whole("search_images", text=texts), k)
+        return self._search("search_images", k, text=texts)
 
     def predict(self, signature: str, **inputs) -> dict[str, np.ndarray]:
         """Any signature, as the server answers it: where there is a `valid`, look at it.
@@ -186,8 +187,19 @@ class Client:
             for v in response.model_version_status
         }
 
+    def _search(self, signature: str, k: int, **inputs) -> tuple[np.ndarray, np.ndarray]:
+        if k < 1:
+            raise InputError(f"top-k is {k}: give 1 or more.")
+        found = self._whole(signature, **inputs)
+        return found["ids"][:, :k], found["scores"][:, :k]
+
     def _whole(self, signature: str, **inputs) -> dict[str, np.ndarray]:
-        """Like `predict`, with every row good."""
+        """Like `predict`, of pictures and texts, with every row good."""
+        for name, rows in inputs.items():
+            if isinstance(rows, str | bytes | Path):
+                raise InputError(f"A single {name} is given, {str(rows)[:40]!r}: give a list.")
+        if "image" in inputs:
+            inputs["image"] = _contents(inputs["image"])
         outputs = self.predict(signature, **inputs)
         bad = np.flatnonzero(~outputs.get("valid", np.ones(0, bool)))
         if bad.size:
@@ -253,10 +265,6 @@ def _contents(images: Sequence[Image]) -> list[bytes]:
         raise InputError(
             f"Cannot read {error.filename} ({error.strerror}): give a picture."
         ) from None
-
-
-def _best(found: dict[str, np.ndarray], k: int) -> tuple[np.ndarray, np.ndarray]:
-    return found["ids"][:, :k], found["scores"][:, :k]
 
 
 def _described(tensors) -> dict[str, str]:

@@ -54,7 +54,7 @@ class DevServer:
         poll_seconds: float = 1.0,
         log=print,
     ):
-        """Loads the models, then listens.
+        """Takes the port, loads the models, and answers.
 
         Args:
             config: The models.
@@ -67,13 +67,10 @@ class DevServer:
             log: Takes lines about versions that come, go or fail.
 
         Raises:
-            InputError: If a model does not load, or the port is taken.
+            InputError: If a model does not load, the port is taken, or the PEM files are none.
         """
+        self._log = log
         self._store = ModelStore(partial(ServedModel, threads=threads, batching=batching), log)
-        try:
-            self._store.configure(config)
-        except RequestError as error:
-            raise InputError(f"Cannot serve: {error.message}") from None
         options = (*UNLIMITED, ("grpc.so_reuseport", 0))
         self._server = grpc.server(ThreadPoolExecutor(workers), options=options)
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
@@ -83,6 +80,11 @@ class DevServer:
             _ModelService(self._store), self._server
         )
         self.port = self._listen(port, tls)
+        try:
+            self._store.configure(config)
+        except RequestError as error:
+            self._server.stop(None)
+            raise InputError(f"Cannot serve: {error.message}") from None
         self._server.start()
         self._stopping = threading.Event()
         self._poller = threading.Thread(target=self._poll, args=[poll_seconds], daemon=True)
@@ -107,11 +109,17 @@ class DevServer:
             pair = tls.key.read_bytes(), tls.certificate.read_bytes()
             return self._server.add_secure_port(f"[::]:{port}", grpc.ssl_server_credentials([pair]))
         except RuntimeError as error:
-            raise InputError(f"Cannot listen on port {port} ({error}): give another.") from None
+            files = f", or correct {tls.key} and {tls.certificate}" if tls else ""
+            raise InputError(
+                f"Cannot listen on port {port} ({error}): give another{files}."
+            ) from None
 
     def _poll(self, seconds: float):
         while not self._stopping.wait(seconds):
-            self._store.poll()
+            try:
+                self._store.poll()
+            except OSError as error:  # Of the disk: the next look may see it.
+                self._log(f"Cannot look for new versions ({error}).")
 
 
 def _answers(method):

@@ -78,6 +78,8 @@ def main(argv: list[str] | None = None):
     flags = cli.parse(Flags, __doc__, argv)
     if flags.top_k < 1:
         raise InputError(f"--top-k must be at least 1; received {flags.top_k}.")
+    if flags.to.name in ("", ".."):
+        raise InputError(f"--to is {str(flags.to)!r}: give the model's folder, MODELS/NAME.")
     run = load_run(flags.run)
     data = from_dict(DataConfig, run.config["data"])
     data = with_given(data, flags, ("data_dir", "image_weights", "on_bad_image", "cache_dir"))

@@ -31,8 +31,9 @@ class Gallery(keras.layers.Layer):
         # In blocks, the last filled up with zeros.
         blocks = -(-len(ids) // BLOCK)
         block = -(-len(ids) // blocks)
-        rows = np.pad(rows, [[0, blocks * block - len(ids)], [0, 0]])
-        rows = rows.reshape([blocks, block, -1]).astype(np.float32)
+        if blocks > 1:
+            rows = np.pad(rows, [[0, blocks * block - len(ids)], [0, 0]])
+        rows = rows.reshape([blocks, block, -1])
         self.rows = tf.Variable(rows, trainable=False, name="rows")
         self.ids = tf.Variable([name.encode() for name in ids], trainable=False, name="ids")
         self.built = True

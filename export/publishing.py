@@ -60,11 +60,12 @@ def _locked(folder: Path) -> Iterator[None]:
     """A lock that ends with the process, however that ends."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"--to {folder} is being written by another export: wait, or name another folder."
+            ) from None
         yield
-    except BlockingIOError:
-        raise InputError(
-            f"--to {folder} is being written by another export: wait, or name another folder."
-        ) from None
     finally:
         os.close(descriptor)

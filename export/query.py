@@ -72,7 +72,7 @@ class Flags:
     label: str | None = None
     """Label of a version, such as stable."""
 
-    deadline: float = 10.0
+    deadline: float = 60.0
     """Seconds for a request, with its retries."""
 
     tls: Path | None = None
@@ -85,8 +85,6 @@ def main(argv: list[str] | None = None):
     tasks = {"--image": flags.image, "--text": flags.text, "--embed": flags.embed}
     if sum(task is not None for task in tasks.values()) != 1:
         raise InputError(f"Nothing or too much is asked: give one of {', '.join(tasks)}.")
-    if flags.top_k < 1:
-        raise InputError(f"--top-k is {flags.top_k}: give 1 or more.")
     with Client(
         flags.server,
         flags.model,

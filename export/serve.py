@@ -7,7 +7,7 @@ for trying and testing, not for production. New versions are taken up as they ap
 Examples:
   python export/serve.py --model MODELS/flickr8k
   python export/serve.py --model MODELS/flickr8k --model MODELS/flickr8k_matrix --port 9000
-  python export/serve.py --config export/deploy/models.config --batching export/deploy/batching.txt
+  python export/serve.py --config models.config --batching export/deploy/config/batching_cpu.config
 """
 
 import json
@@ -15,6 +15,8 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 from dataclasses import dataclass
@@ -29,10 +31,13 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 from export.batching import Batching
 from export.dev_server import DevServer, Tls
 from export.model_config import model_config, unbatchable
+from tfxmodal.data.reading import read_text
 from tfxmodal.errors import InputError
 from trainers import cli
 
 BINARY = "tensorflow_model_server"
+KINDS = ("intra", "inter")
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,8 @@ def main(argv: list[str] | None = None):
     flags = cli.parse(Flags, __doc__, argv)
     if (flags.tls_key is None) != (flags.tls_cert is None):
         raise InputError("--tls-key and --tls-cert go together: give both, or neither.")
+    for pem in filter(None, (flags.tls_key, flags.tls_cert)):
+        read_text(pem)  # Sooner than the models are loaded.
     config = model_config(flags.model, flags.config)
     if flags.batching and (names := unbatchable(config)):
         raise InputError(
@@ -89,6 +96,8 @@ def main(argv: list[str] | None = None):
     if binary:
         run_real(binary, flags, config)
     else:
+        if flags.monitoring:
+            raise InputError("The development server has no metrics: leave out --monitoring.")
         run_development(flags, config)
 
 
@@ -116,6 +125,11 @@ def real_command(binary: str, flags: Flags, config: ModelServerConfig, folder: P
         f"--file_system_poll_wait_seconds={max(1, round(flags.poll_seconds))}",
         "--allow_version_labels_for_unavailable_models=true",
         "--enable_grpc_healthcheck_service=true",
+        # Without threads of their own, loads wait for a version that fails and is tried again.
+        "--num_load_threads=2",
+        "--max_num_load_retries=2",
+        "--load_retry_interval_micros=5000000",
+        "--grpc_max_threads=64",  # By default four a core: more requests at once are refused.
     ]
     if flags.threads:
         command += [f"--tensorflow_{kind}_op_parallelism={flags.threads}" for kind in KINDS]
@@ -132,9 +146,6 @@ def real_command(binary: str, flags: Flags, config: ModelServerConfig, folder: P
     return command
 
 
-KINDS = ("intra", "inter")
-
-
 def free_port() -> int:
     """A port that nothing listens on now."""
     with socket.socket() as probe:
@@ -143,10 +154,15 @@ def free_port() -> int:
 
 
 def run_real(binary: str, flags: Flags, config: ModelServerConfig):
-    """Becomes TensorFlow Serving; signals and exit status are its own."""
-    command = real_command(binary, flags, config, Path(tempfile.mkdtemp(prefix="tfxmodal-serve-")))
-    print(" ".join(command), flush=True)
-    os.execv(binary, command)
+    """Runs TensorFlow Serving; signals are passed on to it, and its exit status is ours."""
+    with tempfile.TemporaryDirectory(prefix="tfxmodal-serve-") as folder:
+        command = real_command(binary, flags, config, Path(folder))
+        print(" ".join(command), flush=True)
+        with subprocess.Popen(command) as process:
+            for number in SIGNALS:
+                signal.signal(number, lambda number, _: process.send_signal(number))
+            status = process.wait()
+    sys.exit(status if status >= 0 else 128 - status)
 
 
 def run_development(flags: Flags, config: ModelServerConfig):
@@ -154,7 +170,7 @@ def run_development(flags: Flags, config: ModelServerConfig):
     why = "" if flags.development else f"{BINARY} is neither on PATH nor in TF_MODEL_SERVER: "
     print(f"{why}development server, for trying and testing, not for production.", flush=True)
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in SIGNALS:
         signal.signal(number, lambda *_: stop.set())
     with DevServer(
         config,

@@ -13,7 +13,6 @@ from tfxmodal.towers import ImageTower
 from tfxmodal.towers.text_encoders import TextEncoder
 from tfxmodal.training.trained_run import TrainedRun
 
-ON_BAD_INPUT = ("flag", "refuse")
 Outputs = dict[str, tf.Tensor]
 FAULTS = {
     "image": f"is no picture that can be decoded, or one of more than {MAX_PIXELS:,} pixels",

@@ -20,7 +20,7 @@ def open_channel(target: str, retries: int, tls: bool | str | Path) -> grpc.Chan
         "initialBackoff": "0.2s",
         "maxBackoff": "6s",
         "backoffMultiplier": 3,
-        "retryableStatusCodes": ["UNAVAILABLE"],
+        "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
     }
     service = {"methodConfig": [{"name": [{}], "retryPolicy": policy}]} if retries else {}
     options = [

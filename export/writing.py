@@ -12,6 +12,7 @@ import tensorflow as tf
 from export.half_weights import HalfWeights
 from export.model_config import DESCRIPTION, GALLERY
 from export.signatures import ServedRun, Signature
+from tfxmodal.data.images import MAX_PIXELS
 from tfxmodal.towers.hub_text import HubText
 
 MIN_SERVER = "2.20"
@@ -136,15 +137,17 @@ TensorFlow Serving {about["min_server"]} or newer. {text}{batching}
 |---|---|---|---|
 {table}
 
-`serving_default` is `{default}`. `b` is any number of rows, 0 as well. Pictures are the bytes of a
+`serving_default` is `{default}`. `b` is any number of rows, 0 as well; a server that batches takes
+at most its `max_batch_size` in a request. Pictures are the bytes of a
 JPEG, PNG, GIF, BMP or WebP file; texts are UTF-8. Ids of a search are best first, higher scores
 match better. `{DESCRIPTION}` says the same for programs, with an example of each request:
 
     curl -d '{{"signature_name": "{default}", "inputs": ...}}' \\
         http://HOST:8501/v1/models/{about["model"]}:predict
 
-**Bad input**: a picture that cannot be decoded or has more than 100 megapixels, a text without a
-word that the model knows (an empty one), a number that is not finite.
+**Bad input**: a picture that cannot be decoded or has more than
+{MAX_PIXELS / 1e6:.0f} megapixels, a text without a word that the model knows (an empty one), a
+number that is not finite.
 {ON_BAD_INPUT[about["on_bad_input"]]} No output is ever NaN.
 """
 

@@ -44,8 +44,9 @@ def listening(service):
         server.stop(0).wait()
 
 
-def test_retries_while_the_server_is_unavailable():
-    service = Stubborn(failures=2)
+@pytest.mark.parametrize("code", ["UNAVAILABLE", "RESOURCE_EXHAUSTED"])
+def test_retries_while_the_server_is_unavailable_or_has_no_thread(code):
+    service = Stubborn(failures=2, code=grpc.StatusCode[code])
     with listening(service) as target, Client(target, "m") as client:
         assert client.predict("any") == {}
         assert service.calls == 3
@@ -62,7 +63,7 @@ def test_gives_up_after_its_retries(retries):
     assert service.calls == retries + 1
 
 
-@pytest.mark.parametrize("code", ["INTERNAL", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"])
+@pytest.mark.parametrize("code", ["INTERNAL", "INVALID_ARGUMENT"])
 def test_retries_nothing_else(code):
     service = Stubborn(failures=1, code=grpc.StatusCode[code])
     with listening(service) as target, Client(target, "m") as client:
@@ -161,3 +162,16 @@ def test_arguments_that_do_not_fit():
         Client("localhost:1", "m", retries=9)
     with pytest.raises(InputError, match="Cannot read no.pem .* give a PEM file"):
         Client("localhost:1", "m", tls="no.pem")
+
+
+def test_a_single_picture_or_text_is_no_list(server):
+    with server.client() as client:
+        for ask, one in (
+            (client.embed_texts, "a red car"),
+            (client.embed_images, tiny.picture()),
+            (client.search_texts, "red.png"),
+        ):
+            with pytest.raises(InputError, match="give a list"):
+                ask(one)
+        with pytest.raises(InputError, match="top-k is 0"):
+            client.search_images(["red"], 0)

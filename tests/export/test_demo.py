@@ -79,7 +79,8 @@ def test_a_dropped_image_finds_texts_and_is_shown(page, target):
     with Client(target, "tiny") as client:
         ids, _ = client.search_texts([picture], 3)
     shown = [unescape(item) for item in html.split("<li>")[1:]]
-    assert [tiny.CAPTIONS[int(name)] in item for name, item in zip(ids[0], shown, strict=True)]
+    for name, item in zip(ids[0], shown, strict=True):
+        assert tiny.CAPTIONS[int(name)] in item
     assert "data:;base64,iVBOR" in html
 
 

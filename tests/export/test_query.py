@@ -7,6 +7,7 @@ import pytest
 from export import bulk, query
 from export.client import Client
 from tests.export import tiny
+from tfxmodal.errors import InputError
 
 
 @pytest.fixture
@@ -172,17 +173,15 @@ def test_embedding_goes_on_where_it_was_killed(ask, photos, tmp_path, monkeypatc
     assert sorted(path.name for path in tmp_path.glob("v.*")) == ["v.ids.json", "v.npy"]
 
 
-def test_finds_the_bad_row_of_a_server_that_refuses_the_request(server, photos):
-    """As an export made with --on-bad-input refuse; here PNG files that are damaged within."""
-    for name in ("more/01.png", "09.png"):
-        path = photos / name
-        whole = path.read_bytes()
-        path.write_bytes(whole[:33] + bytes(8) + whole[41:])
+def test_a_model_that_refuses_requests_embeds_no_folder(server, photos, monkeypatch):
+    """Under batching, a bad row of another caller would be taken for one of ours."""
     items = bulk.read_items(photos)
     with server.client() as client:
-        vectors, bad = bulk.embed_all(client, items, photos / "v.npy")
-    assert bad.keys() == {"03.png", "more/07.png", "more/01.png", "09.png"}
-    assert len(vectors) == 8
+        version, signatures = client.metadata()
+        del signatures["embed_image"].outputs["valid"]
+        monkeypatch.setattr(client, "metadata", lambda: (version, signatures))
+        with pytest.raises(InputError, match="export it with --on-bad-input flag"):
+            bulk.embed_all(client, items, photos / "v.npy")
 
 
 def test_what_cannot_be_asked(complaint, server, tmp_path, photos):
@@ -196,11 +195,11 @@ def test_what_cannot_be_asked(complaint, server, tmp_path, photos):
     twice.write_text("a\na\n")
     assert "give one of --image, --text, --embed" in of()
     assert "give one of" in of("--text", "x", "--image", "y.png")
-    assert "--top-k is 0" in of("--text", "x", "--top-k", 0)
+    assert "top-k is 0" in of("--text", "x", "--top-k", 0)
     assert "correct the text" in of("--text", " ")
     assert "Cannot read" in of("--image", tmp_path / "none.png")
     assert "give FILE.npy" in of("--embed", photos)
     assert "no folder with pictures" in of("--embed", empty, "--out", tmp_path / "v.npy")
-    assert "names 'a' twice" in of("--embed", twice, "--out", tmp_path / "v.npy")
+    assert "names 'a' 2 times" in of("--embed", twice, "--out", tmp_path / "v.npy")
     assert "has no version 8" in of("--text", "x", "--version", 8)
     assert "are both given" in of("--text", "x", "--version", 1, "--label", "stable")

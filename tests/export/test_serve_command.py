@@ -3,11 +3,14 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import export
 from export import serve
+from export.client import Client
+from export.dev_server import DevServer
+from export.model_config import model_config
+from tests.export.conftest import eventually
 
 
 def run_serve(*flags, **environment):
@@ -35,27 +38,49 @@ def test_command_says_what_it_is_and_stops_at_a_signal(base, monkeypatch):
     assert re.search(r"Ready: tiny at localhost:\d+", said)
 
 
-def test_command_becomes_tensorflow_serving(base, tmp_path, certificate, monkeypatch, capfd):
-    binary = tmp_path / "server"
-    binary.write_text("#!/bin/sh\n")
+def test_command_runs_tensorflow_serving(base, tmp_path, certificate):
+    binary, seen, files = (tmp_path / name for name in ("server", "seen", "files"))
+    files.mkdir()
+    binary.write_text(
+        f"#!/bin/sh\nprintf '%s\\n' \"$@\" > {seen}\n"
+        f"cp -p {files}/tfxmodal*/* {tmp_path}\n"
+        "echo up\ntrap 'exit 7' TERM\nwhile :; do sleep 0.1; done\n"
+    )
     binary.chmod(0o755)
-    monkeypatch.setenv("TF_MODEL_SERVER", str(binary))
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    became = []
-    monkeypatch.setattr(os, "execv", lambda path, command: became.append(command))
     batching = tmp_path / "batching"
     batching.write_text("max_batch_size { value: 8 }")
     tls = ["--tls-key", str(certificate[0]), "--tls-cert", str(certificate[1])]
-    serve.main(["--model", str(base), "--port", "7", "--batching", str(batching), *tls])
-    ((program, *flags),) = became
-    given = dict(flag.removeprefix("--").split("=", 1) for flag in flags)
-    assert program == str(binary)
+    flags = ["--model", str(base), "--port", "7", "--batching", str(batching), *tls]
+    with run_serve(*flags, TF_MODEL_SERVER=str(binary), TMPDIR=str(files)) as process:
+        assert process.stdout.readline().startswith(str(binary))
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 7
+    assert not list(files.iterdir())  # A private key was there.
+    given = dict(flag.removeprefix("--").split("=", 1) for flag in seen.read_text().splitlines())
     assert given["port"] == "7" and given["rest_api_port"] == "8501"
     assert given["enable_batching"] == "true"
     assert given["batching_parameters_file"] == str(batching)
-    assert f'base_path: "{base}"' in Path(given["model_config_file"]).read_text()
-    ssl = Path(given["ssl_config_file"])
+    assert f'base_path: "{base}"' in (tmp_path / "models.config").read_text()
+    ssl = tmp_path / Path(given["ssl_config_file"]).name
     assert "BEGIN PRIVATE KEY" in ssl.read_text() and ssl.stat().st_mode & 0o077 == 0
+
+
+def test_a_disk_that_fails_once_is_looked_at_again(base, publish, monkeypatch):
+    said = []
+    with DevServer(model_config([base]), poll_seconds=0.02, log=said.append) as server:
+        look, failing = server._store.poll, [OSError("input/output error")]
+
+        def poll():
+            if failing:
+                raise failing.pop()
+            look()
+
+        monkeypatch.setattr(server._store, "poll", poll)
+        eventually(lambda: "Cannot look for new versions (input/output error)." in said)
+        publish(base, 2)
+        with Client(f"localhost:{server.port}", "tiny") as client:
+            eventually(lambda: client.status().get(2) == "AVAILABLE")
 
 
 def test_what_cannot_be_served(complaint, base, tmp_path, monkeypatch):
@@ -72,6 +97,13 @@ def test_what_cannot_be_served(complaint, base, tmp_path, monkeypatch):
     batching.write_text("max_batch_size { value: 8 } allowed_batch_sizes: 4")
     wrong = complaint(serve.main, *served, "--development", "--batching", str(batching))
     assert "make them equal" in wrong
+    batching.write_text("max_batch_sise { value: 8 }")
+    wrong = complaint(serve.main, *served, "--development", "--batching", str(batching))
+    assert "'max_batch_sise { value: 8 }', which is no batching parameter" in wrong
+    metrics = complaint(serve.main, *served, "--development", "--monitoring", str(batching))
+    assert "has no metrics" in metrics
+    tls = ("--tls-key", str(batching), "--tls-cert", str(batching))
+    assert f"correct {batching}" in complaint(serve.main, *served, "--development", *tls)
     (base / "1" / "signatures.json").write_text('{"batchable": false}')
     assert "must not be batched" in complaint(serve.main, *served, "--batching", str(batching))
     (base / "1" / "saved_model.pb").unlink()
