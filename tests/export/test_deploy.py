@@ -122,16 +122,13 @@ def test_batching_parameters_are_sound(kind):
         allowed_batch_sizes=[int],
     )()
     text_format.Parse(path.read_text(), message)
-    sizes = list(message.allowed_batch_sizes)
-    assert sizes == sorted(set(sizes))
-    assert not sizes or sizes[-1] == message.max_batch_size.value
-    assert bool(sizes) == (kind == "gpu")
+    assert not message.allowed_batch_sizes  # A request without rows would end the server.
     assert (message.batch_timeout_micros.value == 0) == (kind == "cpu")
     ours = Batching.read(path)  # the development server takes the same files
     assert (ours.max_batch_size, ours.batch_timeout_micros, ours.allowed_batch_sizes) == (
         message.max_batch_size.value,
         message.batch_timeout_micros.value,
-        tuple(sizes),
+        (),
     )
 
 
@@ -157,6 +154,7 @@ def test_compose_and_kubernetes_agree(compose, containers, name):
     assert service["image"] == container["image"]
     assert re.fullmatch(r"tensorflow/serving:2\.(2\d|[3-9]\d)\.\d+", service["image"])
     assert service["entrypoint"] == container["command"] == ["tensorflow_model_server"]
+    assert service["init"]
     assert service["command"] == container["args"]
     assert service["healthcheck"]["test"][1:] == container["readinessProbe"]["exec"]["command"]
     ports = {str(port["containerPort"]) for port in container["ports"]}
@@ -174,6 +172,7 @@ def test_flags_are_known_and_name_files_that_are_there(compose, name):
         if flag.endswith("_file"):
             assert (DEPLOY / value.removeprefix("/")).is_file()
     assert given["allow_version_labels_for_unavailable_models"] == "true"
+    assert int(given["num_load_threads"]) > 1  # A version that fails holds up no other.
     cpus = compose[name]["deploy"]["resources"]["limits"]["cpus"]
     assert given["tensorflow_intra_op_parallelism"] == given["tensorflow_inter_op_parallelism"]
     assert given["tensorflow_intra_op_parallelism"] == cpus
@@ -246,21 +245,14 @@ def test_the_dashboard_asks_for_metrics_that_exist():
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
 
 
-@pytest.mark.parametrize(
-    ("answer", "healthy"),
-    [
-        ('{"model_version_status": [{"version": "1", "state": "AVAILABLE"}]}', True),
-        ('{"model_version_status": [{"version": "1", "state": "LOADING"}]}', False),
-        ('{"error": "Could not find any versions of model retrieval"}', False),
-    ],
-)
-def test_the_health_check_asks_for_the_stable_version(compose, answer, healthy):
+@pytest.mark.parametrize("code", [200, 400, 404, 503])
+def test_the_health_check_asks_for_the_stable_version(compose, code):
     class Rest(BaseHTTPRequestHandler):
         def do_GET(self):  # noqa: N802
             asked.append(self.path)
-            self.send_response(200)
+            self.send_response(code)
             self.end_headers()
-            self.wfile.write(answer.encode())
+            self.wfile.write(b'{"not the status": " 200 "}')
 
         def log_message(self, *_):
             pass
@@ -273,5 +265,5 @@ def test_the_health_check_asks_for_the_stable_version(compose, answer, healthy):
         command[-1] = command[-1].replace("8501", str(server.server_port))
         status = subprocess.run(command, timeout=10, check=False).returncode
         thread.join()
-    assert asked == ["/v1/models/retrieval/labels/stable"]
-    assert (status == 0) == healthy
+    assert asked == ["/v1/models/retrieval/labels/stable/metadata"]
+    assert (status == 0) == (code == 200)
