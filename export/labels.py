@@ -19,7 +19,7 @@ class ModelLabels:
     Attributes:
         model: The model's name.
         config: The whole configuration.
-        text: The file's text.
+        text: The file's text when it was read.
     """
 
     def __init__(self, path: Path, model: str, text: str):
@@ -84,12 +84,11 @@ class ModelLabels:
         head = "".join(takewhile(lambda line: line.startswith("#"), self.text.splitlines(True)))
         self._write(head + text_format.MessageToString(self.config))
 
-    def restore(self, text: str):
-        """Goes back to an earlier `text`."""
-        self.__init__(self._path, self.model, text)
-        self._write(text)
+    def restored(self) -> "ModelLabels":
+        """Writes the file as it was read, and returns what it says."""
+        self._write(self.text)
+        return ModelLabels(self._path, self.model, self.text)
 
     def _write(self, text: str):
         with whole_file(self._path) as file:
             file.write(text.encode())
-        self.text = text

@@ -12,6 +12,9 @@ from export.client import Client, ServerError
 from tfxmodal.errors import InputError
 
 POLL_SECONDS = 0.2
+ENDED_FOR = 5.0
+"""Seconds that an END with an error has to stand to be a failure: a server that is told to load a
+version once more goes on for a moment to tell how the earlier attempt ended."""
 
 
 class ModelServers:
@@ -59,16 +62,19 @@ class ModelServers:
         """
         give_up = time.monotonic() + self._wait
         for target, server in self._servers.items():
+            ended = {}  # by version, since when
             while waiting := {
                 version: state
                 for version in versions
                 if (state := server.states().get(version, "unknown")) != "AVAILABLE"
             }:
+                now = time.monotonic()
+                ended = {v: ended.get(v, now) for v, s in waiting.items() if s.startswith("END: ")}
                 version, state = min(waiting.items())
                 what = f"version {version} of {self._model} at {target}"
-                if state.startswith("END: "):
+                if now - ended.get(version, now) > ENDED_FOR:
                     raise InputError(f"{what} does not load ({state}): export it anew.")
-                if time.monotonic() > give_up:
+                if now > give_up:
                     raise InputError(
                         f"{what} is not AVAILABLE after {self._wait:g} s, but {state}: see that "
                         "the server finds it under the base_path, or give a longer --wait."
@@ -83,6 +89,20 @@ class ModelServers:
         """
         for server in self._servers.values():
             server.reload(config)
+
+    def restore(self, config: ModelServerConfig) -> dict[str, ServerError]:
+        """Like `reload`, for every server that takes it.
+
+        Returns:
+            By server: why it could not be set back.
+        """
+        failed = {}
+        for target, server in self._servers.items():
+            try:
+                server.reload(config)
+            except ServerError as error:
+                failed[target] = error
+        return failed
 
 
 class _Server(Client):

@@ -17,7 +17,6 @@ Examples:
   python export/release.py status --config my/models.config --model photos --server a:8500 b:8500
 """
 
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -85,7 +84,6 @@ def release(flags: Flags, labels: ModelLabels, servers: ModelServers):
     for version in new:
         labels.require_folder(version, flags.models)
     servers.states()  # Nothing is written while a server does not answer.
-    before = labels.text
     try:
         if new:
             labels.load(new)
@@ -102,9 +100,8 @@ def release(flags: Flags, labels: ModelLabels, servers: ModelServers):
         labels.write()
         servers.reload(labels.config)
     except BaseException:
-        labels.restore(before)
-        with suppress(InputError):
-            servers.reload(labels.config)
+        for target, why in servers.restore(labels.restored().config).items():
+            print(f"{target} could not be set back: {why}")
         raise
 
 

@@ -12,7 +12,7 @@ from tensorflow_serving.apis.model_service_pb2_grpc import (
 )
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-from export import release
+from export import model_servers, release
 from tfxmodal.errors import InputError
 
 State = ModelVersionStatus.State
@@ -45,8 +45,12 @@ class StrictService(ModelServiceServicer):
     def __init__(self):
         self.loaded, self.broken, self.wanted = {1}, set(), {1}
         self.looks, self.looks_to_load, self.configs = 0, 2, []
+        self.failed_before, self.reloads_left = set(), 100
 
     def HandleReloadConfigRequest(self, request, context):  # noqa: N802
+        if not self.reloads_left:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "dead")
+        self.reloads_left -= 1
         model = _entry(request.config)
         for version in model.version_labels.values():
             if version not in self.loaded:
@@ -70,10 +74,19 @@ class StrictService(ModelServiceServicer):
             status = response.model_version_status.add(version=version, state=State.LOADING)
             if version in self.loaded:
                 status.state = State.AVAILABLE
-            elif version in self.broken and self.looks >= self.looks_to_load:
+            elif (
+                version in self.failed_before
+                if self.looks < self.looks_to_load
+                else version in self.broken
+            ):
                 status.state = State.END
                 status.status.error_code, status.status.error_message = 3, "no variable dense/bias"
         return response
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(model_servers, "POLL_SECONDS", 0.02)
 
 
 @contextmanager
@@ -192,7 +205,14 @@ def test_without_a_server_a_call_writes_one_step(config, capsys):
     assert labels(config) == ({"stable": 2, "canary": 2, "previous": 1}, [1, 2])
 
 
-def test_a_version_that_does_not_load_is_taken_back(config, server, service):
+def test_a_version_that_failed_before_may_load_now(config, server, service):
+    service.failed_before, service.looks_to_load = {2}, 3
+    run("canary", config, "--version", "2", "--server", server)
+    assert labels(config) == ({"stable": 1, "canary": 2}, [1, 2])
+
+
+def test_a_version_that_does_not_load_is_taken_back(config, server, service, monkeypatch):
+    monkeypatch.setattr(model_servers, "ENDED_FOR", 0.1)
     service.broken = {2}
     before = config.read_text()
     with pytest.raises(InputError, match="version 2 of m at .* no variable dense/bias"):
@@ -216,6 +236,21 @@ def test_a_refused_step_is_taken_back(config, server, service):
     with pytest.raises(InputError, match="assign label to version 1 .* not currently available"):
         run("canary", config, "--version", "2", "--server", server)
     assert config.read_text() == before
+
+
+@pytest.mark.parametrize("dead_first", [True, False])
+def test_all_servers_but_a_dead_one_are_set_back(config, server, service, capsys, dead_first):
+    dead, before = StrictService(), config.read_text()
+    dead.reloads_left = 1
+    with listening(dead) as other, pytest.raises(InputError, match=f"No server answers at {other}"):
+        servers = (other, server) if dead_first else (server, other)
+        run("canary", config, "--version", "2", "--server", *servers)
+    assert dead.wanted == {1, 2}
+    assert service.wanted == {1}
+    assert dict(_entry(service.configs[-1]).version_labels) == {"stable": 1, "canary": 1}
+    assert config.read_text() == before
+    told = capsys.readouterr().out
+    assert f"{other} could not be set back: No server answers" in told and server not in told
 
 
 def test_a_server_that_is_not_there_changes_nothing(config, unused_port):
