@@ -97,12 +97,13 @@ class ModelStore:
         return number, available[number]
 
     def status(self, spec: ModelSpec) -> list[ModelVersionStatus]:
-        """The state of a model's versions, or of the one asked for.
+        """The state of a model's versions, or of the one asked for by number; no label matters.
 
         Raises:
             RequestError: If there is none.
         """
-        known, wanted = self._versions.get(spec.name, {}), self._number(spec)
+        known = self._versions.get(spec.name, {})
+        wanted = spec.version.value if spec.HasField("version") else None
         if not known or (wanted is not None and wanted not in known):
             what = "any versions" if wanted is None else f"version {wanted}"
             raise RequestError(

@@ -2,10 +2,11 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,6 +131,7 @@ def _real(folder: Path, config, batching, tls):
             for model in config.model_config_list.config:
                 with served.client(model.name, tls=tls[1] if tls else False) as client:
                     eventually(lambda client=client: _is_up(client, process))
+            eventually(lambda: _is_open(flags.rest_port, process))
             yield served
         finally:
             process.terminate()
@@ -141,6 +143,13 @@ def _is_up(client: Client, process) -> bool:
         return "AVAILABLE" in client.status().values()
     except ServerError:
         return False
+
+
+def _is_open(port: int, process) -> bool:
+    assert process.poll() is None, "the server ended"
+    with suppress(OSError), socket.create_connection(("localhost", port), timeout=1):
+        return True
+    return False
 
 
 def _written(path: Path, text: str) -> Path:

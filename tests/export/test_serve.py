@@ -125,6 +125,14 @@ def test_metadata_and_status(server):
         assert refusal.value.code() is Code.NOT_FOUND
 
 
+def test_status_does_not_look_at_a_label(server):
+    spec = get_model_status_pb2.GetModelStatusRequest()
+    spec.model_spec.name, spec.model_spec.version_label = "tiny", "nope"
+    with server.client() as client:
+        (status,) = client._models.GetModelStatus(spec).model_version_status
+    assert status.version == 1
+
+
 def test_messages_of_many_megabytes_pass_both_ways(server):
     features = tiny.rows(400_000, 32)
     with server.client() as client:
