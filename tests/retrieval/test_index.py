@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -300,3 +302,32 @@ def test_a_failure_to_write_leaves_the_old_index(tmp_path, monkeypatch):
         patch.setattr(nearest.Nearest, "write", lambda *_: (_ for _ in ()).throw(OSError("full")))
         index.save(tmp_path / "index")
     assert len(Index.load(tmp_path / "index", Relation(), "A")) == 3
+
+
+def test_a_kill_while_the_old_index_is_replaced_loses_nothing(tmp_path, monkeypatch):
+    index, folder = relation_index(), tmp_path / "index"
+    index.add(names(3), points(3, 3))
+    index.save(folder)
+    index.add(["late"], points(1, 5))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        renames = iter([os.replace])
+        patch.setattr(os, "replace", lambda *paths: next(renames, killed)(*paths))
+        index.save(folder)
+    assert not folder.exists()
+
+    loaded = Index.load(folder, Relation(), "A")
+    assert loaded.ids == names(3)
+    assert_same(loaded.search(points(2, 4), 3), index_of(3).search(points(2, 4), 3))
+    index.save(folder)
+    assert Index.load(folder, Relation(), "A").ids == [*names(3), "late"]
+    assert [path.name for path in tmp_path.iterdir()] == ["index"]
+
+
+def killed(*_):
+    raise KeyboardInterrupt
+
+
+def index_of(n):
+    index = relation_index()
+    index.add(names(n), points(n, 3))
+    return index

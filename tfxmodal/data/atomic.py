@@ -32,13 +32,30 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     """A new folder that takes its name only once it is whole, and then replaces an older one.
 
     Until then it is its sibling `NAME.partial`; a failure or a kill leaves that to be overwritten.
+    Meanwhile the older one is `NAME.replaced` for a moment: who reads such a folder calls
+    `recover_folder` first.
     """
-    partial, old = (folder.with_name(folder.name + end) for end in (".partial", ".replaced"))
+    recover_folder(folder)
+    folder = folder.resolve()
+    partial, old = Path(f"{folder}.partial"), _replaced(folder)
     for stale in (partial, old):
         shutil.rmtree(stale, ignore_errors=True)
     partial.mkdir(parents=True)
     yield partial
+    os.sync()
     if folder.exists():
         os.replace(folder, old)
     os.replace(partial, folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def recover_folder(folder: Path) -> None:
+    """Gives an older folder its name back, where a kill kept `whole_folder` from replacing it."""
+    folder = folder.resolve()
+    old = _replaced(folder)
+    if old.exists() and not folder.exists():
+        os.replace(old, folder)
+
+
+def _replaced(folder: Path) -> Path:
+    return Path(f"{folder}.replaced")

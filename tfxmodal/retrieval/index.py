@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfxmodal.data.atomic import whole_folder
+from tfxmodal.data.atomic import recover_folder, whole_folder
 from tfxmodal.data.reading import read_arrays
 from tfxmodal.errors import InputError, choose
 from tfxmodal.retrieval.anchors import AnchorSpace, DotSpace, oriented_score
@@ -203,6 +203,7 @@ class Index:
             InputError: If the folder holds no whole index, or another model's.
         """
         folder = Path(folder)
+        recover_folder(folder)
         try:
             info = json.loads((folder / "index.json").read_text("utf-8"))
             nearest = Nearest.read(folder / "vectors.faiss", **info["nearest"])
