@@ -19,6 +19,12 @@ def test_text_with_a_byte_order_mark(tmp_path):
     assert read_text(tmp_path / "a.txt") == "café"
 
 
+def test_text_that_is_not_there(tmp_path):
+    told = r"Cannot read .*a.txt \(No such file or directory\): correct its path, or that of its f"
+    with pytest.raises(InputError, match=told):
+        read_text(tmp_path / "a.txt")
+
+
 def test_text_with_stray_bytes(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"caf\xe9 au lait")
     with pytest.raises(InputError, match="not UTF-8"):

@@ -27,7 +27,7 @@ def read_text(path: Path, errors: str = "strict") -> str:
         return path.read_text("utf-8-sig", errors)
     except OSError as error:
         raise InputError(
-            f"Cannot read {path} ({error.strerror}): give the folder that holds it as `--data-dir`."
+            f"Cannot read {path} ({error.strerror}): correct its path, or that of its folder."
         ) from error
     except UnicodeDecodeError as error:
         raise InputError(
