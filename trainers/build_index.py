@@ -1,14 +1,14 @@
 """Makes an index of images or texts, to be searched by the other, with a trained run.
 
-The gallery is a folder of pictures, a file of texts, or a split of a dataset or manifest. An index
-opens with the run that made it, and can be added to. With a query the best items are printed.
+The gallery is a folder of pictures, a file of texts, a manifest or a split of a run's dataset. An
+index opens with the run that made it, and can be added to. With a query the best items are printed.
 
 Examples:
   python trainers/build_index.py --run runs/drsl-coco --to index/photos --data my/photos
   python trainers/build_index.py --run runs/drsl-coco --to index/photos --data more/photos --add
-  python trainers/build_index.py --run runs/drsl-coco --to index/photos --query-text "two dogs"
-  python trainers/build_index.py --run runs/drsl-coco --to index/texts --gallery texts --split train
-  python trainers/build_index.py --run runs/drsl-coco --to index/texts --query-image photo.jpg
+  python trainers/build_index.py --run runs/drsl-coco --to index/photos --text "two dogs"
+  python trainers/build_index.py --run runs/drsl-coco --to index/texts --data train --gallery texts
+  python trainers/build_index.py --run runs/drsl-coco --to index/texts --image photo.jpg
 """
 
 from dataclasses import dataclass
@@ -17,21 +17,26 @@ from typing import Literal
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from tqdm import tqdm
 
+from tfxmodal.data.atomic import recover_folder
 from tfxmodal.data.images import BadImage, load_images
 from tfxmodal.data.pairs import fingerprint
 from tfxmodal.errors import InputError
 from tfxmodal.retrieval.cosine import CosineScorer
-from tfxmodal.retrieval.index import Index
+from tfxmodal.retrieval.index import GALLERIES, Index
+from tfxmodal.retrieval.nearest import KINDS
 from tfxmodal.retrieval.new_index import build_index
 from tfxmodal.towers.image_tower import hash_weights
+from tfxmodal.training.run_folder import from_dict
 from tfxmodal.training.trained_run import TrainedRun, load_run
 from trainers import cli
-from trainers.evaluate import data_configs
-from trainers.galleries import items_of_split, pictures_in, texts_in
-from trainers.prepare import DataConfig, prepare
+from trainers.data_config import DataConfig
+from trainers.evaluate import with_given
+from trainers.galleries import items_of
+from trainers.prepare import prepare
 
 
 @dataclass(frozen=True)
@@ -42,52 +47,44 @@ class Flags:
     """Folder of a trained run, such as runs/drsl-coco."""
 
     to: Path
-    """Folder of the index: a new one or, with --add or a query, one that is there."""
+    """Folder of the index: a new one or, with --add or without --data, one that is there."""
 
-    gallery: Literal["images", "texts"] = "images"
-    """What a new index holds; the other is what it is searched by."""
-
-    data: Path | None = None
-    """A folder of pictures, with the folders in it (their paths are the ids), or a UTF-8 file of
-    texts, one a line: ID<TAB>TEXT, or TEXT, which then is its own id. Without it, a dataset."""
-
-    dataset: str | None = None
-    """The dataset whose --split is the gallery, such as pairs; by default the run's own."""
-
-    data_dir: Path | None = None
-    """Folder of that dataset or manifest, by default data/DATASET; without --dataset, the place
-    where the run's own dataset is now."""
-
-    dataset_options: tuple[str, ...] = ()
-    """Options of that dataset, as in `--dataset-options year=2017`."""
-
-    download: bool = False
-    """Fetch COCO from its official host into the folder (20.4 GB), or go on with it."""
-
-    split: Literal["train", "validation", "test"] = "test"
-    """The split of the dataset."""
+    data: str | None = None
+    """What goes in: test, validation or train (that split of the run's dataset), a folder of
+    pictures with the folders in it (their paths are the ids), a manifest of pairs (.jsonl, .csv), a
+    UTF-8 file of texts (one a line, ID<TAB>TEXT, or TEXT, which then is its own id), or another
+    run's folder (its test split)."""
 
     add: bool = False
-    """Add to the index that is there."""
+    """Add it to the index that is there."""
 
-    kind: Literal["auto", "flat", "scan"] = "auto"
-    """How vectors are searched: all of them exactly (flat), by their four-bit codes (scan), or by
-    the gallery's size (auto: flat up to 100,000 items, then scan)."""
+    gallery: Literal[*GALLERIES] | None = None
+    """What a new index holds, by default images; the other is what it is searched by."""
 
-    anchors: int = 256
-    """Training items whose relation scores are an item's vector (DRSL; more find more)."""
+    kind: Literal[*KINDS] | None = None
+    """How a new index searches vectors: all of them exactly (flat), by their four-bit codes (scan),
+    or, by default, by the gallery's size (auto: flat up to 100,000 items, then scan)."""
 
-    rescore: float = 0.005
-    """Share of the gallery that is scored exactly for each query (DRSL; 1 is an exact search)."""
+    anchors: int | None = None
+    """Training items whose relation scores are an item's vector in a new index, by default 256
+    (DRSL; more find more)."""
 
-    query_image: Path | None = None
+    rescore: float | None = None
+    """Share of the gallery that a new index scores exactly for each query, by default 0.005 (DRSL;
+    1 is an exact search)."""
+
+    image: Path | None = None
     """A picture whose best texts are printed."""
 
-    query_text: str | None = None
+    text: str | None = None
     """A text whose best images are printed."""
 
-    k: int = 10
+    top_k: int = 10
     """How many."""
+
+    data_dir: Path | None = None
+    """Where the run's own dataset is now, for a gallery of it and for anchors; by default as in
+    training."""
 
     image_weights: str | None = None
     """Weights of the run's image tower, by default as in training; for a file that has moved."""
@@ -103,40 +100,68 @@ class Flags:
 def main(argv: list[str] | None = None):
     """Builds, adds or queries as the command line says."""
     flags = cli.parse(Flags, __doc__, argv)
-    run = load_run(flags.run)
-    own, measured = data_configs(run.config["data"], flags)
-    scorer = run.method.scorer()
-    queried = flags.query_image is not None or flags.query_text is not None
-
-    # --- The index: a new one, or the one that is there ----------------------------------------
+    recover_folder(flags.to)
     there = (flags.to / "index.json").exists()
-    if there and not (flags.add or queried):
-        raise InputError(f"--to {flags.to} holds an index already: give --add or another folder.")
-    if there:
-        index = Index.load(flags.to, scorer, model_fingerprint(run))
-    else:
-        index = new_index(flags, run, own, scorer)
+    check(flags, there)
+    run = load_run(flags.run)
+    data = from_dict(DataConfig, run.config["data"])
+    data = with_given(data, flags, ("data_dir", "image_weights", "on_bad_image", "cache_dir"))
+    scorer = run.method.scorer()
 
-    # --- Its items ---------------------------------------------------------------------------
-    if flags.add or not there:
-        if flags.data is None:
-            items = items_of_split(run, measured, flags.split)[index.gallery]
-        elif index.gallery == "texts":
-            items = texts_in(flags.data, run)
-        else:
-            items = pictures_in(flags.data, run, own)
-        embed = scorer.embed_texts if index.gallery == "texts" else scorer.embed_images
+    # --- The index that is there, and a query that fits the gallery ----------------------------
+    index = Index.load(flags.to, scorer, model_fingerprint(run)) if there else None
+    gallery = index.gallery if there else flags.gallery or "images"
+    query = embed_query(flags, run, scorer, gallery)
+
+    # --- Its items, in a new index where there is none -----------------------------------------
+    if flags.data is not None:
+        items = items_of(flags.data, run, data, gallery)[gallery]
+        index = index if there else new_index(flags, run, data, scorer, gallery)
+        embed = scorer.embed_texts if gallery == "texts" else scorer.embed_images
         index.add(items.ids, embed(items.features), tqdm)
         index.save(flags.to)
         how = "exact" if index.is_exact else "approximate, best candidates scored exactly"
-        print(f"{flags.to} holds {len(index):,} {index.gallery} ({how}).")
+        print(f"{flags.to} holds {len(index):,} {gallery} ({how}).")
 
-    # --- A query -----------------------------------------------------------------------------
-    if queried:
-        print_found(*index.search(embed_query(flags, run, scorer, index.gallery), flags.k))
+    # --- What is found -------------------------------------------------------------------------
+    if query is not None:
+        print_found(*index.search(query, flags.top_k))
     else:
-        query = "--query-image FILE" if index.gallery == "texts" else "--query-text TEXT"
-        print(f"Search it: trainers/build_index.py --run {flags.run} --to {flags.to} {query}")
+        asked = "--image FILE" if gallery == "texts" else "--text TEXT"
+        print(f"Search it: trainers/build_index.py --run {flags.run} --to {flags.to} {asked}")
+
+
+def check(flags: Flags, there: bool):
+    """Checks that the flags go together and with an index that is there or not.
+
+    Raises:
+        InputError: If they do not.
+    """
+    queries = [query for query in (flags.image, flags.text) if query is not None]
+    if len(queries) > 1:
+        raise InputError("--image and --text are both given: give one of them.")
+    if flags.data is None and (flags.add or not queries):
+        raise InputError("Nothing is asked: give --data or, without --add, --image or --text.")
+    if flags.top_k < 1:
+        raise InputError(f"--top-k must be at least 1; received {flags.top_k}.")
+    if there and flags.data is not None and not flags.add:
+        raise InputError(f"--to {flags.to} holds an index already: give --add or another folder.")
+    if not there and (flags.data is None or flags.add):
+        raise InputError(
+            f"--to {flags.to} holds no index: correct it, or make one there by --data without "
+            "--add."
+        )
+    if there and (given := given_options(flags)):
+        raise InputError(
+            f"--{', --'.join(given)} can be chosen for a new index alone, and --to {flags.to} is "
+            "there: leave that out."
+        )
+
+
+def given_options(flags: Flags) -> dict:
+    """What the user chose of a new index."""
+    options = {name: getattr(flags, name) for name in ("gallery", "kind", "anchors", "rescore")}
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def model_fingerprint(run: TrainedRun) -> str:
@@ -145,37 +170,30 @@ def model_fingerprint(run: TrainedRun) -> str:
     return fingerprint(*(hash_weights(networks[name]) for name in sorted(networks)))
 
 
-def new_index(flags: Flags, run: TrainedRun, own: DataConfig, scorer) -> Index:
+def new_index(flags: Flags, run: TrainedRun, data: DataConfig, scorer, gallery: str) -> Index:
     """An empty index; a relation score's anchors come from the run's training split."""
     images = texts = None
     if not isinstance(scorer, CosineScorer):
-        train = prepare(own, run, ["train"]).features.train
+        train = prepare(data, run, ["train"]).features.train
         images, texts = train.images, train.texts
-    return build_index(
-        scorer,
-        model_fingerprint(run),
-        flags.gallery,
-        images,
-        texts,
-        flags.anchors,
-        flags.kind,
-        flags.rescore,
-    )
+    options = {"gallery": gallery, "images": images, "texts": texts} | given_options(flags)
+    return build_index(scorer, model_fingerprint(run), **options)
 
 
-def embed_query(flags: Flags, run: TrainedRun, scorer, gallery: str) -> np.ndarray:
-    """The embedding `[1, d]` of the query."""
-    if gallery == "images":
-        if flags.query_text is None:
-            raise InputError(f"{flags.to} holds images: search it by --query-text.")
-        return scorer.embed_texts(run.row_encoder(run.load_encoder()).encode([flags.query_text]))
-    if flags.query_image is None:
-        raise InputError(f"{flags.to} holds texts: search it by --query-image.")
+def embed_query(flags: Flags, run: TrainedRun, scorer, gallery: str) -> np.ndarray | None:
+    """The embedding `[1, d]` of the query, or None where there is none."""
+    wrong, right = ("text", "image") if gallery == "texts" else ("image", "text")
+    if getattr(flags, wrong) is not None:
+        raise InputError(f"--to {flags.to} is an index of {gallery}: search it by --{right}.")
+    if flags.text is not None:
+        return scorer.embed_texts(run.row_encoder(run.load_encoder()).encode([flags.text]))
+    if flags.image is None:
+        return None
     tower = run.load_tower(flags.image_weights)
-    ((_, picture),) = load_images([flags.query_image], (tower.resize, tower.crop))
+    ((_, picture),) = load_images([flags.image], (tower.resize, tower.crop))
     if isinstance(picture, BadImage):
         raise InputError(
-            f"--query-image {flags.query_image} cannot be read ({picture.reason}): give a picture."
+            f"--image {flags.image} cannot be read ({picture.reason}): give a picture."
         )
     return scorer.embed_images(run.image_rows(tower, picture[None]))
 
@@ -184,7 +202,7 @@ def print_found(ids: np.ndarray, scores: np.ndarray):
     """A table of what one query found."""
     table = Table("", "score", "id")
     for rank, (name, score) in enumerate(zip(ids[0], scores[0], strict=True), start=1):
-        table.add_row(str(rank), f"{score:.4f}", str(name))
+        table.add_row(str(rank), f"{score:.4f}", escape(str(name)))
     Console().print(table)
 
 

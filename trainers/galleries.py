@@ -8,6 +8,7 @@ import numpy as np
 from tfxmodal.data import listings, manifest
 from tfxmodal.data.pairs import Features, Pairs
 from tfxmodal.data.text import EncodedTexts, document
+from tfxmodal.errors import InputError
 from tfxmodal.training.run_folder import RunFolder, from_dict
 from tfxmodal.training.trained_run import TrainedRun
 from trainers.data_config import DataConfig
@@ -15,6 +16,8 @@ from trainers.prepare import prepare, split_features
 from trainers.raw_inputs import split_raw
 
 SPLITS = manifest.SPLITS
+PLACE = ("dataset", "data_dir", "dataset_options", "download")
+ALONE = {"images": "a folder of pictures", "texts": "a file of texts"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,9 @@ class Items:
     shown: list[str]
 
 
-def items_of(source: str, run: TrainedRun, config: DataConfig) -> dict[str, Items]:
+def items_of(
+    source: str, run: TrainedRun, config: DataConfig, kind: str | None = None
+) -> dict[str, Items]:
     """The items that a user names, `images`, `texts` or both, as features of a run.
 
     Args:
@@ -40,22 +45,29 @@ def items_of(source: str, run: TrainedRun, config: DataConfig) -> dict[str, Item
             pairs; a file of texts; or the folder of another run, whose test split it is.
         run: The trained run.
         config: How its data are loaded.
+        kind: `images` or `texts`, where the source must hold them.
 
     Raises:
-        InputError: If the source is none of these, or cannot be read.
+        InputError: If the source is none of these, cannot be read or does not hold that kind.
     """
     path = Path(source)
     if source in SPLITS:
         return items_of_split(run, config, source)
     if (path / "config.json").is_file():
         other = from_dict(DataConfig, RunFolder(path).config["data"])
-        return items_of_split(run, replace(other, cache_dir=config.cache_dir), "test")
+        place = {name: getattr(other, name) for name in PLACE}
+        return items_of_split(run, replace(config, **place), "test")
     if path.suffix in manifest.SUFFIXES:
         pairs = manifest.load_pairs(path)
         return _both(*_as_features(run, replace(config, dataset="pairs"), "gallery", pairs))
+    if kind not in (None, "images" if path.is_dir() else "texts"):
+        raise InputError(
+            f"{source} holds no {kind}: give {ALONE[kind]}, a manifest, a run's folder or one of "
+            f"{', '.join(SPLITS)}."
+        )
     if path.is_dir():
-        return {"images": pictures_in(path, run, config)}
-    return {"texts": texts_in(path, run)}
+        return {"images": items_of_pictures(path, run, config)}
+    return {"texts": items_of_texts(path, run)}
 
 
 def items_of_split(run: TrainedRun, config: DataConfig, split: str) -> dict[str, Items]:
@@ -64,7 +76,7 @@ def items_of_split(run: TrainedRun, config: DataConfig, split: str) -> dict[str,
     return _both(getattr(prepared.source, split), getattr(prepared.features, split))
 
 
-def pictures_in(folder: Path, run: TrainedRun, config: DataConfig) -> Items:
+def items_of_pictures(folder: Path, run: TrainedRun, config: DataConfig) -> Items:
     """The pictures in a folder and the folders in it, their paths from there as ids."""
     ids, paths = listings.pictures_in(folder)
     pairs = Pairs(np.array(ids), np.array(paths), [()] * len(paths))
@@ -72,7 +84,7 @@ def pictures_in(folder: Path, run: TrainedRun, config: DataConfig) -> Items:
     return _both(*_as_features(run, config, "gallery", pairs, texts=False))["images"]
 
 
-def texts_in(path: Path, run: TrainedRun) -> Items:
+def items_of_texts(path: Path, run: TrainedRun) -> Items:
     """The texts of a UTF-8 file, one a line: ID<TAB>TEXT, or TEXT, which then is its own id."""
     ids, texts = listings.texts_in(path)
     return Items(ids, EncodedTexts(run.row_encoder(run.load_encoder()), texts), texts)

@@ -47,10 +47,10 @@ def test_a_run_end_to_end_is_resumed_and_measured_again(small, complaint):
     assert "the dataset wikipedia has ready features" in told
 
     picture = next(Path(small("coco")[-1]).rglob("*.jpg"))
-    for gallery, query in (("images", ["--query-text", "a dog"]), ("texts", [])):
-        flags_of_index = ["--run", str(run), "--to", gallery, "--gallery", gallery]
-        build_index.main([*flags_of_index, *small("coco")])
-        build_index.main([*flags_of_index, *(query or ["--query-image", str(picture)])])
+    for gallery, query in (("images", ["--text", "a dog"]), ("texts", ["--image", str(picture)])):
+        flags_of_index = ["--run", str(run), "--to", gallery]
+        build_index.main([*flags_of_index, "--data", "test", "--gallery", gallery])
+        build_index.main([*flags_of_index, *query])
 
     before = results(run)
     shutil.copytree(run, "copy")
