@@ -94,10 +94,12 @@ def embed_all(
             "--on-bad-input flag to embed many."
         )
     width = outputs["embedding"].tensor_shape.dim[1].size
+    stamps = [_stamp(path) for path in items.values] if items.kind == "images" else ()
     key = {
+        "server": client.target,
         "model": client.spec.name,
         "version": version,
-        "items": fingerprint(items.ids, items.values),
+        "items": fingerprint(items.ids, items.values, stamps),
     }
     embed = _Embedder(client.at_version(version), signature, items.values)
     with ThreadPoolExecutor(in_flight) as pool:
@@ -121,6 +123,15 @@ def embed_all(
         np.save(file, vectors)
     shutil.rmtree(parts)
     return vectors, bad
+
+
+def _stamp(path: str) -> tuple[int, int] | None:
+    """Bytes of a picture and when it was written, so that another in its place is seen."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 class _Embedder:

@@ -26,6 +26,8 @@ AVAILABLE = get_model_status_pb2.ModelVersionStatus.State.AVAILABLE
 MAX_RETRIES = 4
 """As many as gRPC makes."""
 
+FAULTS = {"image": "no picture that can be read", "text": "no word that the model knows"}
+
 Image = bytes | str | Path
 """The bytes of a picture file, or its path."""
 
@@ -203,11 +205,10 @@ class Client:
         outputs = self.predict(signature, **inputs)
         bad = np.flatnonzero(~outputs.get("valid", np.ones(0, bool)))
         if bad.size:
-            names = " and ".join(sorted(inputs))
+            faults = " or ".join(FAULTS[name] for name in sorted(inputs))
             raise InputError(
-                f"{len(bad)} of {len(outputs['valid'])} rows cannot be read (row "
-                f"{', '.join(map(str, bad[:3]))}{', ...' * (len(bad) > 3)}): correct the {names} "
-                "of these rows."
+                f"{len(bad)} of {len(outputs['valid'])} rows hold {faults} (row "
+                f"{', '.join(map(str, bad[:3]))}{', ...' * (len(bad) > 3)}): give others."
             )
         return outputs
 
@@ -235,7 +236,8 @@ class Client:
             there = self._versions()
             if not there:
                 return f"There is no {model}: correct the name, or serve it with export/serve.py."
-            asked = self.spec.version_label or self.spec.version.value or "the latest"
+            label, number = self.spec.version_label, self.spec.version.value
+            asked = f"labelled {label!r}" if label else number or "the latest"
             return f"The {model} has no version {asked}: it has {there}."
         if code == Code.FAILED_PRECONDITION and "ignature" in details:
             try:

@@ -20,7 +20,7 @@ from export import verify_savedmodel
 from export.examples import examples, write_examples
 from export.gallery import load_galleries
 from export.half_weights import HalfWeights
-from export.model_config import versions
+from export.model_config import model_config, unbatchable, versions
 from export.publishing import publish
 from export.signatures import ServedRun, Signature
 from export.writing import describe, write_description, write_gallery, write_savedmodel
@@ -44,8 +44,8 @@ class Flags:
 
     gallery: tuple[str, ...] = ()
     """What is searched, any number of: test, validation or train (that split of the run's dataset),
-    a folder of pictures, a manifest of pairs (.jsonl, .csv), a file of texts (one a line, with or
-    without ID<TAB>), or another run's folder (its test split)."""
+    a folder of pictures, a manifest of pairs (.jsonl, .csv; a pair's captions are one text), a file
+    of texts (one a line, with or without ID<TAB>), or another run's folder (its test split)."""
 
     top_k: int = 100
     """Items that a search returns, or the whole gallery where it holds fewer."""
@@ -78,8 +78,7 @@ def main(argv: list[str] | None = None):
     flags = cli.parse(Flags, __doc__, argv)
     if flags.top_k < 1:
         raise InputError(f"--top-k must be at least 1; received {flags.top_k}.")
-    if flags.to.name in ("", ".."):
-        raise InputError(f"--to is {str(flags.to)!r}: give the model's folder, MODELS/NAME.")
+    check_target(flags.to)
     run = load_run(flags.run)
     data = from_dict(DataConfig, run.config["data"])
     data = with_given(data, flags, ("data_dir", "image_weights", "on_bad_image", "cache_dir"))
@@ -110,6 +109,21 @@ def main(argv: list[str] | None = None):
             write_gallery(folders[0], shown)
         check(folders)
     tell(models, served)
+
+
+def check_target(folder: Path):
+    """Checks that the next version may lie in a folder.
+
+    Raises:
+        InputError: If it has no name, is a version itself, or is of a model not to be batched.
+    """
+    if folder.name in ("", "..") or (folder / "saved_model.pb").exists():
+        raise InputError(f"--to is {str(folder)!r}: give the model's folder, MODELS/NAME.")
+    served = model_config([folder]) if versions(folder) else None
+    if served and unbatchable(served):
+        raise InputError(
+            f"--to {folder} holds a model of another kind, the matrix of scores: give another name."
+        )
 
 
 def check(folders: list[Path]):

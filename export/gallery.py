@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfxmodal.errors import InputError
 from tfxmodal.training.trained_run import TrainedRun
 from trainers.data_config import DataConfig
-from trainers.galleries import items_of
+from trainers.galleries import embed, items_of
 
 BLOCK = 2**16
 """Items scored at a time, which bounds what a relation network holds of them."""
@@ -75,15 +75,12 @@ def load_galleries(
         InputError: If a source cannot be read, or an id is given twice.
     """
     scorer = run.method.scorer()
-    functions = {
-        "images": (scorer.embed_images, scorer.graph_images),
-        "texts": (scorer.embed_texts, scorer.graph_texts),
-    }
+    searched = {"images": scorer.graph_images, "texts": scorer.graph_texts}
     galleries, shown = {}, {}
     sources = [items_of(source, run, config) for source in sources]
-    for kind, (embed, searched) in functions.items():
-        parts = [items[kind] for items in sources if kind in items]
-        ids = [name for part in parts for name in part.ids]
+    for kind in searched:
+        parts = [embed(items[kind], kind, run, scorer) for items in sources if kind in items]
+        ids = [name for items, _ in parts for name in items.ids]
         if not ids:
             continue
         (most, times), *_ = Counter(ids).most_common(1)
@@ -91,8 +88,8 @@ def load_galleries(
             raise InputError(
                 f"--gallery holds {times} {kind} with the id {most!r}: give each its own."
             )
-        embeddings = np.concatenate([embed(part.features) for part in parts])
-        galleries[kind] = Gallery(ids, embeddings, np.asarray(searched(embeddings)))
-        texts = [text for part in parts for text in part.shown]
+        embeddings = np.concatenate([rows for _, rows in parts])
+        galleries[kind] = Gallery(ids, embeddings, np.asarray(searched[kind](embeddings)))
+        texts = [text for items, _ in parts for text in items.shown]
         shown[kind] = dict(zip(ids, texts, strict=True))
     return galleries, shown

@@ -8,9 +8,7 @@ import tensorflow as tf
 
 from tfxmodal.data.image_headers import count_pixels, is_jpeg
 from tfxmodal.data.images import MAX_PIXELS, THREADS, decode
-from tfxmodal.data.text import BagOfWords, tokens
 from tfxmodal.towers import ImageTower
-from tfxmodal.towers.text_cnn import FIRST_ID, TextCNN
 from tfxmodal.towers.text_encoders import TextEncoder
 
 Rows = tuple[tf.Tensor, tf.Tensor]
@@ -67,24 +65,15 @@ def image_rows(tower: ImageTower, images: tf.Tensor, raw: bool) -> Rows:
 
 
 def text_rows(encoder: TextEncoder, texts: tf.Tensor, raw: bool) -> Rows:
-    """What a text encoder takes, of strings `[batch]`.
-
-    A text is valid if it holds a word of the vocabulary; where nobody knows that (a SavedModel),
-    a word at all.
+    """What a text encoder takes, of strings `[batch]`; those are valid that it `knows`.
 
     Args:
         encoder: What turns texts into features.
         texts: Strings `[batch]`.
         raw: Token ids `[batch, words]`, for an encoder trained end to end; else features.
     """
-    if isinstance(encoder, TextCNN):
-        ids = encoder.tokenizer(texts)
-        valid = tf.reduce_any(ids >= FIRST_ID, axis=-1)
-        return ids if raw else embed(encoder.network, ids), valid
-    vectors = embed(encoder.model, texts)
-    if isinstance(encoder, BagOfWords):
-        return vectors, tf.reduce_any(vectors != 0, axis=-1)
-    return vectors, tokens(texts).row_lengths() > 0
+    rows = encoder.tokenizer(texts) if raw else embed(encoder.model, texts)
+    return rows, encoder.knows(texts)
 
 
 def embed(model: keras.Model, rows: tf.Tensor) -> tf.Tensor:

@@ -121,6 +121,8 @@ def search(client: Client, flags: Flags):
 
 def embed(client: Client, flags: Flags):
     """Embeds a folder or a file through the server."""
+    if flags.in_flight < 1:
+        raise InputError(f"--in-flight is {flags.in_flight}: give 1 or more.")
     if flags.out is None or flags.out.suffix != ".npy":
         raise InputError(f"--out is {flags.out}: give FILE.npy, where the vectors go.")
     items = read_items(flags.embed, flags.embed_as)

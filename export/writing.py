@@ -2,7 +2,9 @@
 
 import base64
 import json
+from collections.abc import Iterator
 from importlib.metadata import version
+from itertools import repeat
 from pathlib import Path
 
 import keras
@@ -22,8 +24,7 @@ ON_BAD_INPUT = {
     "flag": "A row that is bad has zeros (or empty ids) in all outputs, and false in `valid`; the "
     "other rows of the request are answered.",
     "refuse": "A request with a bad row fails with INVALID_ARGUMENT and a message that names the "
-    "row. Under the server's batching, other requests of its batch fail as well: prefer "
-    "`--on-bad-input flag` there.",
+    "row.",
 }
 
 
@@ -115,18 +116,32 @@ def _readme(about: dict) -> str:
     rows = []
     for name, signature in about["signatures"].items():
         given, found = (
-            ", ".join(f"`{key}`: {_told(spec)}" for key, spec in signature[side].items())
+            ", ".join(f"`{key}`: {_told(spec, sizes)}" for key, spec in signature[side].items())
             for side in ("inputs", "outputs")
+            for sizes in [repeat("b") if about["batchable"] else iter("nm")]
         )
         rows.append(f"| `{name}` | {signature['does']} | {given} | {found} |")
     default = next(iter(about["signatures"]))
+    bad_input = about["on_bad_input"]
     text = "It holds ops of TensorFlow Text. " if about["tensorflow_text"] else ""
-    batching = (
-        "Rows of a request are answered each by itself: the server may batch requests "
-        "(`--enable_batching`)."
-        if about["batchable"]
-        else "The inputs have different numbers of rows: serve it **without** `--enable_batching`."
-    )
+    if about["batchable"]:
+        batching = (
+            "Rows of a request are answered each by itself: the server may batch requests "
+            "(`--enable_batching`)."
+        )
+        rows_told = (
+            "`b` is any number of rows, 0 as well; a server that batches takes at most its "
+            "`max_batch_size` in a request."
+        )
+        if bad_input == "refuse":
+            batching += (
+                " A request with a bad row then fails with others of its batch: prefer an export "
+                "with `--on-bad-input flag`."
+            )
+    else:
+        batching = "Serve it **without** `--enable_batching`, which would mix the rows of callers."
+        rows_told = "`n` and `m` are any numbers of rows, 0 as well."
+    found_told = f" `{GALLERY}` says what they stand for." if about["gallery"] else ""
     table = "\n".join(rows)
     return f"""# {about["model"]}
 
@@ -137,10 +152,9 @@ TensorFlow Serving {about["min_server"]} or newer. {text}{batching}
 |---|---|---|---|
 {table}
 
-`serving_default` is `{default}`. `b` is any number of rows, 0 as well; a server that batches takes
-at most its `max_batch_size` in a request. Pictures are the bytes of a
-JPEG, PNG, GIF, BMP or WebP file; texts are UTF-8. Ids of a search are best first, higher scores
-match better. `{DESCRIPTION}` says the same for programs, with an example of each request:
+`serving_default` is `{default}`. {rows_told} Pictures are the bytes of a JPEG, PNG, GIF, BMP or
+WebP file; texts are UTF-8. Ids of a search are best first.{found_told} Higher scores match better.
+`{DESCRIPTION}` says the same for programs, with an example of each request:
 
     curl -d '{{"signature_name": "{default}", "inputs": ...}}' \\
         http://HOST:8501/v1/models/{about["model"]}:predict
@@ -148,7 +162,7 @@ match better. `{DESCRIPTION}` says the same for programs, with an example of eac
 **Bad input**: a picture that cannot be decoded or has more than
 {MAX_PIXELS / 1e6:.0f} megapixels, a text without a word that the model knows (an empty one), a
 number that is not finite.
-{ON_BAD_INPUT[about["on_bad_input"]]} No output is ever NaN.
+{ON_BAD_INPUT[bad_input]} No output is ever NaN.
 """
 
 
@@ -159,9 +173,10 @@ def _specs(specs: dict[str, tf.TensorSpec]) -> dict[str, dict]:
     }
 
 
-def _told(spec: dict) -> str:
-    sizes = ", ".join("b" if size is None else str(size) for size in spec["shape"])
-    return f"{spec['dtype']} [{sizes}]"
+def _told(spec: dict, sizes: Iterator[str]) -> str:
+    """Its type and shape; what is free in the shape is named by `sizes`, one after another."""
+    shape = ", ".join(next(sizes) if size is None else str(size) for size in spec["shape"])
+    return f"{spec['dtype']} [{shape}]"
 
 
 def _json(rows: np.ndarray) -> list:

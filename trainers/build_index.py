@@ -35,7 +35,7 @@ from tfxmodal.training.trained_run import TrainedRun, load_run
 from trainers import cli
 from trainers.data_config import DataConfig
 from trainers.evaluate import with_given
-from trainers.galleries import items_of
+from trainers.galleries import embed, items_of, known_texts
 from trainers.prepare import prepare
 
 
@@ -116,9 +116,9 @@ def main(argv: list[str] | None = None):
     # --- Its items, in a new index where there is none -----------------------------------------
     if flags.data is not None:
         items = items_of(flags.data, run, data, gallery)[gallery]
+        items, embeddings = embed(items, gallery, run, scorer)
         index = index if there else new_index(flags, run, data, scorer, gallery)
-        embed = scorer.embed_texts if gallery == "texts" else scorer.embed_images
-        index.add(items.ids, embed(items.features), tqdm)
+        index.add(items.ids, embeddings, tqdm)
         index.save(flags.to)
         how = "exact" if index.is_exact else "approximate, best candidates scored exactly"
         print(f"{flags.to} holds {len(index):,} {gallery} ({how}).")
@@ -186,6 +186,8 @@ def embed_query(flags: Flags, run: TrainedRun, scorer, gallery: str) -> np.ndarr
     if getattr(flags, wrong) is not None:
         raise InputError(f"--to {flags.to} is an index of {gallery}: search it by --{right}.")
     if flags.text is not None:
+        if not known_texts(run, [flags.text]).all():
+            raise InputError(f"--text {flags.text!r} holds no word that {flags.run} knows.")
         return scorer.embed_texts(run.row_encoder(run.load_encoder()).encode([flags.text]))
     if flags.image is None:
         return None

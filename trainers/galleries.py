@@ -1,5 +1,7 @@
 """What is searched: the items of a folder of pictures, a file of texts, a manifest or a dataset."""
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -7,8 +9,9 @@ import numpy as np
 
 from tfxmodal.data import listings, manifest
 from tfxmodal.data.pairs import Features, Pairs
-from tfxmodal.data.text import EncodedTexts, document
+from tfxmodal.data.text import BATCH, EncodedTexts, document, to_bytes
 from tfxmodal.errors import InputError
+from tfxmodal.retrieval.scorer import Scorer
 from tfxmodal.training.run_folder import RunFolder, from_dict
 from tfxmodal.training.trained_run import TrainedRun
 from trainers.data_config import DataConfig
@@ -17,6 +20,8 @@ from trainers.raw_inputs import split_raw
 
 SPLITS = manifest.SPLITS
 PLACE = ("dataset", "data_dir", "dataset_options", "download")
+SHOWN = 20
+"""Texts that are named where they are left out."""
 ALONE = {"images": "a folder of pictures", "texts": "a file of texts"}
 
 
@@ -27,12 +32,14 @@ class Items:
     Attributes:
         ids: `[n]`, the user's names.
         features: What the run's encoder takes, `[n, dim]`.
-        shown: `[n]`, the pictures' paths or the texts.
+        shown: `[n]`, the pictures' absolute paths or the texts; ids where these are not known.
+        are_texts: Whether `shown` are texts, which the run's encoder has read.
     """
 
     ids: list[str]
     features: Features
     shown: list[str]
+    are_texts: bool = False
 
 
 def items_of(
@@ -70,6 +77,40 @@ def items_of(
     return {"texts": items_of_texts(path, run)}
 
 
+def embed(items: Items, kind: str, run: TrainedRun, scorer: Scorer) -> tuple[Items, np.ndarray]:
+    """Embeddings of items, `[n, d]`, and the items that have one.
+
+    Texts without a word that the run knows have none, since they would all get one score: they are
+    left out, and printed.
+
+    Raises:
+        InputError: If no item is left.
+    """
+    embeddings = {"images": scorer.embed_images, "texts": scorer.embed_texts}[kind](items.features)
+    if not items.are_texts:
+        return items, embeddings
+    known = known_texts(run, items.shown)
+    left_out = [items.ids[row] for row in np.flatnonzero(~known)]
+    if len(left_out) == len(known):
+        raise InputError(f"None of {len(known)} texts holds a word that {run.folder.path} knows.")
+    if left_out:
+        more = ", ..." if len(left_out) > SHOWN else ""
+        print(
+            f"{len(left_out)} of {len(known)} texts hold no word that the model knows and are left "
+            f"out: {', '.join(left_out[:SHOWN])}{more}"
+        )
+    rows = np.flatnonzero(known)
+    ids, shown = ([values[row] for row in rows] for values in (items.ids, items.shown))
+    return replace(items, ids=ids, shown=shown), embeddings[rows]
+
+
+def known_texts(run: TrainedRun, texts: Sequence[str]) -> np.ndarray:
+    """Which texts hold a word that the run's encoder knows, bool `[n]`."""
+    encoder = run.load_encoder()
+    parts = [encoder.knows(to_bytes(texts[i : i + BATCH])) for i in range(0, len(texts), BATCH)]
+    return np.concatenate(parts)
+
+
 def items_of_split(run: TrainedRun, config: DataConfig, split: str) -> dict[str, Items]:
     """Images and texts of a dataset's split."""
     prepared = prepare(config, run, [split])
@@ -87,7 +128,7 @@ def items_of_pictures(folder: Path, run: TrainedRun, config: DataConfig) -> Item
 def items_of_texts(path: Path, run: TrainedRun) -> Items:
     """The texts of a UTF-8 file, one a line: ID<TAB>TEXT, or TEXT, which then is its own id."""
     ids, texts = listings.texts_in(path)
-    return Items(ids, EncodedTexts(run.row_encoder(run.load_encoder()), texts), texts)
+    return Items(ids, EncodedTexts(run.row_encoder(run.load_encoder()), texts), texts, True)
 
 
 def _as_features(
@@ -103,9 +144,9 @@ def _as_features(
 def _both(source: Pairs, features: Pairs) -> dict[str, Items]:
     ids = source.ids.tolist()
     text_ids = ids if source.paired else [f"text-{row}" for row in range(len(source.texts))]
-    paths = [str(path) for path in source.images] if source.has_image_files else ids
+    paths = [os.path.abspath(path) for path in source.images] if source.has_image_files else ids
     texts = [document(each) for each in source.texts] if source.has_captions else text_ids
     return {
         "images": Items(ids, features.images, paths),
-        "texts": Items(text_ids, features.texts, texts),
+        "texts": Items(text_ids, features.texts, texts, source.has_captions),
     }

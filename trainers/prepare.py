@@ -118,7 +118,7 @@ def prepare(
 
 def image_cache(config: DataConfig, split: str, pairs: Pairs, tower: ImageTower) -> dict:
     """Where the features of a split's images are cached and under which key."""
-    files = [(Path(path).name, _size(path)) for path in pairs.images]
+    files = [(Path(path).name, *_stamp(path)) for path in pairs.images]
     key = {
         "dataset": config.dataset,
         "split": split,
@@ -190,9 +190,10 @@ def _extract(tower: ImageTower, paths: np.ndarray, start: int):
     return extract(tower, images), bad
 
 
-def _size(path) -> int:
-    """Bytes of a file; -1 where it is missing, which extraction reports if it comes to it."""
+def _stamp(path) -> tuple[int, int]:
+    """Bytes of a file and when it was written; of a missing one, extraction reports it."""
     try:
-        return os.stat(path).st_size
+        status = os.stat(path)
     except OSError:
-        return -1
+        return -1, -1
+    return status.st_size, status.st_mtime_ns

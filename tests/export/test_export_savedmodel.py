@@ -205,6 +205,8 @@ def test_what_an_export_says_of_itself(exported):
     assert end_to_end["signatures"].keys() == {"embed_text", "embed_image"} | SCORE | SEARCH
     matrix = json.loads((folder.parents[1] / "m_matrix/1/signatures.json").read_text())
     assert not matrix["batchable"] and matrix["gallery"] is None
+    told = (folder.parents[1] / "m_matrix/1/README.md").read_text()
+    assert "`scores`: float32 [n, m]" in told and "--on-bad-input" not in told
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -323,7 +325,8 @@ def test_bad_rows_are_refused_by_number(served):
 def test_galleries_of_a_folder_a_file_and_a_manifest(trained, small, tmp_path, cache_dir):
     photos = Path(small("pascal_sentences")[3]) / "images"
     first = min(photos.iterdir())
-    (tmp_path / "texts.txt").write_text("dogs\tTwo dogs run.\nA cow in a field.\n")
+    unknown = "qzxqzx xqzxqz\n🧿\n"  # Two texts that would have the same score for all.
+    (tmp_path / "texts.txt").write_text(f"dogs\tTwo dogs run.\n{unknown}A cow in a field.\n")
     row = {"id": "one", "image": str(first), "text": "A cat."}
     (tmp_path / "mine.jsonl").write_text(json.dumps(row))
     sources = [str(photos), str(tmp_path / "texts.txt"), str(tmp_path / "mine.jsonl")]
@@ -355,6 +358,17 @@ def test_a_gallery_of_many_blocks(monkeypatch):
     assert tied["ids"].numpy().tolist() == [[b"a", b"b"]]
 
 
+def test_where_no_version_may_lie(trained, exported, complaint):
+    folder = exported("scl")
+    run = ("--run", str(trained("pascal_sentences")))
+    for to in (folder / "m/1", "..", "."):
+        told = complaint(export_savedmodel.main, *run, "--to", str(to))
+        assert "give the model's folder, MODELS/NAME" in told
+    told = complaint(export_savedmodel.main, *run, "--to", str(folder / "m_matrix"))
+    assert "a model of another kind" in told
+    assert {path.name for path in (folder / "m_matrix").iterdir()} == {"1"}
+
+
 def test_mistakes_end_in_one_sentence(trained, tmp_path, complaint):
     def told(*flags):
         run = str(trained("pascal_sentences"))
@@ -366,4 +380,7 @@ def test_mistakes_end_in_one_sentence(trained, tmp_path, complaint):
     assert "Cannot read" in told("--gallery", "nowhere")
     assert "is no folder with pictures" in told("--gallery", str(tmp_path))
     assert "--top-k must be at least 1; received 0" in told("--top-k", "0")
+    unknown = tmp_path / "unknown.txt"
+    unknown.write_text("qzxqzx\n🧿\n")
+    assert "None of 2 texts holds a word" in told("--gallery", str(unknown))
     assert not (tmp_path / "m").exists()

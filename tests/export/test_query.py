@@ -1,4 +1,5 @@
 import json
+import os
 from html.parser import HTMLParser
 
 import numpy as np
@@ -166,8 +167,13 @@ def test_embedding_goes_on_where_it_was_killed(ask, photos, tmp_path, monkeypatc
     assert not (tmp_path / "v.npy").exists()
     asked.clear()
     allowed = 100
-    ask(*command)
     paths = sorted(photos.rglob("*.png"))
+    written = paths[0].stat().st_mtime_ns
+    os.utime(paths[0], ns=(written, written + 1))  # as if it were another picture by now
+    with pytest.raises(InputError, match="v.parts holds features of another"):
+        ask(*command)
+    os.utime(paths[0], ns=(written, written))
+    ask(*command)
     assert [x for batch in asked for x in batch] == [path.read_bytes() for path in paths[4:]]
     assert len(np.load(tmp_path / "v.npy")) == 10
     assert sorted(path.name for path in tmp_path.glob("v.*")) == ["v.ids.json", "v.npy"]
@@ -195,8 +201,9 @@ def test_what_cannot_be_asked(complaint, server, tmp_path, photos):
     twice.write_text("a\na\n")
     assert "give one of --image, --text, --embed" in of()
     assert "give one of" in of("--text", "x", "--image", "y.png")
+    assert "--in-flight is 0" in of("--embed", twice, "--in-flight", 0)
     assert "top-k is 0" in of("--text", "x", "--top-k", 0)
-    assert "correct the text" in of("--text", " ")
+    assert "1 of 1 rows hold no word" in of("--text", " ")
     assert "Cannot read" in of("--image", tmp_path / "none.png")
     assert "give FILE.npy" in of("--embed", photos)
     assert "no folder with pictures" in of("--embed", empty, "--out", tmp_path / "v.npy")

@@ -79,3 +79,17 @@ def test_unknown_names_list_the_known(tmp_path):
         load_text_encoder("bert", [])
     with pytest.raises(InputError, match="no vocabulary"):
         open_text_encoder(tmp_path)
+
+
+def test_which_texts_an_encoder_knows(tmp_path):
+    captions = [("a dog",), ("a cat",)]
+    texts = tf.constant(["A DOG, maybe", "unheard of", "", " .,", "\U0001f9ff", b"dog\xff"])
+    words = [True, False, False, False, False, True]
+    known = {
+        "bag": (load_text_encoder("tf_idf", captions, vocabulary_size=3), words),
+        "cnn": (TextCNN.create(captions, 3), words),
+        "hub": (load_text_encoder(save(tmp_path), []), [True, True, False, False, False, True]),
+    }
+    for name, (encoder, expected) in known.items():
+        assert encoder.knows(texts).numpy().tolist() == expected, name
+        assert encoder.knows(texts[:0]).shape == [0]

@@ -2,10 +2,16 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.runs import MAKERS, QUICK
+from tfxmodal.data.pairs import Pairs
+from tfxmodal.towers import load_image_tower
 from trainers import cli, evaluate, extract_features, train_scl
+from trainers.data_config import DataConfig
+from trainers.prepare import split_features
 
 LABELLED = set(MAKERS) - {"flickr8k"}
 WITH_PHOTOS = {"pascal_sentences", "flickr8k", "coco", "pairs"}
@@ -149,3 +155,17 @@ def test_help_teaches(command, capsys):
     name = command.__name__.removeprefix("trainers.")
     assert f"python trainers/{name}.py --" in told
     assert "--dataset" in told and "(default: " in told
+
+
+def test_features_of_another_picture_in_the_place_of_one_are_not_taken(tmp_path, cache_dir):
+    picture = tmp_path / "a.bmp"
+    tower = load_image_tower("efficientnet_lite0")
+
+    def features(colour) -> np.ndarray:
+        Image.new("RGB", (8, 8), colour).save(picture)  # of one size, whatever it shows
+        pairs = Pairs(np.array(["a"]), np.array([str(picture)]), [()])
+        config = DataConfig("pairs", cache_dir=cache_dir)
+        return split_features(config, "test", pairs, tower, None)[1].images[:]
+
+    red, blue = features("red"), features("blue")
+    assert np.abs(red - blue).max() > 0.1

@@ -88,7 +88,10 @@ def _good_rows(path: Path, on_bad_row: str) -> list[Row]:
         first = "; ".join(f"line {line} {fault}" for line, fault in list(bad.items())[:3])
         message = f"{len(bad)} of {len(rows)} pairs in {path} are bad ({first})"
         if on_bad_row == "refuse":
-            raise InputError(f"{message}: correct them or pass on_bad_row='skip'.")
+            raise InputError(
+                f"{message}: correct them, or leave them out with "
+                "`--dataset-options on_bad_row=skip`."
+            )
         logging.getLogger(__name__).warning("%s: skipped.", message)
         rows = [row for row in rows if row.line not in bad]
     return rows

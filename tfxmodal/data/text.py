@@ -153,6 +153,10 @@ class BagOfWords:
         """A hash of all that decides the vector of a text."""
         return fingerprint(SEPARATOR, self.words, self.idf)
 
+    def knows(self, texts: tf.Tensor) -> tf.Tensor:
+        """Which texts hold a word of the vocabulary: strings `[batch]` to bool `[batch]`."""
+        return tf.reduce_any(self.model(texts) != 0, axis=-1)
+
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors of texts: `[n, vocabulary]` float32."""
         return encode_texts(self.model, texts, BATCH)

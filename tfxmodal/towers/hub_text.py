@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import layers
 
 from tfxmodal.data.atomic import whole_file
-from tfxmodal.data.text import encode_texts
+from tfxmodal.data.text import encode_texts, tokens
 from tfxmodal.errors import InputError
 from tfxmodal.towers.hub import hash_files, resolve
 
@@ -56,6 +56,10 @@ class HubText:
         self.model = keras.Model(texts, vectors, name="text_encoder")
         self.dim = dim
         self.fingerprint = hash_files(Path(folder))
+
+    def knows(self, texts: tf.Tensor) -> tf.Tensor:
+        """Which texts hold a word at all, since nobody knows its vocabulary: bool `[batch]`."""
+        return tokens(texts).row_lengths() > 0
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors of texts: `[n, dim]` float32."""

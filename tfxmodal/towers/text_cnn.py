@@ -124,6 +124,10 @@ class TextCNN:
             ids[i : i + BATCH, : batch.shape[1]] = batch
         return ids
 
+    def knows(self, texts: tf.Tensor) -> tf.Tensor:
+        """Which texts hold a word of the vocabulary: strings `[batch]` to bool `[batch]`."""
+        return tf.reduce_any(self.tokenizer(texts) >= FIRST_ID, axis=-1)
+
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Features of texts: `[n, 300]` float32."""
         return encode_texts(self.model, texts, BATCH)

@@ -9,7 +9,8 @@ from tfxmodal.towers.hub_text import REFERENCE, HubText
 from tfxmodal.towers.text_cnn import DESCRIPTION, TextCNN
 
 TextEncoder = BagOfWords | HubText | TextCNN
-"""`dim`, `fingerprint`, `model` (strings `[batch]` to `[batch, dim]`), `encode`, `save`, `load`."""
+"""`dim`, `fingerprint`, `model` (strings `[batch]` to `[batch, dim]`), `knows`, `encode`, `save`,
+`load`."""
 
 
 def load_text_encoder(
