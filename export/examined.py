@@ -88,4 +88,5 @@ class Version:
 
 def first_line(error: Exception) -> str:
     """What an error says, without the graph's stack."""
-    return str(error).strip().split("\n")[0] or repr(error)
+    said = str(error).removeprefix("Graph execution error:").strip()
+    return said.split("\n")[0] or repr(error)

@@ -100,7 +100,9 @@ def expect_of_run(version: Version, path: Path):
 
 
 def _version_folder(folder: Path) -> Path:
-    if folder.is_dir() and not (folder / "saved_model.pb").exists() and versions(folder):
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder: give MODELS/NAME, or a version of it.")
+    if not (folder / "saved_model.pb").exists() and versions(folder):
         return folder / str(max(versions(folder)))
     return folder
 

@@ -209,6 +209,18 @@ def test_other_weights_than_the_examples_came_from(version, network, reported):
     assert "off the eager" in reported()
 
 
+def test_variables_that_are_cut_short(version, reported):
+    folder = version()
+    (variables,) = (folder / "variables").glob("*.data-*")
+    variables.write_bytes(variables.read_bytes()[:10])
+    assert not verify(folder)
+    assert "cannot load and warm it up: Read less bytes than requested" in reported()
+
+
+def test_a_folder_that_is_not_there(tmp_path, complaint):
+    assert "no-model is no folder" in complaint(verify_savedmodel.main, str(tmp_path / "no-model"))
+
+
 def test_the_command_ends_with_status_1(version):
     folder = version(function=compiled)
     command = [sys.executable, verify_savedmodel.__file__, str(folder)]
