@@ -13,7 +13,7 @@ import numpy as np
 from export.client import Client
 from tfxmodal.data import manifest
 from tfxmodal.data.atomic import whole_file
-from tfxmodal.data.cache import cached_features
+from tfxmodal.data.cache import cached_features, stamp
 from tfxmodal.data.listings import pictures_in, texts_in
 from tfxmodal.data.pairs import fingerprint
 from tfxmodal.errors import InputError
@@ -94,7 +94,7 @@ def embed_all(
             "--on-bad-input flag to embed many."
         )
     width = outputs["embedding"].tensor_shape.dim[1].size
-    stamps = [_stamp(path) for path in items.values] if items.kind == "images" else ()
+    stamps = [stamp(path) for path in items.values] if items.kind == "images" else ()
     key = {
         "server": client.target,
         "model": client.spec.name,
@@ -123,15 +123,6 @@ def embed_all(
         np.save(file, vectors)
     shutil.rmtree(parts)
     return vectors, bad
-
-
-def _stamp(path: str) -> tuple[int, int] | None:
-    """Bytes of a picture and when it was written, so that another in its place is seen."""
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
 
 
 class _Embedder:

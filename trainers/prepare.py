@@ -1,6 +1,5 @@
 """From flags to features: the dataset, its image tower, its text encoder, and the cache."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tfxmodal.data import Dataset
-from tfxmodal.data.cache import cached_features
+from tfxmodal.data.cache import cached_features, stamp
 from tfxmodal.data.images import BadImage, load_images
 from tfxmodal.data.pairs import Captions, Pairs, fingerprint
 from tfxmodal.data.text import encode_pairs
@@ -118,7 +117,7 @@ def prepare(
 
 def image_cache(config: DataConfig, split: str, pairs: Pairs, tower: ImageTower) -> dict:
     """Where the features of a split's images are cached and under which key."""
-    files = [(Path(path).name, *_stamp(path)) for path in pairs.images]
+    files = [(Path(path).name, *stamp(path)) for path in pairs.images]
     key = {
         "dataset": config.dataset,
         "split": split,
@@ -188,12 +187,3 @@ def _extract(tower: ImageTower, paths: np.ndarray, start: int):
         else:
             images[row] = image
     return extract(tower, images), bad
-
-
-def _stamp(path) -> tuple[int, int]:
-    """Bytes of a file and when it was written; of a missing one, extraction reports it."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return -1, -1
-    return status.st_size, status.st_mtime_ns

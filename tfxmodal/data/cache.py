@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,18 @@ PIECE = 256
 """Rows computed between two steps of the progress bar."""
 
 Compute = Callable[[int, int], tuple[np.ndarray, dict[int, str]]]
+
+
+def stamp(path: str | Path) -> tuple[int, int]:
+    """A file's bytes and when it was written, for a key: another in its place is seen.
+
+    Of a missing file it is (-1, -1): who reads it will tell.
+    """
+    try:
+        status = os.stat(path)
+    except OSError:
+        return -1, -1
+    return status.st_size, status.st_mtime_ns
 
 
 class ShardedFeatures:
