@@ -16,7 +16,7 @@ from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 from tqdm import tqdm
 
 from export.bulk import embed_all, read_items
@@ -110,7 +110,8 @@ def search(client: Client, flags: Flags):
         (str(name), float(score), shown.get(str(name), ""))
         for name, score in zip(ids[0], scores[0], strict=True)
     ]
-    table = Table("", "score", "id", *(["text" if kind == "texts" else "picture"] if shown else []))
+    what = Column("text" if kind == "texts" else "picture", overflow="fold")
+    table = Table("", "score", "id", *([what] if shown else []))
     for rank, (name, score, show) in enumerate(found, start=1):
         table.add_row(str(rank), f"{score:.4f}", escape(name), *([escape(show)] if shown else []))
     Console().print(table)
