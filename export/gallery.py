@@ -80,7 +80,7 @@ def load_galleries(
     sources = [items_of(source, run, config) for source in sources]
     for kind in searched:
         parts = [embed(items[kind], kind, run, scorer) for items in sources if kind in items]
-        ids = [name for items, _ in parts for name in items.ids]
+        ids = [name for part in parts for name in part.ids]
         if not ids:
             continue
         (most, times), *_ = Counter(ids).most_common(1)
@@ -88,8 +88,8 @@ def load_galleries(
             raise InputError(
                 f"--gallery holds {times} {kind} with the id {most!r}: give each its own."
             )
-        embeddings = np.concatenate([rows for _, rows in parts])
+        embeddings = np.concatenate([part.embeddings for part in parts])
         galleries[kind] = Gallery(ids, embeddings, np.asarray(searched[kind](embeddings)))
-        texts = [text for items, _ in parts for text in items.shown]
+        texts = [text for part in parts for text in part.shown]
         shown[kind] = dict(zip(ids, texts, strict=True))
     return galleries, shown

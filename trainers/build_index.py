@@ -116,9 +116,9 @@ def main(argv: list[str] | None = None):
     # --- Its items, in a new index where there is none -----------------------------------------
     if flags.data is not None:
         items = items_of(flags.data, run, data, gallery)[gallery]
-        items, embeddings = embed(items, gallery, run, scorer)
+        items = embed(items, gallery, run, scorer)
         index = index if there else new_index(flags, run, data, scorer, gallery)
-        index.add(items.ids, embeddings, tqdm)
+        index.add(items.ids, items.embeddings, tqdm)
         index.save(flags.to)
         how = "exact" if index.is_exact else "approximate, best candidates scored exactly"
         print(f"{flags.to} holds {len(index):,} {gallery} ({how}).")

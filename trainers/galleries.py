@@ -42,6 +42,15 @@ class Items:
     are_texts: bool = False
 
 
+@dataclass(frozen=True)
+class Embedded:
+    """Items as a scorer takes them: `ids` and `shown` `[n]`, and `embeddings` `[n, d]`."""
+
+    ids: list[str]
+    embeddings: np.ndarray
+    shown: list[str]
+
+
 def items_of(
     source: str, run: TrainedRun, config: DataConfig, kind: str | None = None
 ) -> dict[str, Items]:
@@ -77,18 +86,17 @@ def items_of(
     return {"texts": items_of_texts(path, run)}
 
 
-def embed(items: Items, kind: str, run: TrainedRun, scorer: Scorer) -> tuple[Items, np.ndarray]:
-    """Embeddings of items, `[n, d]`, and the items that have one.
+def embed(items: Items, kind: str, run: TrainedRun, scorer: Scorer) -> Embedded:
+    """Embeds items.
 
-    Texts without a word that the run knows have none, since they would all get one score: they are
-    left out, and printed.
+    Texts without a word that the run knows would all get one score: they are left out, and printed.
 
     Raises:
         InputError: If no item is left.
     """
     embeddings = {"images": scorer.embed_images, "texts": scorer.embed_texts}[kind](items.features)
     if not items.are_texts:
-        return items, embeddings
+        return Embedded(items.ids, embeddings, items.shown)
     known = known_texts(run, items.shown)
     left_out = [items.ids[row] for row in np.flatnonzero(~known)]
     if len(left_out) == len(known):
@@ -101,7 +109,7 @@ def embed(items: Items, kind: str, run: TrainedRun, scorer: Scorer) -> tuple[Ite
         )
     rows = np.flatnonzero(known)
     ids, shown = ([values[row] for row in rows] for values in (items.ids, items.shown))
-    return replace(items, ids=ids, shown=shown), embeddings[rows]
+    return Embedded(ids, embeddings[rows], shown)
 
 
 def known_texts(run: TrainedRun, texts: Sequence[str]) -> np.ndarray:

@@ -61,6 +61,21 @@ def test_texts_are_found_by_photo_and_added(drsl, photos, capsys):
     assert sorted(found(told)) == ["A cow in a field.", "A horse and its rider.", "dogs"]
 
 
+def test_words_that_nobody_knows_are_neither_found_nor_asked(drsl, photos, capsys, complaint):
+    Path("texts.txt").write_text("A cow in a field.\nqzxqzx xqzxqz\n")
+    texts = ["--run", drsl, "--to", "texts"]
+    build_index.main([*texts, "--data", "texts.txt", "--gallery", "texts"])
+    told = capsys.readouterr().out
+    assert "1 of 2 texts hold no word that the model knows and are left out: qzxqzx" in told
+    assert "holds 1 texts" in told
+    images = ["--run", drsl, "--to", "images"]
+    build_index.main([*images, "--data", str(photos)])
+    for text in ("qzxqzx", " "):
+        assert f"--text {text!r} holds no word" in complaint(
+            build_index.main, *images, "--text", text
+        )
+
+
 @pytest.mark.parametrize("gallery", ["images", "texts"])
 def test_a_split_of_the_runs_own_dataset(gallery, drsl, small, cache_dir):
     flags = ["--run", drsl, "--to", "index", "--gallery", gallery, "--data", "train"]
