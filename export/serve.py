@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -37,7 +38,6 @@ from trainers import cli
 
 BINARY = "tensorflow_model_server"
 KINDS = ("intra", "inter")
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,6 @@ def main(argv: list[str] | None = None):
     flags = cli.parse(Flags, __doc__, argv)
     if (flags.tls_key is None) != (flags.tls_cert is None):
         raise InputError("--tls-key and --tls-cert go together: give both, or neither.")
-    for pem in filter(None, (flags.tls_key, flags.tls_cert)):
-        read_text(pem)  # Sooner than the models are loaded.
     config = model_config(flags.model, flags.config)
     if flags.batching and (names := unbatchable(config)):
         raise InputError(
@@ -140,7 +138,7 @@ def real_command(binary: str, flags: Flags, config: ModelServerConfig, folder: P
     if flags.tls_key:
         ssl = folder / "ssl.config"
         ssl.touch(mode=0o600)
-        key, certificate = (json.dumps(p.read_text()) for p in (flags.tls_key, flags.tls_cert))
+        key, certificate = (json.dumps(read_text(p)) for p in (flags.tls_key, flags.tls_cert))
         ssl.write_text(f"server_key: {key}\nserver_cert: {certificate}\nclient_verify: false\n")
         command += [f"--ssl_config_file={ssl}"]
     return command
@@ -158,11 +156,20 @@ def run_real(binary: str, flags: Flags, config: ModelServerConfig):
     with tempfile.TemporaryDirectory(prefix="tfxmodal-serve-") as folder:
         command = real_command(binary, flags, config, Path(folder))
         print(" ".join(command), flush=True)
+        early = []
+        on_signals(early.append)
         with subprocess.Popen(command) as process:
-            for number in SIGNALS:
-                signal.signal(number, lambda number, _: process.send_signal(number))
+            on_signals(process.send_signal)
+            for number in early:
+                process.send_signal(number)
             status = process.wait()
     sys.exit(status if status >= 0 else 128 - status)
+
+
+def on_signals(act: Callable[[int], None]):
+    """Lets SIGTERM and SIGINT do what `act` does with their number."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: act(number))
 
 
 def run_development(flags: Flags, config: ModelServerConfig):
@@ -170,8 +177,7 @@ def run_development(flags: Flags, config: ModelServerConfig):
     why = "" if flags.development else f"{BINARY} is neither on PATH nor in TF_MODEL_SERVER: "
     print(f"{why}development server, for trying and testing, not for production.", flush=True)
     stop = threading.Event()
-    for number in SIGNALS:
-        signal.signal(number, lambda *_: stop.set())
+    on_signals(lambda number: stop.set())
     with DevServer(
         config,
         flags.port,

@@ -44,7 +44,7 @@ def test_command_runs_tensorflow_serving(base, tmp_path, certificate):
     binary.write_text(
         f"#!/bin/sh\nprintf '%s\\n' \"$@\" > {seen}\n"
         f"cp -p {files}/tfxmodal*/* {tmp_path}\n"
-        "echo up\ntrap 'exit 7' TERM\nwhile :; do sleep 0.1; done\n"
+        "trap 'exit 7' TERM\necho up\nwhile :; do sleep 0.1; done\n"
     )
     binary.chmod(0o755)
     batching = tmp_path / "batching"
@@ -81,6 +81,8 @@ def test_a_disk_that_fails_once_is_looked_at_again(base, publish, monkeypatch):
         publish(base, 2)
         with Client(f"localhost:{server.port}", "tiny") as client:
             eventually(lambda: client.status().get(2) == "AVAILABLE")
+            assert client.metadata()[0] == 2
+        assert said.count("Cannot look for new versions (input/output error).") == 1
 
 
 def test_what_cannot_be_served(complaint, base, tmp_path, monkeypatch):
@@ -97,9 +99,10 @@ def test_what_cannot_be_served(complaint, base, tmp_path, monkeypatch):
     batching.write_text("max_batch_size { value: 8 } allowed_batch_sizes: 4")
     wrong = complaint(serve.main, *served, "--development", "--batching", str(batching))
     assert "make them equal" in wrong
-    batching.write_text("max_batch_sise { value: 8 }")
-    wrong = complaint(serve.main, *served, "--development", "--batching", str(batching))
-    assert "'max_batch_sise { value: 8 }', which is no batching parameter" in wrong
+    for parameter in ("max_batch_sise { value: 8 }", "max_batch_size { value: many }"):
+        batching.write_text(parameter)
+        wrong = complaint(serve.main, *served, "--development", "--batching", str(batching))
+        assert f"{parameter!r}, which is no batching parameter" in wrong
     metrics = complaint(serve.main, *served, "--development", "--monitoring", str(batching))
     assert "has no metrics" in metrics
     tls = ("--tls-key", str(batching), "--tls-cert", str(batching))
