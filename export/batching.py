@@ -18,15 +18,17 @@ import tensorflow as tf
 from tfxmodal.data.reading import read_text
 from tfxmodal.errors import InputError
 
-FIELDS = (
-    "max_batch_size batch_timeout_micros max_enqueued_batches num_batch_threads thread_pool_name "
-    "allowed_batch_sizes pad_variable_length_inputs enable_large_batch_splitting "
-    "max_execution_batch_size"
-).split()
+NUMBERS = (
+    "max_batch_size|batch_timeout_micros|max_enqueued_batches|num_batch_threads|"
+    "max_execution_batch_size|allowed_batch_sizes"
+)
+OTHERS = "thread_pool_name|pad_variable_length_inputs|enable_large_batch_splitting"
 """Of TensorFlow Serving's BatchingParameters, whose definition its Python package lacks."""
 
-NUMBERS = {"max_batch_size", "batch_timeout_micros"}
-FIELD = rf"\b({'|'.join(FIELDS)})\s*(?::?\s*\{{\s*value\s*:\s*(\S+?)\s*\}}|:\s*(\S+))"
+FIELD = (
+    rf"\b(?:({NUMBERS})\s*(?::?\s*\{{\s*value\s*:\s*(\d+)\s*\}}|:\s*(\d+)\b)|"
+    rf"(?:{OTHERS})\s*(?::?\s*\{{\s*value\s*:\s*\S+?\s*\}}|:\s*\S+))"
+)
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,13 @@ class Batching:
         text = re.sub("#.*", "", read_text(path))
         if wrong := re.sub(FIELD, "", text).strip():
             raise InputError(f"{path} holds {wrong[:40]!r}, which is no batching parameter.")
-        values = {name: value or plain for name, value, plain in re.findall(FIELD, text)}
-        numbers = {name: int(values[name]) for name in NUMBERS & values.keys()}
-        sizes = re.findall(r"allowed_batch_sizes\s*:\s*(\d+)", text)
-        batching = cls(**numbers, allowed_batch_sizes=tuple(map(int, sizes)))
-        if sizes and int(sizes[-1]) != batching.max_batch_size:
+        numbers = [
+            (name, int(value or plain)) for name, value, plain in re.findall(FIELD, text) if name
+        ]
+        sizes = tuple(number for name, number in numbers if name == "allowed_batch_sizes")
+        known = {name: number for name, number in numbers if name in cls.__dataclass_fields__}
+        batching = cls(**known | {"allowed_batch_sizes": sizes})
+        if sizes and sizes[-1] != batching.max_batch_size:
             raise InputError(
                 f"The last allowed_batch_sizes in {path} is {sizes[-1]}, max_batch_size is "
                 f"{batching.max_batch_size}: make them equal."

@@ -56,6 +56,8 @@ def read_items(source: Path, kind: str = "images") -> Items:
         rows = manifest.read_rows(source)
         ids = [f"{row.id}#{i}" for row in rows for i in range(len(row.texts))]
         items = Items(kind, ids, [text for row in rows for text in row.texts])
+    if not items.ids:
+        raise InputError(f"{source} holds no {kind}: give another, or correct --embed-as.")
     ((name, times),) = Counter(items.ids).most_common(1)
     if times > 1:
         raise InputError(f"{source} names {name!r} {times} times: give each its own id.")
@@ -101,12 +103,12 @@ def embed_all(
         "version": version,
         "items": fingerprint(items.ids, items.values, stamps),
     }
-    embed = _Embedder(client.at_version(version), signature, items.values)
+    client = client.at_version(version)
     with ThreadPoolExecutor(in_flight) as pool:
 
         def compute(start: int, stop: int):
             ranges = [(i, min(i + ROWS, stop)) for i in range(start, stop, ROWS)]
-            parts = list(pool.map(lambda span: embed.rows(*span), ranges))
+            parts = list(pool.map(lambda span: _rows(client, signature, items, *span), ranges))
             bad = {row: why for _, reasons in parts for row, why in reasons.items()}
             return np.concatenate([vectors for vectors, _ in parts]), bad
 
@@ -125,23 +127,19 @@ def embed_all(
     return vectors, bad
 
 
-class _Embedder:
-    """Asks a signature for rows of `values`, and tells which rows are bad."""
-
-    def __init__(self, client: Client, signature: str, values: Sequence[str]):
-        self._client, self._signature, self._values = client, signature, values
-
-    def rows(self, start: int, stop: int) -> tuple[np.ndarray, dict[int, str]]:
-        """Vectors `[stop - start, width]` of these rows, and the bad ones with the reasons."""
-        rows, unread = list(self._values[start:stop]), {}
-        if self._signature == "embed_image":
-            for i, path in enumerate(rows):
-                try:
-                    rows[i] = Path(path).read_bytes()
-                except OSError as error:
-                    rows[i], unread[i] = b"", error.strerror
-        name = self._signature.removeprefix("embed_")
-        outputs = self._client.predict(self._signature, **{name: rows})
-        bad = np.flatnonzero(~outputs["valid"]).tolist()
-        reasons = dict.fromkeys(bad, f"the server finds no {name} in it") | unread
-        return outputs["embedding"], {start + i: reason for i, reason in reasons.items()}
+def _rows(
+    client: Client, signature: str, items: Items, start: int, stop: int
+) -> tuple[np.ndarray, dict[int, str]]:
+    """Vectors `[stop - start, width]` of these rows, and the bad ones with the reasons."""
+    rows, unread = list(items.values[start:stop]), {}
+    if items.kind == "images":
+        for i, path in enumerate(rows):
+            try:
+                rows[i] = Path(path).read_bytes()
+            except OSError as error:
+                rows[i], unread[i] = b"", error.strerror
+    name = signature.removeprefix("embed_")
+    outputs = client.predict(signature, **{name: rows})
+    bad = np.flatnonzero(~outputs["valid"]).tolist()
+    reasons = dict.fromkeys(bad, f"the server finds no {name} in it") | unread
+    return outputs["embedding"], {start + i: reason for i, reason in reasons.items()}

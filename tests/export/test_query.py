@@ -208,5 +208,9 @@ def test_what_cannot_be_asked(complaint, server, tmp_path, photos):
     assert "give FILE.npy" in of("--embed", photos)
     assert "no folder with pictures" in of("--embed", empty, "--out", tmp_path / "v.npy")
     assert "names 'a' 2 times" in of("--embed", twice, "--out", tmp_path / "v.npy")
+    wordless = tmp_path / "wordless.jsonl"
+    wordless.write_text(json.dumps({"image": "a.png", "texts": []}))
+    told = of("--embed", wordless, "--embed-as", "texts", "--out", tmp_path / "v.npy")
+    assert "holds no texts" in told
     assert "has no version 8" in of("--text", "x", "--version", 8)
     assert "are both given" in of("--text", "x", "--version", 1, "--label", "stable")
