@@ -49,9 +49,9 @@ class Client:
     """Asks one model; NumPy in and out. A context manager; threads may share it.
 
     Every method sends one request (a server that batches refuses more rows than its batches hold:
-    32 in export/deploy), and raises
-    `ServerError` where the server, the model, its version or its signature is not there, or time is
-    up, and `InputError` where rows are bad: pictures that cannot be decoded, texts without a word.
+    32 in export/deploy), and raises `ServerError` where the server, the model, its version or its
+    signature is not there, or time is up, and `InputError` where rows are bad: pictures that cannot
+    be decoded, texts without a word.
     """
 
     def __init__(

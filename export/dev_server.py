@@ -23,6 +23,7 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 from export.batching import Batching
 from export.model_store import ModelStore
 from export.served_model import RequestError, ServedModel, invalid
+from tfxmodal.data.reading import read_text
 from tfxmodal.errors import InputError
 
 UNLIMITED = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
@@ -106,7 +107,7 @@ class DevServer:
         try:
             if tls is None:
                 return self._server.add_insecure_port(f"[::]:{port}")
-            pair = tls.key.read_bytes(), tls.certificate.read_bytes()
+            pair = read_text(tls.key).encode(), read_text(tls.certificate).encode()
             return self._server.add_secure_port(f"[::]:{port}", grpc.ssl_server_credentials([pair]))
         except RuntimeError as error:
             files = f", or correct {tls.key} and {tls.certificate}" if tls else ""

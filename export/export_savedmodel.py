@@ -20,7 +20,7 @@ from export import verify_savedmodel
 from export.examples import examples, write_examples
 from export.gallery import load_galleries
 from export.half_weights import HalfWeights
-from export.model_config import model_config, unbatchable, versions
+from export.model_config import is_batchable, versions
 from export.publishing import publish
 from export.signatures import ServedRun, Signature
 from export.writing import describe, write_description, write_gallery, write_savedmodel
@@ -28,7 +28,7 @@ from tfxmodal.errors import InputError
 from tfxmodal.training.run_folder import from_dict
 from tfxmodal.training.trained_run import load_run
 from trainers import cli
-from trainers.data_config import DataConfig
+from trainers.data_config import HANDLING, DataConfig
 from trainers.evaluate import with_given
 
 
@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None):
     check_target(flags.to)
     run = load_run(flags.run)
     data = from_dict(DataConfig, run.config["data"])
-    data = with_given(data, flags, ("data_dir", "image_weights", "on_bad_image", "cache_dir"))
+    data = with_given(data, flags, ("data_dir", *HANDLING))
 
     # --- What is offered: two models, one to be batched and one not ----------------------------
     served = ServedRun(run, flags.on_bad_input, flags.top_k, data.image_weights)
@@ -119,8 +119,7 @@ def check_target(folder: Path):
     """
     if folder.name in ("", "..") or (folder / "saved_model.pb").exists():
         raise InputError(f"--to is {str(folder)!r}: give the model's folder, MODELS/NAME.")
-    served = model_config([folder]) if versions(folder) else None
-    if served and unbatchable(served):
+    if not is_batchable(folder):
         raise InputError(
             f"--to {folder} holds a model of another kind, the matrix of scores: give another name."
         )

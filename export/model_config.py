@@ -72,10 +72,14 @@ def versions(base: Path) -> dict[int, Path]:
 
 def unbatchable(config: ModelServerConfig) -> list[str]:
     """Names of the models whose latest export says that it must not be batched."""
-    names = []
-    for model in config.model_config_list.config:
-        for path in list(versions(Path(model.base_path)).values())[-1:]:
-            about = path / DESCRIPTION
-            if about.exists() and not json.loads(about.read_text()).get("batchable", True):
-                names.append(model.name)
-    return names
+    models = config.model_config_list.config
+    return [model.name for model in models if not is_batchable(Path(model.base_path))]
+
+
+def is_batchable(base: Path) -> bool:
+    """Whether requests to a model may be batched, as its latest export says, if it does."""
+    for path in list(versions(base).values())[-1:]:
+        about = path / DESCRIPTION
+        if about.exists():
+            return json.loads(about.read_text()).get("batchable", True)
+    return True

@@ -37,15 +37,16 @@ ODD = {
 def check_loading(version: Version) -> str:
     """A session loads it, in a process that did not make it, and replays its warm-up records."""
     _ = version.model
-    for name, signature in version.signatures.items():
-        if name in version.examples:
-            continue
+    lost = version.signatures.keys() - version.examples.keys()
+    for name in sorted(lost):
+        inputs = version.signatures[name].inputs.items()
         try:
-            version.ask(name, {key: _blank(spec) for key, spec in signature.inputs.items()})
+            version.ask(name, {key: _blank(spec) for key, spec in inputs})
         except RequestError as error:
             if error.code is not grpc.StatusCode.INVALID_ARGUMENT:  # A blank may be refused.
                 raise Fault(f"{name} fails: {first_line(error)}") from error
-        raise Fault(f"there is no warm-up record of {name}, so that servers cannot try it")
+    if lost:
+        raise Fault(f"there is no warm-up record of {min(lost)}, so that servers cannot try it")
     return f"{len(version.examples)} warm-up records"
 
 

@@ -33,7 +33,7 @@ from tfxmodal.towers.image_tower import hash_weights
 from tfxmodal.training.run_folder import from_dict
 from tfxmodal.training.trained_run import TrainedRun, load_run
 from trainers import cli
-from trainers.data_config import DataConfig
+from trainers.data_config import HANDLING, DataConfig
 from trainers.evaluate import with_given
 from trainers.galleries import embed, items_of, known_texts
 from trainers.prepare import prepare
@@ -105,7 +105,7 @@ def main(argv: list[str] | None = None):
     check(flags, there)
     run = load_run(flags.run)
     data = from_dict(DataConfig, run.config["data"])
-    data = with_given(data, flags, ("data_dir", "image_weights", "on_bad_image", "cache_dir"))
+    data = with_given(data, flags, ("data_dir", *HANDLING))
     scorer = run.method.scorer()
 
     # --- The index that is there, and a query that fits the gallery ----------------------------
@@ -186,9 +186,10 @@ def embed_query(flags: Flags, run: TrainedRun, scorer, gallery: str) -> np.ndarr
     if getattr(flags, wrong) is not None:
         raise InputError(f"--to {flags.to} is an index of {gallery}: search it by --{right}.")
     if flags.text is not None:
-        if not known_texts(run, [flags.text]).all():
+        encoder = run.load_encoder()
+        if not known_texts(encoder, [flags.text]).all():
             raise InputError(f"--text {flags.text!r} holds no word that {flags.run} knows.")
-        return scorer.embed_texts(run.row_encoder(run.load_encoder()).encode([flags.text]))
+        return scorer.embed_texts(run.row_encoder(encoder).encode([flags.text]))
     if flags.image is None:
         return None
     tower = run.load_tower(flags.image_weights)

@@ -11,6 +11,11 @@ from tfxmodal.data import DATASETS, Dataset, load_dataset
 from tfxmodal.errors import InputError, choose
 from tfxmodal.towers import text_cnn, trained
 
+PLACE = ("data_dir", "dataset_options", "download")
+"""Where a dataset lies."""
+HANDLING = ("image_weights", "on_bad_image", "cache_dir")
+"""How it is treated here."""
+
 
 @dataclass(frozen=True)
 class DataConfig:

@@ -21,7 +21,8 @@ from tfxmodal.methods import CLOSED_FORM
 from tfxmodal.training.run_folder import RunFolder, from_dict
 from tfxmodal.training.trained_run import load_run
 from trainers import cli
-from trainers.prepare import DataConfig, prepare
+from trainers.data_config import HANDLING, PLACE, DataConfig
+from trainers.prepare import prepare
 from trainers.results import draw, evaluate_split, print_table
 
 
@@ -120,10 +121,6 @@ def data_configs(recorded: dict, flags: Flags) -> tuple[DataConfig, DataConfig]:
         return own, replace(own, dataset=flags.dataset, **place)
     own = with_given(own, flags, PLACE)
     return own, own
-
-
-PLACE = ("data_dir", "dataset_options", "download")
-HANDLING = ("image_weights", "on_bad_image", "cache_dir")
 
 
 def with_given(config: DataConfig, flags, names: tuple[str, ...]) -> DataConfig:

@@ -12,14 +12,14 @@ from tfxmodal.data.pairs import Features, Pairs
 from tfxmodal.data.text import BATCH, EncodedTexts, document, to_bytes
 from tfxmodal.errors import InputError
 from tfxmodal.retrieval.scorer import Scorer
+from tfxmodal.towers.text_encoders import TextEncoder
 from tfxmodal.training.run_folder import RunFolder, from_dict
 from tfxmodal.training.trained_run import TrainedRun
-from trainers.data_config import DataConfig
+from trainers.data_config import PLACE, DataConfig
 from trainers.prepare import prepare, split_features
 from trainers.raw_inputs import split_raw
 
 SPLITS = manifest.SPLITS
-PLACE = ("dataset", "data_dir", "dataset_options", "download")
 SHOWN = 20
 """Texts that are named where they are left out."""
 ALONE = {"images": "a folder of pictures", "texts": "a file of texts"}
@@ -71,7 +71,7 @@ def items_of(
         return items_of_split(run, config, source)
     if (path / "config.json").is_file():
         other = from_dict(DataConfig, RunFolder(path).config["data"])
-        place = {name: getattr(other, name) for name in PLACE}
+        place = {name: getattr(other, name) for name in ("dataset", *PLACE)}
         return items_of_split(run, replace(config, **place), "test")
     if path.suffix in manifest.SUFFIXES:
         pairs = manifest.load_pairs(path)
@@ -97,7 +97,7 @@ def embed(items: Items, kind: str, run: TrainedRun, scorer: Scorer) -> Embedded:
     embeddings = {"images": scorer.embed_images, "texts": scorer.embed_texts}[kind](items.features)
     if not items.are_texts:
         return Embedded(items.ids, embeddings, items.shown)
-    known = known_texts(run, items.shown)
+    known = known_texts(run.load_encoder(), items.shown)
     left_out = [items.ids[row] for row in np.flatnonzero(~known)]
     if len(left_out) == len(known):
         raise InputError(f"None of {len(known)} texts holds a word that {run.folder.path} knows.")
@@ -112,9 +112,8 @@ def embed(items: Items, kind: str, run: TrainedRun, scorer: Scorer) -> Embedded:
     return Embedded(ids, embeddings[rows], shown)
 
 
-def known_texts(run: TrainedRun, texts: Sequence[str]) -> np.ndarray:
-    """Which texts hold a word that the run's encoder knows, bool `[n]`."""
-    encoder = run.load_encoder()
+def known_texts(encoder: TextEncoder, texts: Sequence[str]) -> np.ndarray:
+    """Which texts hold a word that an encoder knows, bool `[n]`."""
     parts = [encoder.knows(to_bytes(texts[i : i + BATCH])) for i in range(0, len(texts), BATCH)]
     return np.concatenate(parts)
 
