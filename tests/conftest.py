@@ -9,7 +9,7 @@ import keras  # noqa: E402
 import pytest  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from trainers import cli  # noqa: E402
+from tfxmodal.commands import cli  # noqa: E402
 
 pytest_plugins = ["tests.runs"]
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfxmodal.towers import load_image_tower
+from tfxmodal.commands import train_drsl, train_scl, training
+from tfxmodal.encoders.image import load_image_tower
+from tfxmodal.inputs import prepare
 from tfxmodal.training import trained_run
 from tfxmodal.training.replicas import make_strategy
-from trainers import prepare, train_drsl, train_scl, training
 
 PHOTOS = 40
 COMMON = (

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from tfxmodal.data import DATASETS
+from tfxmodal.encoders.image import TOWERS
 from tfxmodal.methods import CLOSED_FORM, METHODS
-from tfxmodal.towers import TOWERS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()

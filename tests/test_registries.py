@@ -8,11 +8,11 @@ import textwrap
 import pytest
 
 from tfxmodal.data import DATASETS
+from tfxmodal.encoders.image import TOWERS
+from tfxmodal.inputs.prepare import DataConfig
 from tfxmodal.methods import CLOSED_FORM, METHODS
-from tfxmodal.methods.method import Method
-from tfxmodal.towers import TOWERS
+from tfxmodal.methods.learner import Method
 from tfxmodal.training.config import TrainingConfig
-from trainers.prepare import DataConfig
 
 CONFIGS = [config for _, config in METHODS.values()] + [TrainingConfig, DataConfig]
 LOADERS = {**DATASETS, **TOWERS, **CLOSED_FORM}

@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxmodal.data.pairs import Pairs
-from tfxmodal.methods.method import Method
+from tfxmodal.methods.learner import Method
 from tfxmodal.training.config import TrainingConfig
 from tfxmodal.training.loop import Trainer
 from tfxmodal.training.replicas import make_strategy

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tfxmodal.retrieval.figures import curve_figure, figure_png
-from tfxmodal.retrieval.new_index import build_index
+from tfxmodal.commands import cli
+from tfxmodal.evaluation.figures import curve_figure, figure_png
+from tfxmodal.inputs.prepare import DataConfig, prepare
 from tfxmodal.retrieval.relation import RelationScorer
 from tfxmodal.retrieval.scorer import Scorer
+from tfxmodal.search.new_index import build_index
 from tfxmodal.training.run_folder import from_dict
 from tfxmodal.training.trained_run import load_run
-from trainers import cli
-from trainers.prepare import DataConfig, prepare
 
 K = 10
 SHARES = (0.0, 0.0005, 0.001, 0.002, 0.005, 0.01)

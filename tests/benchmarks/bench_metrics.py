@@ -9,7 +9,7 @@ import tracemalloc
 
 import numpy as np
 
-from tfxmodal.retrieval.metrics import mean_average_precision, ranks
+from tfxmodal.evaluation.metrics import mean_average_precision, ranks
 
 
 def loop_mean_average_precision(scores, query_classes, gallery_classes):

@@ -20,9 +20,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from export import serve
-from export.client import Client, ServerError
-from tests.export import fuzz, tiny
+from tests.serving import fuzz, tiny
+from tfxmodal.commands import serve
+from tfxmodal.serving.client.client import Client, ServerError
 
 CALLERS = (1, 8, 32)
 TEXT = "a brown dog runs on the beach"

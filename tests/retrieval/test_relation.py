@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfxmodal.evaluation.protocol import evaluate
 from tfxmodal.heads.layers import EPSILON
 from tfxmodal.heads.relation_network import FUSIONS, RelationNetwork
 from tfxmodal.retrieval import relation as relation_module
 from tfxmodal.retrieval import scorer as scorer_module
-from tfxmodal.retrieval.evaluation import evaluate
 from tfxmodal.retrieval.pair_scores import pair_scores
 from tfxmodal.retrieval.relation import RelationScorer
 

@@ -13,7 +13,7 @@ from tests.training.tiny import (
     make_trainer,
     weights,
 )
-from tfxmodal.retrieval.evaluation import evaluate, selection_score
+from tfxmodal.evaluation.protocol import evaluate, selection_score
 from tfxmodal.training import loop
 from tfxmodal.training.batches import epoch_rows
 from tfxmodal.training.loop import Interrupted, NonFiniteLoss

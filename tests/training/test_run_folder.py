@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 from tfxmodal.errors import InputError
-from tfxmodal.retrieval.figures import figure_png
+from tfxmodal.evaluation.figures import figure_png
 from tfxmodal.training.run_folder import RunFolder, choose_run_dir, differences, from_dict
 
 CONFIG = {

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tfxmodal.retrieval.figures import figure_png
+from tfxmodal.evaluation.figures import figure_png
 from tfxmodal.training.report import EpochReport
 from tfxmodal.training.summaries import Summaries
 

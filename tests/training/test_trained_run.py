@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.training.tiny import make_pairs
-from tfxmodal.data.text import BagOfWords
+from tfxmodal.encoders.text.bag_of_words import BagOfWords
 from tfxmodal.errors import InputError
-from tfxmodal.methods.scl import SCL, SCLConfig
+from tfxmodal.methods.gradient.scl import SCL, SCLConfig
 from tfxmodal.training.checkpoints import Checkpoints
 from tfxmodal.training.run_folder import RunFolder
 from tfxmodal.training.trained_run import load_run

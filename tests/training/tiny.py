@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfxmodal.data.pairs import Pairs
-from tfxmodal.methods.drsl import DRSL, DRSLConfig
-from tfxmodal.methods.method import Method
-from tfxmodal.methods.scl import SCL, SCLConfig
+from tfxmodal.methods.gradient.drsl import DRSL, DRSLConfig
+from tfxmodal.methods.gradient.scl import SCL, SCLConfig
+from tfxmodal.methods.learner import Method
 from tfxmodal.training.config import TrainingConfig
 from tfxmodal.training.loop import Trainer
 from tfxmodal.training.replicas import make_strategy

@@ -6,12 +6,12 @@ A new dataset is one file with `load(data_dir, **options) -> Dataset` and one li
 import inspect
 from pathlib import Path
 
-from tfxmodal.data import (
+from tfxmodal.data import manifest
+from tfxmodal.data.datasets import (
     coco,
     emoji_scenes,
     features,
     flickr8k,
-    manifest,
     mirflickr,
     nus_wide_10k,
     pascal_sentences,

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tfxmodal.data.reading import read_text
 from tfxmodal.errors import InputError
+from tfxmodal.io.reading import read_text
 
 PICTURES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"}
 

@@ -13,7 +13,7 @@ from tfxmodal.errors import InputError
 class Features(Protocol):
     """Rows of features, in memory or on disk: `features[rows]` gives `[len(rows), dim]` float32.
 
-    A NumPy array is one; `tfxmodal.data.cache.ShardedFeatures` is one that stays on disk.
+    A NumPy array is one; `tfxmodal.inputs.cache.ShardedFeatures` is one that stays on disk.
     """
 
     shape: tuple[int, int]

@@ -5,9 +5,9 @@ and one line in `METHODS`. A method in closed form is one file with
 `fit(train, validation, seed, progress) -> Scorer`, and one line in `CLOSED_FORM`.
 """
 
-from tfxmodal.methods import chance, pls, semantic_matching
-from tfxmodal.methods.drsl import DRSL, DRSLConfig
-from tfxmodal.methods.scl import SCL, SCLConfig
+from tfxmodal.methods.closed_form import chance, pls, semantic_matching
+from tfxmodal.methods.gradient.drsl import DRSL, DRSLConfig
+from tfxmodal.methods.gradient.scl import SCL, SCLConfig
 
 METHODS = {"scl": (SCL, SCLConfig), "drsl": (DRSL, DRSLConfig)}
 CLOSED_FORM = {"pls": pls.fit, "semantic_matching": semantic_matching.fit, "random": chance.fit}

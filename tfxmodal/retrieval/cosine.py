@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfxmodal.retrieval.encoders import EncoderScorer
+from tfxmodal.retrieval.encoder_scorer import EncoderScorer
 
 
 class CosineScorer(EncoderScorer):

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxmodal.heads.relation_network import RelationNetwork
-from tfxmodal.retrieval.encoders import EncoderScorer
+from tfxmodal.retrieval.encoder_scorer import EncoderScorer
 from tfxmodal.retrieval.pair_scores import listed_scores, pair_scores, separable
 
 BLOCK = 4096

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxmodal.data.pairs import Pairs
-from tfxmodal.methods.method import Learner
+from tfxmodal.methods.learner import Learner
 from tfxmodal.training.batches import (
     MemoryFeed,
     Rows,

@@ -4,8 +4,8 @@ import dataclasses
 import json
 from pathlib import Path
 
-from tfxmodal.data.atomic import whole_file
 from tfxmodal.errors import InputError
+from tfxmodal.io.atomic import whole_file
 
 
 class RunFolder:

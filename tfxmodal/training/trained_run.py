@@ -7,12 +7,12 @@ import keras
 import numpy as np
 
 from tfxmodal.data.pairs import Pairs
+from tfxmodal.encoders.image import ImageTower, extract, load_image_tower
+from tfxmodal.encoders.text import TextEncoder, open_text_encoder
+from tfxmodal.encoders.text.text_cnn import TokenIds
 from tfxmodal.errors import InputError, choose
 from tfxmodal.methods import METHODS
-from tfxmodal.methods.method import Method
-from tfxmodal.towers import ImageTower, extract, load_image_tower
-from tfxmodal.towers.text_cnn import TokenIds
-from tfxmodal.towers.text_encoders import TextEncoder, open_text_encoder
+from tfxmodal.methods.learner import Method
 from tfxmodal.training.checkpoints import Checkpoints
 from tfxmodal.training.run_folder import RunFolder, from_dict
 

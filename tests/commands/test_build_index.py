@@ -1,0 +1,166 @@
+"""Indexes of real photos and texts, by a quick run of each method."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.runs import PHOTOS
+from tfxmodal.commands import build_index
+from tfxmodal.inputs.prepare import DataConfig, prepare
+from tfxmodal.search.index import Index
+from tfxmodal.training.trained_run import load_run
+
+
+@pytest.fixture(scope="module")
+def drsl(trained) -> str:
+    """The folder of a finished run."""
+    return str(trained("pascal_sentences", "drsl"))
+
+
+@pytest.fixture
+def photos(small) -> Path:
+    return Path(small("pascal_sentences")[3]) / "images"
+
+
+def found(told: str) -> list[str]:
+    """The ids in the printed table."""
+    return re.findall(r"│ \d+ +│ +-?[\d.]+ │ (.*?) +│", told)
+
+
+@pytest.mark.parametrize("method", ["scl", "drsl"])
+def test_a_folder_of_photos_is_found_by_text(method, trained, drsl, photos, capsys):
+    run = drsl if method == "drsl" else str(trained("pascal_sentences"))
+    flags = ["--run", run, "--to", "index/photos"]
+    build_index.main([*flags, "--data", str(photos)])
+    told = capsys.readouterr().out
+    assert f"holds {PHOTOS} images (exact)" in told and "--text TEXT" in told
+    build_index.main([*flags, "--text", "a dog on the grass", "--top-k", "7"])
+    ids = found(capsys.readouterr().out)
+    assert len(ids) == 7 and all((photos / name).is_file() for name in ids)
+
+    opened = load_run(run)
+    scorer, encoder = opened.method.scorer(), opened.load_encoder()
+    index = Index.load("index/photos", scorer, build_index.model_fingerprint(opened))
+    query = scorer.embed_texts(encoder.encode(["a dog on the grass"]))
+    rows, _ = scorer.top_k_images(query, index.embeddings, 7)
+    assert ids == [index.ids[row] for row in rows[0]]
+
+
+def test_texts_are_found_by_photo_and_added(drsl, photos, capsys):
+    Path("texts.txt").write_text("A cow in a field.\n\ndogs\tTwo dogs run.\n")
+    flags = ["--run", drsl, "--to", "texts"]
+    build_index.main([*flags, "--data", "texts.txt", "--gallery", "texts"])
+    Path("more.txt").write_text("A horse and its rider.\n")
+    photo = str(next(photos.iterdir()))
+    capsys.readouterr()
+    build_index.main([*flags, "--data", "more.txt", "--add", "--image", photo])
+    told = capsys.readouterr().out
+    assert "holds 3 texts" in told
+    assert sorted(found(told)) == ["A cow in a field.", "A horse and its rider.", "dogs"]
+
+
+def test_words_that_nobody_knows_are_neither_found_nor_asked(drsl, photos, capsys, complaint):
+    Path("texts.txt").write_text("A cow in a field.\nqzxqzx xqzxqz\n")
+    texts = ["--run", drsl, "--to", "texts"]
+    build_index.main([*texts, "--data", "texts.txt", "--gallery", "texts"])
+    told = capsys.readouterr().out
+    assert "1 of 2 texts hold no word that the model knows and are left out: qzxqzx" in told
+    assert "holds 1 texts" in told
+    images = ["--run", drsl, "--to", "images"]
+    build_index.main([*images, "--data", str(photos)])
+    for text in ("qzxqzx", " "):
+        assert f"--text {text!r} holds no word" in complaint(
+            build_index.main, *images, "--text", text
+        )
+
+
+@pytest.mark.parametrize("gallery", ["images", "texts"])
+def test_a_split_of_the_runs_own_dataset(gallery, drsl, small, cache_dir):
+    flags = ["--run", drsl, "--to", "index", "--gallery", gallery, "--data", "train"]
+    build_index.main([*flags, "--rescore", "0.1", "--anchors", "8", "--kind", "scan"])
+    run = load_run(drsl)
+    config = DataConfig("pascal_sentences", Path(small("pascal_sentences")[3]), cache_dir=cache_dir)
+    train = prepare(config, run, ["train"]).features.train
+    scorer = run.method.scorer()
+    index = Index.load("index", scorer, build_index.model_fingerprint(run))
+    assert index.ids == train.ids.tolist() and index.rescore == 0.1
+    rows = {"images": train.images, "texts": train.texts}[gallery]
+    embed = {"images": scorer.embed_images, "texts": scorer.embed_texts}[gallery]
+    np.testing.assert_allclose(index.embeddings, embed(rows), rtol=1e-5)
+
+
+@pytest.mark.parametrize("source", ["manifest", "run"])
+def test_other_sources(source, drsl, trained, small):
+    data = small("pairs")[3] if source == "manifest" else str(trained("pascal_sentences"))
+    build_index.main(["--run", drsl, "--to", "index", "--data", data, "--gallery", "texts"])
+    run = load_run(drsl)
+    index = Index.load("index", run.method.scorer(), build_index.model_fingerprint(run))
+    assert len(index) == (PHOTOS if source == "manifest" else 5)
+
+
+def test_mistakes_end_in_one_sentence(trained, drsl, photos, complaint):
+    def told(*flags, run=drsl, to="index"):
+        return complaint(build_index.main, "--run", run, "--to", to, *flags)
+
+    build_index.main(["--run", drsl, "--to", "index", "--data", str(photos)])
+    assert "--to index holds an index already: give --add" in told("--data", str(photos))
+    assert "holds an index already" in told("--data", str(photos), "--text", "dog")
+    assert "is in the index already" in told("--data", str(photos), "--add")
+    assert "--to index is an index of images: search it by --text" in told("--image", "x.jpg")
+    other = str(trained("pascal_sentences"))
+    assert "was made with the model" in told("--text", "dog", run=other)
+    for flags in (["--kind", "flat"], ["--gallery", "texts"], ["--rescore", "1"]):
+        message = f"{flags[0]} can be chosen for a new index alone, and --to index is there"
+        assert message in told("--text", "dog", *flags)
+    assert "--kind, --anchors can be" in told("--text", "a", "--anchors", "9", "--kind", "flat")
+    assert "give one of them" in told("--text", "dog", "--image", "x.jpg")
+    assert "Nothing is asked: give --data" in told()
+    assert "Nothing is asked: give --data" in told("--add", "--text", "dog")
+
+
+def test_a_mistake_makes_no_index(drsl, photos, complaint):
+    def told(*flags):
+        return complaint(build_index.main, "--run", drsl, "--to", "new", *flags)
+
+    Path("empty.txt").write_text("\n")
+    pictures, texts = ("--data", str(photos)), ("--gallery", "texts")
+    assert "--to new holds no index: correct it" in told("--text", "dog")
+    assert "--to new holds no index: correct it" in told(*pictures, "--add")
+    assert "--top-k must be at least 1; received 0" in told(*pictures, "--top-k", "0")
+    assert "is an index of images: search it by --text" in told(*pictures, "--image", "x.jpg")
+    assert "is an index of texts: search it by --image" in told(*texts, *pictures, "--text", "a")
+    assert "nowhere holds no images: give a folder of pictures" in told("--data", "nowhere")
+    assert "holds no texts: give a file of texts, a manifest" in told(*pictures, *texts)
+    assert "Cannot read" in told("--data", "nowhere", *texts)
+    assert "holds no text" in told("--data", "empty.txt", *texts)
+    assert not Path("new").exists()
+
+
+def test_an_index_whose_replacing_was_killed_is_there(drsl, photos, capsys):
+    flags = ["--run", drsl, "--to", "index"]
+    build_index.main([*flags, "--data", str(photos)])
+    Path("index").rename("index.replaced")
+    build_index.main([*flags, "--text", "dog"])
+    assert len(found(capsys.readouterr().out)) == 10
+
+
+def test_a_query_that_is_no_picture(drsl, complaint):
+    Path("texts.txt").write_text("A cow in a field.\n")
+    flags = ["--run", drsl, "--to", "texts", "--data", "texts.txt", "--gallery", "texts"]
+    told = complaint(build_index.main, *flags, "--image", "texts.txt")
+    assert "--image texts.txt cannot be read" in told
+    assert not Path("texts").exists()
+
+
+def test_bad_photos_are_skipped_where_asked(drsl, photos, complaint, tmp_path, capsys):
+    folder = tmp_path / "mine"
+    (folder / "deep").mkdir(parents=True)
+    good = next(photos.iterdir())
+    (folder / "deep" / "GOOD.JPG").write_bytes(good.read_bytes())
+    (folder / "bad.jpg").write_bytes(good.read_bytes()[:100])
+    flags = ["--run", drsl, "--to", "index", "--data", str(folder), "--cache-dir", "cache"]
+    assert "1 of 2 images are bad" in complaint(build_index.main, *flags)
+    build_index.main([*flags, "--on-bad-image", "skip", "--text", "dog"])
+    assert found(capsys.readouterr().out) == ["deep/GOOD.JPG"]

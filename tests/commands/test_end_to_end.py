@@ -1,0 +1,75 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.commands.test_evaluate import assert_near
+from tests.encoders.image.tiny import tiny_tower
+from tfxmodal.commands import build_index, evaluate, train_drsl
+from tfxmodal.encoders.image import TOWERS, load_image_tower
+from tfxmodal.inputs import prepare
+from tfxmodal.training import trained_run
+
+QUICK = (
+    "--end-to-end --image-tower tiny --image-weights random --vocabulary-size 100 --epochs 1 "
+    "--batch-size 10 --hidden-units 8 --feature-dim 4 --relation-units 8"
+).split()
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setitem(TOWERS, "tiny", tiny_tower)
+    for module in (prepare, trained_run):  # Not kept: it is trained.
+        monkeypatch.setattr(module, "load_image_tower", load_image_tower)
+
+
+def results(folder) -> dict:
+    return json.loads((Path(folder) / "metrics.json").read_text())
+
+
+def test_a_run_end_to_end_is_resumed_and_measured_again(small, complaint):
+    flags = [*small("coco"), *QUICK]
+    train_drsl.main(flags)
+    run = Path("runs/drsl-coco")
+    assert not Path("cache").exists()  # No features.
+    model = json.loads((run / "model.json").read_text())
+    assert model["image_dim"] == 16 and model["text_dim"] > 20
+    assert 0 < results(run)["test"]["map_all"]["average"] < 1
+
+    evaluate.main(["--run", str(run)])
+    again = results(run / "evaluation/coco-test")["methods"]["drsl"]
+    assert_near(again, results(run)["test"])
+    evaluate.main(["--run", str(run), *small("pascal_sentences")])
+    assert results(run / "evaluation/pascal_sentences-test")["pairs"] == 5
+    told = complaint(evaluate.main, "--run", str(run), "--baseline", "pls")
+    assert "was trained end to end, without: give a run" in told
+    told = complaint(evaluate.main, "--run", str(run), *small("wikipedia"))
+    assert "the dataset wikipedia has ready features" in told
+
+    picture = next(Path(small("coco")[-1]).rglob("*.jpg"))
+    for gallery, query in (("images", ["--text", "a dog"]), ("texts", ["--image", str(picture)])):
+        flags_of_index = ["--run", str(run), "--to", gallery]
+        build_index.main([*flags_of_index, "--data", "test", "--gallery", gallery])
+        build_index.main([*flags_of_index, *query])
+
+    before = results(run)
+    shutil.copytree(run, "copy")
+    (Path("copy") / "metrics.json").unlink()
+    train_drsl.main([*flags, "--run-dir", "copy", "--resume"])  # Its one epoch is done.
+    assert_near(results("copy")["test"], before["test"])
+
+
+@pytest.mark.parametrize(
+    "dataset, flags, message",
+    [
+        ("wikipedia", "", "--end-to-end trains a tower on the images themselves, and the dat"),
+        ("flickr8k", "", "DRSL learns from labels"),
+        ("coco", "--text-encoder hub:X", "text encoder hub:X cannot be trained further"),
+        ("coco", "--text-encoder text_cnn:gone", "gone holds no trained TextCNN"),
+        ("coco", "--text-encoder bert", "Unknown text encoder 'bert'"),
+    ],
+)
+def test_what_cannot_be_trained_end_to_end_is_told(small, complaint, dataset, flags, message):
+    assert message in complaint(train_drsl.main, *small(dataset), *QUICK, *flags.split())
+    assert not Path("runs").exists()

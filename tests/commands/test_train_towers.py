@@ -1,0 +1,174 @@
+import json
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from tests.encoders.image.tiny import tiny_tower
+from tests.runs import PHOTOS
+from tfxmodal.commands import extract_features, train_drsl, train_towers
+from tfxmodal.encoders.image import TOWERS, load_image_tower
+from tfxmodal.encoders.text.text_cnn import TextCNN
+from tfxmodal.errors import InputError
+from tfxmodal.inputs import prepare
+from tfxmodal.inputs.cache import ShardedFeatures
+from tfxmodal.methods.gradient.encoder_classifier import TowerClassifier
+from tfxmodal.training.replicas import make_strategy
+
+LEARN = "--image-tower tiny --image-weights random --vocabulary-size 200 --epochs-image 4 "
+LEARN += "--epochs-text 4 --learning-rate-image 0.01 --learning-rate-text 0.01"
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setitem(TOWERS, "tiny", tiny_tower)
+    monkeypatch.setattr(prepare, "load_image_tower", load_image_tower)  # Not kept: it is trained.
+    monkeypatch.setattr(train_towers, "make_strategy", lambda: make_strategy(["CPU:0"]))
+
+
+@pytest.fixture
+def learn(small):
+    """`learn(*flags)`: the command on 40 photos of five classes."""
+    return lambda *flags, dataset="pascal_sentences": train_towers.main(
+        [*small(dataset), *LEARN.split(), *flags]
+    )
+
+
+def read(path) -> dict:
+    return json.loads(Path(path).read_text())
+
+
+def test_towers_are_trained_and_make_the_features(learn, small):
+    learn("--to", "towers/p", "--seed", "1")
+    kept = {str(path.relative_to("towers/p")) for path in Path("towers/p").rglob("*.*")}
+    assert {name for name in kept if "events" not in name} == {
+        *("image/config.json", "image/metrics.json", "image/tower.json", "image/tower.weights.h5"),
+        *("text/config.json", "text/metrics.json", "text/text_cnn.json"),
+        "text/text_cnn.weights.h5",
+    }
+    found = {name: read(f"towers/p/{name}/metrics.json") for name in ("image", "text")}
+    assert all(0 < each["validation"]["accuracy"] <= 1 for each in found.values())
+    start, tower = (load_image_tower("tiny", where) for where in ("random", "towers/p/image"))
+    for ours, theirs in zip(tower.model.weights, start.model.weights, strict=True):
+        assert np.abs(ours - theirs).max() > 1e-3
+
+    extract_features.main([*small("pascal_sentences"), "--towers", "towers/p"])
+    (images,) = Path("cache").glob("*train-images*")
+    assert read(images / "manifest.json")["key"]["weights"] == tower.weights_hash
+    (texts,) = Path("cache").glob("*train-texts*")
+    encoder = TextCNN.load("towers/p/text")
+    assert read(texts / "manifest.json")["key"]["encoder"] == encoder.fingerprint
+    assert ShardedFeatures(texts).shape == (30, 300)
+
+    quick = "--epochs 1 --batch-size 16 --hidden-units 8 --feature-dim 4 --relation-units 8".split()
+    train_drsl.main([*small("pascal_sentences"), "--towers", "towers/p", *quick])
+    model = read("runs/drsl-pascal_sentences/model.json")
+    assert (model["image_dim"], model["text_dim"]) == (12, 300)
+    assert model["image_tower"] == tower.fingerprint
+
+
+def test_several_classes_a_photo_and_one_tower_alone(learn, small):
+    learn("--modality", "text", dataset="coco")
+    assert [path.name for path in Path("towers/coco").iterdir()] == ["text"]
+    assert 0 < read("towers/coco/text/metrics.json")["validation"]["class_map"] < 1
+    flags = "--towers towers/coco --image-tower tiny --image-weights random".split()
+    extract_features.main([*small("coco"), *flags])
+    (images,) = Path("cache").glob("*train-images*")
+    assert read(images / "manifest.json")["key"]["tower"] == "tiny"
+
+
+def test_freeze_trains_the_fully_connected_layers_alone(learn):
+    learn("--to", "t", "--modality", "image", "--freeze")
+    start, tower = (load_image_tower("tiny", where).model for where in ("random", "t/image"))
+    assert np.array_equal(*(m.get_layer("convolution").kernel for m in (start, tower)))
+    assert not np.allclose(*(m.get_layer("dense").kernel for m in (start, tower)), atol=1e-3)
+
+
+@pytest.mark.parametrize("modality", ["image", "text"])
+def test_a_training_that_is_killed_goes_on(learn, modality, monkeypatch, complaint):
+    """Killed while it validates epoch 3, it ends as one that was not, crops and dropout alike."""
+    learn("--modality", modality, "--to", "whole")
+    measure, calls = TowerClassifier.measure, []
+
+    def killed(self, pairs):
+        calls.append(pairs)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return measure(self, pairs)
+
+    monkeypatch.setattr(TowerClassifier, "measure", killed)
+    with pytest.raises(KeyboardInterrupt):
+        learn("--modality", modality, "--to", "parts")
+    keras.utils.set_random_seed(77)
+    flags = ["--modality", modality, "--to", "parts"]
+    taken = complaint(lambda _: learn(*flags))
+    assert f"--to parts/{modality} holds a run already; add --resume or name another" in taken
+    changed = complaint(lambda _: learn(*flags, "--resume", "--seed=3"))
+    assert "found another configuration" in changed
+    learn(*flags, "--resume")
+    weights = {"image": "tower.json", "text": "text_cnn.json"}[modality]
+    for name in (weights, "metrics.json"):
+        assert read(f"parts/{modality}/{name}") == read(f"whole/{modality}/{name}")
+    before = len(calls)
+    learn(*flags, "--resume")  # Finished: nothing is trained again.
+    assert len(calls) == before
+
+
+def test_bad_photos_are_refused_or_left_out(small, complaint, capsys, tmp_path):
+    shutil.copytree(small("pascal_sentences")[3], tmp_path / "photos", symlinks=True)
+    bad = sorted((tmp_path / "photos/images").iterdir())[0]
+    bad.unlink()
+    bad.write_bytes(b"no photo")
+    flags = ["--dataset", "pascal_sentences", "--data-dir", str(tmp_path / "photos"), "--to", "t"]
+    flags += [*LEARN.split(), "--modality", "image", "--epochs-image", "1"]
+    assert "1 of 30 images are bad (row " in complaint(train_towers.main, *flags)
+    assert not Path("t").exists()
+    train_towers.main([*flags, "--on-bad-image", "skip"])
+    assert f"image tower: {PHOTOS * 3 // 4 - 1} training rows" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "dataset, flags, message",
+    [
+        ("flickr8k", "", "train split of flickr8k has no labels, and towers learn by classifying"),
+        ("wikipedia", "", "dataset wikipedia has ready features of them: give one with image fi"),
+        (
+            "coco",
+            "--image-tower efficientnet_lite0 --freeze",
+            "--freeze leaves nothing to train",
+        ),
+        ("coco", "--modality text --text-encoder hub:X", "encoder hub:X cannot be trained"),
+        (
+            "coco",
+            "--modality text --text-mode static",
+            "mode 'static' does not go with",
+        ),
+        (
+            "coco",
+            "--modality text --word-vectors gone.txt",
+            "Cannot read word vectors from gone",
+        ),
+        ("coco", "--modality text --vocabulary-size 0", "at least 1; received 0"),
+        ("coco", "--image-weights t", "holds no trained image tower"),
+        ("coco", "--epochs-image 0", "--epochs must be at least 1"),
+    ],
+)
+def test_what_cannot_be_trained_is_told(learn, complaint, dataset, flags, message):
+    Path("t").mkdir()
+    assert message in complaint(lambda _: learn(*flags.split(), dataset=dataset))
+    assert not Path("towers").exists()
+
+
+def test_a_folder_without_towers_is_told(small, complaint):
+    Path("empty").mkdir()
+    told = complaint(extract_features.main, *small("coco"), "--towers", "empty")
+    assert "--towers empty holds no trained tower: give the folder that" in told
+
+
+def test_a_tower_without_weights_is_refused():
+    tower = tiny_tower()
+    tower.model.trainable = False
+    with pytest.raises(InputError, match="tiny has no weights that can be trained: take vgg19"):
+        train_towers.check_trainable(tower)

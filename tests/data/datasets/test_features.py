@@ -1,0 +1,259 @@
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+import scipy.sparse
+
+from tfxmodal.data import load_dataset
+from tfxmodal.data.datasets import features
+from tfxmodal.errors import InputError
+
+
+def made_up(train=20, test=6, validation=None, classes=3):
+    """Arrays of a small dataset under the names of the layout."""
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split, rows in (("train", train), ("validation", validation), ("test", test)):
+        if rows:
+            arrays[f"{split}_img"] = rng.random((rows, 5), np.float32)
+            arrays[f"{split}_txt"] = rng.random((rows, 4), np.float32)
+            arrays[f"{split}_lab"] = np.arange(rows) % classes
+    return arrays
+
+
+def write_npy(folder, arrays):
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    return folder
+
+
+def assert_equal(dataset, arrays):
+    for split, pairs in dataset.splits():
+        np.testing.assert_array_equal(pairs.images, arrays[f"{split}_img"])
+        np.testing.assert_array_equal(pairs.texts, arrays[f"{split}_txt"])
+        np.testing.assert_array_equal(pairs.labels.argmax(1), arrays[f"{split}_lab"])
+
+
+def test_npy_stays_on_disk(tmp_path):
+    arrays = made_up(validation=5)
+    dataset = load_dataset("features", write_npy(tmp_path, arrays))
+    assert_equal(dataset, arrays)
+    assert isinstance(dataset.train.images, np.memmap)
+    assert dataset.test.ids.tolist() == [f"test/{row}" for row in range(6)]
+    assert dataset.class_names == ("0", "1", "2")
+
+
+def test_npz(tmp_path):
+    arrays = made_up(validation=5)
+    np.savez(tmp_path / "all.npz", notes=np.zeros(1), **arrays)
+    assert_equal(features.load(tmp_path), arrays)
+
+
+@pytest.mark.parametrize("version", ["5", "7.3"])
+def test_mat_of_any_key(tmp_path, version):
+    arrays = made_up(validation=5)
+    for name, array in arrays.items():
+        file = name.replace("_lab", "_img_lab")
+        array = array[:, None] if array.ndim == 1 else array
+        if version == "5":
+            scipy.io.savemat(tmp_path / f"{file}.mat", {"whatever": array})
+        else:
+            with h5py.File(tmp_path / f"{file}.mat", "w") as hdf5:
+                hdf5["whatever"] = array.T
+    assert_equal(features.load(tmp_path), arrays)
+
+
+def test_sparse_and_double_become_dense_float32(tmp_path):
+    arrays = made_up(validation=5)
+    words = scipy.sparse.csc_matrix(arrays.pop("train_txt").astype(np.float64))
+    scipy.io.savemat(tmp_path / "train_txt.mat", {"train_txt": words})
+    dataset = features.load(write_npy(tmp_path, arrays))
+    assert dataset.train.texts.dtype == np.float32
+    np.testing.assert_array_equal(dataset.train.texts, words.toarray())
+
+
+def test_without_validation_every_tenth_training_row_is(tmp_path):
+    arrays = made_up()
+    dataset = features.load(write_npy(tmp_path, arrays))
+    assert dataset.validation.ids.tolist() == ["train/9", "train/19"]
+    np.testing.assert_array_equal(dataset.validation.images, arrays["train_img"][[9, 19]])
+    assert len(dataset.train) == 18 and len(dataset.test) == 6
+    assert not set(dataset.train.ids) & set(dataset.validation.ids)
+
+
+def test_labels_of_any_base_and_multi_hot(tmp_path):
+    arrays = made_up(validation=5)
+    for name in [name for name in arrays if name.endswith("_lab")]:
+        arrays[name] = 10.0 * arrays[name] + 1
+    dataset = features.load(write_npy(tmp_path, arrays))
+    assert dataset.class_names == ("1", "11", "21")
+    np.testing.assert_array_equal(dataset.test.labels, np.eye(3)[np.arange(6) % 3])
+    hot = {n: np.eye(4)[a.astype(int) // 10] for n, a in arrays.items() if n.endswith("_lab")}
+    hot["test_lab"][0] = (1, 0, 1, 1)
+    dataset = features.load(write_npy(tmp_path, hot))
+    assert dataset.class_names == ("0", "1", "2", "3")
+    np.testing.assert_array_equal(dataset.test.labels, hot["test_lab"])
+
+
+def test_labels_may_be_absent(tmp_path):
+    arrays = {name: a for name, a in made_up(validation=5).items() if name != "train_lab"}
+    dataset = features.load(write_npy(tmp_path, arrays))
+    assert dataset.train.labels is None and dataset.test.labels.shape == (6, 3)
+    for path in tmp_path.glob("*_lab.npy"):
+        path.unlink()
+    assert features.load(tmp_path).class_names is None
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("train_txt", np.ones((19, 4)), "have 20 and 19 rows: write one row a pair"),
+        ("test_img", np.ones((6, 9)), "test_img in .* is 9 wide and train_img 5"),
+        ("train_img", np.ones(20), r"must be real numbers \[n, dim\]; received float64 \[20\]"),
+        ("train_img", np.full((20, 5), "a"), "must be real numbers"),
+        ("train_lab", np.ones(19), r"train_lab in .* \[20\] or \[20, classes\].*received"),
+        ("train_lab", np.full(20, 0.5), "whole numbers"),
+        ("train_lab", np.full(20, np.nan), "whole numbers"),
+        ("train_lab", np.full(20, "cat"), "whole numbers"),
+        ("train_lab", np.ones((20, 3)), "labels of different widths"),
+        ("train_img_lab", np.zeros(20), "train_lab and train_img_lab in .* differ"),
+    ],
+)
+def test_arrays_that_do_not_fit(tmp_path, name, array, message):
+    write_npy(tmp_path, made_up() | {name: array})
+    with pytest.raises(InputError, match=message):
+        features.load(tmp_path)
+
+
+def test_one_hot_labels_of_other_numbers(tmp_path):
+    arrays = made_up()
+    arrays |= {f"{split}_lab": np.full((n, 3), 2) for split, n in (("train", 20), ("test", 6))}
+    with pytest.raises(InputError, match="must be 0 or 1"):
+        features.load(write_npy(tmp_path, arrays))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_not_finite_names_the_first_row(tmp_path, value):
+    arrays = made_up(train=5000)
+    arrays["train_txt"][4321, 2] = arrays["train_txt"][4999, 0] = value
+    with pytest.raises(InputError, match="train_txt in .* NaN or infinite values, .* row 4321"):
+        features.load(write_npy(tmp_path, arrays))
+
+
+def test_what_is_missing_is_told_with_what_is_there(tmp_path):
+    with pytest.raises(InputError, match="lacks train_img .*no array of a known name"):
+        features.load(tmp_path)
+    write_npy(tmp_path, made_up())
+    (tmp_path / "test_txt.npy").unlink()
+    with pytest.raises(InputError, match="lacks test_txt .* it has test_img, test_lab, train_img"):
+        features.load(tmp_path)
+
+
+def test_twice_the_same_name(tmp_path):
+    arrays = made_up()
+    write_npy(tmp_path, arrays)
+    np.savez(tmp_path / "all.npz", train_img=arrays["train_img"])
+    with pytest.raises(InputError, match="gives train_img in two files"):
+        features.load(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz", "mat"])
+def test_cut_short(tmp_path, suffix):
+    arrays = made_up(train=2000)
+    write_npy(tmp_path, arrays)
+    path = tmp_path / f"train_img.{suffix}"
+    if suffix == "npz":
+        np.savez(path, train_img=arrays["train_img"])
+    elif suffix == "mat":
+        scipy.io.savemat(path, {"x": arrays["train_img"]})
+    path.write_bytes(path.read_bytes()[:-999])
+    with pytest.raises(InputError, match=f"Cannot read arrays from .*train_img.{suffix}"):
+        features.load(tmp_path)
+
+
+def test_python_objects_are_refused(tmp_path):
+    write_npy(tmp_path, made_up())
+    np.save(tmp_path / "train_img.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(InputError, match="Cannot read arrays from .*train_img.npy"):
+        features.load(tmp_path)
+
+
+def test_mat_of_several_arrays(tmp_path):
+    scipy.io.savemat(tmp_path / "train_img.mat", {"a": np.ones(2), "b": np.ones(2)})
+    with pytest.raises(InputError, match="must hold one array; received a, b"):
+        features.load(tmp_path)
+
+
+def test_the_field_s_published_layout(shared_data, tmp_path):
+    published = shared_data / "pascal_sentences" / "dscmr_mat"
+    with pytest.raises(InputError, match="lacks train_img .*it has test_img, test_img_lab"):
+        features.load(published)
+    for path in published.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    images = np.random.default_rng(0).random((800, 4096), np.float32)
+    scipy.io.savemat(tmp_path / "train_img.mat", {"train_img": images})
+    dataset = load_dataset("features", tmp_path)
+    assert [len(pairs) for _, pairs in dataset.splits()] == [720, 80, 100]
+    assert dataset.test.images.shape == (100, 4096) and dataset.test.texts.shape == (100, 300)
+    assert len(dataset.class_names) == 20
+    np.testing.assert_array_equal(dataset.test.labels.sum(0), np.full(20, 5))
+    assert (dataset.validation.labels.sum(0) > 0).all()
+
+
+def test_what_is_saved_is_loaded_again(tmp_path):
+    (tmp_path / "first").mkdir()
+    dataset = features.load(write_npy(tmp_path / "first", made_up(train=5000)))
+    features.save(dataset, tmp_path / "second")
+    again = features.load(tmp_path / "second")
+    for (name, ours), (_, theirs) in zip(again.splits(), dataset.splits(), strict=True):
+        assert len(ours) == len(theirs) > 0, name
+        for column in ("images", "texts", "labels"):
+            np.testing.assert_array_equal(getattr(ours, column), getattr(theirs, column))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "second"]
+    with pytest.raises(InputError, match="second is there already and not empty"):
+        features.save(dataset, tmp_path / "second")
+
+
+def test_nothing_half_saved_passes_for_whole(tmp_path):
+    (tmp_path / "first").mkdir()
+    dataset = features.load(write_npy(tmp_path / "first", made_up()))
+
+    def until_the_disk_is_full(items, **_):
+        yield next(iter(items))
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(InputError, match="No space left on device.*make room"):
+        features.save(dataset, tmp_path / "second", until_the_disk_is_full)
+    assert not (tmp_path / "second").exists()
+    features.save(dataset, tmp_path / "second")
+    assert len(features.load(tmp_path / "second").train) == len(dataset.train)
+
+
+def unpaired(train=20, texts=31, validation=5):
+    """As `made_up`, with a set of texts for training that is not the images'."""
+    arrays, more = made_up(train, validation=validation), made_up(texts)
+    arrays["train_img_lab"] = arrays.pop("train_lab")
+    arrays["train_txt"], arrays["train_txt_lab"] = more["train_txt"], more["train_lab"][::-1]
+    return arrays
+
+
+def test_training_images_and_texts_need_not_be_paired(tmp_path):
+    arrays = unpaired()
+    dataset = features.load(write_npy(tmp_path, arrays))
+    train = dataset.train
+    assert not train.paired and dataset.validation.paired and dataset.test.paired
+    for ours, name in ((train.images, "img"), (train.texts, "txt")):
+        np.testing.assert_array_equal(ours, arrays[f"train_{name}"])
+    np.testing.assert_array_equal(train.labels.argmax(1), arrays["train_img_lab"])
+    np.testing.assert_array_equal(train.text_labels.argmax(1), arrays["train_txt_lab"])
+    assert len(train.take(np.arange(3)).texts) == 31  # The images' rows alone are taken.
+
+    features.save(dataset, tmp_path / "again")
+    again = features.load(tmp_path / "again").train
+    for column in ("images", "texts", "labels", "text_labels"):
+        np.testing.assert_array_equal(getattr(again, column), getattr(train, column))
+
+
+def test_unpaired_sets_cannot_be_split_into_validation_pairs(tmp_path):
+    with pytest.raises(InputError, match="lacks validation_img, and its training .* not paired"):
+        features.load(write_npy(tmp_path, unpaired(validation=None)))

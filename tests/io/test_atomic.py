@@ -1,0 +1,69 @@
+import os
+
+import pytest
+
+from tfxmodal.io.atomic import recover_folder, whole_file, whole_folder
+
+
+def write(folder, content):
+    with whole_folder(folder) as partial:
+        (partial / "a").write_text(content)
+
+
+def killed_at(call):
+    """An `os.replace` that is killed at one of its calls."""
+    replace, calls = os.replace, iter(range(1, 9))
+
+    def replace_or_die(*paths):
+        if next(calls) == call:
+            raise KeyboardInterrupt
+        replace(*paths)
+
+    return replace_or_die
+
+
+def test_a_file_is_whole_or_the_old_one(tmp_path):
+    path = tmp_path / "a"
+    path.write_text("old")
+    with pytest.raises(OSError, match="full"), whole_file(path) as file:
+        file.write(b"half")
+        raise OSError("full")
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+    with whole_file(path) as file:
+        file.write(b"new")
+    assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("call", [1, 2])
+@pytest.mark.parametrize("read", [True, False])
+def test_a_kill_at_any_rename_leaves_the_old_folder(call, read, tmp_path, monkeypatch):
+    folder = tmp_path / "index"
+    write(folder, "old")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "replace", killed_at(call))
+        write(folder, "new")
+    if read:
+        recover_folder(folder)
+        assert (folder / "a").read_text() == "old"
+    with pytest.raises(OSError, match="full"), whole_folder(folder):
+        raise OSError("full")  # A save that fails must not lose it either.
+    assert (folder / "a").read_text() == "old"
+    write(folder, "newer")
+    assert (folder / "a").read_text() == "newer" and list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_folder_is_new_where_there_was_none_and_follows_a_link(tmp_path):
+    recover_folder(tmp_path / "deep" / "index")
+    assert not list(tmp_path.iterdir())
+    write(tmp_path / "deep" / "index", "first")
+    (tmp_path / "link").symlink_to("deep/index")
+    write(tmp_path / "link", "second")
+    assert (tmp_path / "deep" / "index" / "a").read_text() == "second"
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_the_current_folder(tmp_path, monkeypatch):
+    write(tmp_path / "index", "old")
+    monkeypatch.chdir(tmp_path / "index")
+    write(type(tmp_path)("."), "new")
+    assert (tmp_path / "index" / "a").read_text() == "new"

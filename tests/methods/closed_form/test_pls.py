@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+
+from tests.training.tiny import make_pairs
+from tfxmodal.data import load_dataset
+from tfxmodal.data.pairs import Pairs
+from tfxmodal.evaluation.protocol import best_on_validation, evaluate_pairs
+from tfxmodal.methods import CLOSED_FORM
+from tfxmodal.methods.closed_form.pls import COMPONENTS, cross_covariance, fit
+
+
+def without_labels(images, texts) -> Pairs:
+    ids = np.arange(len(images)).astype(str)
+    return Pairs(ids, images.astype(np.float32), texts.astype(np.float32))
+
+
+def related(n: int, d_image: int, d_text: int, seed: int, rank=30, noise=0.05, fall=0.8) -> Pairs:
+    """Pairs of `rank` common factors of falling strength, away from the origin."""
+    rng = np.random.default_rng(seed)
+    looks = np.random.default_rng(99)
+    factors = rng.standard_normal((n, rank)) * fall ** np.arange(rank)
+    views = [
+        factors @ looks.standard_normal((rank, d)) + noise * rng.standard_normal((n, d)) + 3
+        for d in (d_image, d_text)
+    ]
+    return without_labels(*views)
+
+
+def oracle_scores(train: Pairs, test: Pairs, k: int) -> np.ndarray:
+    """PLS as its definition says, dense and in float64."""
+    x, y = np.float64(train.images), np.float64(train.texts)
+    centred_x, centred_y = x - x.mean(0), y - y.mean(0)
+    u, _, v = np.linalg.svd(centred_x.T @ centred_y / len(x), full_matrices=False)
+    a = (test.images - x.mean(0)) @ u[:, :k]
+    b = (test.texts - y.mean(0)) @ v[:k].T
+    a /= np.linalg.norm(a, axis=1, keepdims=True)
+    b /= np.linalg.norm(b, axis=1, keepdims=True)
+    return a @ b.T
+
+
+@pytest.mark.parametrize("d_image, d_text", [(12, 7), (40, 25), (130, 110)])
+def test_scores_are_those_of_the_definition(d_image, d_text):
+    train, validation, test = (related(n, d_image, d_text, n) for n in (150, 50, 20))
+    scorer = fit(train, validation)
+    images, texts = scorer.embed_images(test.images), scorer.embed_texts(test.texts)
+    k = images.shape[1]
+    assert k in (*COMPONENTS, d_text)
+    np.testing.assert_allclose(
+        scorer.score(images, texts), oracle_scores(train, test, k), atol=2e-5
+    )
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64])
+def test_cross_covariance_in_chunks(chunk):
+    pairs = make_pairs()
+    mean_x, mean_y, covariance = cross_covariance(pairs.images, pairs.texts, chunk)
+    images, texts = np.float64(pairs.images), np.float64(pairs.texts)
+    np.testing.assert_allclose(mean_x, images.mean(0))
+    np.testing.assert_allclose(mean_y, texts.mean(0))
+    whole = np.cov(images.T, texts.T, bias=True)[: images.shape[1], images.shape[1] :]
+    np.testing.assert_allclose(covariance, whole, atol=1e-12)
+
+
+@pytest.mark.parametrize("rank, chosen", [(5, 10), (40, 50)])
+def test_validation_chooses_the_components(rank, chosen):
+    """Few where the rest is noise, more where there is more in common."""
+    train, validation = (related(n, 60, 50, n, rank, noise=2, fall=1) for n in (400, 80))
+    assert fit(train, validation).embed_images(train.images).shape[1] == chosen
+
+
+def test_the_first_of_equals_and_the_best_is_taken():
+    pairs = make_pairs()
+    bad, again = (CLOSED_FORM["random"](pairs, pairs, seed=1) for _ in range(2))
+    good = fit(pairs, pairs)
+    assert best_on_validation([bad, again], pairs) is bad
+    assert best_on_validation([bad, good], pairs) is good
+
+
+def test_on_wikipedia(shared_data):
+    """Linear PLS on these features is known to reach .298, and chance .12."""
+    dataset = load_dataset("wikipedia", shared_data / "wikipedia")
+    found = {
+        name: evaluate_pairs(fit(dataset.train, dataset.validation), dataset.test)["map_all"]
+        for name, fit in CLOSED_FORM.items()
+    }
+    assert found["pls"]["average"] == pytest.approx(0.298, abs=0.004)
+    assert found["random"]["average"] == pytest.approx(0.12, abs=0.01)
+
+
+def test_chance_depends_on_its_seed_alone():
+    pairs = make_pairs()
+    one, same, other = (CLOSED_FORM["random"](pairs, pairs, seed=s) for s in (0, 0, 1))
+    images = one.embed_images(pairs.images)
+    np.testing.assert_array_equal(images, same.embed_images(np.zeros((64, 2))))
+    assert not np.array_equal(images, other.embed_images(pairs.images))
+    assert not np.array_equal(images, one.embed_texts(pairs.texts))

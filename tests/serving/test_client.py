@@ -1,0 +1,182 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import grpc
+import numpy as np
+import pytest
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+from tests.serving import tiny
+from tfxmodal.commands import serve
+from tfxmodal.dev_server.server import DevServer
+from tfxmodal.errors import InputError
+from tfxmodal.serving.client.client import Client, ServerError
+from tfxmodal.serving.model_config import model_config
+
+
+class Stubborn(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """Fails some requests with a code, or holds them."""
+
+    def __init__(self, failures=0, code=grpc.StatusCode.UNAVAILABLE):
+        self.failures, self.code, self.calls = failures, code, 0
+        self.go = threading.Event()
+        self.go.set()
+
+    def Predict(self, request, context):  # noqa: N802
+        self.calls += 1
+        self.go.wait()
+        if self.calls <= self.failures:
+            context.abort(self.code, "not now")
+        return predict_pb2.PredictResponse()
+
+
+@contextmanager
+def listening(service):
+    server = grpc.server(ThreadPoolExecutor(2))
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(service, server)
+    port = server.add_insecure_port("localhost:0")
+    server.start()
+    try:
+        yield f"localhost:{port}"
+    finally:
+        service.go.set()
+        server.stop(0).wait()
+
+
+@pytest.mark.parametrize("code", ["UNAVAILABLE", "RESOURCE_EXHAUSTED"])
+def test_retries_while_the_server_is_unavailable_or_has_no_thread(code):
+    service = Stubborn(failures=2, code=grpc.StatusCode[code])
+    with listening(service) as target, Client(target, "m") as client:
+        assert client.predict("any") == {}
+        assert service.calls == 3
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_gives_up_after_its_retries(retries):
+    service = Stubborn(failures=9)
+    with listening(service) as target, Client(target, "m", retries=retries) as client:
+        with pytest.raises(ServerError, match="No server answers") as refusal:
+            client.predict("any")
+    assert refusal.value.code is grpc.StatusCode.UNAVAILABLE
+    assert refusal.value.details == "not now"
+    assert service.calls == retries + 1
+
+
+@pytest.mark.parametrize("code", ["INTERNAL", "INVALID_ARGUMENT"])
+def test_retries_nothing_else(code):
+    service = Stubborn(failures=1, code=grpc.StatusCode[code])
+    with listening(service) as target, Client(target, "m") as client:
+        with pytest.raises(ServerError, match=rf"refused the request \(signature any, {code}\)"):
+            client.predict("any")
+    assert service.calls == 1
+
+
+def test_retries_large_requests_too():
+    service = Stubborn(failures=1)
+    with listening(service) as target, Client(target, "m") as client:
+        client.predict("any", image=[b"x" * 3_000_000])
+    assert service.calls == 2
+
+
+def test_server_that_starts_late(base):
+    port = serve.free_port()
+    servers = []
+
+    def start():
+        servers.append(DevServer(model_config([base]), port, log=lambda line: None))
+
+    late = threading.Timer(0.3, start)
+    with Client(f"localhost:{port}", "tiny", deadline=60, retries=4) as client:
+        late.start()
+        assert client.embed_texts(["red"]).shape == (1, tiny.DIM)
+    late.join()
+    servers[0].stop()
+
+
+def test_deadline():
+    service = Stubborn()
+    service.go.clear()
+    with listening(service) as target, Client(target, "m", deadline=0.2) as client:
+        with pytest.raises(ServerError, match="did not answer within 0.2 s .* longer --deadline"):
+            client.predict("any")
+
+
+def test_says_what_is_missing_and_what_is_there(server):
+    def message(**options):
+        with server.client(**options) as client, pytest.raises(ServerError) as refusal:
+            client.embed_texts(["red"])
+        return str(refusal.value)
+
+    at = server.target
+    assert message(model="other") == (
+        f"There is no model 'other' at {at}: correct the name, or serve it with export/serve.py."
+    )
+    assert message(version=7) == f"The model 'tiny' at {at} has no version 7: it has 1."
+    assert (
+        message(label="canary")
+        == f"The model 'tiny' at {at} has no version labelled 'canary': it has 1."
+    )
+    with server.client() as client, pytest.raises(ServerError) as refusal:
+        client.predict("embed_sound", sound=[b""])
+    assert "has no signature embed_sound: it has embed_image, embed_image_f" in str(refusal.value)
+    with server.client() as client, pytest.raises(ServerError, match="INVALID_ARGUMENT.* string"):
+        client.predict("embed_text", text=[1.5])
+
+
+def test_methods_agree_with_each_other(server, tmp_path):
+    red, blue = tiny.picture(), tiny.picture(tiny.COLOURS["blue"])
+    path = tmp_path / "red.png"
+    path.write_bytes(red)
+    with server.client() as client:
+        images = client.embed_images([red, blue])
+        texts = client.embed_texts(["a red car", "sea"])
+        assert images.dtype == np.float32
+        np.testing.assert_array_equal(client.embed_images([path, str(path)]), images[[0, 0]])
+        np.testing.assert_allclose(
+            client.score_pairs([red, blue], ["a red car", "sea"]),
+            (images * texts).sum(axis=1),
+            rtol=1e-5,
+        )
+        ids, scores = client.search_texts([red, blue], k=2)
+        true = images @ client.embed_texts(tiny.CAPTIONS).T
+        order = np.argsort(-true, axis=1)[:, :2]
+        assert ids.tolist() == order.astype(str).tolist()
+        np.testing.assert_allclose(scores, np.take_along_axis(true, order, 1), rtol=1e-5, atol=1e-6)
+        ids, scores = client.search_images(["a red car"], k=100)
+        assert ids.shape == scores.shape == (1, tiny.TOP_K)
+        assert client.embed_texts([]).shape == (0, tiny.DIM)
+
+
+def test_rows_that_cannot_be_read(server, tmp_path):
+    with server.client() as client:
+        with pytest.raises(
+            InputError, match=r"2 of 3 rows hold no picture that can be read \(row 0, 2\)"
+        ):
+            client.embed_images([b"", tiny.picture(), tiny.picture()[:50]])
+        with pytest.raises(InputError, match="1 of 1 rows hold no word"):
+            client.search_images([" "])
+        with pytest.raises(InputError, match="Cannot read .*none.jpg"):
+            client.embed_images([tmp_path / "none.jpg"])
+
+
+def test_arguments_that_do_not_fit():
+    with pytest.raises(InputError, match="give one"):
+        Client("localhost:1", "m", version=1, label="stable")
+    with pytest.raises(InputError, match="retries is 9: give 0 to 4"):
+        Client("localhost:1", "m", retries=9)
+    with pytest.raises(InputError, match="Cannot read no.pem .* give a PEM file"):
+        Client("localhost:1", "m", tls="no.pem")
+
+
+def test_a_single_picture_or_text_is_no_list(server):
+    with server.client() as client:
+        for ask, one in (
+            (client.embed_texts, "a red car"),
+            (client.embed_images, tiny.picture()),
+            (client.search_texts, "red.png"),
+        ):
+            with pytest.raises(InputError, match="give a list"):
+                ask(one)
+        with pytest.raises(InputError, match="top-k is 0"):
+            client.search_images(["red"], 0)

@@ -1,0 +1,386 @@
+"""Runs on real photos and captions, exported, and loaded as a server loads them."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2
+
+from tests.encoders.image.tiny import tiny_tower
+from tests.runs import PHOTOS
+from tfxmodal.commands import export_savedmodel, train_drsl
+from tfxmodal.commands.verify_savedmodel import main as verify_main
+from tfxmodal.commands.verify_savedmodel import verify
+from tfxmodal.encoders.image import TOWERS, load_image_tower
+from tfxmodal.encoders.text.bag_of_words import document
+from tfxmodal.inputs import prepare as preparing
+from tfxmodal.inputs.prepare import DataConfig, prepare
+from tfxmodal.serving import gallery
+from tfxmodal.serving.gallery import load_galleries
+from tfxmodal.serving.signatures import ServedRun
+from tfxmodal.serving.verification.served_model import ServedModel
+from tfxmodal.training import trained_run
+from tfxmodal.training.trained_run import load_run
+
+TOP_K = 3
+EMBED = {"embed_text", "embed_image", "embed_text_features", "embed_image_features"}
+SCORE = {"score_pairs", "score_embedding_pairs"}
+SEARCH = {"search_texts", "search_images"}
+KINDS = ("scl", "drsl", "end_to_end")
+
+
+@pytest.fixture(autouse=True)
+def unverified(monkeypatch):
+    """Each export is verified once, by a test of its own."""
+    monkeypatch.setattr(export_savedmodel, "check", lambda folders: None)
+
+
+@pytest.fixture(scope="module")
+def end_to_end(small, tmp_path_factory):
+    """The folder of a run of DRSL, from pixels and token ids."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(TOWERS, "tiny", tiny_tower)
+        for module in (preparing, trained_run):  # Not kept: it is trained.
+            patch.setattr(module, "load_image_tower", load_image_tower)
+        folder = tmp_path_factory.mktemp("runs") / "end_to_end"
+        flags = "--end-to-end --image-tower tiny --image-weights random --epochs 1 --batch-size 10 "
+        flags += "--vocabulary-size 100 --hidden-units 8 --feature-dim 4 --relation-units 8"
+        train_drsl.main([*small("pascal_sentences"), *flags.split(), "--run-dir", str(folder)])
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def run_of(trained, end_to_end):
+    """`run_of(kind)`: the folder of a run on photos and captions."""
+    runs = {method: trained("pascal_sentences", method) for method in ("scl", "drsl")}
+    return (runs | {"end_to_end": end_to_end}).__getitem__
+
+
+@pytest.fixture(scope="module")
+def exported(run_of, tmp_path_factory):
+    """`exported(kind)`: the folder of the models, with the test split as gallery."""
+
+    @cache
+    def of(kind: str) -> Path:
+        folder = tmp_path_factory.mktemp(kind)
+        flags = ["--gallery", "test", "--top-k", str(TOP_K), "--to", str(folder / "m")]
+        export_savedmodel.main(["--run", str(run_of(kind)), *flags])
+        return folder
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def loaded(exported):
+    """`loaded(kind)`: the model as a server has it."""
+    return cache(lambda kind: ServedModel(exported(kind) / "m" / "1"))
+
+
+def ask(model: ServedModel, signature: str, **inputs) -> dict[str, np.ndarray]:
+    request = predict_pb2.PredictRequest()
+    request.model_spec.signature_name = signature
+    for key, rows in inputs.items():
+        request.inputs[key].CopyFrom(tf.make_tensor_proto(rows))
+    return {key: tf.make_ndarray(each) for key, each in model.predict(request).outputs.items()}
+
+
+@pytest.fixture(scope="module")
+def evaluated(run_of, small, cache_dir):
+    """`evaluated(kind)`: by signature, what it is asked, and what the library's evaluation says."""
+
+    @cache
+    def of(kind: str) -> dict[str, tuple[dict, dict]]:
+        run, folder = load_run(run_of(kind)), Path(small("pascal_sentences")[3])
+        config = DataConfig("pascal_sentences", folder, cache_dir=cache_dir)
+        test = prepare(config, run, ["test"])
+        source, features, scorer = test.source.test, test.features.test, run.method.scorer()
+        images, texts = scorer.embed_images(features.images), scorer.embed_texts(features.texts)
+        photos = {"image": [Path(path).read_bytes() for path in source.images]}
+        captions = {"text": [document(each) for each in source.texts]}
+        found_texts, text_scores = scorer.top_k(images, texts, TOP_K)
+        found_images, image_scores = scorer.top_k_images(texts, images, TOP_K)
+        embeddings = {"image_embedding": images, "text_embedding": texts}
+        scores = {"score": scorer.score_pairs(images, texts)}
+        asked = {
+            "embed_image": (photos, {"embedding": images}),
+            "embed_text": (captions, {"embedding": texts}),
+            "serving_default": (captions, {"embedding": texts}),
+            "score_pairs": (photos | captions, scores),
+            "score_embedding_pairs": (embeddings, scores),
+            "search_texts": (photos, {"ids": source.ids[found_texts], "scores": text_scores}),
+            "search_images": (captions, {"ids": source.ids[found_images], "scores": image_scores}),
+        }
+        if not run.end_to_end:
+            for modality in ("image", "text"):
+                rows = getattr(features, f"{modality}s")[:]
+                signature = f"embed_{modality}_features"
+                asked[signature] = {"features": rows}, asked[f"embed_{modality}"][1]
+        return asked
+
+    return of
+
+
+def assert_same(ask, evaluated: dict[str, tuple[dict, dict]]):
+    """Each signature, asked by `ask(signature, **inputs)`, answers as the evaluation."""
+    for signature, (inputs, outputs) in evaluated.items():
+        answer = ask(signature, **inputs)
+        assert answer.pop("valid", np.True_).all()
+        assert answer.keys() == outputs.keys()
+        for name, wanted in outputs.items():
+            if name == "ids":
+                assert answer[name].astype(str).tolist() == wanted.tolist()
+            else:
+                np.testing.assert_allclose(answer[name], wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_session_answers_as_the_evaluation_does(kind, evaluated, loaded):
+    public = loaded(kind).signatures.keys() - {"__saved_model_init_op"}
+    assert public == evaluated(kind).keys()
+    assert_same(partial(ask, loaded(kind)), evaluated(kind))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_answers_as_the_evaluation_does(kind, evaluated, exported, serving):
+    with serving(exported(kind) / "m").client("m") as client:
+        assert_same(client.predict, evaluated(kind))
+
+
+BATCHING = """
+max_batch_size { value: 64 }
+batch_timeout_micros { value: 100000 }
+num_batch_threads { value: 2 }
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_batched_requests_are_answered_as_the_evaluation_does(kind, evaluated, exported, serving):
+    parts = slice(1), slice(1, 3), slice(3, None)  # callers with one row, with two, and the rest
+
+    def by_callers(signature, **inputs):
+        requests = [{key: rows[part] for key, rows in inputs.items()} for part in parts]
+        answers = list(pool.map(lambda given: client.predict(signature, **given), requests))
+        return {key: np.concatenate([answer[key] for answer in answers]) for key in answers[0]}
+
+    served = serving(exported(kind) / "m", batching=BATCHING)
+    with served.client("m") as client, ThreadPoolExecutor() as pool:
+        assert_same(by_callers, evaluated(kind))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_matrix_of_scores(kind, evaluated, exported, run_of):
+    embeddings = dict(evaluated(kind)["score_embedding_pairs"][0])
+    embeddings["text_embedding"] = embeddings["text_embedding"][:2]
+    scores = load_run(run_of(kind)).method.scorer().score(*embeddings.values())
+    answer = ask(ServedModel(exported(kind) / "m_matrix/1"), "score_matrix", **embeddings)
+    np.testing.assert_allclose(answer["scores"], scores, rtol=1e-5, atol=1e-5)
+
+
+def test_a_gallery_is_shown_as_it_was_asked(evaluated, exported):
+    shown = json.loads((exported("scl") / "m/1/gallery.json").read_text())
+    photos, captions = (evaluated("scl")[name][0] for name in ("embed_image", "embed_text"))
+    assert [Path(path).read_bytes() for path in shown["images"].values()] == photos["image"]
+    assert [*shown["texts"].values()] == captions["text"]
+    found = evaluated("scl")["search_texts"][1]["ids"]
+    assert set(found.flat) <= shown["texts"].keys()
+
+
+def test_what_an_export_says_of_itself(exported):
+    folder = exported("scl") / "m" / "1"
+    about = json.loads((folder / "signatures.json").read_text())
+    assert about["signatures"].keys() == EMBED | SCORE | SEARCH
+    assert about["model"] == "m" and about["method"] == "scl" and about["batchable"]
+    assert about["top_k"] == TOP_K and about["gallery"] == {"texts": 5, "images": 5}
+    search = about["signatures"]["search_texts"]
+    assert search["inputs"] == {"image": {"dtype": "string", "shape": [None]}}
+    assert search["outputs"]["ids"] == {"dtype": "string", "shape": [None, TOP_K]}
+    assert "b64" in search["example"]["inputs"]["image"][0]
+    readme = (folder / "README.md").read_text()
+    assert all(f"`{name}`" in readme for name in about["signatures"])
+    end_to_end = json.loads((exported("end_to_end") / "m" / "1" / "signatures.json").read_text())
+    assert end_to_end["signatures"].keys() == {"embed_text", "embed_image"} | SCORE | SEARCH
+    matrix = json.loads((folder.parents[1] / "m_matrix/1/signatures.json").read_text())
+    assert not matrix["batchable"] and matrix["gallery"] is None
+    told = (folder.parents[1] / "m_matrix/1/README.md").read_text()
+    assert "`scores`: float32 [n, m]" in told and "--on-bad-input" not in told
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_export_passes_its_verification(kind, exported, run_of):
+    folder = exported(kind)
+    verify_main([str(folder / "m"), "--run", str(run_of(kind))])
+    assert verify(folder / "m_matrix")
+
+
+def test_ready_features(trained, tmp_path, complaint, capsys):
+    run = str(trained("features"))
+    told = complaint(
+        export_savedmodel.main, "--run", run, "--to", str(tmp_path / "f"), "--gallery", "test"
+    )
+    assert "--gallery is searched by pictures or by texts" in told
+    assert not (tmp_path / "f").exists()
+    export_savedmodel.main(["--run", run, "--to", str(tmp_path / "f")])
+    assert "trained on ready features of images and texts" in capsys.readouterr().out
+    about = json.loads((tmp_path / "f/1/signatures.json").read_text())
+    names = [name for name in about["signatures"]]
+    assert set(names) == {"embed_text_features", "embed_image_features", "score_embedding_pairs"}
+    assert names[0] == "embed_text_features"
+    assert verify(tmp_path / "f") and verify(tmp_path / "f_matrix")
+
+
+def test_weights_in_half_the_space(trained, tmp_path):
+    run = str(trained("features"))
+    for weights in ("float32", "bfloat16"):
+        to = str(tmp_path / weights)
+        export_savedmodel.main(["--run", run, "--to", to, "--weights", weights])
+    verify_main([str(tmp_path / "bfloat16"), "--run", run])
+    sizes, answers = {}, {}
+    features = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
+    for weights in ("float32", "bfloat16"):
+        version = tmp_path / weights / "1"
+        variables = tf.train.load_checkpoint(str(version / "variables" / "variables"))
+        sizes[weights] = sum(
+            np.prod(shape) * variables.get_variable_to_dtype_map()[name].size
+            for name, shape in variables.get_variable_to_shape_map().items()
+            if variables.get_variable_to_dtype_map()[name].is_floating
+        )
+        model = ServedModel(version)
+        answers[weights] = ask(model, "embed_text_features", features=features)["embedding"]
+    assert sizes["bfloat16"] * 2 == sizes["float32"]
+    np.testing.assert_allclose(answers["bfloat16"], answers["float32"], atol=0.02)
+    assert (answers["bfloat16"] != answers["float32"]).any()
+
+
+STEPS = ("write_savedmodel", "examples", "write_examples", "describe", "write_description", "check")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_export_that_fails_publishes_nothing(step, trained, tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no space left")
+
+    flags = ["--run", str(trained("features")), "--to", str(tmp_path / "f")]
+    monkeypatch.setattr(export_savedmodel, step, fail)
+    with pytest.raises(RuntimeError):
+        export_savedmodel.main(flags)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_fails_verification_is_not_published(trained, tmp_path, monkeypatch, complaint):
+    monkeypatch.undo()
+    monkeypatch.setattr(export_savedmodel, "write_examples", lambda *_: None)
+    flags = ["--run", str(trained("features")), "--to", str(tmp_path / "f")]
+    assert "nothing was published" in complaint(export_savedmodel.main, *flags)
+    assert not list(tmp_path.iterdir())
+
+
+# === Bad input, and galleries of all kinds =====================================================
+
+
+@pytest.fixture(scope="module")
+def served(trained):
+    """`served(on_bad_input)`: the run's endpoints, without an export."""
+    run = load_run(trained("pascal_sentences"))
+    return lambda on_bad_input: ServedRun(run, on_bad_input)
+
+
+def test_bad_rows_are_flagged_and_harm_none(loaded, small):
+    model = loaded("scl")
+    photo = next((Path(small("pascal_sentences")[3]) / "images").iterdir()).read_bytes()
+    texts = [b"a dog on the grass", b"", b" .,;", b"qzxqzx xqzxqz", b"a cow\xff", b"\x00"]
+    known = [True, False, False, False, True, False]
+    embedded = ask(model, "embed_text", text=texts)
+    assert embedded["valid"].tolist() == known
+    found = ask(model, "search_images", text=texts)
+    assert found["valid"].tolist() == known
+    assert [bool(row[0]) for row in found["ids"]] == known
+    scored = ask(model, "score_pairs", image=[photo, photo, b"bad"], text=[texts[0], b"", texts[0]])
+    assert scored["valid"].tolist() == [True, False, False]
+    alone = ask(model, "score_pairs", image=[photo], text=texts[:1])
+    np.testing.assert_allclose(scored["score"], [alone["score"][0], 0, 0], rtol=1e-5)
+    rows = np.ones([3, 200], np.float32)
+    rows[1, 5] = np.nan
+    assert ask(model, "embed_text_features", features=rows)["valid"].tolist() == [True, False, True]
+
+
+def test_bad_rows_are_refused_by_number(served):
+    endpoints = served("refuse")
+    with pytest.raises(tf.errors.InvalidArgumentError, match="row 1 of `text` holds no word"):
+        endpoints.embed_text(tf.constant(["a dog", ""]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="row 0, 1 of `image` is no picture"):
+        endpoints.embed_image(tf.constant([b"", b"x"]))
+    rows = tf.constant(np.where(np.eye(2, 200), np.inf, 0), tf.float32)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="row 0, 1 of `features` holds num"):
+        endpoints.embed_text_features(rows)
+    huge = tf.fill([1, 8], 3e38)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="row 0 of `image_embedding` leads to"):
+        endpoints.score_embedding_pairs(huge, huge)
+    assert "valid" not in endpoints.embed_text(tf.constant(["a dog"]))
+
+
+def test_galleries_of_a_folder_a_file_and_a_manifest(trained, small, tmp_path, cache_dir):
+    photos = Path(small("pascal_sentences")[3]) / "images"
+    first = min(photos.iterdir())
+    unknown = "qzxqzx xqzxqz\n🧿\n"  # Two texts that would have the same score for all.
+    (tmp_path / "texts.txt").write_text(f"dogs\tTwo dogs run.\n{unknown}A cow in a field.\n")
+    row = {"id": "one", "image": str(first), "text": "A cat."}
+    (tmp_path / "mine.jsonl").write_text(json.dumps(row))
+    sources = [str(photos), str(tmp_path / "texts.txt"), str(tmp_path / "mine.jsonl")]
+    run = load_run(trained("pascal_sentences"))
+    galleries, shown = load_galleries(sources, run, DataConfig(cache_dir=cache_dir))
+    assert shown["texts"] == {
+        "dogs": "Two dogs run.",
+        "A cow in a field.": "A cow in a field.",
+        "one": "A cat.",
+    }
+    assert len(shown["images"]) == PHOTOS + 1 and shown["images"]["one"] == str(first)
+    assert galleries["texts"].ids.numpy().tolist() == [b"dogs", b"A cow in a field.", b"one"]
+    scorer, encoder = run.method.scorer(), run.load_encoder()
+    texts = scorer.embed_texts(encoder.encode(list(shown["texts"].values())))
+    np.testing.assert_allclose(galleries["texts"].embeddings, texts, rtol=1e-5, atol=1e-6)
+    images = galleries["images"].embeddings
+    np.testing.assert_allclose(images[0], images[-1], rtol=1e-5, atol=1e-6)  # the same photo
+
+
+def test_a_gallery_of_many_blocks(monkeypatch):
+    monkeypatch.setattr(gallery, "BLOCK", 3)
+    rows = np.random.default_rng(0).standard_normal([8, 4]).astype(np.float32)
+    many = gallery.Gallery([f"item {row}" for row in range(8)], rows, rows)
+    found = many.search(lambda items: -tf.ones([2, 4]) @ tf.transpose(tf.abs(items)), 20)
+    order = np.argsort(np.abs(rows).sum(1))
+    assert found["ids"].numpy().astype(str).tolist() == [[f"item {row}" for row in order]] * 2
+    few = gallery.Gallery(["a", "b"], *np.zeros([2, 2, 4], np.float32))
+    tied = few.search(lambda items: tf.zeros([1, len(items)]), 2)
+    assert tied["ids"].numpy().tolist() == [[b"a", b"b"]]
+
+
+def test_where_no_version_may_lie(trained, exported, complaint):
+    folder = exported("scl")
+    run = ("--run", str(trained("pascal_sentences")))
+    for to in (folder / "m/1", "..", "."):
+        told = complaint(export_savedmodel.main, *run, "--to", str(to))
+        assert "give the model's folder, MODELS/NAME" in told
+    told = complaint(export_savedmodel.main, *run, "--to", str(folder / "m_matrix"))
+    assert "a model of another kind" in told
+    assert {path.name for path in (folder / "m_matrix").iterdir()} == {"1"}
+
+
+def test_mistakes_end_in_one_sentence(trained, tmp_path, complaint):
+    def told(*flags):
+        run = str(trained("pascal_sentences"))
+        return complaint(export_savedmodel.main, "--run", run, "--to", str(tmp_path / "m"), *flags)
+
+    texts = tmp_path / "texts.txt"
+    texts.write_text("same\tOne.\nsame\tTwo.\n")
+    assert "2 texts with the id 'same': give each its own" in told("--gallery", str(texts))
+    assert "Cannot read" in told("--gallery", "nowhere")
+    assert "is no folder with pictures" in told("--gallery", str(tmp_path))
+    assert "--top-k must be at least 1; received 0" in told("--top-k", "0")
+    unknown = tmp_path / "unknown.txt"
+    unknown.write_text("qzxqzx\n🧿\n")
+    assert "None of 2 texts holds a word" in told("--gallery", str(unknown))
+    assert not (tmp_path / "m").exists()

@@ -1,0 +1,350 @@
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import grpc
+import pytest
+from google.protobuf import text_format
+from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusResponse, ModelVersionStatus
+from tensorflow_serving.apis.model_management_pb2 import ReloadConfigResponse
+from tensorflow_serving.apis.model_service_pb2_grpc import (
+    ModelServiceServicer,
+    add_ModelServiceServicer_to_server,
+)
+from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
+
+from tfxmodal.commands import release
+from tfxmodal.errors import InputError
+from tfxmodal.serving.release import model_servers
+
+State = ModelVersionStatus.State
+
+CONFIG = """\
+# Of the search servers.
+# Two models.
+model_config_list {{
+  config {{
+    name: "other"  # not ours
+    base_path: "/models/other"
+    model_platform: "tensorflow"
+    model_version_policy {{ latest {{ num_versions: 2 }} }}
+  }}
+  config {{
+    name: "m"
+    base_path: "{base}"
+    model_platform: "tensorflow"
+    model_version_policy {{ specific {{ versions: 1 }} }}
+    version_labels {{ key: "stable" value: 1 }}
+    version_labels {{ key: "canary" value: 1 }}
+  }}
+}}
+"""
+
+
+class StrictService(ModelServiceServicer):
+    """Loads what a configuration wants some looks later, and labels no version before that."""
+
+    def __init__(self):
+        self.loaded, self.broken, self.wanted = {1}, set(), {1}
+        self.looks, self.looks_to_load, self.configs = 0, 2, []
+        self.failed_before, self.reloads_left = set(), 100
+
+    def HandleReloadConfigRequest(self, request, context):  # noqa: N802
+        if not self.reloads_left:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "dead")
+        self.reloads_left -= 1
+        model = _entry(request.config)
+        for version in model.version_labels.values():
+            if version not in self.loaded:
+                context.abort(
+                    grpc.StatusCode.FAILED_PRECONDITION,
+                    f"Request to assign label to version {version} of model m, which is not "
+                    "currently available for inference",
+                )
+        self.configs.append(request.config)
+        self.wanted = set(model.model_version_policy.specific.versions)
+        self.loaded &= self.wanted
+        self.looks = 0
+        return ReloadConfigResponse()
+
+    def GetModelStatus(self, request, context):  # noqa: N802
+        self.looks += 1
+        if self.looks >= self.looks_to_load:
+            self.loaded = self.wanted - self.broken
+        response = GetModelStatusResponse()
+        for version in self.wanted:
+            status = response.model_version_status.add(version=version, state=State.LOADING)
+            if version in self.loaded:
+                status.state = State.AVAILABLE
+            elif (
+                version in self.failed_before
+                if self.looks < self.looks_to_load
+                else version in self.broken
+            ):
+                status.state = State.END
+                status.status.error_code, status.status.error_message = 3, "no variable dense/bias"
+        return response
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(model_servers, "POLL_SECONDS", 0.02)
+
+
+@contextmanager
+def listening(service):
+    """The service at a free port, as HOST:PORT."""
+    server = grpc.server(ThreadPoolExecutor(4))
+    add_ModelServiceServicer_to_server(service, server)
+    port = server.add_insecure_port("localhost:0")
+    server.start()
+    try:
+        yield f"localhost:{port}"
+    finally:
+        server.stop(None).wait()
+
+
+@pytest.fixture
+def service():
+    return StrictService()
+
+
+@pytest.fixture
+def server(service):
+    with listening(service) as target:
+        yield target
+
+
+@pytest.fixture
+def models(tmp_path):
+    """Versions 1 to 4 of the model m, empty."""
+    for version in range(1, 5):
+        (tmp_path / "models" / "m" / str(version)).mkdir(parents=True)
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def config(tmp_path, models):
+    path = tmp_path / "models.config"
+    path.write_text(CONFIG.format(base=models / "m"))
+    return path
+
+
+def _entry(config: ModelServerConfig):
+    return next(each for each in config.model_config_list.config if each.name == "m")
+
+
+def labels(config):
+    """Labels and versions in the file."""
+    entry = _entry(text_format.Parse(config.read_text(), ModelServerConfig()))
+    return dict(entry.version_labels), list(entry.model_version_policy.specific.versions)
+
+
+def run(action, config, *flags):
+    release.main([action, "--config", str(config), "--model", "m", "--wait", "3", *flags])
+
+
+def test_a_canary_is_loaded_before_its_label_moves(config, server, service):
+    run("canary", config, "--version", "2", "--server", server)
+    first, second = map(_entry, service.configs)
+    assert list(first.model_version_policy.specific.versions) == [1, 2]
+    assert dict(first.version_labels) == {"stable": 1, "canary": 1}
+    assert dict(second.version_labels) == {"stable": 1, "canary": 2}
+    assert labels(config) == ({"stable": 1, "canary": 2}, [1, 2])
+
+
+def test_promote_keeps_the_previous_version_loaded_and_rollback_returns_to_it(
+    config, server, service
+):
+    run("canary", config, "--version", "2", "--server", server)
+    run("promote", config, "--server", server)
+    assert labels(config) == ({"stable": 2, "canary": 2, "previous": 1}, [1, 2])
+    assert service.loaded == {1, 2}
+    run("rollback", config, "--server", server)
+    assert labels(config) == ({"stable": 1, "canary": 1}, [1])
+    assert service.loaded == {1}
+
+
+def test_a_release_drops_the_versions_without_a_label(config, server):
+    for version in "23":
+        run("canary", config, "--version", version, "--server", server)
+        run("promote", config, "--server", server)
+    assert labels(config) == ({"stable": 3, "canary": 3, "previous": 2}, [2, 3])
+    run("canary", config, "--version", "4", "--server", server)
+    run("rollback", config, "--server", server)
+    assert labels(config) == ({"stable": 2, "canary": 4}, [2, 4])
+
+
+def test_versions_can_be_named(config, server):
+    run("promote", config, "--version", "3", "--server", server)
+    assert labels(config) == ({"stable": 3, "canary": 1, "previous": 1}, [1, 3])
+    run("rollback", config, "--version", "2", "--server", server)
+    assert labels(config) == ({"stable": 2, "canary": 1}, [1, 2])
+
+
+def test_other_models_and_the_comments_at_the_head_stay(config, server):
+    before = text_format.Parse(config.read_text(), ModelServerConfig())
+    run("canary", config, "--version", "2", "--server", server)
+    after = text_format.Parse(config.read_text(), ModelServerConfig())
+    assert after.model_config_list.config[0] == before.model_config_list.config[0]
+    assert config.read_text().startswith("# Of the search servers.\n# Two models.\nmodel_config")
+
+
+def test_every_server_is_waited_for(config, server, service):
+    slower = StrictService()
+    with listening(slower) as other:
+        run("canary", config, "--version", "2", "--server", server, other)
+    assert service.loaded == slower.loaded == {1, 2}
+
+
+def test_without_a_server_a_call_writes_one_step(config, capsys):
+    run("canary", config, "--version", "2")
+    assert labels(config) == ({"stable": 1, "canary": 1}, [1, 2])
+    assert "give the same command again" in capsys.readouterr().out
+    run("canary", config, "--version", "2")
+    assert labels(config) == ({"stable": 1, "canary": 2}, [1, 2])
+    run("promote", config)
+    assert labels(config) == ({"stable": 2, "canary": 2, "previous": 1}, [1, 2])
+
+
+def test_a_version_that_failed_before_may_load_now(config, server, service):
+    service.failed_before, service.looks_to_load = {2}, 3
+    run("canary", config, "--version", "2", "--server", server)
+    assert labels(config) == ({"stable": 1, "canary": 2}, [1, 2])
+
+
+def test_a_version_that_does_not_load_is_taken_back(config, server, service, monkeypatch):
+    monkeypatch.setattr(model_servers, "ENDED_FOR", 0.1)
+    service.broken = {2}
+    before = config.read_text()
+    with pytest.raises(InputError, match="version 2 of m at .* no variable dense/bias"):
+        run("canary", config, "--version", "2", "--server", server)
+    assert config.read_text() == before
+    assert service.wanted == {1}
+
+
+def test_a_version_that_takes_too_long_is_taken_back(config, server, service):
+    service.looks_to_load = 100
+    before = config.read_text()
+    with pytest.raises(InputError, match="version 2 of m .* after 0.1 s, but LOADING: .* --wait"):
+        run("canary", config, "--version", "2", "--server", server, "--wait", "0.1")
+    assert config.read_text() == before
+
+
+def test_a_refused_step_is_taken_back(config, server, service):
+    """A server that was restarted without the stable version: its labels are no longer there."""
+    service.loaded = {7}
+    before = config.read_text()
+    with pytest.raises(InputError, match="assign label to version 1 .* not currently available"):
+        run("canary", config, "--version", "2", "--server", server)
+    assert config.read_text() == before
+
+
+@pytest.mark.parametrize("dead_first", [True, False])
+def test_all_servers_but_a_dead_one_are_set_back(config, server, service, capsys, dead_first):
+    dead, before = StrictService(), config.read_text()
+    dead.reloads_left = 1
+    with listening(dead) as other, pytest.raises(InputError, match=f"No server answers at {other}"):
+        servers = (other, server) if dead_first else (server, other)
+        run("canary", config, "--version", "2", "--server", *servers)
+    assert dead.wanted == {1, 2}
+    assert service.wanted == {1}
+    assert dict(_entry(service.configs[-1]).version_labels) == {"stable": 1, "canary": 1}
+    assert config.read_text() == before
+    told = capsys.readouterr().out
+    assert f"{other} could not be set back: No server answers" in told and server not in told
+
+
+def test_a_server_that_is_not_there_changes_nothing(config, unused_port):
+    before = config.read_text()
+    with pytest.raises(InputError, match=f"No server answers at localhost:{unused_port}"):
+        run("canary", config, "--version", "2", "--server", f"localhost:{unused_port}")
+    assert config.read_text() == before
+
+
+@pytest.fixture
+def unused_port():
+    with listening(StrictService()) as target:
+        pass
+    return target.rpartition(":")[2]
+
+
+@pytest.mark.parametrize(
+    ("action", "flags", "message"),
+    [
+        ("canary", (), "Give --version N"),
+        ("canary", ("--version", "9"), "no version 9 of m .*/m/9.*: export it, or .* --models"),
+        (
+            "rollback",
+            (),
+            r"no label 'previous' \(it has: canary, stable\): give rollback --version",
+        ),
+    ],
+)
+def test_bad_input_is_told(config, action, flags, message):
+    before = config.read_text()
+    with pytest.raises(InputError, match=message):
+        run(action, config, *flags)
+    assert config.read_text() == before
+
+
+def test_a_model_without_labels_begins_with_stable(config, models):
+    text = config.read_text()
+    config.write_text("".join(line for line in text.splitlines(True) if "labels" not in line))
+    for action, missing in [("canary", "stable"), ("promote", "canary"), ("rollback", "stable")]:
+        flags = ("--version", "2") if action == "canary" else ()
+        with pytest.raises(InputError, match=rf"no label '{missing}' \(it has: none\)"):
+            run(action, config, *flags)
+    run("promote", config, "--version", "1")
+    assert labels(config) == ({"stable": 1}, [1])
+
+
+def test_an_unknown_model_and_a_damaged_file_are_told(config):
+    with pytest.raises(InputError, match="Unknown model in .* 'n'; use one of: m, other"):
+        release.main(["status", "--config", str(config), "--model", "n"])
+    config.write_text("model_config_list {")
+    with pytest.raises(InputError, match="is no models.config"):
+        run("status", config)
+
+
+def test_models_may_lie_elsewhere_here(config, models):
+    config.write_text(config.read_text().replace(str(models), "/on/the/server"))
+    with pytest.raises(InputError, match="/on/the/server/m/2.*--models"):
+        run("canary", config, "--version", "2")
+    run("canary", config, "--version", "2", "--models", str(models))
+    assert labels(config)[1] == [1, 2]
+
+
+def test_status_shows_labels_and_states(config, server, capsys):
+    run("canary", config, "--version", "2", "--server", server)
+    capsys.readouterr()
+    run("status", config, "--server", server)
+    out = capsys.readouterr().out
+    assert [line.split() for line in out.splitlines() if "AVAILABLE" in line] == [
+        ["│", "1", "│", "stable", "│", "AVAILABLE", "│"],
+        ["│", "2", "│", "canary", "│", "AVAILABLE", "│"],
+    ]
+
+
+def test_a_server_answers_to_the_labels(base, publish, serving, tmp_path):
+    publish(base, 2)
+    path = tmp_path / "released.config"
+    path.write_text(
+        f"""model_config_list {{ config {{
+          name: "m" base_path: "{base}" model_platform: "tensorflow"
+          model_version_policy {{ specific {{ versions: 1 }} }}
+          version_labels {{ key: "stable" value: 1 }}
+        }} }}"""
+    )
+    server = serving(config=path.read_text())
+
+    def release_and_ask(action, *flags):
+        run(action, path, "--server", server.target, "--wait", "120", *flags)
+        answers = {}
+        for label in labels(path)[0]:
+            with server.client("m", label=label) as client:
+                answers[label] = client.metadata()[0]
+        return answers
+
+    assert release_and_ask("canary", "--version", "2") == {"stable": 1, "canary": 2}
+    assert release_and_ask("promote") == {"stable": 2, "canary": 2, "previous": 1}
+    assert release_and_ask("rollback") == {"stable": 1, "canary": 1}

@@ -1,0 +1,229 @@
+"""Versions that a server must not have, and one that it may."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfxmodal.commands import verify_savedmodel
+from tfxmodal.commands.verify_savedmodel import verify
+from tfxmodal.serving.examples import write_examples
+from tfxmodal.serving.inputs import finite, zeros_where_bad
+from tfxmodal.serving.signatures import Signature
+from tfxmodal.serving.verification import served_checks
+from tfxmodal.serving.verification.examined import Fault
+from tfxmodal.serving.writing import write_savedmodel
+
+DIM = 3
+ROWS = np.random.default_rng(0).standard_normal((3, DIM)).astype(np.float32)
+BATCH = {"features": tf.TensorSpec([None, DIM], name="features")}
+
+
+def sound(features, network):
+    """As an endpoint should be."""
+    valid = finite(features)
+    embedding = network(zeros_where_bad(features, valid))
+    valid &= finite(embedding)
+    return {"embedding": zeros_where_bad(embedding, valid), "valid": valid}
+
+
+@pytest.fixture
+def network() -> keras.Model:
+    features = keras.Input([DIM])
+    return keras.Model(features, keras.layers.Dense(2)(features))
+
+
+@pytest.fixture
+def version(tmp_path, network):
+    """`version(function)`: the folder of a version with one signature, `embed`."""
+
+    def make(function=sound, inputs=BATCH, rows=None, save=write_savedmodel, **about):
+        def endpoint(*args):
+            return function(*args, network)
+
+        outputs = save(tmp_path, {"embed": Signature(endpoint, inputs)}, [network])
+        rows = rows or {"features": ROWS}
+        answers = {
+            key: np.asarray(each)
+            for key, each in endpoint(*map(tf.constant, rows.values())).items()
+        }
+        answers.pop("valid", None)
+        write_examples(tmp_path, "m", {"embed": (rows, answers)})
+        sides = {
+            side: {key: {"dtype": each.dtype.name, "shape": [*each.shape]} for key, each in specs}
+            for side, specs in (("inputs", inputs.items()), ("outputs", outputs["embed"].items()))
+        }
+        description = {"batchable": True, "on_bad_input": "flag", "tensorflow_text": False}
+        description |= {"signatures": {"embed": sides}} | about
+        (tmp_path / "signatures.json").write_text(json.dumps(description))
+        (tmp_path / "README.md").write_text("A test.")
+        return tmp_path
+
+    return make
+
+
+@pytest.fixture
+def reported(capsys):
+    """`reported()`: what was printed, without the table's lines."""
+    return lambda: " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+def save_by_tensorflow(folder, signatures, models):
+    """As one would without knowing Keras' archive: the model inside a module."""
+    ((name, signature),) = signatures.items()
+    module = tf.Module()
+    (module.model,) = models
+    module.endpoint = tf.function(signature.function, input_signature=[*signature.inputs.values()])
+    concrete = module.endpoint.get_concrete_function()
+    tf.saved_model.save(module, str(folder), {name: concrete, "serving_default": concrete})
+    return {name: concrete.structured_outputs}
+
+
+def test_a_sound_version_passes(version, reported):
+    folder = version()
+    assert verify(folder)
+    told = reported()
+    assert "FAILED" not in told and "1 warm-up records" in told
+
+
+def compiled(features, network):
+    @tf.function(jit_compile=True)
+    def double(rows):
+        return rows * 2
+
+    return {"embedding": double(network(features))}
+
+
+def in_python(features, network):
+    rows = tf.numpy_function(lambda rows: rows * 2, [network(features)], tf.float32)
+    return {"embedding": tf.ensure_shape(rows, [None, 2])}
+
+
+PAIR = {
+    "images": tf.TensorSpec([None, DIM], name="images"),
+    "texts": tf.TensorSpec([None, DIM], name="texts"),
+}
+
+
+@pytest.mark.parametrize(
+    "options, reason",
+    [
+        ({"function": compiled}, "must be compiled by XLA, which servers have disabled"),
+        ({"function": in_python}, "runs Python, which no server does"),
+        (
+            {
+                "function": lambda images, texts, _: {"scores": images @ tf.transpose(texts)},
+                "inputs": PAIR,
+                "rows": {"images": ROWS, "texts": ROWS},
+            },
+            "embed's scores is (None, None): only the first dimension may vary",
+        ),
+        (
+            {"function": lambda features, _: {"total": tf.reduce_sum(features)}},
+            "embed's total is (); it must begin with a dimension of any number of rows",
+        ),
+        (
+            {"function": lambda features, _: {"embedding": tf.cast(features, tf.float64)}},
+            "embed's embedding is float64; a server's clients take float32, int64, string, bool",
+        ),
+        (
+            {"function": lambda features, _: {"embedding": features - tf.reduce_mean(features, 0)}},
+            "that is",  # off the eager model's
+        ),
+        (
+            {"function": lambda features, _: {"embedding": features[:2]}},
+            "gives embedding [1, 3] in place of [0, 3]",
+        ),
+        (
+            {"function": lambda features, _: {"embedding": features / tf.norm(features)}},
+            "that is",
+        ),
+        (
+            {"function": lambda features, _: {"embedding": features * 2}},
+            "gives numbers in embedding that are not finite",
+        ),
+        ({"signatures": {}}, "it has ['embed'] and describes []"),
+        ({"on_bad_input": "refuse"}, "is answered, not refused"),
+    ],
+)
+def test_a_broken_version_is_refused_with_the_reason(version, options, reason, reported):
+    assert not verify(version(**options))
+    told = reported()
+    assert "FAILED" in told and reason in told
+
+
+def test_a_keras_model_in_a_plain_module_is_refused(version, reported):
+    folder = version(save=save_by_tensorflow)
+    assert tf.saved_model.load(str(folder))  # Python's loader sees nothing.
+    assert not verify(folder)
+    told = reported()
+    assert "a server cannot load and warm it up" in told and "Could not find variable" in told
+
+
+@pytest.mark.parametrize(
+    "options, reason",
+    [
+        ({"save": save_by_tensorflow}, "embed fails: FAILED_PRECONDITION: Could not find variable"),
+        ({"function": compiled}, "must be compiled by XLA"),
+        ({}, "there is no warm-up record of embed"),
+    ],
+)
+def test_a_savedmodel_of_others_is_told_the_reason_too(version, options, reason, reported):
+    folder = version(**options)
+    for name in ("signatures.json", "README.md", "assets.extra/tf_serving_warmup_requests"):
+        (folder / name).unlink()
+    assert not verify(folder)
+    told = reported()
+    assert "there is no README.md" in told and reason in told
+
+
+@pytest.mark.parametrize("lost", ["saved_model.pb", "signatures.json", "README.md"])
+def test_a_partial_version_is_refused(version, lost, reported):
+    folder = version()
+    (folder / lost).unlink()
+    assert not verify(folder)
+    assert f"there is no {lost}" in reported()
+
+
+@pytest.mark.parametrize("gap, swaps", [(1e-4, True), (1e-2, False)])
+def test_what_is_found_may_swap_where_scores_are_as_good_as_equal(gap, swaps):
+    """Scores of a relation network have no bound: what is near is relative to them."""
+    scores = np.array([[60.0, 60.0 - gap, 1.0]], np.float32)
+    wanted = {"ids": np.array([[b"a", b"b", b"c"]], object), "scores": scores}
+    found = {"ids": np.array([[b"b", b"a", b"c"]], object), "scores": scores}
+    if swaps:
+        assert served_checks._compare("search", found, wanted) == 0
+    else:
+        with pytest.raises(Fault, match="finds other ids"):
+            served_checks._compare("search", found, wanted)
+
+
+def test_other_weights_than_the_examples_came_from(version, network, reported):
+    folder = version()
+    network.layers[-1].bias.assign([1e-3, 0])
+    write_examples(folder, "m", {"embed": ({"features": ROWS}, {"embedding": network(ROWS)})})
+    assert not verify(folder)
+    assert "off the eager" in reported()
+
+
+def test_variables_that_are_cut_short(version, reported):
+    folder = version()
+    (variables,) = (folder / "variables").glob("*.data-*")
+    variables.write_bytes(variables.read_bytes()[:10])
+    assert not verify(folder)
+    assert "cannot load and warm it up: Read less bytes than requested" in reported()
+
+
+def test_a_folder_that_is_not_there(tmp_path, complaint):
+    assert "no-model is no folder" in complaint(verify_savedmodel.main, str(tmp_path / "no-model"))
+
+
+def test_the_command_ends_with_status_1(version):
+    folder = version(function=compiled)
+    command = [sys.executable, verify_savedmodel.__file__, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and "FAILED" in done.stdout

@@ -1,0 +1,64 @@
+"""Turns the images and texts of a dataset into features, and keeps them for training.
+
+Training does the same where the cache lacks features; this command does it beforehand, and can
+write them as a folder for other programs. A command that is stopped goes on, when it is repeated,
+where it was. Give the same flags as to the training.
+
+Examples:
+  python trainers/extract_features.py --dataset coco --data-dir COCO --image-tower vgg19
+  python trainers/extract_features.py --dataset flickr8k --data-dir FLICKR8K --export features/f8k
+  python trainers/train_scl.py --dataset features --data-dir features/f8k
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from tfxmodal.commands import cli
+from tfxmodal.data.datasets import features as feature_folder
+from tfxmodal.data.pairs import Dataset
+from tfxmodal.inputs.prepare import DataConfig, prepare
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Flags of this command."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+
+    export: Path | None = None
+    """A new folder for the features as train_img.npy, train_txt.npy, train_lab.npy and so on, which
+    `--dataset features` reads."""
+
+
+def defaults(dataset: str | None) -> Flags:
+    """The defaults of a dataset."""
+    return Flags(DataConfig.for_dataset(dataset or "emoji_scenes"))
+
+
+def main(argv: list[str] | None = None):
+    """Extracts as the command line says."""
+    flags = cli.parse(Flags, __doc__, argv, defaults)
+    if flags.export:
+        feature_folder.check_free(flags.export)  # now, not after hours of work
+    features = prepare(flags.data.with_towers()).features
+    print_summary(features)
+    if flags.export:
+        feature_folder.save(features, flags.export, tqdm)
+        print(f"Exported. Train on it: --dataset features --data-dir {flags.export}")
+
+
+def print_summary(features: Dataset):
+    """A table of each split's features: how many, how wide, how many were bad, where."""
+    table = Table("", "", "rows", "width", "bad")
+    table.add_column("folder", overflow="fold")
+    for split, pairs in features.splits():
+        for kind, rows in (("images", pairs.images), ("texts", pairs.texts)):
+            bad = len(getattr(rows, "bad", ()))
+            folder = getattr(rows, "folder", "came as features")
+            table.add_row(split, kind, *(f"{n:,}" for n in (*rows.shape, bad)), str(folder))
+            split = ""
+    Console().print(table)

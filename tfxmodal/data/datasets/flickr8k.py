@@ -1,0 +1,75 @@
+"""Flickr8k (Hodosh et al., JAIR 2013): 8,092 photos with five captions each and no labels.
+
+The folder holds `Flickr8k.token.txt` (`photo#number<TAB>caption` a line; copies of the file have a
+space for some tabs), the split lists `Flickr_8k.trainImages.txt`, `Flickr_8k.devImages.txt` and
+`Flickr_8k.testImages.txt` (6,000 / 1,000 / 1,000), and the photos in `Flicker8k_Dataset/`, as the
+distribution spells it, or `images/`. Photos that are absent are left out.
+
+Where the dev or test list is absent, the photos outside the lists are halved in sorted order: the
+first half is validation, the second test.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from tfxmodal.data.pairs import Dataset, Pairs
+from tfxmodal.errors import InputError
+from tfxmodal.io.reading import file_names, path_array, read_text
+
+
+def load(data_dir: Path) -> Dataset:
+    """Loads the pairs whose photo is there.
+
+    Raises:
+        InputError: If the captions or the training list are missing or damaged, or no photo is
+            there.
+    """
+    data_dir = Path(data_dir)
+    captions = _read_captions(data_dir / "Flickr8k.token.txt")
+    folder = next(
+        (path for name in ("Flicker8k_Dataset", "images") if (path := data_dir / name).is_dir()),
+        data_dir / "images",
+    )
+    present = sorted(name for name in file_names(folder) if captions.get(name))
+    if not present:
+        raise InputError(
+            f"{folder} holds none of the photos that Flickr8k.token.txt names: put them there."
+        )
+    splits = _split(data_dir, present)
+    return Dataset("flickr8k", *(_pairs(names, folder, captions) for names in splits))
+
+
+def _read_captions(path: Path) -> dict[str, list[str]]:
+    captions = {}
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        key, *caption = line.split(maxsplit=1)
+        name, mark, _ = key.partition("#")
+        if not mark:
+            raise InputError(
+                f"Line {number} of {path} must be `photo#number<TAB>caption`; received {line!r}: "
+                "download the file again."
+            )
+        captions.setdefault(name, []).extend(caption)
+    return captions
+
+
+def _split(data_dir: Path, present: list[str]) -> list[list[str]]:
+    lists = []
+    for split in ("train", "dev", "test"):
+        path = data_dir / f"Flickr_8k.{split}Images.txt"
+        if path.exists() or split == "train":
+            names = set(read_text(path).split())
+            lists.append([name for name in present if name in names])
+    if len(lists) < 3:
+        rest = sorted(set(present) - set(lists[0]))
+        lists = [lists[0], rest[: len(rest) // 2], rest[len(rest) // 2 :]]
+    return lists
+
+
+def _pairs(names: list[str], folder: Path, captions: dict[str, list[str]]) -> Pairs:
+    return Pairs(
+        np.array([Path(name).stem for name in names], dtype=np.str_),
+        path_array([folder / name for name in names]),
+        [tuple(captions[name]) for name in names],
+    )

@@ -1,0 +1,136 @@
+"""What `--enable_batching` does: rows of concurrent callers run as one batch.
+
+After TensorFlow Serving's BatchingSession: inputs are concatenated along dimension 0, padded to an
+allowed size, run once, and the outputs split. Requests of the same signature and outputs meet.
+"""
+
+import re
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tfxmodal.errors import InputError
+from tfxmodal.io.reading import read_text
+
+NUMBERS = (
+    "max_batch_size|batch_timeout_micros|max_enqueued_batches|num_batch_threads|"
+    "max_execution_batch_size|allowed_batch_sizes"
+)
+OTHERS = "thread_pool_name|pad_variable_length_inputs|enable_large_batch_splitting"
+"""Of TensorFlow Serving's BatchingParameters, whose definition its Python package lacks."""
+
+FIELD = (
+    rf"\b(?:({NUMBERS})\s*(?::?\s*\{{\s*value\s*:\s*(\d+)\s*\}}|:\s*(\d+)\b)|"
+    rf"(?:{OTHERS})\s*(?::?\s*\{{\s*value\s*:\s*\S+?\s*\}}|:\s*\S+))"
+)
+
+
+@dataclass(frozen=True)
+class Batching:
+    """The parameters of `--batching_parameters_file` that decide results."""
+
+    max_batch_size: int = 1000
+    batch_timeout_micros: int = 0
+    allowed_batch_sizes: tuple[int, ...] = ()
+
+    @classmethod
+    def read(cls, path: Path) -> "Batching":
+        """Reads a batching parameters file.
+
+        Raises:
+            InputError: If it cannot be read or holds anything else, or its last allowed size is not
+                its largest batch.
+        """
+        text = re.sub("#.*", "", read_text(path))
+        if wrong := re.sub(FIELD, "", text).strip():
+            raise InputError(f"{path} holds {wrong[:40]!r}, which is no batching parameter.")
+        numbers = [
+            (name, int(value or plain)) for name, value, plain in re.findall(FIELD, text) if name
+        ]
+        sizes = tuple(number for name, number in numbers if name == "allowed_batch_sizes")
+        known = {name: number for name, number in numbers if name in cls.__dataclass_fields__}
+        batching = cls(**known | {"allowed_batch_sizes": sizes})
+        if sizes and sizes[-1] != batching.max_batch_size:
+            raise InputError(
+                f"The last allowed_batch_sizes in {path} is {sizes[-1]}, max_batch_size is "
+                f"{batching.max_batch_size}: make them equal."
+            )
+        return batching
+
+
+class Batcher:
+    """A `run` for many threads, of which the first to come runs the rows of all who wait."""
+
+    def __init__(self, run, batching: Batching):
+        self._run, self._batching = run, batching
+        self._waiting, self._turn = deque(), threading.Lock()
+
+    def __call__(self, feeds: list[np.ndarray]) -> list[np.ndarray]:
+        """As `run`, on arrays of equal dimension 0."""
+        result = Future()
+        self._waiting.append((feeds, _rows(feeds, self._batching.max_batch_size), result))
+        while not result.done():
+            with self._turn:
+                if not result.done():
+                    time.sleep(self._batching.batch_timeout_micros / 1e6)
+                    self._run_batch(self._next_batch())
+        return result.result()
+
+    def _next_batch(self) -> list[tuple]:
+        batch = [self._waiting.popleft()]
+        total = batch[0][1]
+        while self._waiting and total + self._waiting[0][1] <= self._batching.max_batch_size:
+            batch.append(self._waiting.popleft())
+            total += batch[-1][1]
+        return batch
+
+    def _run_batch(self, batch: list[tuple]):
+        all_feeds, sizes, results = zip(*batch, strict=True)
+        try:
+            outputs = self._run_rows(all_feeds, sum(sizes))
+        except Exception as error:  # Whoever shares a batch shares its failure.
+            for result in results:
+                result.set_exception(error)
+            return
+        ends = np.cumsum(sizes)[:-1]
+        for result, *parts in zip(results, *(np.split(o, ends) for o in outputs), strict=True):
+            result.set_result(parts)
+
+    def _run_rows(self, all_feeds: tuple[list[np.ndarray], ...], rows: int) -> list[np.ndarray]:
+        padded = min((s for s in self._batching.allowed_batch_sizes if s >= rows), default=rows)
+        try:
+            feeds = [np.concatenate(parts) for parts in zip(*all_feeds, strict=True)]
+        except ValueError as error:
+            raise tf.errors.InvalidArgumentError(None, None, str(error)) from None
+        if rows:
+            feeds = [np.concatenate([f, np.repeat(f[:1], padded - rows, axis=0)]) for f in feeds]
+        outputs = self._run(feeds)
+        for output in outputs:
+            if not output.ndim or len(output) != len(feeds[0]):
+                raise tf.errors.FailedPreconditionError(
+                    None,
+                    None,
+                    "Batched output tensor's 0th dimension does not equal the sum of the 0th "
+                    "dimension sizes of the input tensors",
+                )
+        return [output[:rows] for output in outputs]
+
+
+def _rows(feeds: list[np.ndarray], most: int) -> int:
+    """Dimension 0, the same for all."""
+    why = None
+    if not all(feed.ndim for feed in feeds):
+        why = "Batching Run() input tensors must have at least one dimension"
+    elif len({len(feed) for feed in feeds}) > 1:
+        why = "Batching Run() input tensors must have equal 0th-dimension size"
+    elif len(feeds[0]) > most:
+        why = f"Task size {len(feeds[0])} is larger than maximum input batch size {most}"
+    if why:
+        raise tf.errors.InvalidArgumentError(None, None, why)
+    return len(feeds[0])

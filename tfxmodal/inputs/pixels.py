@@ -1,0 +1,75 @@
+"""Picture files as rows of pixels, for towers that are trained on them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tfxmodal.encoders.image.pictures import BadImage, bad_images, load_images
+from tfxmodal.errors import InputError, choose
+
+
+class Pixels:
+    """The good ones among picture files, decoded when their rows are asked for and not kept.
+
+    As `tfxmodal.data.pairs.Features`, but that a row is a picture: `pixels[rows]` gives
+    `[len(rows), crop, crop, 3]`, RGB in 0..255, uint8.
+
+    Attributes:
+        kept: `[n]` numbers of the files that these are; bad ones are left out.
+        bad: Files that cannot be read, with the reasons, by number.
+        shape: `(n, crop, crop, 3)`.
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(
+        self,
+        paths: Sequence[str | Path],
+        size: tuple[int, int],
+        on_bad: str = "refuse",
+        progress=None,
+    ):
+        """Reads every file once: better a bad one is told now than in the middle of an epoch.
+
+        Args:
+            paths: Picture files.
+            size: `(resize, crop)`, see `tfxmodal.encoders.image.pictures.decode`.
+            on_bad: What to do about files that cannot be read: `refuse`, or `skip` them.
+            progress: Wraps an iterable, as tqdm does.
+
+        Raises:
+            InputError: If files are bad and `on_bad` is `refuse`.
+        """
+        choose("on_bad", on_bad, ("refuse", "skip"))
+        self._paths, self._size = np.asarray(paths, np.str_), size
+        pictures = load_images(paths, size)
+        if progress:
+            pictures = progress(pictures, total=len(paths), desc="pictures")
+        self.bad = {
+            row: f"{paths[row]}: {picture.reason}"
+            for row, picture in pictures
+            if isinstance(picture, BadImage)
+        }
+        if self.bad and on_bad == "refuse":
+            raise bad_images(self.bad, len(paths))
+        self.kept = np.setdiff1d(np.arange(len(paths)), list(self.bad))
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:  # noqa: D102
+        return len(self.kept), self._size[1], self._size[1], 3
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def __getitem__(self, rows) -> np.ndarray:
+        paths = self._paths[self.kept[rows]]
+        pixels = np.empty((len(paths), *self.shape[1:]), self.dtype)
+        for row, picture in load_images(paths, self._size):
+            if isinstance(picture, BadImage):
+                raise InputError(
+                    f"{paths[row]} could be read before, and now it cannot ({picture.reason}): put "
+                    "it back and go on with --resume."
+                )
+            pixels[row] = np.rint(picture)
+        return pixels

@@ -1,0 +1,1 @@
+"""Files: whole or not at all, locked, hashed, read with errors for people, downloaded."""

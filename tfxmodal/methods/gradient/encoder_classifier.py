@@ -1,0 +1,90 @@
+"""A tower under a classifier: the stage before DRSL, by which its towers come to know the classes.
+
+DRSL, sections 3.2.1 and 3.4: VGG-19 is fine-tuned on the training images and the Text CNN is
+trained on the training texts; then both give features. Neither section tells the classifier: here
+it is one linear layer behind dropout, as in Kim's sentence CNN (EMNLP 2014, section 2).
+"""
+
+from typing import Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+from sklearn.metrics import average_precision_score
+
+from tfxmodal.data.pairs import Features, Pairs
+from tfxmodal.methods.learner import Batch, Learner
+
+BATCH = 32
+
+
+class TowerClassifier(Learner):
+    """Learns the classes of images, or of texts, through a tower.
+
+    The loss is the cross-entropy of a softmax where each training row has exactly one class, else
+    of a sigmoid a class.
+
+    Args:
+        train: Training rows with labels, of which `column` is what the tower takes.
+        column: `images` or `texts`.
+        tower: From raw rows to features `[batch, dim]`.
+        dropout: Fraction of the features that is dropped before the classifier (Kim: .5).
+        max_norm: Largest norm of a class' weights (Kim: 3), or None for no limit.
+    """
+
+    def __init__(
+        self,
+        train: Pairs,
+        column: Literal["images", "texts"],
+        tower: keras.Model,
+        dropout: float = 0.5,
+        max_norm: float | None = None,
+    ):
+        self.exclusive = bool((train.labels.sum(axis=1) == 1).all())
+        self.weights = {"cross_entropy": 1.0}
+        self._column = column
+        limit = max_norm and keras.constraints.MaxNorm(max_norm, axis=0)
+        features = keras.layers.Dropout(dropout)(tower.outputs[0])
+        classify = keras.layers.Dense(train.labels.shape[1], kernel_constraint=limit)
+        self.networks = {"classifier": keras.Model(tower.inputs, classify(features))}
+        self._predict = tf.function(
+            lambda rows: self.networks["classifier"](rows, training=False),
+            [tf.TensorSpec(tower.inputs[0].shape, tower.inputs[0].dtype)],
+        )
+
+    def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:
+        """All rows."""
+        return {"pairs": np.arange(len(train))}
+
+    def loss_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
+        """The mean cross-entropy of this replica's rows."""
+        logits = self.networks["classifier"](batch["pairs"][self._column], training=True)
+        labels = tf.cast(batch["pairs"]["labels"], logits.dtype)
+        if self.exclusive:
+            losses = tf.nn.softmax_cross_entropy_with_logits(labels, logits)
+        else:
+            losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
+        return {"cross_entropy": tf.reduce_mean(losses)}
+
+    def logits(self, rows: Features) -> np.ndarray:
+        """Logits `[n, classes]` of raw rows, a batch at a time."""
+        starts = range(0, len(rows), BATCH)
+        return np.concatenate([self._predict(rows[i : i + BATCH]) for i in starts])
+
+    def measure(self, pairs: Pairs) -> tuple[float, dict[str, float]]:
+        """How well other rows are classified; higher is better.
+
+        Returns:
+            The number by which the best epoch is chosen, and it by its name: `accuracy`, or
+            `class_map` where rows have several classes: the average precision of the rows by a
+            class' logit, averaged over the classes that some row has.
+        """
+        logits = self.logits(getattr(pairs, self._column))
+        if self.exclusive:
+            right = pairs.labels[np.arange(len(pairs)), logits.argmax(axis=1)]
+            name, score = "accuracy", float(right.mean())
+        else:
+            there = pairs.labels.any(axis=0)
+            name = "class_map"
+            score = float(average_precision_score(pairs.labels[:, there], logits[:, there]))
+        return score, {name: score}

@@ -1,0 +1,280 @@
+"""SCL: Self-supervised Correlation Learning for Cross-Modal Retrieval (Liu et al., TMM 2022)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfxmodal.data.pairs import Pairs
+from tfxmodal.errors import InputError
+from tfxmodal.heads.discriminator import PairDiscriminator, input_branch
+from tfxmodal.heads.projector import projector
+from tfxmodal.heads.scaling import feature_scaling
+from tfxmodal.losses.class_contrastive import class_contrastive
+from tfxmodal.losses.contrastive import contrastive
+from tfxmodal.losses.label_prediction import label_prediction
+from tfxmodal.losses.modality_invariant import modality_invariant
+from tfxmodal.losses.mutual_information import mutual_information
+from tfxmodal.methods.learner import Batch, Method
+from tfxmodal.retrieval.cosine import CosineScorer
+
+
+@dataclass(frozen=True)
+class SCLConfig:
+    """SCL; equations and sections are the paper's.
+
+    Its ablations: alpha 0 without MI, beta 0 without CD, --no-share-last-layer without WS.
+    """
+
+    hidden_units: int = 1024
+    """Units of each projector's first layer (sec. IV-A.2: 1,024)."""
+
+    embedding_dim: int = 512
+    """Dimensions of the common space (sec. IV-A.2: 512)."""
+
+    share_last_layer: bool = True
+    """Share the projectors' last layer between the modalities (sec. III-A)."""
+
+    dropout: float = 0.0
+    """Fraction dropped after each ReLU of the projectors (paper: none; released code: .5)."""
+
+    output_activation: Literal["relu", "linear"] = "relu"
+    """Activation of the last layer (sec. IV-A.2: ReLU, so cosines are never negative). Linear is
+    ours: measured, it reaches further where items share some of several classes."""
+
+    image_scaling: Literal["none", "unit", "center", "standard"] = "none"
+    """What is done to the image features first, fitted on the training split (paper: nothing): unit
+    divides all by one number, to a mean square of 1; center gives each column mean 0, standard
+    variance 1 as well."""
+
+    text_scaling: Literal["none", "unit", "center", "standard"] = "none"
+    """The same for the text features."""
+
+    alpha: float = 0.01
+    """Weight of mutual information in equation (8) (sec. IV-A.2: .01)."""
+
+    beta: float = 1.0
+    """Weight of contrastive discrimination in equation (8) (sec. IV-A.2: 1; stable in 1..1000,
+    fig. 5; released code for Wikipedia: 100)."""
+
+    temperature: float = 0.5
+    """tau of equations (7) and (12) (sec. IV-A.2: .5)."""
+
+    invariance_norm: Literal["rows", "frobenius"] = "rows"
+    """Norm of equation (1): mean over the pairs' distances (released code), or of the matrix."""
+
+    positive_in_denominator: bool = False
+    """Whether the sum below in equation (7) holds the positive (paper, released code: no)."""
+
+    mi_negatives: int = 0
+    """Negatives of each positive in equations (2) to (5): 0 for all others of the batch (paper), or
+    a number, which divides the cost of the term by batch size over it."""
+
+    labelled_fraction: float = 0.0
+    """Fraction of the training pairs whose labels are used: 0 is unsupervised, equation (8);
+    more is semi-supervised, equation (15) (table III: .05, .1, .3)."""
+
+    labelled_rows: Literal["stratified", "first"] = "stratified"
+    """Which pairs those are: the same share of every class, or the first rows (released code)."""
+
+    gamma: float = 10.0
+    """Weight of class-aware contrast in equation (13) (paper: silent; released code: 10)."""
+
+    unsupervised_weight: float = 1.0
+    """lambda, weight of L_U in equation (15) (paper: silent; released code: 1)."""
+
+    def __post_init__(self):
+        limits = {
+            "hidden_units": ("at least 1", self.hidden_units >= 1),
+            "embedding_dim": ("at least 1", self.embedding_dim >= 1),
+            "dropout": ("from 0 to below 1", 0 <= self.dropout < 1),
+            "temperature": ("above 0", self.temperature > 0),
+            "mi_negatives": ("at least 0", self.mi_negatives >= 0),
+            "labelled_fraction": ("from 0 to 1", 0 <= self.labelled_fraction <= 1),
+        }
+        for name, (limit, kept) in limits.items():
+            if not kept:
+                flag = name.replace("_", "-")
+                raise InputError(f"--{flag} must be {limit}; received {getattr(self, name)}.")
+
+
+class SCL(Method):
+    """Two projectors into a common space, in which the score is the cosine.
+
+    Terms of the loss, unsupervised, equation (8): L = L_CM + alpha L_MI + beta L_CD. With labels,
+    equation (15): L_SS = L_C + gamma L_CCD + lambda (L_CM + alpha L_MI + beta L_CD), the first two
+    on the labelled batch x, the others on the batch u, which is drawn from all pairs. One optimizer
+    minimises the sum: Algorithm 1 updates the discriminator by L_MI without alpha, a factor that
+    Adam cancels. A term of weight 0 is not computed.
+
+    Args:
+        train: Training pairs as features; their widths, classes and scale shape the networks.
+        config: Hyper-parameters.
+    """
+
+    def __init__(self, train: Pairs, config: SCLConfig):
+        train.check_paired("scl")
+        self.config = config
+        self.weights = _weights(config)
+
+        # === Shared layers ===
+        last = keras.layers.Dense(
+            config.embedding_dim, activation=config.output_activation, name="last_layer"
+        )
+        branch_last = keras.layers.Dense(512, activation="relu", name="branch_last_layer")
+
+        # === Networks ===
+        self.networks = {}
+        for kind, features, scaling in (
+            ("image", train.images, config.image_scaling),
+            ("text", train.texts, config.text_scaling),
+        ):
+            width = features.shape[1]
+            inputs = keras.Input([width], name="features")
+            scaled = feature_scaling(features, scaling)(inputs)
+            project = projector(
+                width,
+                config.hidden_units,
+                config.embedding_dim,
+                last if config.share_last_layer else None,
+                config.dropout,
+                config.output_activation,
+                name=f"{kind}_projector",
+            )
+            self.networks[f"{kind}_encoder"] = keras.Model(inputs, project(scaled))
+            if "mutual_information" in self.weights:
+                branch = input_branch(width, last_layer=branch_last)
+                self.networks[f"{kind}_input_branch"] = keras.Model(inputs, branch(scaled))
+        if "mutual_information" in self.weights:
+            self.networks["discriminator"] = PairDiscriminator(512, config.embedding_dim)
+        if config.labelled_fraction:
+            if train.labels is None:
+                raise InputError(
+                    f"--labelled-fraction {config.labelled_fraction} needs labels, and this "
+                    "dataset has none; leave it at 0."
+                )
+            codes = keras.Input([config.embedding_dim], name="codes")
+            logits = keras.layers.Dense(train.labels.shape[1], dtype=keras.config.floatx())(codes)
+            self.networks["classifier"] = keras.Model(codes, logits, name="classifier")
+
+    def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:
+        """Batches u come from all pairs; batches x, semi-supervised, from the labelled ones."""
+        streams = {"unlabelled": np.arange(len(train))}
+        if self.config.labelled_fraction:
+            streams["labelled"] = labelled_rows(
+                train.labels, self.config.labelled_fraction, self.config.labelled_rows, seed
+            )
+        return streams
+
+    def loss_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
+        """Equations (1), (6), (7) on u; (11), (12) on x."""
+        terms = {}
+        if "modality_invariant" in self.weights:
+            terms |= self._unsupervised(batch["unlabelled"], replicas)
+        if self.config.labelled_fraction:
+            terms |= self._supervised(batch["labelled"], replicas)
+        return terms
+
+    def scorer(self) -> CosineScorer:
+        """Cosine in the common space (sec. IV-A.2)."""
+        return CosineScorer(self.networks["image_encoder"], self.networks["text_encoder"])
+
+    def _unsupervised(self, u, replicas) -> dict[str, tf.Tensor]:
+        config = self.config
+        z_v, z_t = self._embed(u)  # [n, dim]: this replica's
+        images, texts = replicas.gather(z_v), replicas.gather(z_t)  # [N, dim]: the global batch's
+        offset = replicas.offset(z_v)
+        whole = config.invariance_norm == "frobenius"
+        terms = {
+            "modality_invariant": modality_invariant(
+                *((images, texts) if whole else (z_v, z_t)), norm=config.invariance_norm
+            )
+        }
+        if "mutual_information" in self.weights:
+            h_v = self.networks["image_input_branch"](u["images"], training=True)
+            h_t = self.networks["text_input_branch"](u["texts"], training=True)
+            terms["mutual_information"] = self.networks["discriminator"].mean_loss(
+                replicas.gather(tf.stack([h_v, h_t], axis=1)),  # [N, 2, 512]
+                tf.stack([z_v, z_t], axis=1),  # [n, 2, dim]
+                mutual_information,
+                config.mi_negatives or None,
+                offset,
+            )
+        if "contrastive" in self.weights:
+            terms["contrastive"] = contrastive(
+                z_v,
+                z_t,
+                images,
+                texts,
+                offset,
+                config.temperature,
+                config.positive_in_denominator,
+            )
+        return terms
+
+    def _supervised(self, x, replicas) -> dict[str, tf.Tensor]:
+        z_v, z_t = self._embed(x)
+        classify, labels = self.networks["classifier"], x["labels"]
+        terms = {"label_prediction": label_prediction(classify(z_v), classify(z_t), labels)}
+        if "class_contrastive" in self.weights:
+            terms["class_contrastive"] = class_contrastive(
+                z_v,
+                z_t,
+                labels,
+                replicas.gather(z_v),
+                replicas.gather(z_t),
+                replicas.gather(labels),
+                replicas.offset(z_v),
+                self.config.temperature,
+            )
+        return terms
+
+    def _embed(self, rows):
+        return (
+            self.networks["image_encoder"](rows["images"], training=True),
+            self.networks["text_encoder"](rows["texts"], training=True),
+        )
+
+
+def _weights(config: SCLConfig) -> dict[str, float]:
+    """Weights of equation (8) or (15); terms of weight 0 are left out."""
+    weights = {
+        "modality_invariant": 1.0,
+        "mutual_information": config.alpha,
+        "contrastive": config.beta,
+    }
+    if config.labelled_fraction:
+        weights = {name: config.unsupervised_weight * weight for name, weight in weights.items()}
+        weights |= {"label_prediction": 1.0, "class_contrastive": config.gamma}
+    return {name: weight for name, weight in weights.items() if weight}
+
+
+def labelled_rows(labels: np.ndarray, fraction: float, how: str, seed: int) -> np.ndarray:
+    """The training rows whose labels a semi-supervised method may see.
+
+    Args:
+        labels: `[n, classes]` multi-hot.
+        fraction: Share of the rows, above 0 and at most 1.
+        how: `"first"`, the first rows; `"stratified"`, a random share of each class, rounded and at
+            least one row (a row of several classes counts for its first).
+        seed: Decides which, for `"stratified"`.
+
+    Returns:
+        Sorted row numbers.
+
+    Raises:
+        InputError: If the fraction is not in (0, 1].
+    """
+    if not 0 < fraction <= 1:
+        raise InputError(f"--labelled-fraction must be from 0 to 1; received {fraction}.")
+    if how == "first":
+        return np.arange(max(1, round(fraction * len(labels))))
+    random = np.random.default_rng(seed)
+    chosen = []
+    for first_class in range(labels.shape[1]):
+        rows = np.flatnonzero((labels.argmax(axis=1) == first_class) & labels.any(axis=1))
+        count = max(1, round(fraction * len(rows)))
+        chosen.append(random.permutation(rows)[:count])
+    return np.sort(np.concatenate(chosen))

@@ -1,0 +1,145 @@
+"""Embeddings of many pictures or texts through a server; a killed command goes on."""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tfxmodal.data import manifest
+from tfxmodal.data.listings import pictures_in, texts_in
+from tfxmodal.data.pairs import fingerprint
+from tfxmodal.errors import InputError
+from tfxmodal.inputs.cache import cached_features, stamp
+from tfxmodal.io.atomic import whole_file
+from tfxmodal.serving.client.client import Client
+
+ROWS = 16
+"""Rows of a request."""
+
+SHARD = 512
+"""Rows of a part that a killed command does not compute again."""
+
+
+@dataclass(frozen=True)
+class Items:
+    """What is embedded: `kind` (images, texts), unique ids, and paths or texts."""
+
+    kind: str
+    ids: Sequence[str]
+    values: Sequence[str]
+
+
+def read_items(source: Path, kind: str = "images") -> Items:
+    """The pictures of a folder, the images or texts of a manifest, or the lines of a text file.
+
+    Args:
+        source: The folder (paths from there are the ids), the `.jsonl` or `.csv` manifest (a pair's
+            id, and for its several texts ID#0, ID#1, ...), or a UTF-8 file of ID<TAB>TEXT, or TEXT.
+        kind: Which of a manifest: `images` or `texts`.
+
+    Raises:
+        InputError: If there is nothing in it, or an id is there twice.
+    """
+    if source.is_dir():
+        items = Items("images", *pictures_in(source))
+    elif source.suffix not in manifest.SUFFIXES:
+        items = Items("texts", *texts_in(source))
+    elif kind == "images":
+        rows = manifest.read_rows(source)
+        items = Items(kind, [row.id for row in rows], [row.image for row in rows])
+    else:
+        rows = manifest.read_rows(source)
+        ids = [f"{row.id}#{i}" for row in rows for i in range(len(row.texts))]
+        items = Items(kind, ids, [text for row in rows for text in row.texts])
+    if not items.ids:
+        raise InputError(f"{source} holds no {kind}: give another, or correct --embed-as.")
+    ((name, times),) = Counter(items.ids).most_common(1)
+    if times > 1:
+        raise InputError(f"{source} names {name!r} {times} times: give each its own id.")
+    return items
+
+
+def embed_all(
+    client: Client, items: Items, out: Path, in_flight: int = 8, progress=None
+) -> tuple[np.ndarray, dict[str, str]]:
+    """Writes the embeddings of all good items to `out`, and their ids beside it.
+
+    Finished parts are kept in a folder beside `out` until all is done. The version that answers
+    first answers all: a new one would give vectors that cannot be compared.
+
+    Args:
+        client: The model.
+        items: What to embed.
+        out: FILE.npy; the ids, in its order, and the bad items go to FILE.ids.json.
+        in_flight: Requests under way at once.
+        progress: Wraps an iterable, as tqdm does.
+
+    Returns:
+        The embeddings `[n, d]`, and the reasons why items are bad, by id.
+    """
+    signature = "embed_image" if items.kind == "images" else "embed_text"
+    version, signatures = client.metadata()
+    if signature not in signatures:
+        raise InputError(
+            f"The model {client.spec.name!r} has no {signature}: it has "
+            f"{', '.join(sorted(signatures))}."
+        )
+    outputs = signatures[signature].outputs
+    if "valid" not in outputs:
+        raise InputError(
+            f"The model {client.spec.name!r} refuses a request for one bad row: export it with "
+            "--on-bad-input flag to embed many."
+        )
+    width = outputs["embedding"].tensor_shape.dim[1].size
+    stamps = [stamp(path) for path in items.values] if items.kind == "images" else ()
+    key = {
+        "server": client.target,
+        "model": client.spec.name,
+        "version": version,
+        "items": fingerprint(items.ids, items.values, stamps),
+    }
+    client = client.at_version(version)
+    with ThreadPoolExecutor(in_flight) as pool:
+
+        def compute(start: int, stop: int):
+            ranges = [(i, min(i + ROWS, stop)) for i in range(start, stop, ROWS)]
+            parts = list(pool.map(lambda span: _rows(client, signature, items, *span), ranges))
+            bad = {row: why for _, reasons in parts for row, why in reasons.items()}
+            return np.concatenate([vectors for vectors, _ in parts]), bad
+
+        parts = out.with_suffix(".parts")
+        features = cached_features(
+            parts, key, len(items.ids), width, compute, SHARD, "skip", progress
+        )
+    bad = {items.ids[row]: reason for row, reason in features.bad.items()}
+    about = key | {"ids": [items.ids[row] for row in features.kept], "bad": bad}
+    vectors = features[:]
+    with whole_file(out.with_suffix(".ids.json")) as file:
+        file.write(json.dumps(about).encode())
+    with whole_file(out) as file:
+        np.save(file, vectors)
+    shutil.rmtree(parts)
+    return vectors, bad
+
+
+def _rows(
+    client: Client, signature: str, items: Items, start: int, stop: int
+) -> tuple[np.ndarray, dict[int, str]]:
+    """Vectors `[stop - start, width]` of these rows, and the bad ones with the reasons."""
+    rows, unread = list(items.values[start:stop]), {}
+    if items.kind == "images":
+        for i, path in enumerate(rows):
+            try:
+                rows[i] = Path(path).read_bytes()
+            except OSError as error:
+                rows[i], unread[i] = b"", error.strerror
+    name = signature.removeprefix("embed_")
+    outputs = client.predict(signature, **{name: rows})
+    bad = np.flatnonzero(~outputs["valid"]).tolist()
+    reasons = dict.fromkeys(bad, f"the server finds no {name} in it") | unread
+    return outputs["embedding"], {start + i: reason for i, reason in reasons.items()}

@@ -1,0 +1,76 @@
+"""What a run answers by the library's own scorer, tower and encoder: the measure of an export."""
+
+import numpy as np
+
+from tfxmodal.encoders.image.pictures import decode
+from tfxmodal.serving.gallery import Gallery
+from tfxmodal.serving.signatures import ServedRun
+
+Arrays = dict[str, np.ndarray]
+
+
+class EagerModel:
+    """The endpoints of `ServedRun` on good input, each as evaluation would compute it.
+
+    Args:
+        served: The run as it is exported.
+    """
+
+    def __init__(self, served: ServedRun):
+        self._served, self._scorer = served, served.scorer
+
+    def embed_image(self, image: np.ndarray) -> Arrays:
+        """Embeddings of encoded pictures, bytes `[b]`."""
+        tower = self._served.tower
+        rows = np.stack([decode(contents, (tower.resize, tower.crop)) for contents in image])
+        return self.embed_image_features(self._served.run.image_rows(tower, rows))
+
+    def embed_text(self, text: np.ndarray) -> Arrays:
+        """Embeddings of texts, UTF-8 `[b]`."""
+        encoder = self._served.run.row_encoder(self._served.encoder)
+        return self.embed_text_features(encoder.encode([each.decode() for each in text]))
+
+    def embed_image_features(self, features: np.ndarray) -> Arrays:
+        """Embeddings of features."""
+        return {"embedding": self._scorer.embed_images(features)}
+
+    def embed_text_features(self, features: np.ndarray) -> Arrays:
+        """Embeddings of features."""
+        return {"embedding": self._scorer.embed_texts(features)}
+
+    def score_pairs(self, image: np.ndarray, text: np.ndarray) -> Arrays:
+        """Scores pair by pair."""
+        return self.score_embedding_pairs(**self._embeddings(image=image, text=text))
+
+    def score_embedding_pairs(
+        self, image_embedding: np.ndarray, text_embedding: np.ndarray
+    ) -> Arrays:
+        """Scores pair by pair."""
+        return {"score": self._scorer.score_pairs(image_embedding, text_embedding)}
+
+    def score_matrix(self, image_embedding: np.ndarray, text_embedding: np.ndarray) -> Arrays:
+        """Scores of all pairs."""
+        return {"scores": self._scorer.score(image_embedding, text_embedding)}
+
+    def search_texts(self, image: np.ndarray) -> Arrays:
+        """The best texts of the gallery."""
+        gallery = self._served.galleries["texts"]
+        queries = self.embed_image(image)["embedding"]
+        found = self._scorer.top_k(queries, gallery.embeddings, self._served.top_k)
+        return self._found(gallery, *found)
+
+    def search_images(self, text: np.ndarray) -> Arrays:
+        """The best images of the gallery."""
+        gallery = self._served.galleries["images"]
+        queries = self.embed_text(text)["embedding"]
+        found = self._scorer.top_k_images(queries, gallery.embeddings, self._served.top_k)
+        return self._found(gallery, *found)
+
+    def _embeddings(self, image, text) -> Arrays:
+        return {
+            "image_embedding": self.embed_image(image)["embedding"],
+            "text_embedding": self.embed_text(text)["embedding"],
+        }
+
+    def _found(self, gallery: Gallery, rows: np.ndarray, scores: np.ndarray) -> Arrays:
+        return {"ids": gallery.ids.numpy()[rows], "scores": scores}

@@ -1,0 +1,81 @@
+"""Example requests of each signature with the eager model's answers: for warm-up and checks."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+from tfxmodal.serving.eager import Arrays, EagerModel
+from tfxmodal.serving.signatures import ServedRun, Signature
+from tfxmodal.serving.verification.served_model import WARM_UP
+
+SENTENCES = ("a dog runs on the beach", "two people ride horses", "a red bus in the city")
+ROWS = len(SENTENCES)
+
+
+def examples(served: ServedRun, signatures: dict[str, Signature]) -> dict[str, tuple]:
+    """Inputs and outputs of each signature, by its name."""
+    eager, found = EagerModel(served), {}
+    for name, signature in signatures.items():
+        inputs = {key: _rows(key, spec, served) for key, spec in signature.inputs.items()}
+        found[name] = inputs, getattr(eager, name)(**inputs)
+    return found
+
+
+def write_examples(folder: Path, model: str, found: dict[str, tuple[Arrays, Arrays]]):
+    """Writes them as the warm-up records of a version, with the answers that are expected."""
+    path = folder / WARM_UP
+    path.parent.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for name, (inputs, outputs) in found.items():
+            request, response = predict_pb2.PredictRequest(), predict_pb2.PredictResponse()
+            for message, tensors in ((request.inputs, inputs), (response.outputs, outputs)):
+                for key, rows in tensors.items():
+                    message[key].CopyFrom(tf.make_tensor_proto(rows))
+            for spec in (request.model_spec, response.model_spec):
+                spec.name, spec.signature_name = model, name
+            log = prediction_log_pb2.PredictLog(request=request, response=response)
+            record = prediction_log_pb2.PredictionLog(predict_log=log)
+            writer.write(record.SerializeToString())
+
+
+def read_examples(folder: Path) -> Iterator[tuple[str, Arrays, Arrays]]:
+    """What `write_examples` wrote: signature, inputs, outputs."""
+    for record in tf.data.TFRecordDataset(str(folder / WARM_UP)).as_numpy_iterator():
+        log = prediction_log_pb2.PredictionLog.FromString(record).predict_log
+        arrays = (
+            {key: tf.make_ndarray(tensor) for key, tensor in tensors.items()}
+            for tensors in (log.request.inputs, log.response.outputs)
+        )
+        yield log.request.model_spec.signature_name, *arrays
+
+
+def _rows(name: str, spec: tf.TensorSpec, served: ServedRun) -> np.ndarray:
+    """Good rows of an input."""
+    if name == "image":
+        return pictures()
+    if name == "text":
+        words = getattr(served.encoder, "words", ())
+        known = [" ".join(words[row::ROWS][:4]) for row in range(min(ROWS, len(words)))]
+        texts = known * ROWS if known else SENTENCES
+        return np.array([text.encode() for text in texts[:ROWS]], object)
+    random = np.random.default_rng(len(name))
+    rows = random.random([ROWS, *spec.shape[1:]]) / np.sqrt(spec.shape[-1])
+    return rows.astype(np.float32)
+
+
+def pictures() -> np.ndarray:
+    """Pictures in colour, in grey and with transparency, as JPEG and PNG: bytes `[3]`."""
+    random = np.random.default_rng(0)
+    encoded = []
+    for mode, kind in (("RGB", "JPEG"), ("L", "PNG"), ("RGBA", "PNG")):
+        noise = random.integers(0, 256, [6, 8, len(mode)], np.uint8)
+        image = Image.fromarray(noise.squeeze(), mode).resize([96, 72])
+        buffer = io.BytesIO()
+        image.save(buffer, kind)
+        encoded.append(buffer.getvalue())
+    return np.array(encoded, object)

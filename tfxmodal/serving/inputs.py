@@ -1,0 +1,116 @@
+"""Raw inputs of a served model: pictures decoded and texts weighed, where one bad row harms none.
+
+All is done by core TensorFlow ops, the same as in training; bad rows become zeros and are told.
+"""
+
+import keras
+import tensorflow as tf
+
+from tfxmodal.encoders.image import ImageTower
+from tfxmodal.encoders.image.headers import count_pixels, is_jpeg
+from tfxmodal.encoders.image.pictures import MAX_PIXELS, THREADS, decode
+from tfxmodal.encoders.text import TextEncoder
+
+Rows = tuple[tf.Tensor, tf.Tensor]
+"""Rows `[batch, ...]`, and bool `[batch]`: which of them are of a valid input."""
+
+
+def decode_rows(images: tf.Tensor, size: tuple[int, int]) -> Rows:
+    """Decodes encoded pictures, each by itself.
+
+    Args:
+        images: The bytes of files, strings `[batch]`.
+        size: `(resize, crop)`, see `tfxmodal.encoders.image.pictures.decode`.
+
+    Returns:
+        RGB in 0..255, `[batch, crop, crop, 3]` float32, and bool `[batch]`: which could be decoded.
+        The others, also those of more than `MAX_PIXELS` by their header, are black.
+    """
+    small = count_pixels(images) <= MAX_PIXELS
+    images = tf.where(small, images, "")
+    # The op that reads a JPEG's size takes nothing else, and branches are slow in a dataset.
+    jpegs = tf.where(is_jpeg(images), images, tf.io.encode_jpeg(tf.zeros([1, 1, 3], tf.uint8)))
+
+    def decode_small(row, contents, jpeg):
+        pixels = tf.reduce_prod(tf.cast(tf.io.extract_jpeg_shape(jpeg)[:2], tf.int64))
+        check = tf.raw_ops.Assert(condition=pixels <= MAX_PIXELS, data=[pixels])
+        with tf.control_dependencies([check]):
+            return row, decode(contents, size)
+
+    # A graph has no `try`, but a dataset drops elements that fail. The one at its end is always
+    # there, as `get_single_element` wants it, which takes a tenth of the time of `reduce`.
+    batch, side = tf.shape(images)[0], size[1]
+    files = tf.data.Dataset.from_tensor_slices((tf.range(batch), images, jpegs))
+    decoded = files.map(decode_small, num_parallel_calls=THREADS, deterministic=False)
+    end = tf.data.Dataset.from_tensors((batch, tf.zeros([side, side, 3])))
+    decoded = decoded.ignore_errors().concatenate(end).batch(tf.cast(batch, tf.int64) + 1)
+    rows, pictures = (each[:-1] for each in decoded.get_single_element())
+    pictures = tf.scatter_nd(rows[:, None], pictures, [batch, side, side, 3])
+    return pictures, tf.math.bincount(rows, minlength=batch, maxlength=batch) > 0
+
+
+def image_rows(tower: ImageTower, images: tf.Tensor, raw: bool) -> Rows:
+    """What an image encoder takes, of encoded pictures: strings `[batch]`.
+
+    Args:
+        tower: The image tower.
+        images: The bytes of files, strings `[batch]`.
+        raw: Pixels `[batch, crop, crop, 3]`, as an encoder takes them that was trained end to end;
+            else features `[batch, dim]`.
+    """
+    pixels, valid = decode_rows(images, (tower.resize, tower.crop))
+    if raw:
+        return tf.cast(tf.round(pixels), tf.uint8), valid
+    return embed(tower.model, pixels), valid
+
+
+def text_rows(encoder: TextEncoder, texts: tf.Tensor, raw: bool) -> Rows:
+    """What a text encoder takes, of strings `[batch]`; those are valid that it `knows`.
+
+    Args:
+        encoder: What turns texts into features.
+        texts: Strings `[batch]`.
+        raw: Token ids `[batch, words]`, for an encoder trained end to end; else features.
+    """
+    rows = encoder.tokenizer(texts) if raw else embed(encoder.model, texts)
+    return rows, encoder.knows(texts)
+
+
+def embed(model: keras.Model, rows: tf.Tensor) -> tf.Tensor:
+    """What a model makes of rows `[batch, ...]`: float32 `[batch, dim]`.
+
+    Of no rows a server's optimised convolution fails: then there is one of zeros, which is cut off.
+    """
+    batch = tf.shape(rows)[0]
+    shape = tf.concat([[tf.cast(batch == 0, tf.int32)], tf.shape(rows)[1:]], axis=0)
+    filled = tf.concat([rows, tf.zeros(shape, rows.dtype)], axis=0)
+    filled.set_shape(rows.shape)
+    return tf.cast(model(filled, training=False), tf.float32)[:batch]
+
+
+def finite(rows: tf.Tensor) -> tf.Tensor:
+    """Which rows of `[batch, ...]` hold finite numbers alone: bool `[batch]`."""
+    return tf.reduce_all(tf.math.is_finite(rows), axis=list(range(1, rows.shape.rank)))
+
+
+def zeros_where_bad(rows: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+    """Rows `[batch, ...]` with zeros, or empty strings, where `valid [batch]` is false."""
+    valid = tf.reshape(valid, [-1] + [1] * (rows.shape.rank - 1))
+    return tf.where(valid, rows, tf.zeros_like(rows))
+
+
+def refuse(argument: str, valid: tf.Tensor, fault: str) -> tf.Operation:
+    """Fails with INVALID_ARGUMENT where rows are not valid.
+
+    Args:
+        argument: The input's name.
+        valid: Bool `[batch]`.
+        fault: What is wrong with such a row, as in "row 2 of `image` is no picture".
+
+    Returns:
+        The operation to depend on.
+    """
+    rows = tf.strings.as_string(tf.where(~valid)[:, 0])
+    rows = tf.strings.reduce_join(rows, separator=", ")
+    message = tf.strings.join(["row ", rows, f" of `{argument}` {fault} (rows count from 0)"])
+    return tf.debugging.Assert(tf.reduce_all(valid), [message])

@@ -1,0 +1,1 @@
+"""Moving versions of a served model into production and back."""

@@ -1,0 +1,94 @@
+"""The versions and version labels of one model in a models.config."""
+
+from collections.abc import Iterable
+from itertools import takewhile
+from pathlib import Path
+
+import tensorflow as tf
+from google.protobuf import text_format
+
+from tfxmodal.errors import InputError, choose
+from tfxmodal.io.atomic import whole_file
+from tfxmodal.io.reading import read_text
+from tfxmodal.serving.model_config import parsed
+
+
+class ModelLabels:
+    """Reads, changes and writes a models.config; the models beside this one stay as they are.
+
+    Attributes:
+        model: The model's name.
+        config: The whole configuration.
+        text: The file's text when it was read.
+    """
+
+    def __init__(self, path: Path, model: str, text: str):
+        """From the file's text; see `read`."""
+        self._path, self.model, self.text = path, model, text
+        self.config = parsed(text, path)
+        models = {each.name: each for each in self.config.model_config_list.config}
+        choose(f"model in {path}", model, models)
+        self._entry = models[model]
+
+    @classmethod
+    def read(cls, path: Path, model: str) -> "ModelLabels":
+        """Reads a models.config.
+
+        Raises:
+            InputError: If it cannot be read, or does not have the model.
+        """
+        return cls(path, model, read_text(path))
+
+    @property
+    def current(self) -> dict[str, int]:
+        """Version by label."""
+        return dict(self._entry.version_labels)
+
+    @property
+    def versions(self) -> set[int]:
+        """The versions that the policy names."""
+        return set(self._entry.model_version_policy.specific.versions)
+
+    def load(self, versions: Iterable[int]):
+        """Adds versions to those that a server loads."""
+        self._set_versions(self.versions.union(versions))
+
+    def move(self, labels: dict[str, int]):
+        """Sets the labels; versions without one are no longer loaded."""
+        self._entry.version_labels.clear()
+        self._entry.version_labels.update(labels)
+        self._set_versions(labels.values())
+
+    def _set_versions(self, versions: Iterable[int]):
+        self._entry.model_version_policy.specific.versions[:] = sorted(set(versions))
+
+    def require_folder(self, version: int, models: Path | None):
+        """Checks that a version was exported.
+
+        Args:
+            version: The version.
+            models: The folder that holds NAME/VERSION; by default what the configuration says.
+
+        Raises:
+            InputError: If its folder is missing.
+        """
+        base = str(models / self.model) if models else self._entry.base_path
+        if not tf.io.gfile.isdir(f"{base}/{version}"):
+            raise InputError(
+                f"There is no version {version} of {self.model} ({base}/{version}): export it, or "
+                "give the folder that holds the models here as --models."
+            )
+
+    def write(self):
+        """Writes the file as a whole; of its comments those at its head stay."""
+        head = "".join(takewhile(lambda line: line.startswith("#"), self.text.splitlines(True)))
+        self._write(head + text_format.MessageToString(self.config))
+
+    def restored(self) -> "ModelLabels":
+        """Writes the file as it was read, and returns what it says."""
+        self._write(self.text)
+        return ModelLabels(self._path, self.model, self.text)
+
+    def _write(self, text: str):
+        with whole_file(self._path) as file:
+            file.write(text.encode())

@@ -1,0 +1,119 @@
+"""Model servers as an operator sees them: states of versions, and changes of configuration."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+from tensorflow_serving.apis.model_management_pb2 import ReloadConfigRequest
+from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
+
+from tfxmodal.errors import InputError
+from tfxmodal.serving.client.client import Client, ServerError
+
+POLL_SECONDS = 0.2
+ENDED_FOR = 5.0
+"""Seconds that an END with an error has to stand to be a failure: a server that is told to load a
+version once more goes on for a moment to tell how the earlier attempt ended."""
+
+
+class ModelServers:
+    """Servers that hold the same models; false if there are none. A context manager."""
+
+    def __init__(self, targets: Sequence[str], model: str, wait: float, tls: Path | None = None):
+        """Connects with the first request, not now.
+
+        Args:
+            targets: `HOST:PORT` of each.
+            model: The model whose versions are looked at.
+            wait: Seconds that a version may take to load.
+            tls: PEM file of the authority that signed the servers' certificates; encrypts.
+        """
+        self._model, self._wait = model, wait
+        self._servers = {
+            target: _Server(target, model, deadline=wait, retries=0, tls=tls or False)
+            for target in targets
+        }
+
+    def __enter__(self) -> "ModelServers":
+        return self
+
+    def __exit__(self, *_):
+        for server in self._servers.values():
+            server.close()
+
+    def __bool__(self) -> bool:
+        return bool(self._servers)
+
+    def states(self) -> dict[str, dict[int, str]]:
+        """By server and version: its state, with the error where it has one.
+
+        Raises:
+            ServerError: If a server does not answer.
+        """
+        return {target: server.states() for target, server in self._servers.items()}
+
+    def wait_until_available(self, versions: set[int]):
+        """Waits until every server has loaded all `versions`.
+
+        Raises:
+            ServerError: If a server does not answer.
+            InputError: If a version does not load, or not in time.
+        """
+        give_up = time.monotonic() + self._wait
+        for target, server in self._servers.items():
+            ended = {}  # by version, since when
+            while waiting := {
+                version: state
+                for version in versions
+                if (state := server.states().get(version, "unknown")) != "AVAILABLE"
+            }:
+                now = time.monotonic()
+                ended = {v: ended.get(v, now) for v, s in waiting.items() if s.startswith("END: ")}
+                version, state = min(waiting.items())
+                what = f"version {version} of {self._model} at {target}"
+                if now - ended.get(version, now) > ENDED_FOR:
+                    raise InputError(f"{what} does not load ({state}): export it anew.")
+                if now > give_up:
+                    raise InputError(
+                        f"{what} is not AVAILABLE after {self._wait:g} s, but {state}: see that "
+                        "the server finds it under the base_path, or give a longer --wait."
+                    )
+                time.sleep(POLL_SECONDS)
+
+    def reload(self, config: ModelServerConfig):
+        """Gives every server the configuration of all its models.
+
+        Raises:
+            ServerError: If one refuses it or does not answer.
+        """
+        for server in self._servers.values():
+            server.reload(config)
+
+    def restore(self, config: ModelServerConfig) -> dict[str, ServerError]:
+        """Like `reload`, for every server that takes it.
+
+        Returns:
+            By server: why it could not be set back.
+        """
+        failed = {}
+        for target, server in self._servers.items():
+            try:
+                server.reload(config)
+            except ServerError as error:
+                failed[target] = error
+        return failed
+
+
+class _Server(Client):
+    def states(self) -> dict[int, str]:
+        try:
+            return self.status()
+        except ServerError as error:
+            if error.code is grpc.StatusCode.NOT_FOUND:  # no version of it so far
+                return {}
+            raise
+
+    def reload(self, config: ModelServerConfig):
+        request = ReloadConfigRequest(config=config)
+        self._call(self._models.HandleReloadConfigRequest, request, "new configuration")

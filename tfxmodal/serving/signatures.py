@@ -1,0 +1,223 @@
+"""A trained run as the functions that a server offers, from encoded pictures and strings on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import tensorflow as tf
+
+from tfxmodal.encoders.image import ImageTower
+from tfxmodal.encoders.image.pictures import MAX_PIXELS
+from tfxmodal.encoders.text import TextEncoder
+from tfxmodal.serving.gallery import Gallery
+from tfxmodal.serving.inputs import (
+    Rows,
+    embed,
+    finite,
+    image_rows,
+    refuse,
+    text_rows,
+    zeros_where_bad,
+)
+from tfxmodal.training.trained_run import TrainedRun
+
+Outputs = dict[str, tf.Tensor]
+FAULTS = {
+    "image": f"is no picture that can be decoded, or one of more than {MAX_PIXELS:,} pixels",
+    "text": "holds no word that the model knows",
+} | dict.fromkeys(
+    ("features", "image_embedding", "text_embedding"), "holds numbers that are not finite"
+)
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A function that a server offers.
+
+    Attributes:
+        function: From the inputs, in their order, to the outputs by name.
+        inputs: What it takes, by name.
+    """
+
+    function: Callable[..., Outputs]
+    inputs: dict[str, tf.TensorSpec]
+
+
+class ServedRun:
+    """The functions of a run, each row of a batch by itself, so that a server may batch requests.
+
+    Args:
+        run: The trained run.
+        on_bad_input: What a row does that is no picture, a text without a word that the run knows,
+            or not of finite numbers: `refuse` the request and name the row, or `flag` it, zeros
+            in each output and false in the output `valid`.
+        top_k: Items that a search returns, or all where there are fewer.
+        image_weights: The image tower's weights on this machine, by default as the run named them.
+
+    Attributes:
+        galleries: What is searched: of `images`, of `texts`, both or none.
+        tower: The image tower, or None where features of images came ready.
+        encoder: The text encoder, or None where features of texts came ready.
+    """
+
+    def __init__(
+        self,
+        run: TrainedRun,
+        on_bad_input: str = "flag",
+        top_k: int = 100,
+        image_weights: str | None = None,
+    ):
+        self.run, self.on_bad_input, self.top_k = run, on_bad_input, top_k
+        self.galleries: dict[str, Gallery] = {}
+        self.scorer = run.method.scorer()
+        self.tower: ImageTower | None = None
+        self.encoder: TextEncoder | None = None
+        if run.description["image_tower"]:
+            self.tower = run.load_tower(image_weights)
+        if run.description["text_encoder"]:
+            self.encoder = run.load_encoder()
+
+    def signatures(self) -> dict[str, Signature]:
+        """All that the run can offer, by name; the first is what is asked for by default."""
+        networks = self.run.method.networks
+        image, text = (_inputs(**{name: ([None], tf.string)}) for name in ("image", "text"))
+        embeddings = {
+            f"{kind}_embedding": (networks[f"{kind}_encoder"].output_shape, tf.float32)
+            for kind in ("image", "text")
+        }
+        offered = {}
+        if self.encoder:
+            offered["embed_text"] = Signature(self.embed_text, text)
+        if self.tower:
+            offered["embed_image"] = Signature(self.embed_image, image)
+        if not self.run.end_to_end:
+            for kind in ("text", "image"):
+                features = _inputs(features=(networks[f"{kind}_encoder"].input_shape, tf.float32))
+                name = f"embed_{kind}_features"
+                offered[name] = Signature(getattr(self, name), features)
+        if self.tower and self.encoder:
+            offered["score_pairs"] = Signature(self.score_pairs, image | text)
+        offered["score_embedding_pairs"] = Signature(
+            self.score_embedding_pairs, _inputs(**embeddings)
+        )
+        if self.tower and "texts" in self.galleries:
+            offered["search_texts"] = Signature(self.search_texts, image)
+        if self.encoder and "images" in self.galleries:
+            offered["search_images"] = Signature(self.search_images, text)
+        return offered
+
+    def models(self) -> list[keras.layers.Layer]:
+        """All networks with weights, the towers among them."""
+        towers = [part.model for part in (self.tower, self.encoder) if part]
+        return [*self.run.method.networks.values(), *towers]
+
+    def matrix_signatures(self) -> dict[str, Signature]:
+        """The scores of all pairs, whose rows are not a batch's: for a model of its own."""
+        return {
+            "score_matrix": Signature(
+                self.score_matrix, self.signatures()["score_embedding_pairs"].inputs
+            )
+        }
+
+    def tables(self) -> list[keras.layers.Layer]:
+        """Layers with vocabularies or graphs of their own; an export finds variables by itself."""
+        models = [self.tower.model] if self.tower else []
+        if self.encoder:
+            models.append(getattr(self.encoder, "tokenizer", self.encoder.model))
+        kinds = keras.layers.TextVectorization, keras.layers.TFSMLayer
+        return [layer for model in models for layer in model.layers if isinstance(layer, kinds)]
+
+    # === Endpoints: inputs and outputs share their first dimension ==============================
+
+    def embed_image(self, image: tf.Tensor) -> Outputs:
+        """Embeddings of encoded pictures."""
+        embedding, valid = self._images(image)
+        return self._answer({"embedding": embedding}, image=valid)
+
+    def embed_text(self, text: tf.Tensor) -> Outputs:
+        """Embeddings of texts."""
+        embedding, valid = self._texts(text)
+        return self._answer({"embedding": embedding}, text=valid)
+
+    def embed_image_features(self, features: tf.Tensor) -> Outputs:
+        """Embeddings of ready features of images."""
+        return self._answer(
+            {"embedding": self._embed("image", features)}, features=finite(features)
+        )
+
+    def embed_text_features(self, features: tf.Tensor) -> Outputs:
+        """Embeddings of ready features of texts."""
+        return self._answer({"embedding": self._embed("text", features)}, features=finite(features))
+
+    def score_pairs(self, image: tf.Tensor, text: tf.Tensor) -> Outputs:
+        """Scores of encoded pictures with texts, pair by pair."""
+        images, pictured = self._images(image)
+        texts, worded = self._texts(text)
+        scores = self.scorer.graph_score_pairs(images, texts)
+        return self._answer({"score": scores}, image=pictured, text=worded)
+
+    def score_embedding_pairs(
+        self, image_embedding: tf.Tensor, text_embedding: tf.Tensor
+    ) -> Outputs:
+        """Scores of embeddings, pair by pair."""
+        return self._answer(
+            {"score": self.scorer.graph_score_pairs(image_embedding, text_embedding)},
+            image_embedding=finite(image_embedding),
+            text_embedding=finite(text_embedding),
+        )
+
+    def search_texts(self, image: tf.Tensor) -> Outputs:
+        """The texts of the gallery that match encoded pictures best."""
+        images, valid = self._images(image)
+        rows = self.scorer.graph_images(images)
+        found = self.galleries["texts"].search(
+            lambda texts: self.scorer.graph_score_rows(rows, texts), self.top_k
+        )
+        return self._answer(found, image=valid)
+
+    def search_images(self, text: tf.Tensor) -> Outputs:
+        """The images of the gallery that match texts best."""
+        texts, valid = self._texts(text)
+        rows = self.scorer.graph_texts(texts)
+        found = self.galleries["images"].search(
+            lambda images: tf.transpose(self.scorer.graph_score_rows(images, rows)), self.top_k
+        )
+        return self._answer(found, text=valid)
+
+    def score_matrix(self, image_embedding: tf.Tensor, text_embedding: tf.Tensor) -> Outputs:
+        """Scores of all pairs of embeddings; rows that are not of finite numbers are refused."""
+        given = {"image_embedding": image_embedding, "text_embedding": text_embedding}
+        checks = [refuse(name, finite(rows), FAULTS[name]) for name, rows in given.items()]
+        with tf.control_dependencies(checks):
+            scores = self.scorer.graph_score(image_embedding, text_embedding)
+            return {"scores": tf.where(tf.math.is_finite(scores), scores, 0.0)}
+
+    # === Their parts ===========================================================================
+
+    def _images(self, image: tf.Tensor) -> Rows:
+        rows, valid = image_rows(self.tower, image, self.run.end_to_end)
+        return self._embed("image", rows), valid
+
+    def _texts(self, text: tf.Tensor) -> Rows:
+        rows, valid = text_rows(self.encoder, text, self.run.end_to_end)
+        return self._embed("text", rows), valid
+
+    def _embed(self, kind: str, rows: tf.Tensor) -> tf.Tensor:
+        return embed(self.run.method.networks[f"{kind}_encoder"], rows)
+
+    def _answer(self, outputs: Outputs, **valid: tf.Tensor) -> Outputs:
+        """The outputs with what is to be done about bad rows; `valid` is by input."""
+        numbers = [finite(rows) for rows in outputs.values() if rows.dtype.is_floating]
+        overall = tf.reduce_all(tf.stack([*valid.values(), *numbers]), axis=0)
+        outputs = {name: zeros_where_bad(rows, overall) for name, rows in outputs.items()}
+        if self.on_bad_input == "flag":
+            return outputs | {"valid": overall}
+        checks = [refuse(name, rows, FAULTS[name]) for name, rows in valid.items()]
+        checks.append(refuse(next(iter(valid)), overall, "leads to numbers that are not finite"))
+        with tf.control_dependencies(checks):
+            return {name: tf.identity(rows) for name, rows in outputs.items()}
+
+
+def _inputs(**inputs: tuple) -> dict[str, tf.TensorSpec]:
+    """Specifications by name, from shape and dtype."""
+    return {name: tf.TensorSpec(*spec, name=name) for name, spec in inputs.items()}

@@ -1,0 +1,1 @@
+"""Checks of a version, as a server would run it."""

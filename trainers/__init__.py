@@ -1,1 +1,0 @@
-"""Commands: train a method, extract features, evaluate."""
