@@ -10,6 +10,8 @@ Examples:
   python export/serve.py --config models.config --batching export/deploy/config/batching_cpu.config
 """
 
+from __future__ import annotations
+
 import json
 import os
 import shutil
@@ -24,7 +26,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tensorflow as tf
 import tyro
 from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
@@ -34,6 +35,7 @@ from tfxmodal.dev_server.batching import Batching
 from tfxmodal.dev_server.server import DevServer, Tls
 from tfxmodal.errors import InputError
 from tfxmodal.io.reading import read_text
+from tfxmodal.lazy import tf
 from tfxmodal.serving.model_config import model_config, unbatchable
 
 BINARY = "tensorflow_model_server"

@@ -12,6 +12,8 @@ Examples:
 Watch it with: tensorboard --logdir towers
 """
 
+from __future__ import annotations
+
 import dataclasses
 import shutil
 from collections.abc import Callable
@@ -19,7 +21,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import keras
 import numpy as np
 
 from tfxmodal.commands import cli
@@ -40,6 +41,7 @@ from tfxmodal.inputs.raw import (
     token_ids,
     without_bad,
 )
+from tfxmodal.lazy import keras
 from tfxmodal.methods.gradient.encoder_classifier import TowerClassifier
 from tfxmodal.training.config import TrainingConfig
 from tfxmodal.training.loop import Trainer

@@ -5,18 +5,20 @@ epoch by validation; measure it on the test split; draw curves and retrieved ite
 up in one folder under runs/.
 """
 
+from __future__ import annotations
+
 import dataclasses
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import keras
 from tqdm import tqdm
 
 from tfxmodal.commands import cli
 from tfxmodal.evaluation.protocol import evaluate_pairs, selection_score
 from tfxmodal.evaluation.results import captions_or_ids, draw, evaluate_split, print_table
 from tfxmodal.inputs.prepare import DataConfig, prepare
+from tfxmodal.lazy import keras
 from tfxmodal.methods import METHODS
 from tfxmodal.training.config import TrainingConfig
 from tfxmodal.training.interrupts import stop_signals

@@ -4,6 +4,8 @@ After TensorFlow Serving's BatchingSession: inputs are concatenated along dimens
 allowed size, run once, and the outputs split. Requests of the same signature and outputs meet.
 """
 
+from __future__ import annotations
+
 import re
 import threading
 import time
@@ -13,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from tfxmodal.errors import InputError
 from tfxmodal.io.reading import read_text
+from tfxmodal.lazy import tf
 
 NUMBERS = (
     "max_batch_size|batch_timeout_micros|max_enqueued_batches|num_batch_threads|"
@@ -40,7 +42,7 @@ class Batching:
     allowed_batch_sizes: tuple[int, ...] = ()
 
     @classmethod
-    def read(cls, path: Path) -> "Batching":
+    def read(cls, path: Path) -> Batching:
         """Reads a batching parameters file.
 
         Raises:

@@ -5,8 +5,9 @@ the concatenation splits, W [h; z] = W_h h + W_z z, so that it and the input bra
 row and not a product a pair: only W2 is left to the pairs.
 """
 
-import keras
-import tensorflow as tf
+from __future__ import annotations
+
+from tfxmodal.lazy import keras, tf
 
 
 def input_branch(

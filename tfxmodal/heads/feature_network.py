@@ -1,10 +1,11 @@
 """DRSL's fully connected networks on features: Image FNN and Text FNN (DRSL, sec. 3.4)."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
-import keras
-
 from tfxmodal.heads.layers import batch_normalization, dense
+from tfxmodal.lazy import keras
 
 
 def feature_network(

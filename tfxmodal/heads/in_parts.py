@@ -1,7 +1,8 @@
 """Gradient checkpointing over a batch: the memory of a few rows, the gradient of all."""
 
-import keras
-import tensorflow as tf
+from __future__ import annotations
+
+from tfxmodal.lazy import keras, tf
 
 
 def in_parts(model: keras.Model, rows: tf.Tensor, size: int) -> tf.Tensor:

@@ -3,7 +3,9 @@
 Section 3.4: "implemented by PyTorch"; the released code changes nothing about it.
 """
 
-import keras
+from __future__ import annotations
+
+from tfxmodal.lazy import keras
 
 MOMENTUM, EPSILON = 0.9, 1e-5
 """Of batch normalisation. (Keras' own momentum of .99 is slow for a few hundred steps.)"""

@@ -1,7 +1,8 @@
 """From features of one modality to the common space."""
 
-import keras
-import tensorflow as tf
+from __future__ import annotations
+
+from tfxmodal.lazy import keras, tf
 
 
 @keras.saving.register_keras_serializable("tfxmodal")

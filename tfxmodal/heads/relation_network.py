@@ -13,13 +13,13 @@ rows. Multiplication, W (z_i * z_t), does not split (its statistics neither), an
 products is cheaper than one product of the fused vectors; nor do second hidden layers split.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-import keras
-import tensorflow as tf
+from dataclasses import dataclass
 
 from tfxmodal.errors import InputError, choose
 from tfxmodal.heads.layers import EPSILON, MOMENTUM, dense
+from tfxmodal.lazy import keras, tf
 
 FUSIONS = ("concatenation", "multiplication", "addition", "subtraction")
 

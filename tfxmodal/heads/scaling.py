@@ -1,10 +1,12 @@
 """Brings features to the scale that the networks' initial weights expect."""
 
-import keras
+from __future__ import annotations
+
 import numpy as np
 
 from tfxmodal.data.pairs import Features
 from tfxmodal.errors import choose
+from tfxmodal.lazy import keras
 
 SCALINGS = ("none", "unit", "center", "standard")
 

@@ -1,8 +1,9 @@
 """Pixels and token ids of a dataset, for towers that are trained on them."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
-import keras
 import numpy as np
 from tqdm import tqdm
 
@@ -16,6 +17,7 @@ from tfxmodal.errors import InputError
 from tfxmodal.inputs.cache import ShardedFeatures
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.inputs.pixels import Pixels
+from tfxmodal.lazy import keras
 
 
 def check_raw(source: Dataset, kinds: Sequence[str], who: str):

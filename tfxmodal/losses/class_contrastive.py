@@ -1,7 +1,8 @@
 """Class-aware contrast: equation (12) of SCL."""
 
-import tensorflow as tf
+from __future__ import annotations
 
+from tfxmodal.lazy import tf
 from tfxmodal.losses.log_ratio import cosine_logits, log_ratio, own_points
 
 

@@ -1,6 +1,8 @@
 """Label prediction: equations (9) to (11) of SCL."""
 
-import tensorflow as tf
+from __future__ import annotations
+
+from tfxmodal.lazy import tf
 
 
 def label_prediction(image_logits, text_logits, labels):

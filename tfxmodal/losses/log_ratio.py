@@ -1,6 +1,8 @@
 """What the contrastive losses (7) and (12) of SCL have in common."""
 
-import tensorflow as tf
+from __future__ import annotations
+
+from tfxmodal.lazy import tf
 
 
 def cosine_logits(image_anchors, text_anchors, images, texts, temperature):

@@ -1,8 +1,9 @@
 """Pairs lie together in the common space: equation (1) of SCL."""
 
-import tensorflow as tf
+from __future__ import annotations
 
 from tfxmodal.errors import choose
+from tfxmodal.lazy import tf
 
 
 def modality_invariant(images, texts, norm: str = "rows"):

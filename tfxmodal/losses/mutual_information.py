@@ -1,6 +1,8 @@
 """Intrinsic structure preservation: equations (2) to (6) of SCL."""
 
-import tensorflow as tf
+from __future__ import annotations
+
+from tfxmodal.lazy import tf
 
 
 def info_nce(scores):

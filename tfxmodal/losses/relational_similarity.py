@@ -1,6 +1,8 @@
 """Relational similarity: equations (9) and (10) of DRSL."""
 
-import tensorflow as tf
+from __future__ import annotations
+
+from tfxmodal.lazy import tf
 
 
 def similarity(image_labels, text_labels):

@@ -1,12 +1,13 @@
 """The one shape of what is trained by gradients, and of a method among it."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from tfxmodal.data.pairs import Pairs
+from tfxmodal.lazy import keras, tf
 from tfxmodal.retrieval.scorer import Scorer
 
 Batch = dict[str, dict[str, tf.Tensor]]

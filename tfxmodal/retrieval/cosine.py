@@ -1,8 +1,10 @@
 """The scorer of a common space: the cosine of an image's and a text's embedding."""
 
-import numpy as np
-import tensorflow as tf
+from __future__ import annotations
 
+import numpy as np
+
+from tfxmodal.lazy import tf
 from tfxmodal.retrieval.encoder_scorer import EncoderScorer
 
 

@@ -1,12 +1,13 @@
 """What scorers of two encoders share: how features become embeddings."""
 
+from __future__ import annotations
+
 from abc import abstractmethod
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from tfxmodal.data.pairs import Features
+from tfxmodal.lazy import keras, tf
 from tfxmodal.retrieval.scorer import Scorer
 
 

@@ -8,11 +8,12 @@ A linear fusion goes through the first layer once a row, not once a pair (see
 and only the first sum is left to the pairs: a maximum and a multiply-add a unit.
 """
 
+from __future__ import annotations
+
 import os
 
-import tensorflow as tf
-
 from tfxmodal.heads.relation_network import RelationWeights
+from tfxmodal.lazy import tf
 
 CACHED = 2**16
 """Elements of an element-wise tile: 256 KB stay in a core's cache, and in one thread."""

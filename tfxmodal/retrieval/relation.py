@@ -1,12 +1,13 @@
 """The scorer of a relation network: R of an image's and a text's embedding (DRSL, eq. 5)."""
 
+from __future__ import annotations
+
 from functools import cached_property
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from tfxmodal.heads.relation_network import RelationNetwork
+from tfxmodal.lazy import keras, tf
 from tfxmodal.retrieval.encoder_scorer import EncoderScorer
 from tfxmodal.retrieval.pair_scores import listed_scores, pair_scores, separable
 

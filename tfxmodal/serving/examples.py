@@ -1,14 +1,16 @@
 """Example requests of each signature with the eager model's answers: for warm-up and checks."""
 
+from __future__ import annotations
+
 import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from tfxmodal.lazy import tf
 from tfxmodal.serving.eager import Arrays, EagerModel
 from tfxmodal.serving.signatures import ServedRun, Signature
 from tfxmodal.serving.verification.served_model import WARM_UP

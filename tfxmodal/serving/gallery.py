@@ -1,14 +1,15 @@
 """Galleries inside a served model: one request then answers the whole question."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
+from tfxmodal.lazy import keras, tf
 from tfxmodal.search.galleries import embed, items_of
 from tfxmodal.training.trained_run import TrainedRun
 

@@ -1,9 +1,10 @@
 """Weights stored in half the space, as bfloat16, and computed with as float32."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable
 
-import keras
-import tensorflow as tf
+from tfxmodal.lazy import keras, tf
 
 
 class HalfWeights:

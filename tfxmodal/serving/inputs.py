@@ -3,13 +3,13 @@
 All is done by core TensorFlow ops, the same as in training; bad rows become zeros and are told.
 """
 
-import keras
-import tensorflow as tf
+from __future__ import annotations
 
 from tfxmodal.encoders.image import ImageTower
 from tfxmodal.encoders.image.headers import count_pixels, is_jpeg
 from tfxmodal.encoders.image.pictures import MAX_PIXELS, THREADS, decode
 from tfxmodal.encoders.text import TextEncoder
+from tfxmodal.lazy import keras, tf
 
 Rows = tuple[tf.Tensor, tf.Tensor]
 """Rows `[batch, ...]`, and bool `[batch]`: which of them are of a valid input."""

@@ -1,14 +1,14 @@
 """A trained run as the functions that a server offers, from encoded pictures and strings on."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import keras
-import tensorflow as tf
 
 from tfxmodal.encoders.image import ImageTower
 from tfxmodal.encoders.image.pictures import MAX_PIXELS
 from tfxmodal.encoders.text import TextEncoder
+from tfxmodal.lazy import keras, tf
 from tfxmodal.serving.gallery import Gallery
 from tfxmodal.serving.inputs import (
     Rows,

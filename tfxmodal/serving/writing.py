@@ -1,5 +1,7 @@
 """What a version of a model holds: the SavedModel, and what it says of itself."""
 
+from __future__ import annotations
+
 import base64
 import json
 from collections.abc import Iterator
@@ -7,12 +9,11 @@ from importlib.metadata import version
 from itertools import repeat
 from pathlib import Path
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from tfxmodal.encoders.image.pictures import MAX_PIXELS
 from tfxmodal.encoders.text.hub import HubText
+from tfxmodal.lazy import keras, tf
 from tfxmodal.serving.half_weights import HalfWeights
 from tfxmodal.serving.model_config import DESCRIPTION, GALLERY
 from tfxmodal.serving.signatures import ServedRun, Signature

@@ -1,13 +1,14 @@
 """Which rows each step sees, and how they reach the devices: from memory or streamed from disk."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
+from tfxmodal.lazy import keras, tf
 
 Rows = dict[str, np.ndarray]
 

@@ -1,13 +1,14 @@
 """Checkpoints: the last state, from which a killed run goes on, and the best by validation."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import tensorflow as tf
-
 from tfxmodal.errors import InputError
+from tfxmodal.lazy import tf
 
 
 @dataclass

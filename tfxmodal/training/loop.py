@@ -1,13 +1,14 @@
 """The one training loop of every gradient-trained method."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Iterator
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from tfxmodal.data.pairs import Pairs
+from tfxmodal.lazy import keras, tf
 from tfxmodal.methods.learner import Learner
 from tfxmodal.training.batches import (
     MemoryFeed,

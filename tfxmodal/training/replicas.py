@@ -1,6 +1,8 @@
 """Replicas: the strategy, and what one replica can see of the others."""
 
-import tensorflow as tf
+from __future__ import annotations
+
+from tfxmodal.lazy import tf
 
 
 def make_strategy(devices: list[str] | None = None) -> tf.distribute.MirroredStrategy:

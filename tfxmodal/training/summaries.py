@@ -1,13 +1,15 @@
 """What a run writes for TensorBoard."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from tensorboard.plugins import projector
 from tensorboard.plugins.hparams import api as hparams
 
+from tfxmodal.lazy import tf
 from tfxmodal.training.report import EpochReport
 
 METRICS = ("map_all", "map_50", "recall_at", "median_rank", "accuracy", "class_map")

@@ -1,9 +1,10 @@
 """A trained run opened again, for evaluation and export."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from tfxmodal.data.pairs import Pairs
@@ -11,6 +12,7 @@ from tfxmodal.encoders.image import ImageTower, extract, load_image_tower
 from tfxmodal.encoders.text import TextEncoder, open_text_encoder
 from tfxmodal.encoders.text.text_cnn import TokenIds
 from tfxmodal.errors import InputError, choose
+from tfxmodal.lazy import keras
 from tfxmodal.methods import METHODS
 from tfxmodal.methods.learner import Method
 from tfxmodal.training.checkpoints import Checkpoints

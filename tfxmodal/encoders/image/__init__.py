@@ -4,13 +4,14 @@ A new image tower is one file with `load(weights) -> ImageTower` and one line in
 takes RGB in 0..255 and normalises it inside.
 """
 
-from pathlib import Path
+from __future__ import annotations
 
-import keras
+from pathlib import Path
 
 from tfxmodal.encoders.image import applications, efficientnet_lite0, hub, trained, vgg19
 from tfxmodal.encoders.image.image_encoder import ImageTower, extract
 from tfxmodal.errors import InputError, choose
+from tfxmodal.lazy import keras
 
 TOWERS = {
     "efficientnet_lite0": efficientnet_lite0.load,

@@ -1,13 +1,14 @@
 """Any network of `keras.applications` as a tower: its last features, averaged over the picture."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Callable
 from types import ModuleType
 
-import keras
-
 from tfxmodal.encoders.image.image_encoder import ImageTower, hash_weights
 from tfxmodal.errors import InputError
+from tfxmodal.lazy import keras
 
 # Sides of the inputs that are not 224 pixels: Keras tells them in its documentation alone.
 SIZES = {

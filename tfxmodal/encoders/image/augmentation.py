@@ -1,7 +1,8 @@
 """What pictures go through when a tower is trained on them."""
 
-import keras
-import tensorflow as tf
+from __future__ import annotations
+
+from tfxmodal.lazy import keras, tf
 
 
 @keras.saving.register_keras_serializable("tfxmodal")

@@ -1,13 +1,15 @@
 """EfficientNet-Lite0: 1,280 features in 0.4 GFLOP, the tower for a laptop."""
 
+from __future__ import annotations
+
 from importlib import resources
 
-import keras
 from keras import layers
 
 from tfxmodal.encoders.image.image_encoder import ImageTower, hash_weights
 from tfxmodal.encoders.image.torch_weights import read_torch_weights
 from tfxmodal.errors import InputError
+from tfxmodal.lazy import keras
 
 SIZE = 224
 

@@ -1,6 +1,8 @@
 """Sizes of pictures by the headers of their files, read by core TensorFlow ops."""
 
-import tensorflow as tf
+from __future__ import annotations
+
+from tfxmodal.lazy import tf
 
 LENGTH = 30
 """Bytes of a file within which the formats below tell their size."""

@@ -1,14 +1,15 @@
 """A SavedModel as a tower: by a TensorFlow Hub handle, or from a local folder."""
 
+from __future__ import annotations
+
 import hashlib
 from pathlib import Path
 
-import keras
-import tensorflow as tf
 from keras import layers
 
 from tfxmodal.encoders.image.image_encoder import ImageTower
 from tfxmodal.errors import InputError
+from tfxmodal.lazy import keras, tf
 
 DEFAULT_SIZE = 224
 

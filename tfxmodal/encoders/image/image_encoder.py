@@ -1,5 +1,7 @@
 """What every image tower is, and how features are extracted by one."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 import tempfile
@@ -7,9 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import keras
 import numpy as np
-import tensorflow as tf
+
+from tfxmodal.lazy import keras, tf
 
 
 @dataclass(frozen=True, eq=False)

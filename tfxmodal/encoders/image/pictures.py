@@ -1,5 +1,7 @@
 """Picture files decoded by core TensorFlow ops, the same in training as in serving."""
 
+from __future__ import annotations
+
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -8,10 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
 from tfxmodal.errors import InputError
+from tfxmodal.lazy import tf
 
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused: decoded, they would take 0.3 GB and more in each thread."""

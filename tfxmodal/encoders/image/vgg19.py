@@ -1,9 +1,10 @@
 """VGG-19: the 4,096 features of its last hidden layer, which most papers of the field use."""
 
-import keras
+from __future__ import annotations
 
 from tfxmodal.encoders.image.applications import load_weights, with_preprocessing
 from tfxmodal.encoders.image.image_encoder import ImageTower
+from tfxmodal.lazy import keras
 
 
 def load(weights: str = "imagenet") -> ImageTower:

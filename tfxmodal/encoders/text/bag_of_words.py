@@ -1,5 +1,7 @@
 """TF-IDF bags of words, by one graph of core TensorFlow ops for training and for serving."""
 
+from __future__ import annotations
+
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -7,13 +9,12 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from tfxmodal.data.pairs import Captions, fingerprint
 from tfxmodal.errors import InputError
 from tfxmodal.io.atomic import whole_file
+from tfxmodal.lazy import keras, tf
 
 SEPARATOR = r"[^\p{L}\p{M}\p{N}]\p{M}*"
 """What stands between words: all but letters, their marks and numbers."""
@@ -64,7 +65,7 @@ class Vocabulary:
     longest: int
 
     @classmethod
-    def learn(cls, captions: Iterable[Sequence[str]], size: int, progress=None) -> "Vocabulary":
+    def learn(cls, captions: Iterable[Sequence[str]], size: int, progress=None) -> Vocabulary:
         """Counts the words of texts: those of the training split alone.
 
         Args:
@@ -168,7 +169,7 @@ class BagOfWords:
             file.write(json.dumps({"idf": weights}, indent=1, ensure_ascii=False).encode())
 
     @classmethod
-    def load(cls, folder: str | Path) -> "BagOfWords":
+    def load(cls, folder: str | Path) -> BagOfWords:
         """Reads what `save` wrote.
 
         Raises:

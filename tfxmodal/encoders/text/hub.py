@@ -1,18 +1,19 @@
 """A SavedModel as a text encoder: by a TensorFlow Hub handle, or from a local folder."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import keras
 import numpy as np
-import tensorflow as tf
 from keras import layers
 
 from tfxmodal.encoders.image.hub import hash_files, resolve
 from tfxmodal.encoders.text.bag_of_words import encode_texts, tokens
 from tfxmodal.errors import InputError
 from tfxmodal.io.atomic import whole_file
+from tfxmodal.lazy import keras, tf
 
 REFERENCE = "text_encoder.json"
 BATCH = 128
@@ -72,7 +73,7 @@ class HubText:
             file.write(json.dumps(reference, indent=1).encode())
 
     @classmethod
-    def load(cls, folder: str | Path) -> "HubText":
+    def load(cls, folder: str | Path) -> HubText:
         """Loads the SavedModel of which `save` wrote.
 
         Raises:

@@ -1,12 +1,12 @@
 """TextCNN: a sentence CNN over word vectors, the text tower of DRSL."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import keras
 import numpy as np
-import tensorflow as tf
 from keras import layers, ops
 
 from tfxmodal.data.pairs import Captions, fingerprint
@@ -21,6 +21,7 @@ from tfxmodal.encoders.text.bag_of_words import (
 from tfxmodal.encoders.text.word_vectors import load_word_vectors
 from tfxmodal.errors import InputError, choose
 from tfxmodal.io.atomic import whole_file
+from tfxmodal.lazy import keras, tf
 
 MODES = ("random", "static", "non_static", "multichannel")
 WIDTHS = (3, 4, 5)
@@ -75,7 +76,7 @@ class TextCNN:
         mode: str = "random",
         max_words: int = MAX_WORDS,
         progress=None,
-    ) -> "TextCNN":
+    ) -> TextCNN:
         """An untrained network for the texts of a training split.
 
         Words of the vocabulary that have no pretrained vector start with random ones of the same
@@ -156,7 +157,7 @@ class TextCNN:
             file.write(json.dumps(description, indent=1, ensure_ascii=False).encode())
 
     @classmethod
-    def load(cls, folder: str | Path) -> "TextCNN":
+    def load(cls, folder: str | Path) -> TextCNN:
         """Reads what `save` wrote.
 
         Raises:

@@ -1,11 +1,13 @@
 """PLS, partial least squares: the linear baseline, in closed form (SCL, reference [5])."""
 
-import keras
+from __future__ import annotations
+
 import numpy as np
 from sklearn.utils.extmath import randomized_svd
 
 from tfxmodal.data.pairs import Features, Pairs
 from tfxmodal.evaluation.protocol import best_on_validation
+from tfxmodal.lazy import keras
 from tfxmodal.retrieval.cosine import CosineScorer
 
 COMPONENTS = (10, 20, 50, 100, 200)

@@ -1,8 +1,9 @@
 """Semantic matching: the supervised baseline (Rasiwasia et al., ACM MM 2010, section 4.2)."""
 
+from __future__ import annotations
+
 import warnings
 
-import keras
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -12,6 +13,7 @@ from tfxmodal.data.pairs import Features, Pairs
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.protocol import best_on_validation
 from tfxmodal.heads.scaling import feature_scaling
+from tfxmodal.lazy import keras
 from tfxmodal.retrieval.cosine import CosineScorer
 
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)

@@ -1,11 +1,11 @@
 """DRSL: Deep Relational Similarity Learning for Cross-Modal Retrieval (Wang et al., 2021)."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Literal
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
@@ -13,6 +13,7 @@ from tfxmodal.heads.feature_network import feature_network
 from tfxmodal.heads.in_parts import in_parts, treats_rows_alone
 from tfxmodal.heads.relation_network import RelationNetwork
 from tfxmodal.heads.scaling import feature_scaling
+from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.relational_similarity import (
     balanced_weights,
     relational_similarity,

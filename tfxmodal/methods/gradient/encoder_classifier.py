@@ -5,14 +5,15 @@ trained on the training texts; then both give features. Neither section tells th
 it is one linear layer behind dropout, as in Kim's sentence CNN (EMNLP 2014, section 2).
 """
 
+from __future__ import annotations
+
 from typing import Literal
 
-import keras
 import numpy as np
-import tensorflow as tf
 from sklearn.metrics import average_precision_score
 
 from tfxmodal.data.pairs import Features, Pairs
+from tfxmodal.lazy import keras, tf
 from tfxmodal.methods.learner import Batch, Learner
 
 BATCH = 32

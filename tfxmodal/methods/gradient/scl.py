@@ -1,17 +1,18 @@
 """SCL: Self-supervised Correlation Learning for Cross-Modal Retrieval (Liu et al., TMM 2022)."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Literal
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
 from tfxmodal.heads.discriminator import PairDiscriminator, input_branch
 from tfxmodal.heads.projector import projector
 from tfxmodal.heads.scaling import feature_scaling
+from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.class_contrastive import class_contrastive
 from tfxmodal.losses.contrastive import contrastive
 from tfxmodal.losses.label_prediction import label_prediction

@@ -1,12 +1,13 @@
 """A client of an exported model on TensorFlow Serving (or the development server), by gRPC."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
 
 import grpc
 import numpy as np
-import tensorflow as tf
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -18,6 +19,7 @@ from tensorflow_serving.apis.model_pb2 import ModelSpec
 
 from tfxmodal.errors import InputError
 from tfxmodal.io.reading import read_json
+from tfxmodal.lazy import tf
 from tfxmodal.serving.client.wire import open_channel, to_array, to_tensor
 from tfxmodal.serving.model_config import GALLERY
 
@@ -93,7 +95,7 @@ class Client:
         self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> Client:
         return self
 
     def __exit__(self, *_):
@@ -103,7 +105,7 @@ class Client:
         """Ends the connection."""
         self._channel.close()
 
-    def at_version(self, version: int) -> "Client":
+    def at_version(self, version: int) -> Client:
         """A client of this version, over the same connection."""
         other = copy(self)
         other.spec = ModelSpec(name=self.spec.name)

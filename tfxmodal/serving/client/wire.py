@@ -1,13 +1,15 @@
 """Connections to a server, and arrays as it takes and gives them."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 
 import grpc
 import numpy as np
-import tensorflow as tf
 
 from tfxmodal.errors import InputError
+from tfxmodal.lazy import tf
 
 
 def open_channel(target: str, retries: int, tls: bool | str | Path) -> grpc.Channel:

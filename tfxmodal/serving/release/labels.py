@@ -1,15 +1,17 @@
 """The versions and version labels of one model in a models.config."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from itertools import takewhile
 from pathlib import Path
 
-import tensorflow as tf
 from google.protobuf import text_format
 
 from tfxmodal.errors import InputError, choose
 from tfxmodal.io.atomic import whole_file
 from tfxmodal.io.reading import read_text
+from tfxmodal.lazy import tf
 from tfxmodal.serving.model_config import parsed
 
 
@@ -31,7 +33,7 @@ class ModelLabels:
         self._entry = models[model]
 
     @classmethod
-    def read(cls, path: Path, model: str) -> "ModelLabels":
+    def read(cls, path: Path, model: str) -> ModelLabels:
         """Reads a models.config.
 
         Raises:
@@ -84,7 +86,7 @@ class ModelLabels:
         head = "".join(takewhile(lambda line: line.startswith("#"), self.text.splitlines(True)))
         self._write(head + text_format.MessageToString(self.config))
 
-    def restored(self) -> "ModelLabels":
+    def restored(self) -> ModelLabels:
         """Writes the file as it was read, and returns what it says."""
         self._write(self.text)
         return ModelLabels(self._path, self.model, self.text)

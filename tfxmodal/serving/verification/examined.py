@@ -1,14 +1,16 @@
 """A version of a model under examination: its files, its graph, and what a server loads."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import predict_pb2
 
+from tfxmodal.lazy import tf
 from tfxmodal.serving.eager import Arrays
 from tfxmodal.serving.examples import read_examples
 from tfxmodal.serving.model_config import DESCRIPTION

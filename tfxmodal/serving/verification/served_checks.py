@@ -3,13 +3,15 @@
 Each check returns what it saw, for people, or raises a `Fault`.
 """
 
+from __future__ import annotations
+
 import struct
 from itertools import product
 
 import grpc
 import numpy as np
-import tensorflow as tf
 
+from tfxmodal.lazy import tf
 from tfxmodal.serving.eager import Arrays
 from tfxmodal.serving.examples import pictures
 from tfxmodal.serving.verification.examined import Fault, Version, first_line

@@ -4,18 +4,20 @@
 find. Feeds, too, go straight to the graph, with no check of their shapes, as they do there.
 """
 
+from __future__ import annotations
+
 import math
 from functools import lru_cache
 from pathlib import Path
 
 import grpc
 import numpy as np
-import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf.config_pb2 import CallableOptions
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from tfxmodal.dev_server.batching import Batcher, Batching
+from tfxmodal.lazy import tf
 
 WARM_UP = Path("assets.extra", "tf_serving_warmup_requests")
 MAX_WARM_UP_RECORDS = 1000

@@ -3,8 +3,9 @@
 Each check returns what it saw, for people, or raises a `Fault`.
 """
 
-import tensorflow as tf
+from __future__ import annotations
 
+from tfxmodal.lazy import tf
 from tfxmodal.serving.model_config import DESCRIPTION
 from tfxmodal.serving.verification.examined import Fault, Version
 
