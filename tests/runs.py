@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tfxmodal.commands import train_drsl, train_scl, training
-from tfxmodal.encoders.image import load_image_tower
+from tfxmodal.encoders.image import load_image_encoder
 from tfxmodal.inputs import prepare
 from tfxmodal.training import trained_run
 from tfxmodal.training.replicas import make_strategy
@@ -27,9 +27,9 @@ def quick():
     """Each tower is built once for all tests, and runs take one of the two devices they have."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "make_strategy", lambda: make_strategy(["CPU:0"]))
-        load_once = cache(load_image_tower)
+        load_once = cache(load_image_encoder)
         for module in (prepare, trained_run):
-            patch.setattr(module, "load_image_tower", load_once)
+            patch.setattr(module, "load_image_encoder", load_once)
         yield
 
 

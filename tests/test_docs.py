@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tfxmodal.data import DATASETS
-from tfxmodal.encoders.image import TOWERS
+from tfxmodal.encoders.image import IMAGE_ENCODERS
 from tfxmodal.methods import CLOSED_FORM, METHODS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -12,7 +12,7 @@ README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 
 
-@pytest.mark.parametrize("name", [*DATASETS, *TOWERS])
+@pytest.mark.parametrize("name", [*DATASETS, *IMAGE_ENCODERS])
 def test_the_readme_names_every_dataset_and_tower(name):
     assert f"`{name}`" in README
 

@@ -8,14 +8,14 @@ import textwrap
 import pytest
 
 from tfxmodal.data import DATASETS
-from tfxmodal.encoders.image import TOWERS
+from tfxmodal.encoders.image import IMAGE_ENCODERS
 from tfxmodal.inputs.prepare import DataConfig
 from tfxmodal.methods import CLOSED_FORM, METHODS
 from tfxmodal.methods.learner import Method
 from tfxmodal.training.config import TrainingConfig
 
 CONFIGS = [config for _, config in METHODS.values()] + [TrainingConfig, DataConfig]
-LOADERS = {**DATASETS, **TOWERS, **CLOSED_FORM}
+LOADERS = {**DATASETS, **IMAGE_ENCODERS, **CLOSED_FORM}
 
 
 def fields_with_docstring(config_class) -> set[str]:

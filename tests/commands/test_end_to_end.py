@@ -7,7 +7,7 @@ import pytest
 from tests.commands.test_evaluate import assert_near
 from tests.encoders.image.tiny import tiny_tower
 from tfxmodal.commands import build_index, evaluate, train_drsl
-from tfxmodal.encoders.image import TOWERS, load_image_tower
+from tfxmodal.encoders.image import IMAGE_ENCODERS, load_image_encoder
 from tfxmodal.inputs import prepare
 from tfxmodal.training import trained_run
 
@@ -19,9 +19,9 @@ QUICK = (
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    monkeypatch.setitem(TOWERS, "tiny", tiny_tower)
+    monkeypatch.setitem(IMAGE_ENCODERS, "tiny", tiny_tower)
     for module in (prepare, trained_run):  # Not kept: it is trained.
-        monkeypatch.setattr(module, "load_image_tower", load_image_tower)
+        monkeypatch.setattr(module, "load_image_encoder", load_image_encoder)
 
 
 def results(folder) -> dict:

@@ -9,12 +9,12 @@ import pytest
 from tests.encoders.image.tiny import tiny_tower
 from tests.runs import PHOTOS
 from tfxmodal.commands import extract_features, train_drsl, train_towers
-from tfxmodal.encoders.image import TOWERS, load_image_tower
+from tfxmodal.encoders.image import IMAGE_ENCODERS, load_image_encoder
 from tfxmodal.encoders.text.text_cnn import TextCNN
 from tfxmodal.errors import InputError
 from tfxmodal.inputs import prepare
 from tfxmodal.inputs.cache import ShardedFeatures
-from tfxmodal.methods.gradient.encoder_classifier import TowerClassifier
+from tfxmodal.methods.gradient.encoder_classifier import EncoderClassifier
 from tfxmodal.training.replicas import make_strategy
 
 LEARN = "--image-tower tiny --image-weights random --vocabulary-size 200 --epochs-image 4 "
@@ -23,8 +23,10 @@ LEARN += "--epochs-text 4 --learning-rate-image 0.01 --learning-rate-text 0.01"
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    monkeypatch.setitem(TOWERS, "tiny", tiny_tower)
-    monkeypatch.setattr(prepare, "load_image_tower", load_image_tower)  # Not kept: it is trained.
+    monkeypatch.setitem(IMAGE_ENCODERS, "tiny", tiny_tower)
+    monkeypatch.setattr(
+        prepare, "load_image_encoder", load_image_encoder
+    )  # Not kept: it is trained.
     monkeypatch.setattr(train_towers, "make_strategy", lambda: make_strategy(["CPU:0"]))
 
 
@@ -50,7 +52,7 @@ def test_towers_are_trained_and_make_the_features(learn, small):
     }
     found = {name: read(f"towers/p/{name}/metrics.json") for name in ("image", "text")}
     assert all(0 < each["validation"]["accuracy"] <= 1 for each in found.values())
-    start, tower = (load_image_tower("tiny", where) for where in ("random", "towers/p/image"))
+    start, tower = (load_image_encoder("tiny", where) for where in ("random", "towers/p/image"))
     for ours, theirs in zip(tower.model.weights, start.model.weights, strict=True):
         assert np.abs(ours - theirs).max() > 1e-3
 
@@ -66,7 +68,7 @@ def test_towers_are_trained_and_make_the_features(learn, small):
     train_drsl.main([*small("pascal_sentences"), "--towers", "towers/p", *quick])
     model = read("runs/drsl-pascal_sentences/model.json")
     assert (model["image_dim"], model["text_dim"]) == (12, 300)
-    assert model["image_tower"] == tower.fingerprint
+    assert model["image_encoder"] == tower.fingerprint
 
 
 def test_several_classes_a_photo_and_one_tower_alone(learn, small):
@@ -81,7 +83,7 @@ def test_several_classes_a_photo_and_one_tower_alone(learn, small):
 
 def test_freeze_trains_the_fully_connected_layers_alone(learn):
     learn("--to", "t", "--modality", "image", "--freeze")
-    start, tower = (load_image_tower("tiny", where).model for where in ("random", "t/image"))
+    start, tower = (load_image_encoder("tiny", where).model for where in ("random", "t/image"))
     assert np.array_equal(*(m.get_layer("convolution").kernel for m in (start, tower)))
     assert not np.allclose(*(m.get_layer("dense").kernel for m in (start, tower)), atol=1e-3)
 
@@ -90,7 +92,7 @@ def test_freeze_trains_the_fully_connected_layers_alone(learn):
 def test_a_training_that_is_killed_goes_on(learn, modality, monkeypatch, complaint):
     """Killed while it validates epoch 3, it ends as one that was not, crops and dropout alike."""
     learn("--modality", modality, "--to", "whole")
-    measure, calls = TowerClassifier.measure, []
+    measure, calls = EncoderClassifier.measure, []
 
     def killed(self, pairs):
         calls.append(pairs)
@@ -98,7 +100,7 @@ def test_a_training_that_is_killed_goes_on(learn, modality, monkeypatch, complai
             raise KeyboardInterrupt
         return measure(self, pairs)
 
-    monkeypatch.setattr(TowerClassifier, "measure", killed)
+    monkeypatch.setattr(EncoderClassifier, "measure", killed)
     with pytest.raises(KeyboardInterrupt):
         learn("--modality", modality, "--to", "parts")
     keras.utils.set_random_seed(77)

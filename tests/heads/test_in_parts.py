@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tests.encoders.image.tiny import tiny_tower
-from tfxmodal.encoders.image import load_image_tower
+from tfxmodal.encoders.image import load_image_encoder
 from tfxmodal.heads.in_parts import in_parts, treats_rows_alone
 
 
@@ -39,7 +39,7 @@ def test_outputs_and_gradients_are_those_of_the_whole_batch(size, two_replicas):
 
 def test_networks_whose_rows_hang_together_are_known():
     assert treats_rows_alone(tiny_tower().model)
-    assert not treats_rows_alone(load_image_tower("efficientnet_lite0", "random").model)
+    assert not treats_rows_alone(load_image_encoder("efficientnet_lite0", "random").model)
     nested = keras.Sequential([tiny_tower().model, keras.layers.Dense(2)])
     assert treats_rows_alone(nested)
     assert not treats_rows_alone(keras.Sequential([nested, keras.layers.Dropout(0.1)]))

@@ -9,7 +9,7 @@ from PIL import Image
 from tests.runs import MAKERS, QUICK
 from tfxmodal.commands import cli, evaluate, extract_features, train_scl
 from tfxmodal.data.pairs import Pairs
-from tfxmodal.encoders.image import load_image_tower
+from tfxmodal.encoders.image import load_image_encoder
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.inputs.prepare import split_features
 
@@ -41,10 +41,10 @@ def test_what_a_run_tells_of_its_data(trained):
     model = json.loads((trained("coco") / "model.json").read_text())
     assert model["image_dim"] == 1280 and model["text_dim"] == 200
     assert model["pairs"] == {"train": 20, "validation": 10, "test": 10}
-    assert len(model["class_names"]) == 80 and model["image_tower"] and model["text_encoder"]
+    assert len(model["class_names"]) == 80 and model["image_encoder"] and model["text_encoder"]
     model = json.loads((trained("wikipedia") / "model.json").read_text())
     assert (model["image_dim"], model["text_dim"]) == (128, 100)
-    assert model["image_tower"] is None and model["text_encoder"] is None
+    assert model["image_encoder"] is None and model["text_encoder"] is None
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_help_teaches(command, capsys):
 
 def test_features_of_another_picture_in_the_place_of_one_are_not_taken(tmp_path, cache_dir):
     picture = tmp_path / "a.bmp"
-    tower = load_image_tower("efficientnet_lite0")
+    tower = load_image_encoder("efficientnet_lite0")
 
     def features(colour) -> np.ndarray:
         Image.new("RGB", (8, 8), colour).save(picture)  # of one size, whatever it shows

@@ -15,7 +15,7 @@ from tests.runs import PHOTOS
 from tfxmodal.commands import export_savedmodel, train_drsl
 from tfxmodal.commands.verify_savedmodel import main as verify_main
 from tfxmodal.commands.verify_savedmodel import verify
-from tfxmodal.encoders.image import TOWERS, load_image_tower
+from tfxmodal.encoders.image import IMAGE_ENCODERS, load_image_encoder
 from tfxmodal.encoders.text.bag_of_words import document
 from tfxmodal.inputs import prepare as preparing
 from tfxmodal.inputs.prepare import DataConfig, prepare
@@ -43,9 +43,9 @@ def unverified(monkeypatch):
 def end_to_end(small, tmp_path_factory):
     """The folder of a run of DRSL, from pixels and token ids."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(TOWERS, "tiny", tiny_tower)
+        patch.setitem(IMAGE_ENCODERS, "tiny", tiny_tower)
         for module in (preparing, trained_run):  # Not kept: it is trained.
-            patch.setattr(module, "load_image_tower", load_image_tower)
+            patch.setattr(module, "load_image_encoder", load_image_encoder)
         folder = tmp_path_factory.mktemp("runs") / "end_to_end"
         flags = "--end-to-end --image-tower tiny --image-weights random --epochs 1 --batch-size 10 "
         flags += "--vocabulary-size 100 --hidden-units 8 --feature-dim 4 --relation-units 8"

@@ -22,7 +22,7 @@ def make_run(folder, saved: bool = True, precision: str = "float32", **model) ->
         image_scaling="standard",
         labelled_fraction=0.5,
     )
-    data = {"image_tower": "efficientnet_lite0", "image_weights": "random"}
+    data = {"image_encoder": "efficientnet_lite0", "image_weights": "random"}
     run = RunFolder(folder)
     run.create(
         {
@@ -33,7 +33,9 @@ def make_run(folder, saved: bool = True, precision: str = "float32", **model) ->
         }
     )
     description = {"image_dim": 6, "text_dim": 5, "class_names": ["a", "b", "c"]}
-    run.write_json("model.json", description | {"image_tower": None, "text_encoder": None} | model)
+    run.write_json(
+        "model.json", description | {"image_encoder": None, "text_encoder": None} | model
+    )
     keras.config.set_dtype_policy(precision)
     method = SCL(make_pairs(), config)
     keras.config.set_dtype_policy("float32")
@@ -78,7 +80,7 @@ def test_ready_features_have_no_tower_and_no_encoder(tmp_path):
 
 
 def test_another_tower_is_refused(tmp_path):
-    make_run(tmp_path, image_tower="0123456789abcdef")
+    make_run(tmp_path, image_encoder="0123456789abcdef")
     with pytest.raises(InputError, match="efficientnet_lite0 has .* trained with 0123456789abcdef"):
         load_run(tmp_path).load_tower()
 

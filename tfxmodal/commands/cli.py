@@ -12,6 +12,9 @@ import tyro
 
 from tfxmodal.errors import InputError
 
+RENAMED = {"--image-tower": "--image-encoder"}
+"""Flags of earlier versions, and what they are called now."""
+
 
 def parse(flags_class, description: str, argv: list[str] | None, defaults: Callable | None = None):
     """Reads the command line into a dataclass; its fields' docstrings are the help.
@@ -22,6 +25,7 @@ def parse(flags_class, description: str, argv: list[str] | None, defaults: Calla
         argv: The arguments, by default the program's own.
         defaults: From the name of the dataset to the flags' defaults, where they depend on it.
     """
+    argv = [_renamed(word) for word in (sys.argv[1:] if argv is None else argv)]
     default = None
     if defaults:
         first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -34,6 +38,11 @@ def parse(flags_class, description: str, argv: list[str] | None, defaults: Calla
         default=default,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone),
     )
+
+
+def _renamed(word: str) -> str:
+    flag, equals, value = word.partition("=")
+    return RENAMED.get(flag, flag) + equals + value
 
 
 def run(main: Callable[[], None]):

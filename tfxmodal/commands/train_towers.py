@@ -27,7 +27,7 @@ from tfxmodal.commands import cli
 from tfxmodal.commands.training import run_epochs
 from tfxmodal.data import Dataset
 from tfxmodal.data.pairs import Pairs
-from tfxmodal.encoders.image import ImageTower, load_image_tower, trained
+from tfxmodal.encoders.image import ImageEncoder, load_image_encoder, trained
 from tfxmodal.encoders.image.augmentation import augmented
 from tfxmodal.encoders.text.text_cnn import TokenIds
 from tfxmodal.errors import InputError
@@ -42,7 +42,7 @@ from tfxmodal.inputs.raw import (
     without_bad,
 )
 from tfxmodal.lazy import keras
-from tfxmodal.methods.gradient.encoder_classifier import TowerClassifier
+from tfxmodal.methods.gradient.encoder_classifier import EncoderClassifier
 from tfxmodal.training.config import TrainingConfig
 from tfxmodal.training.loop import Trainer
 from tfxmodal.training.replicas import make_strategy
@@ -171,7 +171,9 @@ def train(modality: str, flags: Flags, source: Dataset, folder: Path) -> bool:
         stage = STAGES[modality](flags, source)
         keras.utils.set_random_seed(flags.seed)  # after the tower, which draws too
         limit = flags.max_norm_text if modality == "text" else None
-        learner = TowerClassifier(stage.train, f"{modality}s", stage.network, flags.dropout, limit)
+        learner = EncoderClassifier(
+            stage.train, f"{modality}s", stage.network, flags.dropout, limit
+        )
         run.create(config)  # Not earlier: a mistake in the flags leaves no folder behind.
         trainer = Trainer(learner, stage.train, training, strategy, folder)
     if flags.resume and trainer.checkpoints.restore_last():
@@ -221,7 +223,7 @@ class Stage:
 
 def image_stage(flags: Flags, source: Dataset) -> Stage:
     """The image tower on pictures without the crop, which training makes at random."""
-    tower = load_image_tower(flags.data.image_tower, flags.data.image_weights)
+    tower = load_image_encoder(flags.data.image_encoder, flags.data.image_weights)
     check_trainable(tower)
     if flags.freeze:
         freeze(tower)
@@ -252,7 +254,7 @@ def text_stage(flags: Flags, source: Dataset) -> Stage:
 STAGES = {"image": image_stage, "text": text_stage}
 
 
-def freeze(tower: ImageTower):
+def freeze(tower: ImageEncoder):
     """Lets training change the fully connected layers alone.
 
     Raises:

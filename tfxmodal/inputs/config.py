@@ -37,7 +37,7 @@ class DataConfig:
     download: bool = False
     """Fetch COCO from its official host into the folder (20.4 GB), or go on with it."""
 
-    image_tower: str = "vgg19"
+    image_encoder: str = "vgg19"
     """Network that turns images into features: vgg19 (fc7, both papers), efficientnet_lite0 (for
     laptops; its weights come by pip), any network of keras.applications, or hub:HANDLE."""
 
@@ -75,7 +75,7 @@ class DataConfig:
     def for_dataset(cls, name: str) -> "DataConfig":
         """The defaults of a dataset."""
         own = {
-            "emoji_scenes": {"image_tower": "efficientnet_lite0"},
+            "emoji_scenes": {"image_encoder": "efficientnet_lite0"},
             "wikipedia": {"vocabulary_size": 5000},
         }
         return replace(cls(dataset=name), **own.get(name, {}))
@@ -91,7 +91,7 @@ class DataConfig:
         image, text = self.towers / "image", self.towers / "text"
         found = {}
         if (image / trained.DESCRIPTION).exists():
-            found = {"image_tower": trained.name_of(image), "image_weights": str(image)}
+            found = {"image_encoder": trained.name_of(image), "image_weights": str(image)}
         if (text / text_cnn.DESCRIPTION).exists():
             found["text_encoder"] = f"text_cnn:{text}"
         if not found:

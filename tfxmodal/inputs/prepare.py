@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from tfxmodal.data import Dataset
 from tfxmodal.data.pairs import Captions, Pairs, fingerprint
-from tfxmodal.encoders.image import ImageTower, extract, load_image_tower
+from tfxmodal.encoders.image import ImageEncoder, extract, load_image_encoder
 from tfxmodal.encoders.image.pictures import BadImage, load_images
 from tfxmodal.encoders.text import TextEncoder, load_text_encoder
 from tfxmodal.encoders.text.bag_of_words import encode_pairs
@@ -42,7 +42,7 @@ class Prepared:
 
     features: Dataset
     source: Dataset
-    tower: ImageTower | None
+    tower: ImageEncoder | None
     encoder: TextEncoder | TokenIds | None
     end_to_end: bool = False
 
@@ -63,7 +63,7 @@ class Prepared:
             "text_dim": train.texts.shape[1],
             "class_names": self.features.class_names,
             "pairs": {name: len(pairs) for name, pairs in self.features.splits()},
-            "image_tower": self.tower and self.tower.fingerprint,
+            "image_encoder": self.tower and self.tower.fingerprint,
             "text_encoder": self.encoder and self.encoder.fingerprint,
         }
 
@@ -95,7 +95,7 @@ def prepare(
     if source.train.has_image_files and run:
         tower = run.load_tower(config.image_weights)
     elif source.train.has_image_files:
-        tower = load_image_tower(config.image_tower, config.image_weights)
+        tower = load_image_encoder(config.image_encoder, config.image_weights)
     if source.train.has_captions and run:
         encoder = run.load_encoder()
     elif source.train.has_captions:
@@ -115,7 +115,7 @@ def prepare(
     return Prepared(features, source, tower, encoder, end_to_end)
 
 
-def image_cache(config: DataConfig, split: str, pairs: Pairs, tower: ImageTower) -> dict:
+def image_cache(config: DataConfig, split: str, pairs: Pairs, tower: ImageEncoder) -> dict:
     """Where the features of a split's images are cached and under which key."""
     files = [(Path(path).name, *stamp(path)) for path in pairs.images]
     key = {
@@ -177,7 +177,7 @@ def split_features(config, split: str, pairs: Pairs, tower, encoder) -> tuple[Pa
     return pairs, pairs.with_features(images, texts)
 
 
-def _extract(tower: ImageTower, paths: np.ndarray, start: int):
+def _extract(tower: ImageEncoder, paths: np.ndarray, start: int):
     """Features of some image files, and the reasons of those that cannot be read."""
     images = np.zeros((len(paths), tower.crop, tower.crop, 3), np.float32)
     bad = {}

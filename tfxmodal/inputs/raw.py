@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from tfxmodal.data import Dataset
 from tfxmodal.data.pairs import Captions, Pairs
-from tfxmodal.encoders.image import ImageTower
+from tfxmodal.encoders.image import ImageEncoder
 from tfxmodal.encoders.text import load_text_encoder
 from tfxmodal.encoders.text.bag_of_words import document
 from tfxmodal.encoders.text.text_cnn import TextCNN, TokenIds
@@ -36,7 +36,7 @@ def check_raw(source: Dataset, kinds: Sequence[str], who: str):
             )
 
 
-def check_trainable(tower: ImageTower):
+def check_trainable(tower: ImageEncoder):
     """Checks that a tower has weights that can be trained.
 
     Raises:
@@ -70,7 +70,7 @@ def text_cnn_to_train(config: DataConfig, captions: Captions) -> TextCNN:
 
 
 def split_raw(
-    config: DataConfig, split: str, pairs: Pairs, tower: ImageTower, encoder: TokenIds
+    config: DataConfig, split: str, pairs: Pairs, tower: ImageEncoder, encoder: TokenIds
 ) -> tuple[Pairs, Pairs]:
     """The pairs whose images can be read, as they came and as pixels and token ids."""
     size = tower.resize, tower.crop

@@ -5,7 +5,7 @@ All is done by core TensorFlow ops, the same as in training; bad rows become zer
 
 from __future__ import annotations
 
-from tfxmodal.encoders.image import ImageTower
+from tfxmodal.encoders.image import ImageEncoder
 from tfxmodal.encoders.image.headers import count_pixels, is_jpeg
 from tfxmodal.encoders.image.pictures import MAX_PIXELS, THREADS, decode
 from tfxmodal.encoders.text import TextEncoder
@@ -49,7 +49,7 @@ def decode_rows(images: tf.Tensor, size: tuple[int, int]) -> Rows:
     return pictures, tf.math.bincount(rows, minlength=batch, maxlength=batch) > 0
 
 
-def image_rows(tower: ImageTower, images: tf.Tensor, raw: bool) -> Rows:
+def image_rows(tower: ImageEncoder, images: tf.Tensor, raw: bool) -> Rows:
     """What an image encoder takes, of encoded pictures: strings `[batch]`.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tfxmodal.encoders.image import ImageTower
+from tfxmodal.encoders.image import ImageEncoder
 from tfxmodal.encoders.image.pictures import MAX_PIXELS
 from tfxmodal.encoders.text import TextEncoder
 from tfxmodal.lazy import keras, tf
@@ -70,9 +70,9 @@ class ServedRun:
         self.run, self.on_bad_input, self.top_k = run, on_bad_input, top_k
         self.galleries: dict[str, Gallery] = {}
         self.scorer = run.method.scorer()
-        self.tower: ImageTower | None = None
+        self.tower: ImageEncoder | None = None
         self.encoder: TextEncoder | None = None
-        if run.description["image_tower"]:
+        if run.description["image_encoder"]:
             self.tower = run.load_tower(image_weights)
         if run.description["text_encoder"]:
             self.encoder = run.load_encoder()

@@ -121,6 +121,10 @@ def differences(old: dict, new: dict, prefix: str = "") -> list[str]:
     return found
 
 
+RENAMED = {"image_tower": "image_encoder"}
+"""Fields of runs of earlier versions, and what they are called now."""
+
+
 def from_dict(config_class, values: dict):
     """A config dataclass from its JSON; fields that it no longer has are an error.
 
@@ -128,6 +132,7 @@ def from_dict(config_class, values: dict):
         InputError: If the fields do not fit, as in a run of another version.
     """
     names = {field.name for field in dataclasses.fields(config_class)}
+    values = {RENAMED.get(name, name): value for name, value in values.items()}
     unknown = sorted(values.keys() - names)
     if unknown:
         raise InputError(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tfxmodal.data.pairs import Pairs
-from tfxmodal.encoders.image import ImageTower, extract, load_image_tower
+from tfxmodal.encoders.image import ImageEncoder, extract, load_image_encoder
 from tfxmodal.encoders.text import TextEncoder, open_text_encoder
 from tfxmodal.encoders.text.text_cnn import TokenIds
 from tfxmodal.errors import InputError, choose
@@ -35,14 +35,14 @@ class TrainedRun:
     config: dict
     description: dict
     method: Method
-    tower: ImageTower | None = None
+    tower: ImageEncoder | None = None
 
     @property
     def end_to_end(self) -> bool:
         """Whether the method takes pixels and token ids, instead of features."""
         return self.tower is not None
 
-    def load_tower(self, weights: str | None = None) -> ImageTower:
+    def load_tower(self, weights: str | None = None) -> ImageEncoder:
         """The image tower that made the run's features.
 
         Args:
@@ -54,11 +54,11 @@ class TrainedRun:
         """
         if self.tower:
             return self.tower
-        fingerprint = self.description["image_tower"]
+        fingerprint = self.description["image_encoder"]
         if fingerprint is None:
             raise self._ready("image", "image files")
         data = self.config["data"]
-        tower = load_image_tower(data["image_tower"], weights or data["image_weights"])
+        tower = load_image_encoder(data["image_encoder"], weights or data["image_weights"])
         if tower.fingerprint != fingerprint:
             raise InputError(
                 f"The image tower {tower.name} has the fingerprint {tower.fingerprint}, and "
@@ -77,7 +77,7 @@ class TrainedRun:
             raise self._ready("text", "captions")
         return open_text_encoder(self.folder.path)
 
-    def image_rows(self, tower: ImageTower, pictures: np.ndarray) -> np.ndarray:
+    def image_rows(self, tower: ImageEncoder, pictures: np.ndarray) -> np.ndarray:
         """What the run's image encoder takes of pictures, RGB 0..255 `[n, crop, crop, 3]`."""
         if self.end_to_end:
             return np.rint(pictures).astype(np.uint8)
@@ -122,7 +122,7 @@ def load_run(path: str | Path) -> TrainedRun:
     method_config = from_dict(config_class, config[config["method"]])
     pair, tower, towers = _blank_pair(description), None, {}
     if getattr(method_config, "end_to_end", False):
-        tower = load_image_tower(config["data"]["image_tower"], "random")
+        tower = load_image_encoder(config["data"]["image_encoder"], "random")
         towers = {"image": tower.model, "text": open_text_encoder(folder.path).network}
         pair, towers = _blank_raw_pair(pair, tower), {"towers": towers}
     policy = keras.config.dtype_policy()
@@ -135,7 +135,7 @@ def load_run(path: str | Path) -> TrainedRun:
     return TrainedRun(folder, config, description, method, tower)
 
 
-def _blank_raw_pair(pair: Pairs, tower: ImageTower) -> Pairs:
+def _blank_raw_pair(pair: Pairs, tower: ImageEncoder) -> Pairs:
     """The same as pixels and token ids."""
     pixels = np.zeros([1, tower.crop, tower.crop, 3], np.uint8)
     return pair.with_features(pixels, pair.texts.astype(np.int32))

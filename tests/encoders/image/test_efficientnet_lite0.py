@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfxmodal.encoders.image import extract, load_image_tower
+from tfxmodal.encoders.image import extract, load_image_encoder
 
 
 @pytest.fixture(scope="module")
 def tower():
-    return load_image_tower("efficientnet_lite0")
+    return load_image_encoder("efficientnet_lite0")
 
 
 def as_published(path):

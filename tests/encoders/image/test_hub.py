@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxmodal.encoders.image import extract, load_image_tower
+from tfxmodal.encoders.image import extract, load_image_encoder
 from tfxmodal.errors import InputError
 
 
@@ -24,7 +24,7 @@ def save(folder, shape, rank=2):
 @pytest.mark.parametrize(("side", "size"), [(20, 20), (None, 224)])
 def test_saved_model_as_a_tower(tmp_path, side, size):
     weight = save(str(tmp_path), [None, side, side, 3])
-    tower = load_image_tower(f"hub:{tmp_path}")
+    tower = load_image_encoder(f"hub:{tmp_path}")
     pictures = np.random.default_rng(0).integers(0, 256, (3, size, size, 3))
     assert (tower.resize, tower.crop, tower.dim) == (size, size, 4)
     expected = pictures.mean((1, 2)) / 255 @ weight
@@ -33,10 +33,10 @@ def test_saved_model_as_a_tower(tmp_path, side, size):
 
 def test_fingerprint_follows_the_files(tmp_path):
     save(str(tmp_path), [None, 8, 8, 3])
-    first = load_image_tower(f"hub:{tmp_path}").fingerprint
-    assert load_image_tower(f"hub:{tmp_path}").fingerprint == first
+    first = load_image_encoder(f"hub:{tmp_path}").fingerprint
+    assert load_image_encoder(f"hub:{tmp_path}").fingerprint == first
     (tmp_path / "assets" / "note").write_text("changed")
-    assert load_image_tower(f"hub:{tmp_path}").fingerprint != first
+    assert load_image_encoder(f"hub:{tmp_path}").fingerprint != first
 
 
 def test_export_of_a_keras_model_is_a_tower(tmp_path):
@@ -44,7 +44,7 @@ def test_export_of_a_keras_model_is_a_tower(tmp_path):
         tmp_path, verbose=False
     )
     pictures = np.full((1, 8, 8, 3), 51.0)
-    features = extract(load_image_tower(f"hub:{tmp_path}"), pictures)
+    features = extract(load_image_encoder(f"hub:{tmp_path}"), pictures)
     np.testing.assert_allclose(features, [[0.2] * 3], rtol=1e-6)
 
 
@@ -53,14 +53,14 @@ def test_other_signatures_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     for folder in ("map", "empty"):
         with pytest.raises(InputError, match=f"{folder} is no image tower.*serving_default must"):
-            load_image_tower(f"hub:{tmp_path / folder}")
+            load_image_encoder(f"hub:{tmp_path / folder}")
 
 
 def test_handle_that_cannot_be_had(tmp_path):
     with pytest.raises(InputError, match="give the folder of a SavedModel"):
-        load_image_tower(f"hub:{tmp_path / 'nowhere'}")
+        load_image_encoder(f"hub:{tmp_path / 'nowhere'}")
 
 
 def test_other_weights_are_refused(tmp_path):
     with pytest.raises(InputError, match="'random'.*leave them out"):
-        load_image_tower(f"hub:{tmp_path}", "random")
+        load_image_encoder(f"hub:{tmp_path}", "random")

@@ -6,7 +6,7 @@ from importlib import resources
 import numpy as np
 import pytest
 
-from tfxmodal.encoders.image import load_image_tower
+from tfxmodal.encoders.image import load_image_encoder
 from tfxmodal.encoders.image.torch_weights import _MAGIC, read_torch_weights
 from tfxmodal.errors import InputError
 
@@ -81,4 +81,4 @@ def test_what_is_no_state_dict(tmp_path, state):
 def test_state_dict_of_another_network(tmp_path):
     path = write(tmp_path / "other.pth", pickle.dumps(OrderedDict(), 2))
     with pytest.raises(InputError, match="not of EfficientNet-Lite0 .at '_conv_stem.weight'"):
-        load_image_tower("efficientnet_lite0", str(path))
+        load_image_encoder("efficientnet_lite0", str(path))

@@ -2,10 +2,10 @@
 
 import keras
 
-from tfxmodal.encoders.image.image_encoder import ImageTower, hash_weights
+from tfxmodal.encoders.image.image_encoder import ImageEncoder, hash_weights
 
 
-def tiny_tower(weights: str = "random") -> ImageTower:
+def tiny_tower(weights: str = "random") -> ImageEncoder:
     """A convolution, a fully connected layer: pictures of 16 pixels, cropped out of 20."""
     images = keras.Input([16, 16, 3], name="images")
     rows = keras.layers.Rescaling(1 / 128, offset=-1)(images)
@@ -13,4 +13,4 @@ def tiny_tower(weights: str = "random") -> ImageTower:
     rows = keras.layers.Flatten()(rows)
     features = keras.layers.Dense(12, activation="relu", name="dense")(rows)
     model = keras.Model(images, features, name="tiny")
-    return ImageTower("tiny", model, 20, 16, "x / 128 - 1", hash_weights(model))
+    return ImageEncoder("tiny", model, 20, 16, "x / 128 - 1", hash_weights(model))

@@ -5,7 +5,7 @@ import tensorflow as tf
 from sklearn.metrics import average_precision_score
 
 from tests.training.tiny import make_pairs
-from tfxmodal.methods.gradient.encoder_classifier import TowerClassifier
+from tfxmodal.methods.gradient.encoder_classifier import EncoderClassifier
 from tfxmodal.training.config import TrainingConfig
 from tfxmodal.training.loop import Trainer
 from tfxmodal.training.replicas import make_strategy
@@ -19,10 +19,10 @@ def pairs_of(kind: str, n: int = 64):
     return pairs
 
 
-def classifier(pairs, column="images", **options) -> TowerClassifier:
+def classifier(pairs, column="images", **options) -> EncoderClassifier:
     width = getattr(pairs, column).shape[1]
     tower = keras.Sequential([keras.Input([width]), keras.layers.Dense(8, activation="relu")])
-    return TowerClassifier(pairs, column, tower, **options)
+    return EncoderClassifier(pairs, column, tower, **options)
 
 
 @pytest.mark.parametrize("kind", ["single", "multiple"])

@@ -1,7 +1,7 @@
 """Networks from raw input to features: VGG-19, EfficientNet-Lite0, Keras, TensorFlow Hub.
 
-A new image tower is one file with `load(weights) -> ImageTower` and one line in `TOWERS`: its model
-takes RGB in 0..255 and normalises it inside.
+A new image encoder is one file with `load(weights) -> ImageEncoder` and one line in
+`IMAGE_ENCODERS`: its model takes RGB in 0..255 and normalises it inside.
 """
 
 from __future__ import annotations
@@ -9,22 +9,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from tfxmodal.encoders.image import applications, efficientnet_lite0, hub, trained, vgg19
-from tfxmodal.encoders.image.image_encoder import ImageTower, extract
+from tfxmodal.encoders.image.image_encoder import ImageEncoder, extract
 from tfxmodal.errors import InputError, choose
 from tfxmodal.lazy import keras
 
-TOWERS = {
+IMAGE_ENCODERS = {
     "efficientnet_lite0": efficientnet_lite0.load,
     "vgg19": vgg19.load,
 }
 
 
-def load_image_tower(name: str, weights: str = "imagenet", seed: int = 0) -> ImageTower:
+def load_image_encoder(name: str, weights: str = "imagenet", seed: int = 0) -> ImageEncoder:
     """Loads an image tower by its name.
 
     Args:
-        name: One of `TOWERS`; a network of `keras.applications`, as Keras writes it or in snake
-            case ("ResNet50", "efficientnet_v2_b0"); or `hub:` and a handle or SavedModel folder.
+        name: One of `IMAGE_ENCODERS`; a network of `keras.applications`, as Keras writes it or in
+            snake case ("ResNet50", "efficientnet_v2_b0"); or `hub:` and a handle or SavedModel folder.
         weights: "imagenet", "random", the path of a weights file, or a folder of weights that
             `trainers/train_towers.py` trained.
         seed: Seed of random weights (Keras' global one is set).
@@ -41,7 +41,7 @@ def load_image_tower(name: str, weights: str = "imagenet", seed: int = 0) -> Ima
         keras.config.set_dtype_policy(policy)
 
 
-def _load(name: str, weights: str, seed: int) -> ImageTower:
+def _load(name: str, weights: str, seed: int) -> ImageEncoder:
     if Path(weights).is_dir():
         return trained.load(_load(name, "random", seed), weights)
     if name.startswith("hub:"):
@@ -55,8 +55,8 @@ def _load(name: str, weights: str, seed: int) -> ImageTower:
     keras_name = applications.NETWORKS.get(name.lower().replace("_", ""))
     if keras_name:
         return applications.load(keras_name, weights)
-    choose("image tower", name, [*TOWERS, *applications.NETWORKS.values(), "hub:HANDLE"])
-    return TOWERS[name](weights)
+    choose("image tower", name, [*IMAGE_ENCODERS, *applications.NETWORKS.values(), "hub:HANDLE"])
+    return IMAGE_ENCODERS[name](weights)
 
 
-__all__ = ["TOWERS", "ImageTower", "extract", "load_image_tower"]
+__all__ = ["IMAGE_ENCODERS", "ImageEncoder", "extract", "load_image_encoder"]

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from types import ModuleType
 
-from tfxmodal.encoders.image.image_encoder import ImageTower, hash_weights
+from tfxmodal.encoders.image.image_encoder import ImageEncoder, hash_weights
 from tfxmodal.errors import InputError
 from tfxmodal.lazy import keras
 
@@ -37,7 +37,7 @@ NETWORKS = {n.lower(): n for n in vars(keras.applications) if n[0].isupper() and
 """The networks of this Keras: as Keras writes them, by their name in lower case."""
 
 
-def load(name: str, weights: str = "imagenet") -> ImageTower:
+def load(name: str, weights: str = "imagenet") -> ImageEncoder:
     """A network of `keras.applications` up to its average pooling, at its own input size.
 
     Args:
@@ -97,11 +97,11 @@ def load_weights(
 
 def with_preprocessing(
     tower: str, network: keras.Model, module: ModuleType, resize: int
-) -> ImageTower:
+) -> ImageEncoder:
     """The tower of a network behind the `preprocess_input` of its Keras module."""
     images = keras.Input(network.input_shape[1:], name="images")
     model = keras.Model(images, network(module.preprocess_input(images)), name=tower)
-    return ImageTower(
+    return ImageEncoder(
         name=tower,
         model=model,
         resize=resize,

@@ -6,7 +6,7 @@ from importlib import resources
 
 from keras import layers
 
-from tfxmodal.encoders.image.image_encoder import ImageTower, hash_weights
+from tfxmodal.encoders.image.image_encoder import ImageEncoder, hash_weights
 from tfxmodal.encoders.image.torch_weights import read_torch_weights
 from tfxmodal.errors import InputError
 from tfxmodal.lazy import keras
@@ -25,7 +25,7 @@ STAGES = (
 )
 
 
-def load(weights: str = "imagenet") -> ImageTower:
+def load(weights: str = "imagenet") -> ImageEncoder:
     """EfficientNet-Lite0 up to its average pooling.
 
     Tan and Le, "EfficientNet", ICML 2019, in the "Lite" variant of TensorFlow's models: ReLU6 in
@@ -44,7 +44,7 @@ def load(weights: str = "imagenet") -> ImageTower:
         weights = str(package / "models" / "efficientnet-lite0-57934424.pth")
     if weights != "random":
         _assign(model, read_torch_weights(weights), weights)
-    return ImageTower(
+    return ImageEncoder(
         name="efficientnet_lite0",
         model=model,
         resize=SIZE,

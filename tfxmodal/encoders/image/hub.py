@@ -7,14 +7,14 @@ from pathlib import Path
 
 from keras import layers
 
-from tfxmodal.encoders.image.image_encoder import ImageTower
+from tfxmodal.encoders.image.image_encoder import ImageEncoder
 from tfxmodal.errors import InputError
 from tfxmodal.lazy import keras, tf
 
 DEFAULT_SIZE = 224
 
 
-def load(handle: str) -> ImageTower:
+def load(handle: str) -> ImageEncoder:
     """The tower of a SavedModel with the common signature of image models on TensorFlow Hub.
 
     Its `serving_default` takes RGB in 0..1, `[batch, height, width, 3]`, and gives features
@@ -43,7 +43,7 @@ def load(handle: str) -> ImageTower:
         ) from error
     images = keras.Input([size, size, 3], name="images")
     (features,) = network(layers.Rescaling(1 / 255, name="normalise")(images)).values()
-    return ImageTower(
+    return ImageEncoder(
         name=f"hub:{handle}",
         model=keras.Model(images, layers.Reshape([dim], name="features")(features)),
         resize=size,

@@ -15,7 +15,7 @@ from tfxmodal.lazy import keras, tf
 
 
 @dataclass(frozen=True, eq=False)
-class ImageTower:
+class ImageEncoder:
     """A network from pictures to features.
 
     Attributes:
@@ -52,7 +52,7 @@ class ImageTower:
         return tf.function(lambda images: self.model(images, training=False), [spec])
 
 
-def extract(tower: ImageTower, images: np.ndarray, batch_size: int = 32) -> np.ndarray:
+def extract(tower: ImageEncoder, images: np.ndarray, batch_size: int = 32) -> np.ndarray:
     """Features of pictures, by a graph compiled once a tower.
 
     Args:

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from tfxmodal.encoders.image.image_encoder import ImageTower, hash_weights, save_weights
+from tfxmodal.encoders.image.image_encoder import ImageEncoder, hash_weights, save_weights
 from tfxmodal.errors import InputError
 from tfxmodal.io.atomic import whole_file
 
@@ -12,7 +12,7 @@ DESCRIPTION = "tower.json"
 WEIGHTS = "tower.weights.h5"
 
 
-def save(tower: ImageTower, folder: str | Path) -> None:
+def save(tower: ImageEncoder, folder: str | Path) -> None:
     """Writes `tower.weights.h5` and then `tower.json`, which tells whose weights they are."""
     folder = Path(folder)
     save_weights(tower.model, folder / WEIGHTS)
@@ -36,7 +36,7 @@ def name_of(folder: str | Path) -> str:
     return _description(Path(folder))["name"]
 
 
-def load(tower: ImageTower, folder: str | Path) -> ImageTower:
+def load(tower: ImageEncoder, folder: str | Path) -> ImageEncoder:
     """A tower with the weights of a folder.
 
     Args:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from tfxmodal.encoders.image.applications import load_weights, with_preprocessing
-from tfxmodal.encoders.image.image_encoder import ImageTower
+from tfxmodal.encoders.image.image_encoder import ImageEncoder
 from tfxmodal.lazy import keras
 
 
-def load(weights: str = "imagenet") -> ImageTower:
+def load(weights: str = "imagenet") -> ImageEncoder:
     """VGG-19 up to fc7 (Keras: "fc2"), after its ReLU.
 
     Simonyan and Zisserman, "Very Deep Convolutional Networks", ICLR 2015. Pictures are resized to

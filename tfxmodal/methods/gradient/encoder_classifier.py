@@ -19,7 +19,7 @@ from tfxmodal.methods.learner import Batch, Learner
 BATCH = 32
 
 
-class TowerClassifier(Learner):
+class EncoderClassifier(Learner):
     """Learns the classes of images, or of texts, through a tower.
 
     The loss is the cross-entropy of a softmax where each training row has exactly one class, else
