@@ -24,7 +24,7 @@ def load_image_encoder(name: str, weights: str = "imagenet", seed: int = 0) -> I
 
     Args:
         name: One of `IMAGE_ENCODERS`; a network of `keras.applications`, as Keras writes it or in
-            snake case ("ResNet50", "efficientnet_v2_b0"); or `hub:` and a handle or SavedModel folder.
+            snake case ("ResNet50"); or `hub:` and a handle or the folder of a SavedModel.
         weights: "imagenet", "random", the path of a weights file, or a folder of weights that
             `trainers/train_towers.py` trained.
         seed: Seed of random weights (Keras' global one is set).
