@@ -1,6 +1,8 @@
-"""`python trainers/train_drsl.py --help` tells what it does and its flags."""
+"""Trains DRSL: `python trainers/train_drsl.py --dataset coco`; --help tells all flags."""
 
-from tfxmodal.commands import cli, train_drsl
+from functools import partial
+
+from tfxmodal.commands import cli, train
 
 if __name__ == "__main__":
-    cli.run(train_drsl.main)
+    cli.run(partial(train.main, method="drsl"))

@@ -1,6 +1,8 @@
-"""`python trainers/train_scl.py --help` tells what it does and its flags."""
+"""Trains SCL: `python trainers/train_scl.py --dataset coco`; --help tells all flags."""
 
-from tfxmodal.commands import cli, train_scl
+from functools import partial
+
+from tfxmodal.commands import cli, train
 
 if __name__ == "__main__":
-    cli.run(train_scl.main)
+    cli.run(partial(train.main, method="scl"))

@@ -13,11 +13,10 @@ import numpy as np
 
 from tfxmodal.commands import cli
 from tfxmodal.evaluation.figures import curve_figure, figure_png
-from tfxmodal.inputs.prepare import DataConfig, prepare
+from tfxmodal.inputs.config import load
 from tfxmodal.retrieval.relation import RelationScorer
 from tfxmodal.retrieval.scorer import Scorer
 from tfxmodal.search.new_index import build_index
-from tfxmodal.training.run_folder import from_dict
 from tfxmodal.training.trained_run import load_run
 
 K = 10
@@ -81,7 +80,7 @@ def main():
 
     run = load_run(flags.run)
     scorer, rng = run.method.scorer(), np.random.default_rng(0)
-    data = prepare(from_dict(DataConfig, run.config["data"]), run, ["train", "test"]).features
+    data = run.prepare(load(run.settings.data), run.settings.data, ["train", "test"]).features
     items = mixed(scorer.embed_texts(data.train.texts), flags.items, rng)
     queries = data.test.images[rng.permutation(len(data.test))[: flags.queries]]
     queries = scorer.embed_images(queries)

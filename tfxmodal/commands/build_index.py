@@ -11,6 +11,8 @@ Examples:
   python trainers/build_index.py --run runs/drsl-coco --to index/texts --image photo.jpg
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,24 +21,15 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from tqdm import tqdm
 
 from tfxmodal.commands import cli
-from tfxmodal.commands.evaluate import with_given
-from tfxmodal.data.pairs import fingerprint
-from tfxmodal.encoders.image.image_encoder import hash_weights
-from tfxmodal.encoders.image.pictures import BadImage, load_images
+from tfxmodal.commands.terminal import Terminal
 from tfxmodal.errors import InputError
-from tfxmodal.inputs.config import HANDLING, DataConfig
-from tfxmodal.inputs.prepare import prepare
+from tfxmodal.inputs.config import HANDLING
 from tfxmodal.io.atomic import recover_folder
-from tfxmodal.retrieval.cosine import CosineScorer
-from tfxmodal.search.galleries import embed, items_of, known_texts
-from tfxmodal.search.index import GALLERIES, Index
-from tfxmodal.search.nearest import KINDS
-from tfxmodal.search.new_index import build_index
-from tfxmodal.training.run_folder import from_dict
-from tfxmodal.training.trained_run import TrainedRun, load_run
+
+GALLERIES = ("texts", "images")
+KINDS = ("auto", "flat", "scan")
 
 
 @dataclass(frozen=True)
@@ -103,22 +96,33 @@ def main(argv: list[str] | None = None):
     recover_folder(flags.to)
     there = (flags.to / "index.json").exists()
     check(flags, there)
-    run = load_run(flags.run)
-    data = from_dict(DataConfig, run.config["data"])
-    data = with_given(data, flags, ("data_dir", *HANDLING))
-    scorer = run.method.scorer()
+
+    from tfxmodal.search.galleries import embed, items_of
+    from tfxmodal.search.index import Index
+    from tfxmodal.search.run_index import embed_query, model_fingerprint, new_run_index
+    from tfxmodal.training.trained_run import load_run
+
+    run, reporter = load_run(flags.run), Terminal()
+    data = run.settings.data.with_given(flags, ("data_dir", *HANDLING))
+    scorer = run.scorer()
 
     # --- The index that is there, and a query that fits the gallery ----------------------------
     index = Index.load(flags.to, scorer, model_fingerprint(run)) if there else None
     gallery = index.gallery if there else flags.gallery or "images"
-    query = embed_query(flags, run, scorer, gallery)
+    wrong, right = ("text", "image") if gallery == "texts" else ("image", "text")
+    if getattr(flags, wrong) is not None:
+        raise InputError(f"`to` {flags.to} is an index of {gallery}: search it by `{right}`.")
+    asked = getattr(flags, right)
+    query = None if asked is None else embed_query(run, scorer, asked, flags.image_weights)
 
     # --- Its items, in a new index where there is none -----------------------------------------
     if flags.data is not None:
-        items = items_of(flags.data, run, data, gallery)[gallery]
-        items = embed(items, gallery, run, scorer)
-        index = index if there else new_index(flags, run, data, scorer, gallery)
-        index.add(items.ids, items.embeddings, tqdm)
+        items = items_of(flags.data, run, data, gallery, reporter)[gallery]
+        items = embed(items, gallery, run, scorer, reporter)
+        if index is None:
+            options = {"gallery": gallery} | given_options(flags)
+            index = new_run_index(run, data, scorer, reporter, **options)
+        index.add(items.ids, items.embeddings, reporter.bar)
         index.save(flags.to)
         how = "exact" if index.is_exact else "approximate, best candidates scored exactly"
         print(f"{flags.to} holds {len(index):,} {gallery} ({how}).")
@@ -162,43 +166,6 @@ def given_options(flags: Flags) -> dict:
     """What the user chose of a new index."""
     options = {name: getattr(flags, name) for name in ("gallery", "kind", "anchors", "rescore")}
     return {name: value for name, value in options.items() if value is not None}
-
-
-def model_fingerprint(run: TrainedRun) -> str:
-    """A hash of the weights of the run's best epoch."""
-    networks = run.method.networks
-    return fingerprint(*(hash_weights(networks[name]) for name in sorted(networks)))
-
-
-def new_index(flags: Flags, run: TrainedRun, data: DataConfig, scorer, gallery: str) -> Index:
-    """An empty index; a relation score's anchors come from the run's training split."""
-    images = texts = None
-    if not isinstance(scorer, CosineScorer):
-        train = prepare(data, run, ["train"]).features.train
-        images, texts = train.images, train.texts
-    options = {"gallery": gallery, "images": images, "texts": texts} | given_options(flags)
-    return build_index(scorer, model_fingerprint(run), **options)
-
-
-def embed_query(flags: Flags, run: TrainedRun, scorer, gallery: str) -> np.ndarray | None:
-    """The embedding `[1, d]` of the query, or None where there is none."""
-    wrong, right = ("text", "image") if gallery == "texts" else ("image", "text")
-    if getattr(flags, wrong) is not None:
-        raise InputError(f"--to {flags.to} is an index of {gallery}: search it by --{right}.")
-    if flags.text is not None:
-        encoder = run.load_encoder()
-        if not known_texts(encoder, [flags.text]).all():
-            raise InputError(f"--text {flags.text!r} holds no word that {flags.run} knows.")
-        return scorer.embed_texts(run.row_encoder(encoder).encode([flags.text]))
-    if flags.image is None:
-        return None
-    tower = run.load_tower(flags.image_weights)
-    ((_, picture),) = load_images([flags.image], (tower.resize, tower.crop))
-    if isinstance(picture, BadImage):
-        raise InputError(
-            f"--image {flags.image} cannot be read ({picture.reason}): give a picture."
-        )
-    return scorer.embed_images(run.image_rows(tower, picture[None]))
 
 
 def print_found(ids: np.ndarray, scores: np.ndarray):

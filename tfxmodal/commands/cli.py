@@ -12,7 +12,7 @@ import tyro
 
 from tfxmodal.errors import InputError
 
-RENAMED = {"--image-tower": "--image-encoder"}
+RENAMED = {"--image-tower": "--image-encoder", "--towers": "--encoders"}
 """Flags of earlier versions, and what they are called now."""
 
 

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Literal
 
 from tfxmodal.commands import cli, verify_savedmodel
-from tfxmodal.commands.evaluate import with_given
 from tfxmodal.errors import InputError
-from tfxmodal.inputs.config import HANDLING, DataConfig
+from tfxmodal.inputs.config import HANDLING
 from tfxmodal.serving.examples import examples, write_examples
 from tfxmodal.serving.gallery import load_galleries
 from tfxmodal.serving.half_weights import HalfWeights
@@ -27,7 +26,6 @@ from tfxmodal.serving.model_config import is_batchable, versions
 from tfxmodal.serving.publishing import publish
 from tfxmodal.serving.signatures import ServedRun, Signature
 from tfxmodal.serving.writing import describe, write_description, write_gallery, write_savedmodel
-from tfxmodal.training.run_folder import from_dict
 from tfxmodal.training.trained_run import load_run
 
 
@@ -79,8 +77,7 @@ def main(argv: list[str] | None = None):
         raise InputError(f"--top-k must be at least 1; received {flags.top_k}.")
     check_target(flags.to)
     run = load_run(flags.run)
-    data = from_dict(DataConfig, run.config["data"])
-    data = with_given(data, flags, ("data_dir", *HANDLING))
+    data = run.settings.data.with_given(flags, ("data_dir", *HANDLING))
 
     # --- What is offered: two models, one to be batched and one not ----------------------------
     served = ServedRun(run, flags.on_bad_input, flags.top_k, data.image_weights)

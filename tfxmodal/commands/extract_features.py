@@ -10,17 +10,18 @@ Examples:
   python trainers/train_scl.py --dataset features --data-dir features/f8k
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from tqdm import tqdm
 
 from tfxmodal.commands import cli
-from tfxmodal.data.datasets import features as feature_folder
+from tfxmodal.commands.terminal import Terminal
 from tfxmodal.data.pairs import Dataset
-from tfxmodal.inputs.prepare import DataConfig, prepare
+from tfxmodal.inputs.config import DataConfig, load
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,18 @@ def defaults(dataset: str | None) -> Flags:
 def main(argv: list[str] | None = None):
     """Extracts as the command line says."""
     flags = cli.parse(Flags, __doc__, argv, defaults)
-    if flags.export:
+
+    from tfxmodal.data.datasets import features as feature_folder
+    from tfxmodal.inputs.prepare import prepare
+    from tfxmodal.methods.spec import GLOBAL
+
+    if flags.export is not None:
         feature_folder.check_free(flags.export)  # now, not after hours of work
-    features = prepare(flags.data.with_towers()).features
+    config, reporter = flags.data.with_trained_encoders(), Terminal()
+    features = prepare(load(config, reporter.bar), config, GLOBAL, reporter=reporter).features
     print_summary(features)
-    if flags.export:
-        feature_folder.save(features, flags.export, tqdm)
+    if flags.export is not None:
+        feature_folder.save(features, flags.export, reporter.bar)
         print(f"Exported. Train on it: --dataset features --data-dir {flags.export}")
 
 

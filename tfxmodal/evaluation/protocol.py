@@ -95,7 +95,7 @@ def evaluate_pairs(scorer: Scorer, pairs: Pairs) -> dict:
     return evaluate(scorer, images, texts, pairs.labels)
 
 
-def selection_score(results: dict) -> float:
+def selection_score(results: dict, by: str = "auto") -> float:
     """The number that selects an epoch or hyper-parameter, higher is better.
 
     The average mAP@all of both directions where there are labels, else the average of R@1, R@5

@@ -11,17 +11,15 @@ from tfxmodal.lazy import keras
 SCALINGS = ("none", "unit", "center", "standard")
 
 
-def feature_scaling(features: Features, how: str, chunk: int = 4096) -> keras.layers.Layer:
-    """A layer fitted on the training features, so that it is saved and exported with the model.
+def feature_scaling(dim: int, how: str) -> keras.layers.Layer:
+    """The layer that scales features as a config says; see `Scaling.adapt`.
 
     Args:
-        features: Training features `[n, dim]`, read in chunks.
-        how: `"none"`; `"unit"`, all columns divided by one number, to a mean square of 1;
-            `"center"`, each column to mean 0; `"standard"`, to mean 0 and variance 1.
-        chunk: Rows read at a time.
+        dim: Width of the features.
+        how: One of `SCALINGS`.
 
     Returns:
-        The layer; the identity for `"none"`.
+        A `Scaling`, to be adapted to the training features; the identity for `"none"`.
 
     Raises:
         InputError: If `how` is unknown.
@@ -29,35 +27,24 @@ def feature_scaling(features: Features, how: str, chunk: int = 4096) -> keras.la
     choose("scaling", how, SCALINGS)
     if how == "none":
         return keras.layers.Identity()
-    # Sums are of differences from a row, so that large means do not drown small deviations.
-    origin = np.asarray(features[:1], np.float64)[0]
-    total, squares = np.zeros_like(origin), np.zeros_like(origin)
-    for start in range(0, len(features), chunk):
-        rows = np.asarray(features[start : start + chunk], np.float64) - origin
-        total += rows.sum(axis=0)
-        squares += (rows**2).sum(axis=0)
-    mean = origin + total / len(features)
-    variance = np.maximum(squares / len(features) - (total / len(features)) ** 2, 0)
-    scale = np.ones_like(mean)
-    if how == "unit":
-        mean_square = np.mean(variance + mean**2)
-        mean, scale = np.zeros_like(mean), scale / np.sqrt(mean_square or 1)
-    if how == "standard":
-        # A column that is constant but for rounding says nothing: it becomes zero.
-        deviation = np.sqrt(variance)
-        varies = deviation > 1e-6 * np.abs(mean)
-        scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=varies)
-    # Its own precision: under mixed_bfloat16 a large mean would drown small deviations again.
-    layer = Scaling(dtype=keras.config.floatx())
-    layer.build((None, len(mean)))
-    layer.mean.assign(mean)
-    layer.scale.assign(scale)
+    # Its own precision: under mixed_bfloat16 a large mean would drown small deviations.
+    layer = Scaling(how, dtype=keras.config.floatx())
+    layer.build((None, dim))
     return layer
 
 
 @keras.saving.register_keras_serializable("tfxmodal")
 class Scaling(keras.layers.Layer):
-    """`(x - mean) * scale`, column by column; the numbers are weights that are not trained."""
+    """`(x - mean) * scale`, column by column; the numbers are weights that are not trained.
+
+    Args:
+        how: What `adapt` does: `"unit"` divides all columns by one number, to a mean square of 1;
+            `"center"` gives each column mean 0; `"standard"`, mean 0 and variance 1.
+    """
+
+    def __init__(self, how: str = "center", **options):
+        super().__init__(**options)
+        self.how = how
 
     def build(self, input_shape):
         """Makes the two weights `[dim]`."""
@@ -68,3 +55,42 @@ class Scaling(keras.layers.Layer):
     def call(self, inputs):
         """Features `[..., dim]`, scaled."""
         return (inputs - self.mean) * self.scale
+
+    def adapt(self, features: Features, chunk: int = 4096):
+        """Fits the numbers to training features, so that they are saved with the model.
+
+        Args:
+            features: `[n, dim]`, read in chunks.
+            chunk: Rows read at a time.
+        """
+        # Sums are of differences from a row, so that large means do not drown small deviations.
+        origin = np.asarray(features[:1], np.float64)[0]
+        total, squares = np.zeros_like(origin), np.zeros_like(origin)
+        for start in range(0, len(features), chunk):
+            rows = np.asarray(features[start : start + chunk], np.float64) - origin
+            total += rows.sum(axis=0)
+            squares += (rows**2).sum(axis=0)
+        mean = origin + total / len(features)
+        variance = np.maximum(squares / len(features) - (total / len(features)) ** 2, 0)
+        scale = np.ones_like(mean)
+        if self.how == "unit":
+            mean_square = np.mean(variance + mean**2)
+            mean, scale = np.zeros_like(mean), scale / np.sqrt(mean_square or 1)
+        if self.how == "standard":
+            # A column that is constant but for rounding says nothing: it becomes zero.
+            deviation = np.sqrt(variance)
+            varies = deviation > 1e-6 * np.abs(mean)
+            scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=varies)
+        self.mean.assign(mean)
+        self.scale.assign(scale)
+
+    def get_config(self):
+        """The arguments, for saving."""
+        return {**super().get_config(), "how": self.how}
+
+
+def adapt(network: keras.Model, features: Features):
+    """Fits what scaling there is in a network to training features `[n, dim]`."""
+    for layer in network.layers:
+        if isinstance(layer, Scaling):
+            layer.adapt(features)

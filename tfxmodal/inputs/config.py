@@ -1,16 +1,15 @@
-"""Which pairs, and how they become features: the flags that every command on data has."""
+"""Which pairs, and how they become what a method reads."""
+
+from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from tqdm import tqdm
-
 from tfxmodal.data import DATASETS, Dataset, load_dataset
-from tfxmodal.encoders.image import trained
-from tfxmodal.encoders.text import text_cnn
-from tfxmodal.errors import InputError, choose
+from tfxmodal.errors import InputError, check_ranges, choose
 
 PLACE = ("data_dir", "dataset_options", "download")
 """Where a dataset lies."""
@@ -42,14 +41,14 @@ class DataConfig:
     laptops; its weights come by pip), any network of keras.applications, or hub:HANDLE."""
 
     image_weights: str = "imagenet"
-    """The tower's weights: imagenet, random, a file, or a folder that train_towers.py wrote."""
+    """Its weights: imagenet, random, a file, or a folder that train_towers.py wrote."""
 
     text_encoder: str = "tf_idf"
     """What turns texts into features: tf_idf (bag of words, SCL paper), hub:HANDLE, or
     text_cnn:FOLDER (a TextCNN that train_towers.py trained)."""
 
-    towers: Path | None = None
-    """Folder of train_towers.py: the towers in it take the place of --image-tower with
+    encoders: Path | None = None
+    """Folder of train_towers.py: the encoders in it take the place of --image-encoder with
     --image-weights, and of --text-encoder."""
 
     vocabulary_size: int = 3000
@@ -71,8 +70,11 @@ class DataConfig:
     cache_dir: Path = Path("cache")
     """Where features are kept, so that they are computed once."""
 
+    def __post_init__(self):
+        check_ranges(self, vocabulary_size="[1, inf)")
+
     @classmethod
-    def for_dataset(cls, name: str) -> "DataConfig":
+    def for_dataset(cls, name: str) -> DataConfig:
         """The defaults of a dataset."""
         own = {
             "emoji_scenes": {"image_encoder": "efficientnet_lite0"},
@@ -80,15 +82,23 @@ class DataConfig:
         }
         return replace(cls(dataset=name), **own.get(name, {}))
 
-    def with_towers(self) -> "DataConfig":
-        """These flags with the towers of `towers` in their places.
+    def with_given(self, flags, names: Sequence[str]) -> DataConfig:
+        """This config with those of the named fields that `flags` gives: that are not None."""
+        given = {name: getattr(flags, name) for name in names}
+        return replace(self, **{name: each for name, each in given.items() if each is not None})
+
+    def with_trained_encoders(self) -> DataConfig:
+        """This config with the encoders of `encoders` in their places.
 
         Raises:
             InputError: If that folder holds none.
         """
-        if self.towers is None:
+        from tfxmodal.encoders.image import trained
+        from tfxmodal.encoders.text import text_cnn
+
+        if self.encoders is None:
             return self
-        image, text = self.towers / "image", self.towers / "text"
+        image, text = self.encoders / "image", self.encoders / "text"
         found = {}
         if (image / trained.DESCRIPTION).exists():
             found = {"image_encoder": trained.name_of(image), "image_weights": str(image)}
@@ -96,27 +106,31 @@ class DataConfig:
             found["text_encoder"] = f"text_cnn:{text}"
         if not found:
             raise InputError(
-                f"--towers {self.towers} holds no trained tower: give the folder that "
+                f"`encoders` {self.encoders} holds no trained encoder: give the folder that "
                 "trainers/train_towers.py wrote, and let it finish."
             )
         return replace(self, **found)
 
 
-def load(config: DataConfig) -> Dataset:
-    """Loads the dataset that the flags name."""
+def load(config: DataConfig, progress=None) -> Dataset:
+    """Loads the dataset that a config names.
+
+    Raises:
+        InputError: If the dataset or an option of it is unknown, or it cannot be loaded.
+    """
     choose("dataset", config.dataset, DATASETS)
-    parameters = inspect.signature(DATASETS[config.dataset]).parameters
+    parameters = inspect.signature(DATASETS[config.dataset], eval_str=True).parameters
     options = dict(_option(option, parameters) for option in config.dataset_options)
     if config.download:
         options["download"] = True
-    return load_dataset(config.dataset, config.data_dir, progress=tqdm, **options)
+    return load_dataset(config.dataset, config.data_dir, progress=progress, **options)
 
 
 def _option(text: str, parameters) -> tuple[str, bool | int | str]:
     """An option of a dataset in the type that its `load` gives the parameter of that name."""
     name, equals, value = text.partition("=")
     if not equals:
-        raise InputError(f"--dataset-options takes NAME=VALUE; received {text!r}.")
+        raise InputError(f"`dataset_options` takes NAME=VALUE; received {text!r}.")
     kind = parameters[name].annotation if name in parameters else str
     try:
         if kind is bool:
@@ -124,4 +138,4 @@ def _option(text: str, parameters) -> tuple[str, bool | int | str]:
         return name, int(value) if kind is int else value
     except (KeyError, ValueError):
         what = "true or false" if kind is bool else "a whole number"
-        raise InputError(f"--dataset-options {name} takes {what}; received {value!r}.") from None
+        raise InputError(f"`dataset_options` {name} takes {what}; received {value!r}.") from None

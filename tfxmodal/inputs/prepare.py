@@ -1,132 +1,139 @@
-"""From flags to features: the dataset, its image tower, its text encoder, and the cache."""
+"""From raw pairs to what a method reads, by the encoders that a config names, through the cache."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from tfxmodal.data import Dataset
-from tfxmodal.data.pairs import Captions, Pairs, fingerprint
+from tfxmodal.data.pairs import Pairs, fingerprint
 from tfxmodal.encoders.image import ImageEncoder, extract, load_image_encoder
 from tfxmodal.encoders.image.pictures import BadImage, load_images
 from tfxmodal.encoders.text import TextEncoder, load_text_encoder
 from tfxmodal.encoders.text.bag_of_words import encode_pairs
 from tfxmodal.encoders.text.text_cnn import TokenIds
 from tfxmodal.inputs.cache import cached_features, stamp
-from tfxmodal.inputs.config import DataConfig, load
+from tfxmodal.inputs.config import DataConfig
 from tfxmodal.inputs.raw import (
     check_raw,
     check_trainable,
-    progress_bar,
     split_raw,
     text_cnn_to_train,
     without_bad,
 )
-from tfxmodal.training.trained_run import TrainedRun
+from tfxmodal.inputs.spec import MethodInputs
+from tfxmodal.io.reporter import SILENT, Reporter
+
+SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A dataset ready to train on.
+    """A dataset as a method reads it.
 
     Attributes:
-        features: The dataset, both modalities as features.
+        features: The dataset, both modalities as the named inputs.
         source: The same pairs as they came: image files and captions where it has them.
-        tower: What made the image features, or None where they came ready.
-        encoder: What made the text features, or None where they came ready.
-        end_to_end: Whether the features are raw: pixels `[n, crop, crop, 3]` and token ids
-            `[n, words]`, for a method that trains the towers too.
+        image_encoder: What made the images' features, or None where they came ready.
+        text_encoder: What made the texts' features, or None where they came ready.
+        inputs: What the training rows are.
     """
 
     features: Dataset
     source: Dataset
-    tower: ImageEncoder | None
-    encoder: TextEncoder | TokenIds | None
-    end_to_end: bool = False
-
-    def towers(self) -> dict:
-        """The argument `towers` of a method that trains them; else nothing."""
-        if not self.end_to_end:
-            return {}
-        return {"towers": {"image": self.tower.model, "text": self.encoder.network}}
+    image_encoder: ImageEncoder | None
+    text_encoder: TextEncoder | TokenIds | None
+    inputs: MethodInputs
 
     def description(self) -> dict:
-        """What evaluation and export need to know of the data: widths, classes, towers.
-
-        The width of raw features is a picture's side, and the words of a text.
-        """
-        train = self.features.train
+        """What evaluation and export need to know of the data: inputs, classes, encoders."""
+        encoders = {"image_encoder": self.image_encoder, "text_encoder": self.text_encoder}
         return {
-            "image_dim": train.images.shape[1],
-            "text_dim": train.texts.shape[1],
+            "inputs": self.inputs.to_json(),
             "class_names": self.features.class_names,
             "pairs": {name: len(pairs) for name, pairs in self.features.splits()},
-            "image_encoder": self.tower and self.tower.fingerprint,
-            "text_encoder": self.encoder and self.encoder.fingerprint,
-        }
+        } | {name: encoder and encoder.fingerprint for name, encoder in encoders.items()}
 
 
 def prepare(
+    source: Dataset,
     config: DataConfig,
-    run: TrainedRun | None = None,
-    splits: Sequence[str] = ("train", "validation", "test"),
-    end_to_end: bool = False,
+    kinds: Mapping[str, str],
+    image_encoder: Callable[[], ImageEncoder] | None = None,
+    text_encoder: Callable[[], TextEncoder] | None = None,
+    splits: Sequence[str] = SPLITS,
+    seed: int = 0,
+    reporter: Reporter = SILENT,
 ) -> Prepared:
-    """Loads a dataset and turns its images and texts into cached features, or leaves them raw.
+    """Turns the images and texts of a dataset into what a method reads.
 
     Args:
-        config: What to load and how.
-        run: A trained run, whose image tower and text encoder are taken; by default the tower that
-            `config` names and an encoder made from the training split.
-        splits: Those that get features; the others stay as they came.
-        end_to_end: Whether to leave them raw (see `Prepared`); of a run, what it was trained on
-            counts.
+        source: The dataset.
+        config: How.
+        kinds: The kind of input of `image` and of `text`, see `inputs.spec`.
+        image_encoder: Gives the image encoder, where the images need one; by default the one that
+            `config` names.
+        text_encoder: Gives the text encoder, likewise; by default one made from the training split.
+        splits: Those that are turned; the others stay as they came.
+        seed: Of encoders that start with random weights.
+        reporter: Is told of the progress.
 
     Raises:
-        InputError: If anything the user gave is wrong; see the datasets and the towers.
+        InputError: If anything the user gave is wrong; see the encoders.
     """
-    source = load(config)
-    end_to_end = run.end_to_end if run else end_to_end
-    if end_to_end:
-        check_raw(source, ("images", "texts"), "--end-to-end")
-    tower = encoder = None
-    if source.train.has_image_files and run:
-        tower = run.load_tower(config.image_weights)
-    elif source.train.has_image_files:
-        tower = load_image_encoder(config.image_encoder, config.image_weights)
-    if source.train.has_captions and run:
-        encoder = run.load_encoder()
-    elif source.train.has_captions:
-        load_encoder = text_cnn_to_train if end_to_end else _text_encoder
-        encoder = load_encoder(config, source.train.texts)
-    to_features = split_features
-    if end_to_end:
-        check_trainable(tower)
-        to_features, encoder = split_raw, TokenIds(encoder)
+    raw = kinds["image"] == "pixels"
+    if raw:
+        check_raw(source, ("images", "texts"), "Training end to end")
+    images = texts = None
+    if source.train.has_image_files:
+        images = (image_encoder or (lambda: named_image_encoder(config, seed)))()
+    if source.train.has_captions:
+        texts = (
+            text_encoder() if text_encoder else _text_encoder(config, source, raw, seed, reporter)
+        )
+    to_rows = split_features
+    if raw:
+        check_trainable(images)
+        to_rows, texts = split_raw, TokenIds(texts)
     features = source
     for name in splits:
-        pairs, encoded = to_features(config, name, getattr(source, name), tower, encoder)
-        if run:
-            run.check_widths(encoded)
+        pairs, rows = to_rows(config, name, getattr(source, name), images, texts, reporter)
         source = source.replace_splits(**{name: pairs})
-        features = features.replace_splits(**{name: encoded})
-    return Prepared(features, source, tower, encoder, end_to_end)
+        features = features.replace_splits(**{name: rows})
+    networks = {"image": images.model, "text": texts.network} if raw else {}
+    inputs = MethodInputs.of(getattr(features, splits[0]), kinds, networks)
+    return Prepared(features, source, images, texts, inputs)
 
 
-def image_cache(config: DataConfig, split: str, pairs: Pairs, tower: ImageEncoder) -> dict:
+def named_image_encoder(config: DataConfig, seed: int = 0) -> ImageEncoder:
+    """The image encoder that a config names."""
+    return load_image_encoder(config.image_encoder, config.image_weights, seed)
+
+
+def _text_encoder(
+    config: DataConfig, source: Dataset, raw: bool, seed: int, reporter: Reporter
+) -> TextEncoder:
+    captions = source.train.texts
+    if raw:
+        return text_cnn_to_train(config, captions, seed, reporter)
+    return load_text_encoder(config.text_encoder, captions, config.vocabulary_size, reporter.bar)
+
+
+def image_cache(config: DataConfig, split: str, pairs: Pairs, encoder: ImageEncoder) -> dict:
     """Where the features of a split's images are cached and under which key."""
     files = [(Path(path).name, *stamp(path)) for path in pairs.images]
     key = {
         "dataset": config.dataset,
         "split": split,
         "files": fingerprint(pairs.ids, files),
-        "tower": tower.name,
-        "preprocessing": f"resize {tower.resize}, crop {tower.crop}, {tower.preprocessing}",
-        "weights": tower.weights_hash,
+        "tower": encoder.name,
+        "preprocessing": f"resize {encoder.resize}, crop {encoder.crop}, {encoder.preprocessing}",
+        "weights": encoder.weights_hash,
     }
-    return _place(config, key, "images", len(pairs), tower.dim)
+    return _place(config, key, "images", len(pairs), encoder.dim)
 
 
 def text_cache(config: DataConfig, split: str, pairs: Pairs, encoder: TextEncoder) -> dict:
@@ -140,50 +147,54 @@ def text_cache(config: DataConfig, split: str, pairs: Pairs, encoder: TextEncode
     return _place(config, key, "texts", len(pairs), encoder.dim)
 
 
-def _text_encoder(config: DataConfig, captions: Captions) -> TextEncoder:
-    return load_text_encoder(config.text_encoder, captions, config.vocabulary_size, tqdm)
-
-
 def _place(config: DataConfig, key: dict, kind: str, n: int, dim: int) -> dict:
     name = f"{key['dataset']}-{key['split']}-{kind}-{fingerprint(sorted(key.items()))}"
     return {"folder": Path(config.cache_dir) / name, "key": key, "n": n, "dim": dim}
 
 
-def split_features(config, split: str, pairs: Pairs, tower, encoder) -> tuple[Pairs, Pairs]:
+def split_features(
+    config: DataConfig,
+    split: str,
+    pairs: Pairs,
+    image_encoder: ImageEncoder | None,
+    text_encoder: TextEncoder | None,
+    reporter: Reporter = SILENT,
+) -> tuple[Pairs, Pairs]:
     """The pairs that have features, as they came and as features.
 
     Args:
         config: How bad images are treated, and where the cache is.
         split: The name under which they are cached.
         pairs: Image files, captions or ready features.
-        tower: What makes features of the image files, or None.
-        encoder: What makes features of the captions, or None.
+        image_encoder: What makes features of the image files, or None.
+        text_encoder: What makes features of the captions, or None.
+        reporter: Is told of the progress.
     """
     images = texts = None
-    if tower:
+    if image_encoder:
         images = cached_features(
-            **image_cache(config, split, pairs, tower),
-            compute=lambda start, stop: _extract(tower, pairs.images[start:stop], start),
+            **image_cache(config, split, pairs, image_encoder),
+            compute=lambda start, stop: _extract(image_encoder, pairs.images[start:stop], start),
             on_bad=config.on_bad_image,
-            progress=progress_bar(f"{split} images"),
+            progress=reporter.named(f"{split} images"),
         )
-        pairs = without_bad(split, pairs, images)
-    if encoder:
+        pairs = without_bad(split, pairs, images, reporter)
+    if text_encoder:
         texts = cached_features(
-            **text_cache(config, split, pairs, encoder),
-            compute=lambda start, stop: (encode_pairs(encoder, pairs.texts[start:stop]), {}),
-            progress=progress_bar(f"{split} texts"),
+            **text_cache(config, split, pairs, text_encoder),
+            compute=lambda start, stop: (encode_pairs(text_encoder, pairs.texts[start:stop]), {}),
+            progress=reporter.named(f"{split} texts"),
         )
     return pairs, pairs.with_features(images, texts)
 
 
-def _extract(tower: ImageEncoder, paths: np.ndarray, start: int):
+def _extract(encoder: ImageEncoder, paths: np.ndarray, start: int):
     """Features of some image files, and the reasons of those that cannot be read."""
-    images = np.zeros((len(paths), tower.crop, tower.crop, 3), np.float32)
+    images = np.zeros((len(paths), encoder.crop, encoder.crop, 3), np.float32)
     bad = {}
-    for row, image in load_images(paths, (tower.resize, tower.crop)):
+    for row, image in load_images(paths, (encoder.resize, encoder.crop)):
         if isinstance(image, BadImage):
             bad[start + row] = f"{paths[row]}: {image.reason}"
         else:
             images[row] = image
-    return extract(tower, images), bad
+    return extract(encoder, images), bad

@@ -1,15 +1,23 @@
-"""Methods: a config, networks, named loss terms, a scorer.
+"""Methods, each one file with a config dataclass, its networks or its fit, and a `SPEC`.
 
-A new method is one file with a frozen config dataclass and a `Method` built from `(train, config)`,
-and one line in `METHODS`. A method in closed form is one file with
-`fit(train, validation, seed, progress) -> Scorer`, and one line in `CLOSED_FORM`.
+A new method is such a file and its line below.
 """
 
-from tfxmodal.methods.closed_form import chance, pls, semantic_matching
-from tfxmodal.methods.gradient.drsl import DRSL, DRSLConfig
-from tfxmodal.methods.gradient.scl import SCL, SCLConfig
+from importlib import import_module
 
-METHODS = {"scl": (SCL, SCLConfig), "drsl": (DRSL, DRSLConfig)}
-CLOSED_FORM = {"pls": pls.fit, "semantic_matching": semantic_matching.fit, "random": chance.fit}
+from tfxmodal.methods.spec import Fitted, MethodSpec
 
-__all__ = ["CLOSED_FORM", "DRSL", "METHODS", "SCL", "DRSLConfig", "SCLConfig"]
+FILES = (
+    "gradient.scl",
+    "gradient.drsl",
+    "closed_form.ridge_cca",
+    "closed_form.pls",
+    "closed_form.semantic_matching",
+    "closed_form.chance",
+)
+
+METHODS: dict[str, MethodSpec] = {
+    spec.name: spec for spec in (import_module(f"{__name__}.{file}").SPEC for file in FILES)
+}
+
+__all__ = ["METHODS", "Fitted", "MethodSpec"]

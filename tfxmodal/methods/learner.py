@@ -10,7 +10,7 @@ from tfxmodal.data.pairs import Pairs
 from tfxmodal.lazy import keras, tf
 from tfxmodal.retrieval.scorer import Scorer
 
-Batch = dict[str, dict[str, tf.Tensor]]
+Batch = dict[str, dict[str, "tf.Tensor"]]
 """Of each stream the rows of `images [n, d_image]`, `texts [n, d_text]` and, where the dataset has
 them, `labels [n, classes]`."""
 
@@ -55,6 +55,12 @@ class Learner(ABC):
 
 class Method(Learner):
     """A learner whose networks score images with texts."""
+
+    def adapt(self, train: Pairs):
+        """Takes from the training pairs what gradients do not learn, such as scaling: nothing here.
+
+        It is kept in variables of the networks, so that a saved method has it without the pairs.
+        """
 
     @abstractmethod
     def scorer(self) -> Scorer:

@@ -1,5 +1,7 @@
 """What is searched: the items of a folder of pictures, a file of texts, a manifest or a dataset."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,11 +14,13 @@ from tfxmodal.data.pairs import Features, Pairs
 from tfxmodal.encoders.text import TextEncoder
 from tfxmodal.encoders.text.bag_of_words import BATCH, EncodedTexts, document, to_bytes
 from tfxmodal.errors import InputError
-from tfxmodal.inputs.config import PLACE, DataConfig
-from tfxmodal.inputs.prepare import prepare, split_features
+from tfxmodal.inputs.config import PLACE, DataConfig, load
+from tfxmodal.inputs.prepare import split_features
 from tfxmodal.inputs.raw import split_raw
+from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.retrieval.scorer import Scorer
-from tfxmodal.training.run_folder import RunFolder, from_dict
+from tfxmodal.training.run_folder import CONFIG, RunFolder
+from tfxmodal.training.settings import Settings
 from tfxmodal.training.trained_run import TrainedRun
 
 SPLITS = manifest.SPLITS
@@ -52,7 +56,11 @@ class Embedded:
 
 
 def items_of(
-    source: str, run: TrainedRun, config: DataConfig, kind: str | None = None
+    source: str,
+    run: TrainedRun,
+    config: DataConfig,
+    kind: str | None = None,
+    reporter: Reporter = SILENT,
 ) -> dict[str, Items]:
     """The items that a user names, `images`, `texts` or both, as features of a run.
 
@@ -62,34 +70,37 @@ def items_of(
         run: The trained run.
         config: How its data are loaded.
         kind: `images` or `texts`, where the source must hold them.
+        reporter: Is told of the progress.
 
     Raises:
         InputError: If the source is none of these, cannot be read or does not hold that kind.
     """
     path = Path(source)
     if source in SPLITS:
-        return items_of_split(run, config, source)
-    if (path / "config.json").is_file():
-        other = from_dict(DataConfig, RunFolder(path).config["data"])
+        return _items_of_split(run, config, source, reporter)
+    if (path / CONFIG).is_file():
+        other = Settings.from_json(RunFolder(path).config).data
         place = {name: getattr(other, name) for name in ("dataset", *PLACE)}
-        return items_of_split(run, replace(config, **place), "test")
+        return _items_of_split(run, replace(config, **place), "test", reporter)
     if path.suffix in manifest.SUFFIXES:
         pairs = manifest.load_pairs(path)
-        return _both(*_as_features(run, replace(config, dataset="pairs"), "gallery", pairs))
+        return _both(*_as_features(run, replace(config, dataset="pairs"), pairs, True, reporter))
     if kind not in (None, "images" if path.is_dir() else "texts"):
         raise InputError(
             f"{source} holds no {kind}: give {ALONE[kind]}, a manifest, a run's folder or one of "
             f"{', '.join(SPLITS)}."
         )
     if path.is_dir():
-        return {"images": items_of_pictures(path, run, config)}
-    return {"texts": items_of_texts(path, run)}
+        return {"images": _items_of_pictures(path, run, config, reporter)}
+    return {"texts": _items_of_texts(path, run)}
 
 
-def embed(items: Items, kind: str, run: TrainedRun, scorer: Scorer) -> Embedded:
+def embed(
+    items: Items, kind: str, run: TrainedRun, scorer: Scorer, reporter: Reporter = SILENT
+) -> Embedded:
     """Embeds items.
 
-    Texts without a word that the run knows would all get one score: they are left out, and printed.
+    Texts without a word that the run knows would all get one score: they are left out, and told.
 
     Raises:
         InputError: If no item is left.
@@ -97,13 +108,13 @@ def embed(items: Items, kind: str, run: TrainedRun, scorer: Scorer) -> Embedded:
     embeddings = {"images": scorer.embed_images, "texts": scorer.embed_texts}[kind](items.features)
     if not items.are_texts:
         return Embedded(items.ids, embeddings, items.shown)
-    known = known_texts(run.load_encoder(), items.shown)
+    known = known_texts(run.load_text_encoder(), items.shown)
     left_out = [items.ids[row] for row in np.flatnonzero(~known)]
     if len(left_out) == len(known):
         raise InputError(f"None of {len(known)} texts holds a word that {run.folder.path} knows.")
     if left_out:
         more = ", ..." if len(left_out) > SHOWN else ""
-        print(
+        reporter.say(
             f"{len(left_out)} of {len(known)} texts hold no word that the model knows and are left "
             f"out: {', '.join(left_out[:SHOWN])}{more}"
         )
@@ -118,34 +129,40 @@ def known_texts(encoder: TextEncoder, texts: Sequence[str]) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def items_of_split(run: TrainedRun, config: DataConfig, split: str) -> dict[str, Items]:
+def _items_of_split(
+    run: TrainedRun, config: DataConfig, split: str, reporter: Reporter
+) -> dict[str, Items]:
     """Images and texts of a dataset's split."""
-    prepared = prepare(config, run, [split])
+    prepared = run.prepare(load(config, reporter.bar), config, [split], reporter)
     return _both(getattr(prepared.source, split), getattr(prepared.features, split))
 
 
-def items_of_pictures(folder: Path, run: TrainedRun, config: DataConfig) -> Items:
+def _items_of_pictures(
+    folder: Path, run: TrainedRun, config: DataConfig, reporter: Reporter
+) -> Items:
     """The pictures in a folder and the folders in it, their paths from there as ids."""
     ids, paths = listings.pictures_in(folder)
     pairs = Pairs(np.array(ids), np.array(paths), [()] * len(paths))
     config = replace(config, dataset=folder.name)
-    return _both(*_as_features(run, config, "gallery", pairs, texts=False))["images"]
+    return _both(*_as_features(run, config, pairs, False, reporter))["images"]
 
 
-def items_of_texts(path: Path, run: TrainedRun) -> Items:
+def _items_of_texts(path: Path, run: TrainedRun) -> Items:
     """The texts of a UTF-8 file, one a line: ID<TAB>TEXT, or TEXT, which then is its own id."""
     ids, texts = listings.texts_in(path)
-    return Items(ids, EncodedTexts(run.row_encoder(run.load_encoder()), texts), texts, True)
+    return Items(ids, EncodedTexts(run.row_encoder(run.load_text_encoder()), texts), texts, True)
 
 
 def _as_features(
-    run: TrainedRun, config: DataConfig, name: str, pairs: Pairs, texts: bool = True
+    run: TrainedRun, config: DataConfig, pairs: Pairs, texts: bool, reporter: Reporter
 ) -> tuple[Pairs, Pairs]:
     """Pairs of files and captions, those that can be read, as they came and as features."""
-    tower = run.load_tower(config.image_weights)
-    if run.end_to_end:
-        return split_raw(config, name, pairs, tower, run.row_encoder(run.load_encoder()))
-    return split_features(config, name, pairs, tower, run.load_encoder() if texts else None)
+    images = run.load_image_encoder(config.image_weights)
+    if run.inputs.image.raw:
+        rows = run.row_encoder(run.load_text_encoder())
+        return split_raw(config, "gallery", pairs, images, rows, reporter)
+    encoder = run.load_text_encoder() if texts else None
+    return split_features(config, "gallery", pairs, images, encoder, reporter)
 
 
 def _both(source: Pairs, features: Pairs) -> dict[str, Items]:

@@ -75,7 +75,7 @@ def load_galleries(
     Raises:
         InputError: If a source cannot be read, or an id is given twice.
     """
-    scorer = run.method.scorer()
+    scorer = run.scorer()
     searched = {"images": scorer.graph_images, "texts": scorer.graph_texts}
     galleries, shown = {}, {}
     sources = [items_of(source, run, config) for source in sources]

@@ -69,13 +69,13 @@ class ServedRun:
     ):
         self.run, self.on_bad_input, self.top_k = run, on_bad_input, top_k
         self.galleries: dict[str, Gallery] = {}
-        self.scorer = run.method.scorer()
+        self.scorer = run.scorer()
         self.tower: ImageEncoder | None = None
         self.encoder: TextEncoder | None = None
         if run.description["image_encoder"]:
-            self.tower = run.load_tower(image_weights)
+            self.tower = run.load_image_encoder(image_weights)
         if run.description["text_encoder"]:
-            self.encoder = run.load_encoder()
+            self.encoder = run.load_text_encoder()
 
     def signatures(self) -> dict[str, Signature]:
         """All that the run can offer, by name; the first is what is asked for by default."""
@@ -90,7 +90,7 @@ class ServedRun:
             offered["embed_text"] = Signature(self.embed_text, text)
         if self.tower:
             offered["embed_image"] = Signature(self.embed_image, image)
-        if not self.run.end_to_end:
+        if not self.run.inputs.image.raw:
             for kind in ("text", "image"):
                 features = _inputs(features=(networks[f"{kind}_encoder"].input_shape, tf.float32))
                 name = f"embed_{kind}_features"
@@ -195,11 +195,11 @@ class ServedRun:
     # === Their parts ===========================================================================
 
     def _images(self, image: tf.Tensor) -> Rows:
-        rows, valid = image_rows(self.tower, image, self.run.end_to_end)
+        rows, valid = image_rows(self.tower, image, self.run.inputs.image.raw)
         return self._embed("image", rows), valid
 
     def _texts(self, text: tf.Tensor) -> Rows:
-        rows, valid = text_rows(self.encoder, text, self.run.end_to_end)
+        rows, valid = text_rows(self.encoder, text, self.run.inputs.image.raw)
         return self._embed("text", rows), valid
 
     def _embed(self, kind: str, rows: tf.Tensor) -> tf.Tensor:

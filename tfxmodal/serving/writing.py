@@ -77,7 +77,7 @@ def describe(
     sizes = {kind: gallery.size for kind, gallery in galleries.items()}
     return {
         "model": model,
-        "method": served.run.config["method"],
+        "method": served.run.settings.method,
         "run": served.run.folder.path.resolve().name,
         "tfxmodal": version("tfxmodal"),
         "min_server": MIN_SERVER,

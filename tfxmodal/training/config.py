@@ -50,3 +50,16 @@ class TrainingConfig:
             if getattr(self, name) < 1:
                 flag = name.replace("_", "-")
                 raise InputError(f"--{flag} must be at least 1; received {getattr(self, name)}.")
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How a method in closed form is fitted."""
+
+    seed: int = 0
+    """Seed of what is drawn: encoders with random weights, and what the method draws itself."""
+
+    select_by: Literal["auto", "map", "recall"] = "auto"
+    """What chooses the hyper-parameters on validation: auto is mAP where the pairs have labels, as
+    in the papers, else recall; map; or recall, the mean of R@1, R@5 and R@10, which needs no
+    labels."""

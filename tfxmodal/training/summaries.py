@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-from tensorboard.plugins import projector
-from tensorboard.plugins.hparams import api as hparams
 
 from tfxmodal.lazy import tf
 from tfxmodal.training.report import EpochReport
@@ -25,6 +23,8 @@ class Summaries:
 
     def config(self, config: dict):
         """The configuration as text; dataset, method and training also as HParams."""
+        from tensorboard.plugins.hparams import api as hparams
+
         groups = [config[config["method"]], config["training"]]
         flat = {"dataset": config["data"]["dataset"]}
         for name, value in (item for group in groups for item in group.items()):
@@ -62,6 +62,8 @@ class Summaries:
 
     def embeddings(self, images: np.ndarray, texts: np.ndarray, names, most: int = 1000):
         """Both modalities' embeddings `[n, d]` for the projector, each named and told apart."""
+        from tensorboard.plugins import projector
+
         images, texts, names = images[:most], texts[:most], names[:most]
         vectors = np.concatenate([images, texts])
         np.savetxt(self._folder / "embeddings.tsv", vectors, fmt="%.6g", delimiter="\t")

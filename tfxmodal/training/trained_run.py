@@ -1,73 +1,86 @@
-"""A trained run opened again, for evaluation and export."""
+"""A trained run opened again, for evaluation, search and export."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from tfxmodal.data.pairs import Pairs
+from tfxmodal.data.pairs import Dataset, Pairs
 from tfxmodal.encoders.image import ImageEncoder, extract, load_image_encoder
 from tfxmodal.encoders.text import TextEncoder, open_text_encoder
 from tfxmodal.encoders.text.text_cnn import TokenIds
-from tfxmodal.errors import InputError, choose
+from tfxmodal.errors import InputError
+from tfxmodal.inputs.config import DataConfig
+from tfxmodal.inputs.prepare import SPLITS, Prepared, prepare
+from tfxmodal.inputs.spec import MethodInputs
+from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.lazy import keras
-from tfxmodal.methods import METHODS
+from tfxmodal.methods import Fitted
 from tfxmodal.methods.learner import Method
+from tfxmodal.retrieval.scorer import Scorer
 from tfxmodal.training.checkpoints import Checkpoints
-from tfxmodal.training.run_folder import RunFolder, from_dict
+from tfxmodal.training.run_folder import MODEL, RunFolder
+from tfxmodal.training.settings import Settings
+
+NETWORKS = "networks"
+"""Folder of the networks of a method in closed form."""
 
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A trained method and how its features are made.
+    """A fitted method and how its inputs are made.
 
     Attributes:
         folder: The run's folder.
-        config: `config.json`: the groups `data`, `training` and the method's own, by its name.
-        description: `model.json`: widths, classes, fingerprints of image tower and text encoder.
-        method: The networks with the weights of the best epoch.
-        tower: The image tower, where it is part of `method`, trained end to end.
+        settings: `config.json`.
+        description: `model.json`: inputs, classes, fingerprints of the encoders.
+        inputs: What the method reads of each modality.
+        method: The networks, with the weights of the best epoch where gradients trained them.
+        trained_encoder: The image encoder whose network is part of `method`, trained end to end.
     """
 
     folder: RunFolder
-    config: dict
+    settings: Settings
     description: dict
-    method: Method
-    tower: ImageEncoder | None = None
+    inputs: MethodInputs
+    method: Method | Fitted
+    trained_encoder: ImageEncoder | None = None
 
-    @property
-    def end_to_end(self) -> bool:
-        """Whether the method takes pixels and token ids, instead of features."""
-        return self.tower is not None
+    def scorer(self) -> Scorer:
+        """What embeds and scores."""
+        return self.method.scorer()
 
-    def load_tower(self, weights: str | None = None) -> ImageEncoder:
-        """The image tower that made the run's features.
+    def load_image_encoder(self, weights: str | None = None) -> ImageEncoder:
+        """The image encoder that made what the method reads.
 
         Args:
             weights: Its weights on this machine, by default as the run named them.
 
         Raises:
-            InputError: If the run learned from ready features, or the tower cannot be had or
+            InputError: If the run learned from ready features, or the encoder cannot be had or
                 would give other features.
         """
-        if self.tower:
-            return self.tower
+        if self.trained_encoder:
+            return self.trained_encoder
         fingerprint = self.description["image_encoder"]
         if fingerprint is None:
             raise self._ready("image", "image files")
-        data = self.config["data"]
-        tower = load_image_encoder(data["image_encoder"], weights or data["image_weights"])
-        if tower.fingerprint != fingerprint:
+        data = self.settings.data
+        encoder = load_image_encoder(
+            data.image_encoder, weights or data.image_weights, self.settings.training.seed
+        )
+        if encoder.fingerprint != fingerprint:
             raise InputError(
-                f"The image tower {tower.name} has the fingerprint {tower.fingerprint}, and "
+                f"The image encoder {encoder.name} has the fingerprint {encoder.fingerprint}, and "
                 f"{self.folder.path} was trained with {fingerprint}: give the weights of that "
-                "training by --image-weights."
+                "training as `image_weights`."
             )
-        return tower
+        return encoder
 
-    def load_encoder(self) -> TextEncoder:
+    def load_text_encoder(self) -> TextEncoder:
         """The text encoder that the run saved.
 
         Raises:
@@ -77,28 +90,55 @@ class TrainedRun:
             raise self._ready("text", "captions")
         return open_text_encoder(self.folder.path)
 
-    def image_rows(self, tower: ImageEncoder, pictures: np.ndarray) -> np.ndarray:
-        """What the run's image encoder takes of pictures, RGB 0..255 `[n, crop, crop, 3]`."""
-        if self.end_to_end:
-            return np.rint(pictures).astype(np.uint8)
-        return extract(tower, pictures)
-
     def row_encoder(self, encoder: TextEncoder) -> TextEncoder | TokenIds:
-        """From texts to what the run's text encoder takes: features, or end to end token ids."""
-        return TokenIds(encoder) if self.end_to_end else encoder
+        """From texts to what the method reads of them: features or token ids."""
+        return TokenIds(encoder) if self.inputs.text.raw else encoder
 
-    def check_widths(self, pairs: Pairs):
-        """Checks that features are as wide as those that the run learned from.
+    def image_rows(self, encoder: ImageEncoder, pictures: np.ndarray) -> np.ndarray:
+        """What the method reads of pictures, RGB 0..255 `[n, crop, crop, 3]`."""
+        if self.inputs.image.raw:
+            return np.rint(pictures).astype(np.uint8)
+        return extract(encoder, pictures)
+
+    def prepare(
+        self,
+        source: Dataset,
+        config: DataConfig,
+        splits: Sequence[str] = SPLITS,
+        reporter: Reporter = SILENT,
+    ) -> Prepared:
+        """A dataset as the method reads it, by the run's own encoders.
+
+        Raises:
+            InputError: If it is no dataset that the method can read.
+        """
+        kinds = {"image": self.inputs.image.kind, "text": self.inputs.text.kind}
+        prepared = prepare(
+            source,
+            config,
+            kinds,
+            lambda: self.load_image_encoder(config.image_weights),
+            self.load_text_encoder,
+            splits,
+            reporter=reporter,
+        )
+        for name in splits:
+            self.check_inputs(getattr(prepared.features, name))
+        return prepared
+
+    def check_inputs(self, pairs: Pairs):
+        """Checks that rows are of the shape of those that the method learned from.
 
         Raises:
             InputError: If they are not.
         """
-        for kind, features in (("image", pairs.images), ("text", pairs.texts)):
-            width = self.description[f"{kind}_dim"]
-            if features.shape[1] != width:
+        for kind, rows in (("image", pairs.images), ("text", pairs.texts)):
+            trained, shape = self.inputs.modality(kind).shape, tuple(rows.shape[1:])
+            if shape != trained:
+                given, wanted = (" x ".join(map(str, each)) for each in (shape, trained))
                 raise InputError(
-                    f"The dataset's {kind} features are {features.shape[1]} wide and those that "
-                    f"{self.folder.path} was trained on {width}: give a dataset with the same "
+                    f"The dataset's {kind} features are {given} wide and those that "
+                    f"{self.folder.path} was trained on {wanted}: give a dataset with the same "
                     "kind of features."
                 )
 
@@ -116,41 +156,59 @@ def load_run(path: str | Path) -> TrainedRun:
         InputError: If it holds no trained run, or one of another version.
     """
     folder = RunFolder(path)
-    config, description = folder.config, folder.read_json("model.json")
-    choose("method of the run", config["method"], METHODS)
-    method_class, config_class = METHODS[config["method"]]
-    method_config = from_dict(config_class, config[config["method"]])
-    pair, tower, towers = _blank_pair(description), None, {}
-    if getattr(method_config, "end_to_end", False):
-        tower = load_image_encoder(config["data"]["image_encoder"], "random")
-        towers = {"image": tower.model, "text": open_text_encoder(folder.path).network}
-        pair, towers = _blank_raw_pair(pair, tower), {"towers": towers}
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(config["training"]["precision"])
+    settings = Settings.from_json(folder.config)
+    description = _of_this_version(folder.read_json(MODEL), settings)
+    spec, encoder, networks = settings.spec, None, {}
+    if description["inputs"]["image"]["kind"] == "pixels":
+        encoder = load_image_encoder(settings.data.image_encoder, "random")
+        networks = {"image": encoder.model, "text": open_text_encoder(folder.path).network}
+    inputs = MethodInputs.from_json(description["inputs"], networks)
+    if spec.fit:
+        method = spec.reopen(_saved_networks(folder), description["chosen"])
+    else:
+        policy = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(settings.training.precision)
+        try:
+            method = spec.learner(inputs, settings.config)
+        finally:
+            keras.config.set_dtype_policy(policy)
+        Checkpoints(folder.path, method.networks).restore_best()
+    return TrainedRun(folder, settings, description, inputs, method, encoder)
+
+
+def save_fitted(folder: RunFolder, fitted: Fitted):
+    """Writes the networks of a method in closed form, from which `load_run` opens it."""
+    (folder.path / NETWORKS).mkdir(exist_ok=True)
+    for name, network in fitted.networks.items():
+        network.save(folder.path / NETWORKS / f"{name}.keras")
+
+
+def _saved_networks(folder: RunFolder) -> dict[str, keras.Model]:
+    import tfxmodal.heads.scaling  # noqa: F401, registers the layer
+
     try:
-        method = method_class(pair, method_config, **towers)
-    finally:
-        keras.config.set_dtype_policy(policy)
-    Checkpoints(folder.path, method.networks).restore_best()
-    return TrainedRun(folder, config, description, method, tower)
+        return {
+            path.stem: keras.saving.load_model(path, compile=False)
+            for path in sorted((folder.path / NETWORKS).glob("*.keras"))
+        }
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"The networks in {folder.path / NETWORKS} are damaged ({error}): train again."
+        ) from error
 
 
-def _blank_raw_pair(pair: Pairs, tower: ImageEncoder) -> Pairs:
-    """The same as pixels and token ids."""
-    pixels = np.zeros([1, tower.crop, tower.crop, 3], np.uint8)
-    return pair.with_features(pixels, pair.texts.astype(np.int32))
-
-
-def _blank_pair(description: dict) -> Pairs:
-    """A pair of zeros, from which a method takes the shapes that its training pairs had.
-
-    What a method computes of its training pairs, such as the scaling of features, is among its
-    weights, and these come from the checkpoint.
-    """
+def _of_this_version(description: dict, settings: Settings) -> dict:
+    """A `model.json`; one of an earlier version told widths alone."""
+    if "inputs" in description:
+        return description
+    raw = getattr(settings.config, "end_to_end", False)
+    side, words = description["image_dim"], description["text_dim"]
+    image = {"kind": "global", "shape": [side]}
+    text = {"kind": "global", "shape": [words]}
+    if raw:
+        image = {"kind": "pixels", "shape": [side, side, 3], "dtype": "uint8"}
+        text = {"kind": "words", "shape": [words], "dtype": "int32"}
     classes = description["class_names"]
-    return Pairs(
-        ids=np.array(["blank"]),
-        images=np.zeros([1, description["image_dim"]], np.float32),
-        texts=np.zeros([1, description["text_dim"]], np.float32),
-        labels=None if classes is None else np.zeros([1, len(classes)], np.uint8),
-    )
+    inputs = {"image": image, "text": text, "classes": classes and len(classes)}
+    image_encoder = description.get("image_tower")
+    return description | {"inputs": inputs, "image_encoder": image_encoder}

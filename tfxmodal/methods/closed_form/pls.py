@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-import numpy as np
-from sklearn.utils.extmath import randomized_svd
+from dataclasses import dataclass
 
-from tfxmodal.data.pairs import Features, Pairs
-from tfxmodal.evaluation.protocol import best_on_validation
-from tfxmodal.lazy import keras
-from tfxmodal.retrieval.cosine import CosineScorer
+from tfxmodal.data.pairs import Pairs
+from tfxmodal.errors import check_ranges
+from tfxmodal.heads.linear import linear_projection
+from tfxmodal.methods.closed_form.moments import moments
+from tfxmodal.methods.closed_form.selection import best_on_validation
+from tfxmodal.methods.spec import Fitted, MethodSpec
 
 COMPONENTS = (10, 20, 50, 100, 200)
 """Dimensions of the common space that validation chooses from."""
 
 
-def fit(train: Pairs, validation: Pairs, seed: int = 0, progress=None) -> CosineScorer:
+@dataclass(frozen=True)
+class PLSConfig:
+    """PLS."""
+
+    components: int | None = None
+    """Dimensions of the common space; by default validation chooses among 10, 20, 50, 100, 200."""
+
+    def __post_init__(self):
+        check_ranges(self, components="[1, inf)")
+
+
+def fit(
+    train: Pairs, validation: Pairs, config: PLSConfig, select_by="auto", seed=0, progress=None
+) -> Fitted:
     """Fits PLS, and chooses its number of components by the validation pairs.
 
     The directions u_i, v_i of images x and texts y are the first singular vectors of the
@@ -24,48 +38,34 @@ def fit(train: Pairs, validation: Pairs, seed: int = 0, progress=None) -> Cosine
     Args:
         train: Training pairs as features, read once in chunks; C takes `8 d_image d_text` bytes.
         validation: Validation pairs as features.
+        config: Hyper-parameters.
+        select_by: See `evaluation.protocol.selection_score`.
         seed: Of the randomised SVD, whose error is far below the embeddings' float32.
         progress: Wraps an iterable, as tqdm does.
     """
-    train.check_paired("pls")
-    mean_x, mean_y, covariance = cross_covariance(train.images, train.texts, progress=progress)
-    most = min(COMPONENTS[-1], *covariance.shape)
-    left, _, right = randomized_svd(covariance, most, n_iter=10, random_state=seed)
-    candidates = [
-        CosineScorer(_projection(mean_x, left[:, :k]), _projection(mean_y, right[:k].T))
-        for k in sorted({min(k, most) for k in COMPONENTS})
-    ]
-    return best_on_validation(candidates, validation)
+    from sklearn.utils.extmath import randomized_svd
+
+    of = moments(train.images, train.texts, within=False, progress=progress)
+    wanted = COMPONENTS if config.components is None else (config.components,)
+    most = min(max(wanted), *of.between.shape)
+    left, _, right = randomized_svd(of.between, most, n_iter=10, random_state=seed)
+
+    def candidates():
+        for k in sorted({min(k, most) for k in wanted}):
+            networks = {
+                "image_encoder": linear_projection(of.image_mean, left[:, :k]),
+                "text_encoder": linear_projection(of.text_mean, right[:k].T),
+            }
+            yield f"{k} components", Fitted(networks, {"components": k})
+
+    return best_on_validation(candidates(), validation, select_by)
 
 
-def cross_covariance(images: Features, texts: Features, chunk: int = 2048, progress=None):
-    """Means `[d_image]`, `[d_text]` and cross-covariance `[d_image, d_text]`, all float64.
-
-    Args:
-        images: `[n, d_image]`.
-        texts: `[n, d_text]`, row by row with the images.
-        chunk: Rows held at a time.
-        progress: Wraps an iterable, as tqdm does.
-    """
-    n = len(images)
-    sum_x, sum_y = np.zeros(images.shape[1]), np.zeros(texts.shape[1])
-    products = np.zeros((images.shape[1], texts.shape[1]))
-    starts = range(0, n, chunk)
-    for start in progress(starts, total=len(starts), desc="PLS") if progress else starts:
-        x = np.asarray(images[start : start + chunk], np.float64)
-        y = np.asarray(texts[start : start + chunk], np.float64)
-        sum_x += x.sum(axis=0)
-        sum_y += y.sum(axis=0)
-        products += x.T @ y
-    mean_x, mean_y = sum_x / n, sum_y / n
-    return mean_x, mean_y, products / n - np.outer(mean_x, mean_y)
-
-
-def _projection(mean: np.ndarray, directions: np.ndarray) -> keras.Model:
-    """Features `[batch, d]` to unit vectors `[batch, k]`."""
-    features = keras.Input([len(mean)], name="features")
-    centre = keras.layers.Normalization(mean=mean, variance=np.ones_like(mean), dtype="float32")
-    project = keras.layers.Dense(directions.shape[1], use_bias=False, dtype="float32")
-    unit = keras.layers.UnitNormalization(dtype="float32")(project(centre(features)))
-    project.set_weights([directions])
-    return keras.Model(features, unit)
+SPEC = MethodSpec(
+    name="pls",
+    title="Partial least squares",
+    source="the SVD of the cross-covariance; SCL, reference [5]",
+    setting="unsupervised",
+    config=PLSConfig,
+    fit=fit,
+)

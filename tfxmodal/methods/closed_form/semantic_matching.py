@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
 
 from tfxmodal.data.pairs import Features, Pairs
-from tfxmodal.errors import InputError
-from tfxmodal.evaluation.protocol import best_on_validation
-from tfxmodal.heads.scaling import feature_scaling
+from tfxmodal.errors import check_ranges
 from tfxmodal.lazy import keras
-from tfxmodal.retrieval.cosine import CosineScorer
+from tfxmodal.methods.closed_form.selection import best_on_validation
+from tfxmodal.methods.spec import Fitted, MethodSpec
 
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 """Inverse strengths C of the regularisation that validation chooses from."""
@@ -23,7 +20,26 @@ ITERATIONS = 100  # of L-BFGS at most; the ranking settles long before the weigh
 CERTAIN = 100.0  # A logit whose probability is 1, and 0 when negative.
 
 
-def fit(train: Pairs, validation: Pairs, seed: int = 0, progress=None) -> CosineScorer:
+@dataclass(frozen=True)
+class SemanticMatchingConfig:
+    """Semantic matching."""
+
+    strength: float | None = None
+    """Inverse strength C of the regularisation; by default validation chooses among .001, .01, .1
+    and 1."""
+
+    def __post_init__(self):
+        check_ranges(self, strength="(0, inf)")
+
+
+def fit(
+    train: Pairs,
+    validation: Pairs,
+    config: SemanticMatchingConfig,
+    select_by="auto",
+    seed=0,
+    progress=None,
+) -> Fitted:
     """Fits a logistic regression in each modality, and chooses C by the validation pairs.
 
     An image x and a text y, each column scaled to mean 0 and variance 1, are described by the
@@ -34,37 +50,43 @@ def fit(train: Pairs, validation: Pairs, seed: int = 0, progress=None) -> Cosine
     Args:
         train: Labelled training pairs as features; a modality at a time is held in memory.
         validation: Validation pairs as features.
+        config: Hyper-parameters.
+        select_by: See `evaluation.protocol.selection_score`.
         seed: Unused: the problem is convex.
         progress: Wraps an iterable, as tqdm does.
-
-    Raises:
-        InputError: If no training pair has a label.
     """
-    sides = {"images": train.labels, "texts": train.labels if train.paired else train.text_labels}
-    if any(labels is None or not labels.any() for labels in sides.values()):
-        raise InputError(
-            "semantic_matching learns from labels; received training pairs without any: add labels "
-            "or take a method that needs none (pls, random, or scl with --labelled-fraction 0)."
-        )
+    sides = {"image": train.labels, "text": train.labels if train.paired else train.text_labels}
     exclusive = all((labels.sum(axis=1) <= 1).all() for labels in sides.values())
-    models = [
-        _classifiers(getattr(train, kind), labels, exclusive, f"classifying {kind}", progress)
+    strengths = STRENGTHS if config.strength is None else (config.strength,)
+    models = {
+        kind: _classifiers(
+            getattr(train, f"{kind}s"), labels, exclusive, strengths, f"{kind} classes", progress
+        )
         for kind, labels in sides.items()
-    ]
-    return best_on_validation(map(CosineScorer, *models), validation)
+    }
+
+    def candidates():
+        for row, strength in enumerate(strengths):
+            networks = {f"{kind}_encoder": models[kind][row] for kind in sides}
+            yield f"C {strength:g}", Fitted(networks, {"strength": strength})
+
+    return best_on_validation(candidates(), validation, select_by)
 
 
 def _classifiers(
-    features: Features, labels: np.ndarray, exclusive: bool, desc: str, progress
+    features: Features, labels: np.ndarray, exclusive: bool, strengths, desc: str, progress
 ) -> list[keras.Model]:
     """For each C, features `[batch, d]` to class probabilities of unit norm `[batch, classes]`."""
+    from tfxmodal.heads.scaling import feature_scaling
+
     labelled = np.flatnonzero(labels.any(axis=1))
     features, labels = features[labelled], labels[labelled]
-    scaling = feature_scaling(features, "standard")
+    scaling = feature_scaling(features.shape[1], "standard")
+    scaling.adapt(features)
     scaled = np.asarray(scaling(features))
     regress = softmax_regression if exclusive else sigmoid_regressions
     models = []
-    for strength in progress(STRENGTHS, total=len(STRENGTHS), desc=desc) if progress else STRENGTHS:
+    for strength in progress(strengths, total=len(strengths), desc=desc) if progress else strengths:
         inputs = keras.Input([features.shape[1]], name="features")
         classify = keras.layers.Dense(
             labels.shape[1], "softmax" if exclusive else "sigmoid", dtype="float32"
@@ -115,8 +137,24 @@ def sigmoid_regressions(features: np.ndarray, labels: np.ndarray, strength: floa
 
 
 def _regress(features: np.ndarray, targets: np.ndarray, strength: float):
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
+
     # One thread: on problems this small, the threads of BLAS wait for each other most of the time.
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = LogisticRegression(C=strength, max_iter=ITERATIONS).fit(features, targets)
     return model.coef_.T, model.intercept_
+
+
+SPEC = MethodSpec(
+    name="semantic_matching",
+    title="Semantic matching: logistic regression in each modality",
+    source="Rasiwasia et al., ACM MM 2010, section 4.2",
+    setting="supervised",
+    config=SemanticMatchingConfig,
+    fit=fit,
+    needs_pairs=False,
+    needs_labels=True,
+)

@@ -8,11 +8,10 @@ from typing import Literal
 import numpy as np
 
 from tfxmodal.data.pairs import Pairs
-from tfxmodal.errors import InputError
+from tfxmodal.errors import InputError, check_ranges
 from tfxmodal.heads.feature_network import feature_network
 from tfxmodal.heads.in_parts import in_parts, treats_rows_alone
-from tfxmodal.heads.relation_network import RelationNetwork
-from tfxmodal.heads.scaling import feature_scaling
+from tfxmodal.inputs.spec import InputSpec, MethodInputs
 from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.relational_similarity import (
     balanced_weights,
@@ -20,7 +19,8 @@ from tfxmodal.losses.relational_similarity import (
     similarity,
 )
 from tfxmodal.methods.learner import Batch, Method
-from tfxmodal.retrieval.relation import RelationScorer
+from tfxmodal.methods.spec import MethodSpec
+from tfxmodal.retrieval.scorer import Scorer
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class DRSLConfig:
 
     end_to_end: bool = False
     """Train the towers too, from pixels and token ids, instead of on cached features;
-    --image-scaling and --text-scaling are fitted on the features of a few training rows before the
+    image_scaling and text_scaling are fitted to the features of a few training rows before the
     training."""
 
     images_at_once: int = 0
@@ -76,18 +76,15 @@ class DRSLConfig:
     networks with batch normalisation, whose statistics are the whole batch's."""
 
     def __post_init__(self):
-        limits = {
-            "hidden_units": ("at least 1 each", all(units >= 1 for units in self.hidden_units)),
-            "feature_dim": ("at least 1", self.feature_dim >= 1),
-            "relation_layers": ("at least 1", self.relation_layers >= 1),
-            "relation_units": ("at least 1", self.relation_units >= 1),
-            "images_at_once": ("at least 0", self.images_at_once >= 0),
-            "dropout": ("from 0 to below 1", 0 <= self.dropout < 1),
-        }
-        for name, (limit, kept) in limits.items():
-            if not kept:
-                flag = name.replace("_", "-")
-                raise InputError(f"--{flag} must be {limit}; received {getattr(self, name)}.")
+        check_ranges(
+            self,
+            hidden_units="[1, inf)",
+            feature_dim="[1, inf)",
+            relation_layers="[1, inf)",
+            relation_units="[1, inf)",
+            images_at_once="[0, inf)",
+            dropout="[0, 1)",
+        )
 
 
 class DRSL(Method):
@@ -99,43 +96,27 @@ class DRSL(Method):
     itself.
 
     Args:
-        train: Training pairs as features, with labels; widths and scale shape the networks.
+        inputs: Widths of the features; or pixels and token ids, with the networks that make
+            features of them and are trained too.
         config: Hyper-parameters.
-        towers: The networks from raw rows to features, `image` and `text`, where they are trained
-            too; the pairs are then pixels `[n, side, side, 3]` and token ids `[n, words]`.
 
     Raises:
-        InputError: If there are no labels.
+        InputError: If the config does not go with the image network.
     """
 
-    def __init__(
-        self, train: Pairs, config: DRSLConfig, towers: dict[str, keras.Model] | None = None
-    ):
-        if train.labels is None:
-            raise InputError(
-                "DRSL learns from labels, and this dataset has none: give labels, or train scl, "
-                "which needs none (pls and random neither)."
-            )
+    def __init__(self, inputs: MethodInputs, config: DRSLConfig):
+        from tfxmodal.heads.relation_network import RelationNetwork
+
         self.config = config
         self.weights = {"relational_similarity": 1.0}
         self.networks = {}
-        for kind, rows, scaling in (
-            ("image", train.images, config.image_scaling),
-            ("text", train.texts, config.text_scaling),
-        ):
-            inputs, outputs, features = _below(rows, towers and towers[kind])
-            network = feature_network(
-                features.shape[1],
-                (*config.hidden_units, config.feature_dim),
-                config.encoder_batch_norm,
-                config.dropout,
-                name=f"{kind}_fnn",
-            )
-            scaled = feature_scaling(features, scaling)(outputs)
-            self.networks[f"{kind}_encoder"] = keras.Model(inputs, network(scaled))
+        self._below = {}  # By modality: from what is read to the features that are scaled.
+        for kind, scaling in (("image", config.image_scaling), ("text", config.text_scaling)):
+            spec, below = inputs.modality(kind), inputs.networks.get(kind)
+            self.networks[f"{kind}_encoder"] = self._encoder(kind, spec, below, scaling)
         if config.images_at_once and not treats_rows_alone(self.networks["image_encoder"]):
             raise InputError(
-                "--images-at-once goes with image networks without batch normalisation and "
+                "`images_at_once` goes with image networks without batch normalisation and "
                 f"dropout, such as vgg19; received {config.images_at_once} with another: leave it "
                 "out."
             )
@@ -146,6 +127,39 @@ class DRSL(Method):
             config.relation_units,
             config.relation_batch_norm,
         )
+
+    def _encoder(
+        self, kind: str, spec: InputSpec, below: keras.Model | None, scaling: str
+    ) -> keras.Model:
+        """Image FNN or Text FNN, on features or, end to end, above the network that makes them."""
+        from tfxmodal.heads.scaling import feature_scaling
+
+        config = self.config
+        if below is None:
+            inputs = features = keras.Input(spec.shape, name="features")
+        else:
+            inputs = keras.Input(below.input_shape[1:], dtype=spec.dtype, name="raw")
+            features = below(keras.ops.cast(inputs, below.inputs[0].dtype))
+            self._below[kind] = below
+        width = features.shape[-1]
+        network = feature_network(
+            width,
+            (*config.hidden_units, config.feature_dim),
+            config.encoder_batch_norm,
+            config.dropout,
+            name=f"{kind}_fnn",
+        )
+        return keras.Model(inputs, network(feature_scaling(width, scaling)(features)))
+
+    def adapt(self, train: Pairs):
+        """Fits the scaling of the features; end to end, to those of `SAMPLE` training rows."""
+        from tfxmodal.heads.scaling import adapt
+
+        for kind, rows in (("image", train.images), ("text", train.texts)):
+            if below := self._below.get(kind):
+                sample = keras.ops.convert_to_tensor(rows[:SAMPLE], below.inputs[0].dtype)
+                rows = keras.ops.convert_to_numpy(below(sample, training=False))
+            adapt(self.networks[f"{kind}_encoder"], rows)
 
     def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:
         """One stream of pairs; of unpaired sets a stream each of images and of texts."""
@@ -176,8 +190,10 @@ class DRSL(Method):
         encoder, size = self.networks["image_encoder"], self.config.images_at_once
         return in_parts(encoder, images, size) if size else encoder(images, training=True)
 
-    def scorer(self) -> RelationScorer:
+    def scorer(self) -> Scorer:
         """Relation scores of the networks as they are."""
+        from tfxmodal.retrieval.relation import RelationScorer
+
         return RelationScorer(
             self.networks["image_encoder"],
             self.networks["text_encoder"],
@@ -187,15 +203,43 @@ class DRSL(Method):
 
 
 SAMPLE = 32
-"""Raw rows at a time: those that scaling is fitted on, and those embedded in one go."""
+"""Raw rows at a time: those that scaling is fitted to, and those embedded in one go."""
 
 
-def _below(rows, tower: keras.Model | None):
-    """What is below an FNN: the encoder's input, the features in it, and features to scale by."""
-    if tower is None:
-        features = keras.Input([rows.shape[1]], name="features")
-        return features, features, rows
-    raw = keras.Input(tower.input_shape[1:], dtype=rows.dtype, name="raw")
-    sample = keras.ops.convert_to_tensor(rows[:SAMPLE], tower.inputs[0].dtype)
-    features = keras.ops.convert_to_numpy(tower(sample, training=False))
-    return raw, tower(keras.ops.cast(raw, tower.inputs[0].dtype)), features
+def inputs_of(config: DRSLConfig) -> dict[str, str]:
+    """Features, or end to end pixels and token ids."""
+    kinds = ("pixels", "words") if config.end_to_end else ("global", "global")
+    return dict(zip(("image", "text"), kinds, strict=True))
+
+
+SPEC = MethodSpec(
+    name="drsl",
+    title="Deep Relational Similarity Learning",
+    source="Wang et al., 2021, equations (2) to (10)",
+    setting="supervised",
+    config=DRSLConfig,
+    learner=DRSL,
+    inputs=inputs_of,
+    needs_pairs=False,
+    needs_labels=True,
+    presets={
+        # Fig. 4: converged after 100 to 150 epochs; the batch is the released code's.
+        "": {"training": {"epochs": 150, "batch_size": 200}},
+        # Measured for this small set of several classes a picture: see docs/results.md.
+        "emoji_scenes": {
+            "method": {
+                "encoder_batch_norm": True,
+                "image_scaling": "standard",
+                "text_scaling": "standard",
+            },
+            "training": {"learning_rate": 3e-4, "batch_size": 100, "epochs": 180},
+        },
+        # Section 3.4: the fully connected networks of each dataset.
+        "pascal_sentences": {"method": {"hidden_units": ()}},
+        "xmedianet": {"method": {"hidden_units": (1024, 1024), "encoder_batch_norm": True}},
+    },
+    examples=(
+        "--dataset wikipedia --data-dir WIKIPEDIA --fusion multiplication",
+        "--dataset pascal_sentences --data-dir PASCAL --towers towers/pascal",
+    ),
+)

@@ -8,10 +8,8 @@ from typing import Literal
 import numpy as np
 
 from tfxmodal.data.pairs import Pairs
-from tfxmodal.errors import InputError
-from tfxmodal.heads.discriminator import PairDiscriminator, input_branch
-from tfxmodal.heads.projector import projector
-from tfxmodal.heads.scaling import feature_scaling
+from tfxmodal.errors import InputError, check_ranges
+from tfxmodal.inputs.spec import MethodInputs
 from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.class_contrastive import class_contrastive
 from tfxmodal.losses.contrastive import contrastive
@@ -19,6 +17,7 @@ from tfxmodal.losses.label_prediction import label_prediction
 from tfxmodal.losses.modality_invariant import modality_invariant
 from tfxmodal.losses.mutual_information import mutual_information
 from tfxmodal.methods.learner import Batch, Method
+from tfxmodal.methods.spec import MethodSpec
 from tfxmodal.retrieval.cosine import CosineScorer
 
 
@@ -87,18 +86,15 @@ class SCLConfig:
     """lambda, weight of L_U in equation (15) (paper: silent; released code: 1)."""
 
     def __post_init__(self):
-        limits = {
-            "hidden_units": ("at least 1", self.hidden_units >= 1),
-            "embedding_dim": ("at least 1", self.embedding_dim >= 1),
-            "dropout": ("from 0 to below 1", 0 <= self.dropout < 1),
-            "temperature": ("above 0", self.temperature > 0),
-            "mi_negatives": ("at least 0", self.mi_negatives >= 0),
-            "labelled_fraction": ("from 0 to 1", 0 <= self.labelled_fraction <= 1),
-        }
-        for name, (limit, kept) in limits.items():
-            if not kept:
-                flag = name.replace("_", "-")
-                raise InputError(f"--{flag} must be {limit}; received {getattr(self, name)}.")
+        check_ranges(
+            self,
+            hidden_units="[1, inf)",
+            embedding_dim="[1, inf)",
+            dropout="[0, 1)",
+            temperature="(0, inf)",
+            mi_negatives="[0, inf)",
+            labelled_fraction="[0, 1]",
+        )
 
 
 class SCL(Method):
@@ -111,12 +107,18 @@ class SCL(Method):
     Adam cancels. A term of weight 0 is not computed.
 
     Args:
-        train: Training pairs as features; their widths, classes and scale shape the networks.
+        inputs: Widths of the features, and the number of classes.
         config: Hyper-parameters.
+
+    Raises:
+        InputError: If the config asks for labels, and there are none.
     """
 
-    def __init__(self, train: Pairs, config: SCLConfig):
-        train.check_paired("scl")
+    def __init__(self, inputs: MethodInputs, config: SCLConfig):
+        from tfxmodal.heads.discriminator import PairDiscriminator, input_branch
+        from tfxmodal.heads.projector import projector
+        from tfxmodal.heads.scaling import feature_scaling
+
         self.config = config
         self.weights = _weights(config)
 
@@ -128,13 +130,10 @@ class SCL(Method):
 
         # === Networks ===
         self.networks = {}
-        for kind, features, scaling in (
-            ("image", train.images, config.image_scaling),
-            ("text", train.texts, config.text_scaling),
-        ):
-            width = features.shape[1]
-            inputs = keras.Input([width], name="features")
-            scaled = feature_scaling(features, scaling)(inputs)
+        for kind, scaling in (("image", config.image_scaling), ("text", config.text_scaling)):
+            (width,) = inputs.modality(kind).shape
+            features = keras.Input([width], name="features")
+            scaled = feature_scaling(width, scaling)(features)
             project = projector(
                 width,
                 config.hidden_units,
@@ -144,21 +143,28 @@ class SCL(Method):
                 config.output_activation,
                 name=f"{kind}_projector",
             )
-            self.networks[f"{kind}_encoder"] = keras.Model(inputs, project(scaled))
+            self.networks[f"{kind}_encoder"] = keras.Model(features, project(scaled))
             if "mutual_information" in self.weights:
                 branch = input_branch(width, last_layer=branch_last)
-                self.networks[f"{kind}_input_branch"] = keras.Model(inputs, branch(scaled))
+                self.networks[f"{kind}_input_branch"] = keras.Model(features, branch(scaled))
         if "mutual_information" in self.weights:
             self.networks["discriminator"] = PairDiscriminator(512, config.embedding_dim)
         if config.labelled_fraction:
-            if train.labels is None:
+            if inputs.classes is None:
                 raise InputError(
-                    f"--labelled-fraction {config.labelled_fraction} needs labels, and this "
+                    f"`labelled_fraction` {config.labelled_fraction} needs labels, and this "
                     "dataset has none; leave it at 0."
                 )
             codes = keras.Input([config.embedding_dim], name="codes")
-            logits = keras.layers.Dense(train.labels.shape[1], dtype=keras.config.floatx())(codes)
+            logits = keras.layers.Dense(inputs.classes, dtype=keras.config.floatx())(codes)
             self.networks["classifier"] = keras.Model(codes, logits, name="classifier")
+
+    def adapt(self, train: Pairs):
+        """Fits the scaling of the features."""
+        from tfxmodal.heads.scaling import adapt
+
+        adapt(self.networks["image_encoder"], train.images)
+        adapt(self.networks["text_encoder"], train.texts)
 
     def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:
         """Batches u come from all pairs; batches x, semi-supervised, from the labelled ones."""
@@ -269,7 +275,7 @@ def labelled_rows(labels: np.ndarray, fraction: float, how: str, seed: int) -> n
         InputError: If the fraction is not in (0, 1].
     """
     if not 0 < fraction <= 1:
-        raise InputError(f"--labelled-fraction must be from 0 to 1; received {fraction}.")
+        raise InputError(f"`labelled_fraction` must be above 0 and at most 1; received {fraction}.")
     if how == "first":
         return np.arange(max(1, round(fraction * len(labels))))
     random = np.random.default_rng(seed)
@@ -279,3 +285,29 @@ def labelled_rows(labels: np.ndarray, fraction: float, how: str, seed: int) -> n
         count = max(1, round(fraction * len(rows)))
         chosen.append(random.permutation(rows)[:count])
     return np.sort(np.concatenate(chosen))
+
+
+SPEC = MethodSpec(
+    name="scl",
+    title="Self-supervised Correlation Learning",
+    source="Liu et al., IEEE Transactions on Multimedia 2022, equations (1) to (15)",
+    setting="semi-supervised",
+    config=SCLConfig,
+    learner=SCL,
+    presets={
+        # Measured for this small set of several classes a picture: see docs/results.md.
+        "emoji_scenes": {
+            "method": {
+                "output_activation": "linear",
+                "image_scaling": "center",
+                "text_scaling": "center",
+                "beta": 100.0,
+                "mi_negatives": 8,
+            },
+            "training": {"learning_rate": 1e-3, "batch_size": 128, "epochs": 120},
+        },
+        # The released code's weight of the contrastive term.
+        "wikipedia": {"method": {"beta": 100.0}},
+    },
+    examples=("--dataset wikipedia --labelled-fraction 0.1",),
+)

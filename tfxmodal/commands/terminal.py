@@ -1,0 +1,36 @@
+"""What a person at a terminal, or a log file, sees of long work."""
+
+from __future__ import annotations
+
+from tqdm import tqdm
+
+from tfxmodal.io.reporter import Reporter
+
+
+class Terminal(Reporter):
+    """Prints; its bars keep quiet when the output is no terminal, where a line an epoch is left."""
+
+    def say(self, text: str):
+        """Prints it."""
+        print(text, flush=True)
+
+    def bar(self, items, total: int | None = None, desc: str | None = None, unit: str = "part"):
+        """A bar by tqdm."""
+        return tqdm(items, total=total, desc=desc, unit=unit, disable=None)
+
+    def training(self, epochs: int, done: int):
+        """Opens the bar of the epochs."""
+        self._epochs = tqdm(total=epochs, initial=done, unit="epoch", disable=None)
+
+    def step(self, done: int, steps: int):
+        """Shows it beside the bar."""
+        self._epochs.set_postfix_str(f"step {done}/{steps}")
+
+    def epoch(self, report):
+        """Prints its line above the bar."""
+        self._epochs.update()
+        self._epochs.write(report.line())
+
+    def trained(self):
+        """Closes the bar."""
+        self._epochs.close()

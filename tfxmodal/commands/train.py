@@ -1,0 +1,118 @@
+"""Trains or fits a method, measures what validation preferred on the test split, and draws.
+
+The steps: load the pairs; turn images and texts into what the method reads (cached); train or fit;
+keep what validation prefers; measure it on the test split; draw curves and retrieved items.
+Everything ends up in one folder under runs/. Watch a training with: tensorboard --logdir runs
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass, field, make_dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tfxmodal.commands import cli
+from tfxmodal.commands.terminal import Terminal
+from tfxmodal.errors import choose
+from tfxmodal.inputs.config import DataConfig
+from tfxmodal.methods import METHODS, MethodSpec
+from tfxmodal.training.run_folder import RunFolder, choose_run_dir
+from tfxmodal.training.settings import Settings, training_config
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Flags of every training; those of the method and of its training come on top."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+
+    run_dir: Path | None = None
+    """Folder of the run; by default a new one, runs/METHOD-DATASET, runs/METHOD-DATASET-2 and so
+    on."""
+
+    resume: bool = False
+    """Go on with the run in --run-dir, by default the newest of this method and dataset, with its
+    own settings; with more --epochs a run that has ended goes on, too."""
+
+
+def main(argv: list[str] | None = None, method: str | None = None):
+    """Trains the method that the command line names first; without one it lists them."""
+    words = sys.argv[1:] if argv is None else argv
+    if method is None:
+        if not words or words[0] in ("-h", "--help"):
+            print_methods()
+            return
+        method, words = words[0], words[1:]
+        choose("method", method, METHODS)
+    spec = METHODS[method]
+    description = f"{spec.title} ({spec.setting}). {__doc__}\n{_examples(spec)}"
+    flags = cli.parse(flags_class(spec), description, words, lambda _: defaults(spec, words))
+    settings = Settings(method, flags.data, getattr(flags, method), flags.training)
+
+    from tfxmodal.evaluation.results import print_table
+    from tfxmodal.training.experiment import MEASURED, run_experiment
+    from tfxmodal.training.interrupts import stop_signals
+
+    with stop_signals() as stop_asked:
+        result = run_experiment(
+            settings, flags.run_dir, flags.resume, reporter=Terminal(), stop_asked=stop_asked
+        )
+    folder = result.folder
+    if not result.finished:
+        print(f"Stopped; the state is saved. Go on with: --run-dir {folder} --resume")
+        return
+    print_table({split: result.metrics[split] for split in MEASURED}, f"{spec.title}, {folder}")
+    print(f"{chosen(result.metrics)} Figures: {folder}/figures")
+
+
+def flags_class(spec: MethodSpec) -> type:
+    """The flags of a method's training: `Flags`, the method's config, and its training's."""
+    groups = {spec.name: spec.config, "training": training_config(spec)}
+    fields = [(name, kind, field(default_factory=kind)) for name, kind in groups.items()]
+    return make_dataclass("Flags", fields, bases=(Flags,), frozen=True)
+
+
+def defaults(spec: MethodSpec, words: list[str]):
+    """The flags' defaults: the method's for the dataset, or those of the run that goes on."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--dataset", default="emoji_scenes")
+    first.add_argument("--run-dir", type=Path)
+    first.add_argument("--resume", action="store_true")
+    given, _ = first.parse_known_args(words)
+    settings = Settings.for_dataset(spec.name, given.dataset)
+    if given.resume:
+        run = RunFolder(choose_run_dir(given.run_dir, f"{spec.name}-{given.dataset}", True))
+        if run.begun:
+            settings = Settings.from_json(run.config)
+            choose(f"method for {run.path}", spec.name, [settings.method])
+    groups = {spec.name: settings.config, "training": settings.training}
+    return replace(flags_class(spec)(), data=settings.data, **groups)
+
+
+def chosen(metrics: dict) -> str:
+    """What validation chose, as a sentence."""
+    if "selected_epoch" in metrics:
+        return f"Best epoch {metrics['selected_epoch']} of {metrics['epochs']}."
+    values = ", ".join(f"{name} {value}" for name, value in metrics["chosen"].items())
+    return f"Chosen on validation: {values}." if len(metrics["tried"]) > 1 else f"{values}."
+
+
+def print_methods():
+    """A table of all methods: setting, what they read, source."""
+    table = Table("METHOD", "what it is", "setting", "reads", "source", title="Methods")
+    for spec in METHODS.values():
+        kinds = " and ".join(dict.fromkeys(spec.inputs(spec.config()).values()))
+        labels = ", labels" * spec.needs_labels
+        table.add_row(spec.name, spec.title, spec.setting, f"{kinds}{labels}", spec.source)
+    Console().print(table)
+    print("Train one: python trainers/train.py METHOD [flags]; its flags: METHOD --help")
+
+
+def _examples(spec: MethodSpec) -> str:
+    lines = ("", "--dataset coco --data-dir COCO", "--dataset pairs --data-dir my/pairs.jsonl")
+    commands = [f"  python trainers/train.py {spec.name} {line}" for line in lines + spec.examples]
+    return "\n".join(["Examples:", *commands])

@@ -1,0 +1,28 @@
+"""A linear map of centred features onto the unit sphere: how the linear methods end."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfxmodal.lazy import keras
+
+
+def linear_projection(mean: np.ndarray, directions: np.ndarray) -> keras.Model:
+    """Features x to W^T (x - mean), at unit length.
+
+    Args:
+        mean: `[d]`.
+        directions: W, `[d, k]`.
+
+    Returns:
+        A model from `[batch, d]` to `[batch, k]`, float32.
+    """
+    from tfxmodal.heads.scaling import Scaling
+
+    features = keras.Input([len(mean)], name="features")
+    centre = Scaling(dtype="float32")
+    project = keras.layers.Dense(directions.shape[1], use_bias=False, dtype="float32")
+    unit = keras.layers.UnitNormalization(dtype="float32")(project(centre(features)))
+    centre.mean.assign(mean)
+    project.set_weights([directions])
+    return keras.Model(features, unit)

@@ -1,0 +1,106 @@
+"""The one record of a method, from which commands, evaluation, export and documentation read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tfxmodal.data.pairs import Pairs
+from tfxmodal.errors import InputError
+from tfxmodal.lazy import keras
+from tfxmodal.retrieval.scorer import Scorer
+
+GLOBAL = {"image": "global", "text": "global"}
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted method: Keras networks and a scorer, however it was fitted.
+
+    Attributes:
+        networks: `image_encoder` and `text_encoder` take what the method reads of each modality.
+        chosen: What was chosen on validation, by the config field's name.
+        tried: The validation score of each candidate, by a name for people.
+    """
+
+    networks: Mapping[str, keras.Model]
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+    tried: Mapping[str, float] = field(default_factory=dict)
+
+    def scorer(self) -> Scorer:
+        """The cosine of both encoders' outputs, which are unit vectors."""
+        from tfxmodal.retrieval.cosine import CosineScorer
+
+        return CosineScorer(self.networks["image_encoder"], self.networks["text_encoder"])
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """A method. It has either `learner` or `fit`.
+
+    Attributes:
+        name: By which users know it.
+        title: What the name stands for.
+        source: Paper, equations or sections, released code.
+        setting: Whether it learns without labels, with a few, or with all.
+        config: A frozen dataclass, whose fields are the method's flags.
+        learner: Builds what gradients train: `learner(inputs: MethodInputs, config) -> Method`.
+        fit: Fits in closed form: `fit(train, validation, config, select_by, seed, progress) ->
+            Fitted`.
+        reopen: Of a method in closed form: from its saved networks and what was chosen to the
+            `Fitted` that it was.
+        inputs: From a config to the kind of input of `image` and `text` (see `inputs.spec`).
+        needs_pairs: Whether images and texts must be paired row by row.
+        needs_labels: Whether every training pair needs a label.
+        several_labels: Whether a pair may have several.
+        presets: By dataset the defaults that differ from the config's own, by group (`method`,
+            `training`); `""` is every dataset.
+        examples: Flags of a command line or two that `--help` shows.
+    """
+
+    name: str
+    title: str
+    source: str
+    setting: Literal["unsupervised", "semi-supervised", "supervised"]
+    config: type
+    learner: Callable | None = None
+    fit: Callable | None = None
+    reopen: Callable[[Mapping[str, keras.Model], Mapping[str, Any]], Fitted] = Fitted
+    inputs: Callable[[Any], Mapping[str, str]] = lambda config: GLOBAL
+    needs_pairs: bool = True
+    needs_labels: bool = False
+    several_labels: bool = True
+    presets: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    examples: tuple[str, ...] = ()
+
+    def preset(self, dataset: str, group: str) -> dict[str, Any]:
+        """The defaults of `method` or `training` for a dataset, where they differ."""
+        common, own = (self.presets.get(name, {}).get(group, {}) for name in ("", dataset))
+        return {**common, **own}
+
+    def check(self, train: Pairs):
+        """Checks, before any work, that the method can learn from training pairs.
+
+        Raises:
+            InputError: If they lack pairs or labels that it needs.
+        """
+        if self.needs_pairs and not train.paired:
+            raise InputError(
+                f"{self.name} learns from pairs, and the training images and texts are not paired "
+                f"({len(train.images)} images, {len(train.texts)} texts): give pairs, or train "
+                "drsl."
+            )
+        if not self.needs_labels:
+            return
+        sides = [train.labels] if train.paired else [train.labels, train.text_labels]
+        if any(labels is None or not labels.any() for labels in sides):
+            raise InputError(
+                f"{self.name} learns from labels, and the training pairs have none: give labels, "
+                "or take a method that needs none (scl, pls, ridge_cca)."
+            )
+        if not self.several_labels and any((labels.sum(axis=1) > 1).any() for labels in sides):
+            raise InputError(
+                f"{self.name} learns from one label a pair, and some training pairs have several: "
+                "give one, or take another method."
+            )

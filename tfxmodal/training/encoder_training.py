@@ -1,0 +1,222 @@
+"""Image and text encoders trained as classifiers of a dataset's classes, before DRSL.
+
+DRSL (sections 3.2.1 and 3.4) takes its features from a VGG-19 fine-tuned on the training images,
+and from a TextCNN trained on the training texts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tfxmodal.data.pairs import Dataset, Pairs
+from tfxmodal.encoders.image import ImageEncoder, trained
+from tfxmodal.encoders.image.augmentation import augmented
+from tfxmodal.encoders.text.text_cnn import TokenIds
+from tfxmodal.errors import InputError
+from tfxmodal.inputs.config import DataConfig
+from tfxmodal.inputs.pixels import Pixels
+from tfxmodal.inputs.prepare import named_image_encoder
+from tfxmodal.inputs.raw import check_trainable, text_cnn_to_train, token_ids, without_bad
+from tfxmodal.io.reporter import SILENT, Reporter
+from tfxmodal.lazy import keras
+from tfxmodal.methods.gradient.encoder_classifier import EncoderClassifier
+from tfxmodal.training.config import TrainingConfig
+from tfxmodal.training.experiment import run_epochs
+from tfxmodal.training.loop import Trainer
+from tfxmodal.training.replicas import make_strategy
+from tfxmodal.training.run_folder import METRICS, RunFolder
+from tfxmodal.training.summaries import Summaries
+
+MODALITIES = ("image", "text")
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """What decides the training of one encoder.
+
+    Attributes:
+        modality: `image` or `text`.
+        data: Which pairs, and which encoder.
+        training: How it is trained.
+        dropout: Fraction of the features that is dropped before the classifier.
+        max_norm: Largest norm of the weights of a class in the classifier, or None for no limit.
+        freeze: Train only the fully connected layers of the image encoder.
+    """
+
+    modality: str
+    data: DataConfig
+    training: TrainingConfig
+    dropout: float = 0.5
+    max_norm: float | None = None
+    freeze: bool = False
+
+    def to_json(self) -> dict:
+        """What the folder's `config.json` holds."""
+        own = {"image": ("dropout", "freeze"), "text": ("dropout", "max_norm")}[self.modality]
+        return {
+            "method": "classifier",
+            "data": dataclasses.asdict(self.data),
+            "classifier": {name: getattr(self, name) for name in own},
+            "training": dataclasses.asdict(self.training),
+        }
+
+
+def check_labels(source: Dataset):
+    """Checks that there is something to classify by.
+
+    Raises:
+        InputError: If the training or the validation split has no labels.
+    """
+    for name in ("train", "validation"):
+        labels = getattr(source, name).labels
+        if labels is None or not labels.any():
+            raise InputError(
+                f"The {name} split of {source.name} has no labels, and encoders learn by "
+                "classifying them: give labels, or use the encoders as they are."
+            )
+
+
+def train_encoder(
+    settings: EncoderSettings,
+    source: Dataset,
+    folder: Path,
+    resume: bool = False,
+    reporter: Reporter = SILENT,
+    stop_asked: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Trains one encoder, and keeps the weights of the best epoch; False where it was stopped.
+
+    Args:
+        settings: What decides the training.
+        source: The pairs, with image files or captions.
+        folder: Where the encoder is kept; a run's folder while it is trained.
+        resume: Go on with what was stopped; an encoder that is finished stays as it is.
+        reporter: Is told of the progress.
+        stop_asked: See `run_experiment`.
+
+    Raises:
+        InputError: If anything the user gave is wrong.
+    """
+    training = settings.training
+    run = RunFolder(folder, "to")
+    run.check(resume)
+    config = settings.to_json()
+    if (folder / METRICS).exists():
+        reporter.say(f"{folder} is finished.")
+        return True
+
+    # --- Encoder, its rows and classifier, on every replica ------------------------------------
+    strategy = make_strategy()
+    with strategy.scope():
+        stage = STAGES[settings.modality](settings, source, reporter)
+        keras.utils.set_random_seed(training.seed)  # after the encoder, which draws too
+        learner = EncoderClassifier(
+            stage.train,
+            f"{settings.modality}s",
+            stage.network,
+            settings.dropout,
+            settings.max_norm,
+        )
+        run.create(config)  # Not earlier: a mistake leaves no folder behind.
+        trainer = Trainer(learner, stage.train, training, strategy, folder)
+    if resume and trainer.checkpoints.restore_last():
+        reporter.say(f"Resuming after epoch {trainer.state.epoch}.")
+    rows = f"{len(stage.train):,} training rows"
+    reporter.say(f"{settings.modality} encoder: {rows}; folder {folder}")
+
+    # --- Training, and the weights of the best epoch -------------------------------------------
+    summaries = Summaries(folder / "logs")
+    summaries.config(run.config)
+
+    def validate():
+        return learner.measure(stage.validation)
+
+    if not run_epochs(trainer, validate, summaries, training.epochs, reporter, stop_asked):
+        return False
+    trainer.checkpoints.restore_best()
+    stage.save(folder)
+    best, (_, metrics) = trainer.state.best_epoch, validate()
+    run.write_json(METRICS, {"selected_epoch": best, "validation": metrics})
+    for state in ("last", "best"):  # Three times as large as the encoder, and of no more use.
+        shutil.rmtree(folder / state)
+    (score,) = (f"{name} {value:.3f}" for name, value in metrics.items())
+    reporter.say(f"Best epoch {best} of {trainer.state.epoch}: validation {score}")
+    return True
+
+
+@dataclass(frozen=True)
+class Stage:
+    """An encoder, and what it is trained on.
+
+    Attributes:
+        network: From raw rows to features `[batch, dim]`.
+        train: Training rows with labels; the other modality has no columns.
+        validation: Validation rows.
+        save: Writes the encoder to a folder.
+    """
+
+    network: keras.Model
+    train: Pairs
+    validation: Pairs
+    save: Callable[[Path], None]
+
+
+def _image_stage(settings: EncoderSettings, source: Dataset, reporter: Reporter) -> Stage:
+    """The image encoder on pictures without the crop, which training makes at random."""
+    encoder = named_image_encoder(settings.data, settings.training.seed)
+    check_trainable(encoder)
+    if settings.freeze:
+        _freeze(encoder)
+
+    def rows(split: str) -> Pairs:
+        pairs, side = getattr(source, split), encoder.resize
+        bar = reporter.named(f"{split} images", "image")
+        pixels = Pixels(pairs.images, (side, side), settings.data.on_bad_image, bar)
+        pairs = without_bad(split, pairs, pixels, reporter)
+        return pairs.with_features(pixels, np.zeros([len(pairs), 0]))
+
+    network = augmented(encoder.model, encoder.resize, encoder.crop)
+    return Stage(network, rows("train"), rows("validation"), lambda to: trained.save(encoder, to))
+
+
+def _text_stage(settings: EncoderSettings, source: Dataset, reporter: Reporter) -> Stage:
+    """The text encoder on token ids."""
+    encoder = text_cnn_to_train(settings.data, source.train.texts, settings.training.seed, reporter)
+
+    def rows(split: str) -> Pairs:
+        pairs = getattr(source, split)
+        ids = token_ids(TokenIds(encoder), pairs.texts)
+        return pairs.with_features(np.zeros([len(pairs), 0]), ids)
+
+    return Stage(encoder.network, rows("train"), rows("validation"), encoder.save)
+
+
+STAGES = {"image": _image_stage, "text": _text_stage}
+
+
+def _freeze(encoder: ImageEncoder):
+    """Lets training change the fully connected layers alone.
+
+    Raises:
+        InputError: If the encoder has none.
+    """
+
+    def visit(model: keras.Model):
+        for layer in model.layers:
+            if isinstance(layer, keras.Model):
+                visit(layer)
+            else:
+                layer.trainable = isinstance(layer, keras.layers.Dense)
+
+    visit(encoder.model)
+    if not encoder.model.trainable_variables:
+        raise InputError(
+            f"`freeze` leaves nothing to train in {encoder.name}, which has no fully connected "
+            "layers: leave it out, or take vgg19."
+        )

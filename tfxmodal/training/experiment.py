@@ -1,0 +1,244 @@
+"""The story of a training as one call: what a command prints and the benchmark repeats.
+
+Load the pairs; turn images and texts into what the method reads (cached); train or fit; keep what
+validation prefers; measure it on the test split; draw curves and retrieved items. Everything ends
+up in one folder.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tfxmodal.data.pairs import Dataset
+from tfxmodal.errors import InputError
+from tfxmodal.evaluation.protocol import evaluate_pairs, selection_score
+from tfxmodal.evaluation.results import captions_or_ids, draw, evaluate_split
+from tfxmodal.inputs.config import load
+from tfxmodal.inputs.prepare import Prepared, prepare
+from tfxmodal.inputs.raw import check_raw
+from tfxmodal.io.reporter import SILENT, Reporter
+from tfxmodal.lazy import keras
+from tfxmodal.methods import Fitted
+from tfxmodal.methods.learner import Method
+from tfxmodal.training.loop import Interrupted, NonFiniteLoss, Trainer
+from tfxmodal.training.replicas import make_strategy
+from tfxmodal.training.run_folder import METRICS, MODEL, RunFolder, choose_run_dir
+from tfxmodal.training.settings import Settings
+from tfxmodal.training.summaries import Summaries
+from tfxmodal.training.trained_run import save_fitted
+
+MEASURED = ("validation", "test")
+"""Splits that the chosen model is measured on; the test split is drawn."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a training left.
+
+    Attributes:
+        folder: The run's folder, from which `load_run` opens it.
+        settings: What decided the run.
+        metrics: `metrics.json`: the metrics of each split and how long it took; empty where the
+            training was stopped before its end.
+    """
+
+    folder: Path
+    settings: Settings
+    metrics: dict
+
+    @property
+    def finished(self) -> bool:
+        """Whether the training came to its end."""
+        return bool(self.metrics)
+
+
+def run_experiment(
+    settings: Settings,
+    run_dir: Path | None = None,
+    resume: bool = False,
+    dataset: Dataset | None = None,
+    reporter: Reporter = SILENT,
+    stop_asked: Callable[[], bool] = lambda: False,
+) -> RunResult:
+    """Trains one method on one dataset, and measures it.
+
+    Args:
+        settings: What to train, on what, and how.
+        run_dir: The run's folder; by default a new one, runs/METHOD-DATASET, runs/METHOD-DATASET-2
+            and so on.
+        resume: Go on with the run in `run_dir`, by default the newest of this method and dataset.
+        dataset: The pairs, where they are not to be loaded as `settings` says.
+        reporter: Is told of the progress.
+        stop_asked: Asked every few seconds of a training; when true its state is saved and it ends.
+
+    Raises:
+        InputError: If anything the user gave is wrong, or a loss is no longer finite.
+    """
+    # --- What can be known before any work -----------------------------------------------------
+    settings = replace(settings, data=settings.data.with_trained_encoders())
+    spec, name = settings.spec, f"{settings.method}-{settings.data.dataset}"
+    run = RunFolder(choose_run_dir(run_dir, name, resume))
+    run.check(resume)
+    if run.begun:
+        settings = settings.continuing(Settings.from_json(run.config))
+    source = dataset or load(settings.data, reporter.bar)
+    spec.check(source.train)
+    kinds = spec.inputs(settings.config)
+    raw = kinds["image"] == "pixels"
+    if raw:
+        check_raw(source, ("images", "texts"), "`end_to_end`")
+
+    # --- Inputs, and the method -----------------------------------------------------------------
+    strategy = make_strategy() if spec.learner else None
+    # What is trained end to end has its encoders' variables on every replica, too.
+    with strategy.scope() if raw else nullcontext():
+        seed = settings.training.seed
+        data = prepare(source, settings.data, kinds, seed=seed, reporter=reporter)
+    story = _train if spec.learner else _fit
+    method, facts, summaries = story(settings, run, data, strategy, resume, reporter, stop_asked)
+    if method is None:
+        return RunResult(run.path, settings, {})
+
+    # --- Evaluation of what was chosen ----------------------------------------------------------
+    metrics = _measure(settings, run, method, data, facts, summaries)
+    return RunResult(run.path, settings, metrics)
+
+
+def _begin(settings: Settings, run: RunFolder, data: Prepared) -> Summaries:
+    """Writes what the run is, once nothing that the user gave can be wrong any more."""
+    run.create(settings.to_json())
+    run.write_json(MODEL, data.description())
+    if data.text_encoder:
+        data.text_encoder.save(run.path)
+    summaries = Summaries(run.path / "logs")
+    summaries.config(run.config)
+    return summaries
+
+
+def _train(settings, run, data, strategy, resume, reporter, stop_asked) -> tuple:
+    """Trains by gradients; None for the method where the training was stopped."""
+    pairs, validation, training = data.features.train, data.features.validation, settings.training
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(training.precision)
+    try:
+        keras.utils.set_random_seed(training.seed)  # after the encoders, which draw too
+        with strategy.scope():
+            method = settings.spec.learner(data.inputs, settings.config)
+            method.adapt(pairs)
+            summaries = _begin(settings, run, data)
+            trainer = Trainer(method, pairs, training, strategy, run.path)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    if resume and trainer.checkpoints.restore_last():
+        reporter.say(f"Resuming after epoch {trainer.state.epoch}.")
+    kept = "streamed from disk" if trainer.streams_from_disk else "kept in memory"
+    reporter.say(
+        f"{len(pairs):,} training pairs ({_size(pairs.images)} images, {_size(pairs.texts)} "
+        f"texts), {kept}; {strategy.num_replicas_in_sync} replica(s); run folder {run.path}"
+    )
+    scorer = method.scorer()
+
+    def validate():
+        metrics = evaluate_pairs(scorer, validation)
+        return selection_score(metrics, training.select_by), metrics
+
+    if not run_epochs(trainer, validate, summaries, training.epochs, reporter, stop_asked):
+        return None, {}, summaries
+    trainer.checkpoints.restore_best()
+    state = trainer.state
+    facts = {
+        "selected_epoch": state.best_epoch,
+        "epochs": state.epoch,
+        "seconds": state.seconds,
+        "pairs_per_second": state.pairs / max(state.seconds, 1e-9),
+    }
+    return method, facts, summaries
+
+
+def _fit(settings, run, data, strategy, resume, reporter, stop_asked) -> tuple:
+    """Fits in closed form."""
+    start, fitting = time.perf_counter(), settings.training
+    fitted = settings.spec.fit(
+        data.features.train,
+        data.features.validation,
+        settings.config,
+        fitting.select_by,
+        fitting.seed,
+        reporter.bar,
+    )
+    seconds = time.perf_counter() - start
+    summaries = _begin(settings, run, data)
+    save_fitted(run, fitted)
+    run.write_json(MODEL, data.description() | {"chosen": dict(fitted.chosen)})
+    facts = {"chosen": dict(fitted.chosen), "tried": dict(fitted.tried), "seconds": seconds}
+    return fitted, facts, summaries
+
+
+def _measure(
+    settings: Settings,
+    run: RunFolder,
+    method: Method | Fitted,
+    data: Prepared,
+    facts: dict,
+    summaries: Summaries,
+) -> dict:
+    """Metrics of each split, figures, and what TensorBoard shows of them."""
+    scorer, step = method.scorer(), facts.get("selected_epoch", 0)
+    metrics = dict(facts)
+    for split in MEASURED:
+        features, source = getattr(data.features, split), getattr(data.source, split)
+        results = evaluate_split(scorer, features, source, data.text_encoder)
+        metrics[split] = results.metrics
+        summaries.results(split, results.metrics, step)
+    figures = draw({settings.method.upper(): results}, source, data.source.class_names)
+    run.write_figures(figures)
+    for name, png in figures.items():
+        summaries.figure(name, png, step)
+    summaries.embeddings(results.images, results.texts, captions_or_ids(source))
+    run.write_json(METRICS, metrics)
+    return metrics
+
+
+def run_epochs(
+    trainer: Trainer,
+    validate,
+    summaries: Summaries,
+    epochs: int,
+    reporter: Reporter,
+    stop_asked: Callable[[], bool],
+) -> bool:
+    """Trains to the end; False where it was stopped before.
+
+    Args:
+        trainer: What trains; it goes on where its state is.
+        validate: See `Trainer.epochs`.
+        summaries: Where each epoch is logged.
+        epochs: How many there are at most.
+        reporter: Is told of steps and epochs.
+        stop_asked: See `Trainer.epochs`.
+
+    Raises:
+        InputError: If a loss term is no longer finite.
+    """
+    reporter.training(epochs, trainer.state.epoch)
+    try:
+        for report in trainer.epochs(validate, stop_asked, reporter.step):
+            reporter.epoch(report)
+            summaries.epoch(report)
+    except Interrupted:
+        return False
+    except NonFiniteLoss as error:
+        raise InputError(str(error)) from error
+    finally:
+        reporter.trained()
+    return True
+
+
+def _size(features) -> str:
+    """The size of a row: `4,096-D`, or `224 x 224 x 3` of a picture."""
+    *sides, last = features.shape[1:]
+    return " x ".join(map(str, [*sides, last])) if sides else f"{last:,}-D"

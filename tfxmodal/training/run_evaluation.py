@@ -1,0 +1,98 @@
+"""A trained run measured on a split of its own or another dataset, beside baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tfxmodal.data.pairs import Pairs
+from tfxmodal.errors import InputError
+from tfxmodal.evaluation.results import SplitResults, draw, evaluate_split
+from tfxmodal.inputs.config import DataConfig, load
+from tfxmodal.inputs.prepare import Prepared
+from tfxmodal.io.reporter import SILENT, Reporter
+from tfxmodal.methods import METHODS
+from tfxmodal.training.run_folder import METRICS, RunFolder
+from tfxmodal.training.trained_run import TrainedRun
+
+
+@dataclass(frozen=True)
+class RunEvaluation:
+    """What was measured.
+
+    Attributes:
+        folder: Where metrics and figures are.
+        source: The split as it came.
+        results: By method: the run's, then the baselines'.
+    """
+
+    folder: RunFolder
+    source: Pairs
+    results: dict[str, SplitResults]
+
+    @property
+    def metrics(self) -> dict[str, dict]:
+        """By method, the numbers that `metrics.json` holds."""
+        return {
+            name: {"embedding_dim": each.images.shape[1]} | each.metrics
+            for name, each in self.results.items()
+        }
+
+
+def evaluate_run(
+    run: TrainedRun,
+    measured: DataConfig | None = None,
+    own: DataConfig | None = None,
+    split: str = "test",
+    baselines: Sequence[str] = (),
+    name: str | None = None,
+    reporter: Reporter = SILENT,
+) -> RunEvaluation:
+    """Measures a run on a split, and writes metrics and figures to RUN/evaluation/NAME.
+
+    Args:
+        run: The run.
+        measured: The pairs to measure, by default the run's own.
+        own: How the pairs are loaded that baselines learn from, the run's own.
+        split: `test` or `validation`.
+        baselines: Methods in closed form to compare with, fitted on the run's training split.
+        name: Of the folder; by default DATASET-SPLIT.
+        reporter: Is told of the progress.
+
+    Raises:
+        InputError: If the pairs cannot be read as the run reads them, or a baseline cannot learn.
+    """
+    own = run.settings.data if own is None else own
+    measured = own if measured is None else measured
+    if baselines and run.inputs.image.raw:
+        raise InputError(
+            f"`baseline` learns from features, and {run.folder.path} was trained end to end, "
+            "without: give a run that was trained on features."
+        )
+    data = _prepared(run, measured, [split], reporter)
+    scorers = {run.settings.method: run.scorer()}
+    if baselines:
+        learned = _prepared(run, own, ["train", "validation"], reporter).features
+        for baseline in baselines:
+            spec = METHODS[baseline]
+            spec.check(learned.train)
+            seed = run.settings.training.seed
+            fitted = spec.fit(
+                learned.train, learned.validation, spec.config(), "auto", seed, reporter.bar
+            )
+            scorers[baseline] = fitted.scorer()
+    features, source = getattr(data.features, split), getattr(data.source, split)
+    results = {
+        name: evaluate_split(scorer, features, source, data.text_encoder)
+        for name, scorer in scorers.items()
+    }
+    name = f"{measured.dataset}-{split}" if name is None else name
+    done = RunEvaluation(RunFolder(run.folder.path / "evaluation" / name), source, results)
+    done.folder.write_figures(draw(results, source, data.source.class_names))
+    what = {"dataset": measured.dataset, "split": split, "pairs": len(source)}
+    done.folder.write_json(METRICS, what | {"methods": done.metrics})
+    return done
+
+
+def _prepared(run: TrainedRun, config: DataConfig, splits, reporter: Reporter) -> Prepared:
+    return run.prepare(load(config, reporter.bar), config, splits, reporter)

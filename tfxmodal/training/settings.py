@@ -1,0 +1,141 @@
+"""All that decides a run, its `config.json`: the method, the data, and how it is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tfxmodal.errors import InputError, choose
+from tfxmodal.inputs.config import DataConfig
+from tfxmodal.methods import METHODS, MethodSpec
+from tfxmodal.training.config import FitConfig, TrainingConfig
+
+MAY_CHANGE = {
+    "data": {"data_dir", "download", "cache_dir", "image_weights", "encoders"},
+    "training": {
+        *("epochs", "patience"),  # When the training ends.
+        *("feed", "memory_gb", "checkpoint_minutes", "gradient_norms_every"),
+    },
+}
+"""Fields that may be others when a run goes on: they do not change what an epoch learns."""
+
+RENAMED = {"image_tower": "image_encoder", "towers": "encoders"}
+"""Fields of runs of earlier versions, and what they are called now."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides a run.
+
+    Attributes:
+        method: The method's name in `METHODS`.
+        data: Which pairs, and how they become inputs.
+        config: The method's own config; by default its own defaults for the dataset.
+        training: A `TrainingConfig`, or of a method in closed form a `FitConfig`; likewise.
+    """
+
+    method: str
+    data: DataConfig = field(default_factory=DataConfig)
+    config: Any = None
+    training: Any = None
+
+    def __post_init__(self):
+        choose("method", self.method, METHODS)
+        dataset = self.data.dataset
+        for name, kind in (("method", self.spec.config), ("training", training_config(self.spec))):
+            attribute = "config" if name == "method" else name
+            if getattr(self, attribute) is None:
+                object.__setattr__(self, attribute, kind(**self.spec.preset(dataset, name)))
+
+    @property
+    def spec(self) -> MethodSpec:
+        """The method's record."""
+        return METHODS[self.method]
+
+    @classmethod
+    def for_dataset(cls, method: str, dataset: str) -> Settings:
+        """The defaults of a method on a dataset."""
+        choose("method", method, METHODS)
+        return cls(method, DataConfig.for_dataset(dataset))
+
+    def to_json(self) -> dict:
+        """What `config.json` holds."""
+        groups = {"data": self.data, self.method: self.config, "training": self.training}
+        plain = {name: dataclasses.asdict(group) for name, group in groups.items()}
+        return json.loads(json.dumps({"method": self.method} | plain, default=str))
+
+    @classmethod
+    def from_json(cls, saved: dict) -> Settings:
+        """From a run's `config.json`, of this version or one before.
+
+        Raises:
+            InputError: If the method or a field is unknown, as in a run of a later version.
+        """
+        choose("method of the run", saved["method"], METHODS)
+        spec = METHODS[saved["method"]]
+        data = {RENAMED.get(name, name): value for name, value in saved["data"].items()}
+        return cls(
+            spec.name,
+            _from_dict(DataConfig, data),
+            _from_dict(spec.config, saved[spec.name]),
+            _from_dict(training_config(spec), saved["training"]),
+        )
+
+    def continuing(self, recorded: Settings) -> Settings:
+        """These settings, checked against those with which the run began.
+
+        Raises:
+            InputError: If anything differs that changes what the run learns.
+        """
+        changed = [
+            f"{group}.{name}: {old} -> {new}"
+            for group, name, old, new in _differences(recorded.to_json(), self.to_json())
+            if name not in MAY_CHANGE.get(group, ())
+        ]
+        if changed:
+            raise InputError(
+                f"The run was begun with other settings ({'; '.join(changed)}): leave them out to "
+                "go on with the run's own, or name another `run_dir`."
+            )
+        return self
+
+
+def training_config(spec: MethodSpec) -> type:
+    """How a method is trained, or fitted."""
+    return TrainingConfig if spec.learner else FitConfig
+
+
+def _differences(old: dict, new: dict):
+    """Fields in which two configs differ: `(group, name, old, new)`."""
+    for group in old.keys() | new.keys():
+        before, now = old.get(group), new.get(group)
+        if not isinstance(before, dict) or not isinstance(now, dict):
+            if before != now:
+                yield "run", group, before, now
+            continue
+        for name in sorted(before.keys() | now.keys()):
+            if before.get(name) != now.get(name):
+                yield group, name, before.get(name), now.get(name)
+
+
+def _from_dict(config_class, values: dict):
+    """A config dataclass from its JSON."""
+    fields = {each.name: each for each in dataclasses.fields(config_class)}
+    unknown = sorted(values.keys() - fields.keys())
+    if unknown:
+        raise InputError(
+            f"The run's {config_class.__name__} has unknown fields {unknown}: it was made by "
+            "another version of tfxmodal; use that one."
+        )
+    config = config_class()
+    return replace(config, **{name: _typed(fields[name], v) for name, v in values.items()})
+
+
+def _typed(declared: dataclasses.Field, value):
+    """JSON has lists for tuples and strings for paths; a frozen config stays what it was."""
+    if isinstance(value, list):
+        return tuple(value)
+    return Path(value) if isinstance(value, str) and "Path" in str(declared.type) else value
