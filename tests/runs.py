@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfxmodal.commands import train_drsl, train_scl, training
+from tfxmodal.commands import train
 from tfxmodal.encoders.image import load_image_encoder
 from tfxmodal.inputs import prepare
-from tfxmodal.training import trained_run
+from tfxmodal.training import experiment, trained_run
 from tfxmodal.training.replicas import make_strategy
 
 PHOTOS = 40
@@ -19,6 +19,7 @@ COMMON = (
     "--hidden-units 16"
 )
 QUICK = f"{COMMON} --alpha 0 --embedding-dim 8 --learning-rate 0.01".split()
+FITTED = "--image-tower efficientnet_lite0 --vocabulary-size 200".split()
 DRSL = f"{COMMON} --feature-dim 8 --relation-units 32".split()
 
 
@@ -26,7 +27,7 @@ DRSL = f"{COMMON} --feature-dim 8 --relation-units 32".split()
 def quick():
     """Each tower is built once for all tests, and runs take one of the two devices they have."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "make_strategy", lambda: make_strategy(["CPU:0"]))
+        patch.setattr(experiment, "make_strategy", lambda: make_strategy(["CPU:0"]))
         load_once = cache(load_image_encoder)
         for module in (prepare, trained_run):
             patch.setattr(module, "load_image_encoder", load_once)
@@ -61,8 +62,8 @@ def trained(small, cache_dir, tmp_path_factory):
     def run(dataset: str, method: str = "scl") -> Path:
         folder = tmp_path_factory.mktemp("runs") / dataset
         where = "--cache-dir", str(cache_dir), "--run-dir", str(folder)
-        train, flags = {"scl": (train_scl, QUICK), "drsl": (train_drsl, DRSL)}[method]
-        train.main([*small(dataset), *flags, *where])
+        flags = {"scl": QUICK, "drsl": DRSL}.get(method, FITTED)
+        train.main([method, *small(dataset), *flags, *where])
         return folder
 
     return run

@@ -9,13 +9,14 @@ import pytest
 
 from tfxmodal.data import DATASETS
 from tfxmodal.encoders.image import IMAGE_ENCODERS
-from tfxmodal.inputs.prepare import DataConfig
-from tfxmodal.methods import CLOSED_FORM, METHODS
+from tfxmodal.inputs.config import DataConfig
+from tfxmodal.methods import METHODS
 from tfxmodal.methods.learner import Method
-from tfxmodal.training.config import TrainingConfig
+from tfxmodal.training.config import FitConfig, TrainingConfig
+from tfxmodal.training.settings import Settings, training_config
 
-CONFIGS = [config for _, config in METHODS.values()] + [TrainingConfig, DataConfig]
-LOADERS = {**DATASETS, **IMAGE_ENCODERS, **CLOSED_FORM}
+CONFIGS = [spec.config for spec in METHODS.values()] + [TrainingConfig, FitConfig, DataConfig]
+LOADERS = {**DATASETS, **IMAGE_ENCODERS}
 
 
 def fields_with_docstring(config_class) -> set[str]:
@@ -38,15 +39,34 @@ def test_every_option_is_explained(config_class):
     assert inspect.getdoc(config_class)
 
 
-@pytest.mark.parametrize("method_class, config_class", METHODS.values(), ids=METHODS)
-def test_a_method_is_built_from_pairs_and_a_frozen_config(method_class, config_class):
-    assert issubclass(method_class, Method)
-    train, config, *others = inspect.signature(method_class).parameters.values()
-    assert (train.name, config.name) == ("train", "config")
-    assert all(other.default is None for other in others)
-    assert config_class.__dataclass_params__.frozen
-    config_class()  # Every field has a default.
-    assert inspect.getdoc(method_class)
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_is_one_record(name):
+    spec = METHODS[name]
+    assert spec.name == name and spec.title and spec.source
+    assert (spec.learner is None) != (spec.fit is None)
+    if spec.learner:
+        assert issubclass(spec.learner, Method)
+    made_by = spec.learner or spec.fit
+    assert inspect.getdoc(made_by) and inspect.getmodule(made_by).__doc__
+    assert spec.config.__dataclass_params__.frozen
+    assert spec.inputs(spec.config()).keys() == {"image", "text"}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_presets_change_fields_that_there_are(name):
+    spec = METHODS[name]
+    assert spec.presets.keys() - {""} <= DATASETS.keys()
+    groups = {"method": spec.config, "training": training_config(spec)}
+    for preset in spec.presets.values():
+        for group, values in preset.items():
+            assert dataclasses.replace(groups[group](), **values) != groups[group]()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_settings_come_back_from_their_file(name):
+    for dataset in DATASETS:
+        settings = Settings.for_dataset(name, dataset)
+        assert Settings.from_json(settings.to_json()) == settings
 
 
 @pytest.mark.parametrize("name", LOADERS)

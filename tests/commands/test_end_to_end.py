@@ -6,7 +6,7 @@ import pytest
 
 from tests.commands.test_evaluate import assert_near
 from tests.encoders.image.tiny import tiny_tower
-from tfxmodal.commands import build_index, evaluate, train_drsl
+from tfxmodal.commands import build_index, evaluate, train
 from tfxmodal.encoders.image import IMAGE_ENCODERS, load_image_encoder
 from tfxmodal.inputs import prepare
 from tfxmodal.training import trained_run
@@ -30,11 +30,13 @@ def results(folder) -> dict:
 
 def test_a_run_end_to_end_is_resumed_and_measured_again(small, complaint):
     flags = [*small("coco"), *QUICK]
-    train_drsl.main(flags)
+    train.main(["drsl", *flags])
     run = Path("runs/drsl-coco")
     assert not Path("cache").exists()  # No features.
     model = json.loads((run / "model.json").read_text())
-    assert model["image_dim"] == 16 and model["text_dim"] > 20
+    image, text = (model["inputs"][kind] for kind in ("image", "text"))
+    assert image == {"kind": "pixels", "shape": [16, 16, 3], "dtype": "uint8"}
+    assert text["kind"] == "words" and text["shape"][0] > 20
     assert 0 < results(run)["test"]["map_all"]["average"] < 1
 
     evaluate.main(["--run", str(run)])
@@ -56,20 +58,20 @@ def test_a_run_end_to_end_is_resumed_and_measured_again(small, complaint):
     before = results(run)
     shutil.copytree(run, "copy")
     (Path("copy") / "metrics.json").unlink()
-    train_drsl.main([*flags, "--run-dir", "copy", "--resume"])  # Its one epoch is done.
+    train.main(["drsl", *flags, "--run-dir", "copy", "--resume"])  # Its one epoch is done.
     assert_near(results("copy")["test"], before["test"])
 
 
 @pytest.mark.parametrize(
     "dataset, flags, message",
     [
-        ("wikipedia", "", "--end-to-end trains a tower on the images themselves, and the dat"),
-        ("flickr8k", "", "DRSL learns from labels"),
+        ("wikipedia", "", "needs the images themselves, and the dataset wikipedia has ready"),
+        ("flickr8k", "", "drsl learns from labels"),
         ("coco", "--text-encoder hub:X", "text encoder hub:X cannot be trained further"),
         ("coco", "--text-encoder text_cnn:gone", "gone holds no trained TextCNN"),
         ("coco", "--text-encoder bert", "Unknown text encoder 'bert'"),
     ],
 )
 def test_what_cannot_be_trained_end_to_end_is_told(small, complaint, dataset, flags, message):
-    assert message in complaint(train_drsl.main, *small(dataset), *QUICK, *flags.split())
+    assert message in complaint(train.main, "drsl", *small(dataset), *QUICK, *flags.split())
     assert not Path("runs").exists()

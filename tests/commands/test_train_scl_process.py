@@ -13,9 +13,9 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.training.tiny import assert_bit_equal, checkpoint_tensors, make_pairs
-from tfxmodal.commands import train_scl
+from tfxmodal.commands import train
 
-SCRIPT = Path(train_scl.__file__)
+SCRIPT = Path(__file__).resolve().parents[2] / "trainers" / "train_scl.py"
 FLAGS = (
     "--dataset features --data-dir data --epochs 12 --batch-size 16 --learning-rate 0.001 "
     "--hidden-units 16 --embedding-dim 8 --dropout 0.2 --mi-negatives 2"
@@ -80,8 +80,8 @@ def test_a_run_killed_and_stopped_ends_as_one_that_was_not(tmp_path, data, compl
     assert not (parts / "metrics.json").exists()
 
     flags = [*FLAGS, "--run-dir", str(parts), "--resume", "--batch-size", "8"]
-    message = complaint(train_scl.main, *flags)
-    assert "--resume found another configuration" in message
+    message = complaint(train.main, "scl", *flags)
+    assert "begun with other settings" in message
     assert "training.batch_size: 16 -> 8" in message
 
     assert "Resuming after epoch" in finish(start(parts, "--resume"))

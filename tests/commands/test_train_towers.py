@@ -8,13 +8,14 @@ import pytest
 
 from tests.encoders.image.tiny import tiny_tower
 from tests.runs import PHOTOS
-from tfxmodal.commands import extract_features, train_drsl, train_towers
+from tfxmodal.commands import extract_features, train, train_towers
 from tfxmodal.encoders.image import IMAGE_ENCODERS, load_image_encoder
 from tfxmodal.encoders.text.text_cnn import TextCNN
 from tfxmodal.errors import InputError
 from tfxmodal.inputs import prepare
 from tfxmodal.inputs.cache import ShardedFeatures
 from tfxmodal.methods.gradient.encoder_classifier import EncoderClassifier
+from tfxmodal.training import encoder_training
 from tfxmodal.training.replicas import make_strategy
 
 LEARN = "--image-tower tiny --image-weights random --vocabulary-size 200 --epochs-image 4 "
@@ -24,10 +25,8 @@ LEARN += "--epochs-text 4 --learning-rate-image 0.01 --learning-rate-text 0.01"
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     monkeypatch.setitem(IMAGE_ENCODERS, "tiny", tiny_tower)
-    monkeypatch.setattr(
-        prepare, "load_image_encoder", load_image_encoder
-    )  # Not kept: it is trained.
-    monkeypatch.setattr(train_towers, "make_strategy", lambda: make_strategy(["CPU:0"]))
+    monkeypatch.setattr(prepare, "load_image_encoder", load_image_encoder)  # it is trained
+    monkeypatch.setattr(encoder_training, "make_strategy", lambda: make_strategy(["CPU:0"]))
 
 
 @pytest.fixture
@@ -65,9 +64,9 @@ def test_towers_are_trained_and_make_the_features(learn, small):
     assert ShardedFeatures(texts).shape == (30, 300)
 
     quick = "--epochs 1 --batch-size 16 --hidden-units 8 --feature-dim 4 --relation-units 8".split()
-    train_drsl.main([*small("pascal_sentences"), "--towers", "towers/p", *quick])
+    train.main(["drsl", *small("pascal_sentences"), "--towers", "towers/p", *quick])
     model = read("runs/drsl-pascal_sentences/model.json")
-    assert (model["image_dim"], model["text_dim"]) == (12, 300)
+    assert [model["inputs"][kind]["shape"] for kind in ("image", "text")] == [[12], [300]]
     assert model["image_encoder"] == tower.fingerprint
 
 

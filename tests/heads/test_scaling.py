@@ -4,9 +4,16 @@ import pytest
 import tensorflow as tf
 
 from tfxmodal.errors import InputError
-from tfxmodal.heads.scaling import feature_scaling
+from tfxmodal.heads.scaling import adapt, feature_scaling
 
 FEATURES = np.random.default_rng(0).normal(3, [1, 10, 0.01, 5], size=(50, 4)).astype("float32")
+
+
+def fitted(features, how="standard", **options) -> keras.layers.Layer:
+    layer = feature_scaling(features.shape[1], how)
+    if how != "none":
+        layer.adapt(features, **options)
+    return layer
 
 
 def expected(features, how, rows):
@@ -23,7 +30,7 @@ def expected(features, how, rows):
 @pytest.mark.parametrize("how", ["none", "unit", "center", "standard"])
 @pytest.mark.parametrize("chunk", [1, 7, 4096])
 def test_equals_numpy(how, chunk):
-    layer = feature_scaling(FEATURES, how, chunk)
+    layer = fitted(FEATURES, how, chunk=chunk)
     other = FEATURES[::-2] + 1
     np.testing.assert_allclose(layer(other), expected(FEATURES, how, other), rtol=1e-4, atol=1e-4)
 
@@ -45,22 +52,22 @@ def test_reads_features_on_disk_in_chunks(tmp_path):
             return found
 
     features = OnDisk()
-    layer = feature_scaling(features, "standard", chunk=8)
+    layer = fitted(features, chunk=8)
     assert features.most == 8
-    whole = feature_scaling(FEATURES, "standard")
+    whole = fitted(FEATURES)
     np.testing.assert_allclose(layer(FEATURES), whole(FEATURES), rtol=1e-5, atol=1e-6)
 
 
 def test_constant_columns_become_zero_however_large():
     features = FEATURES.copy()
     features[:, 0], features[:, 2] = 1e4 / 3, 0
-    scaled = feature_scaling(features, "standard")(features + np.float32(0.1)).numpy()
+    scaled = fitted(features)(features + np.float32(0.1)).numpy()
     np.testing.assert_array_equal(scaled[:, [0, 2]], 0)
     assert (scaled[:, 1] != 0).all()
 
 
 def test_small_features_are_not_constant():
-    layer = feature_scaling(FEATURES * np.float32(1e-9), "standard")
+    layer = fitted(FEATURES * np.float32(1e-9))
     scaled = layer(FEATURES * np.float32(1e-9)).numpy()
     np.testing.assert_allclose(scaled.std(axis=0), 1, rtol=1e-3)
 
@@ -68,19 +75,19 @@ def test_small_features_are_not_constant():
 def test_large_means_do_not_drown_small_deviations():
     features = FEATURES.astype(np.float64)
     features[:, 0] += 5e5
-    layer = feature_scaling(features, "standard")
+    layer = fitted(features)
     np.testing.assert_allclose(1 / layer.scale, features.std(axis=0), rtol=1e-6)
 
 
 def test_a_single_row_can_be_centred():
-    np.testing.assert_array_equal(feature_scaling(FEATURES[:1], "standard")(FEATURES[:1]), 0)
+    np.testing.assert_array_equal(fitted(FEATURES[:1])(FEATURES[:1]), 0)
 
 
 def test_keeps_full_precision_under_mixed_bfloat16():
     features = FEATURES + np.float32([100, 0, 0, 0])
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        layer = feature_scaling(features, "standard")
+        layer = fitted(features)
         scaled = layer(features)
     finally:
         keras.config.set_dtype_policy("float32")
@@ -90,19 +97,21 @@ def test_keeps_full_precision_under_mixed_bfloat16():
 
 def model(features):
     inputs = keras.Input([4])
-    return keras.Model(inputs, feature_scaling(features, "standard")(inputs))
+    made = keras.Model(inputs, feature_scaling(4, "standard")(inputs))
+    adapt(made, features)
+    return made
 
 
 def test_is_saved_with_the_model_and_not_trained(tmp_path):
-    fitted, blank = model(FEATURES), model(np.zeros((1, 4), "float32"))
-    assert fitted.trainable_variables == []
-    path = tf.train.Checkpoint(model=fitted).write(tmp_path / "checkpoint")
+    whole, blank = model(FEATURES), model(np.zeros((1, 4), "float32"))
+    assert whole.trainable_variables == []
+    path = tf.train.Checkpoint(model=whole).write(tmp_path / "checkpoint")
     tf.train.Checkpoint(model=blank).read(path).assert_existing_objects_matched()
-    fitted.save(tmp_path / "model.keras")
+    whole.save(tmp_path / "model.keras")
     for loaded in (blank, keras.saving.load_model(tmp_path / "model.keras")):
-        np.testing.assert_array_equal(loaded(FEATURES), fitted(FEATURES))
+        np.testing.assert_array_equal(loaded(FEATURES), whole(FEATURES))
 
 
 def test_unknown_scaling_lists_the_known():
     with pytest.raises(InputError, match="Unknown scaling 'rms'; use one of: center, none"):
-        feature_scaling(FEATURES, "rms")
+        feature_scaling(4, "rms")

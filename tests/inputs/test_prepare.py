@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.runs import MAKERS, QUICK
-from tfxmodal.commands import cli, evaluate, extract_features, train_scl
+from tfxmodal.commands import cli, evaluate, extract_features, train
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.encoders.image import load_image_encoder
 from tfxmodal.inputs.config import DataConfig
@@ -39,11 +39,12 @@ def test_every_dataset_trains(trained, dataset):
 
 def test_what_a_run_tells_of_its_data(trained):
     model = json.loads((trained("coco") / "model.json").read_text())
-    assert model["image_dim"] == 1280 and model["text_dim"] == 200
+    assert model["inputs"]["image"] == {"kind": "global", "shape": [1280], "dtype": "float32"}
+    assert model["inputs"]["text"]["shape"] == [200] and model["inputs"]["classes"] == 80
     assert model["pairs"] == {"train": 20, "validation": 10, "test": 10}
     assert len(model["class_names"]) == 80 and model["image_encoder"] and model["text_encoder"]
     model = json.loads((trained("wikipedia") / "model.json").read_text())
-    assert (model["image_dim"], model["text_dim"]) == (128, 100)
+    assert [model["inputs"][kind]["shape"] for kind in ("image", "text")] == [[128], [100]]
     assert model["image_encoder"] is None and model["text_encoder"] is None
 
 
@@ -69,8 +70,8 @@ def test_bad_images_end_it_or_are_left_out(damaged, complaint, capsys):
     extract_features.main([*flags, "--on-bad-image", "skip"])
     told = capsys.readouterr().out
     assert "2 of 30 train images are left out" in told and "2.jpg: the file is no picture" in told
-    train_scl.main(
-        ["--dataset", "pairs", "--data-dir", str(damaged), *QUICK, "--on-bad-image", "skip"]
+    train.main(
+        ["scl", "--dataset", "pairs", "--data-dir", str(damaged), *QUICK, "--on-bad-image", "skip"]
     )
     model = json.loads(Path("runs/scl-pairs/model.json").read_text())
     assert model["pairs"] == {"train": 28, "validation": 5, "test": 5}
@@ -127,7 +128,7 @@ def test_a_training_that_cannot_begin_leaves_no_run(small, capsys, tmp_path, fla
         (unlabelled / path.name).symlink_to(path)
     flags = flags.replace("FEATURES", f"--dataset features --data-dir {unlabelled}")
     with pytest.raises(SystemExit):
-        cli.run(lambda: train_scl.main(flags.split()))
+        cli.run(lambda: train.main(["scl", *flags.split()]))
     told = " ".join("".join(capsys.readouterr()).replace("│", " ").split())
     assert re.search(message, told), told
     assert not Path("runs").exists()
@@ -146,14 +147,17 @@ def test_photos_that_are_gone(small, complaint, tmp_path):
         assert str(folder) in told and re.search(PHOTOS_GONE, told), told
 
 
-@pytest.mark.parametrize("command", [train_scl, extract_features, evaluate])
-def test_help_teaches(command, capsys):
+@pytest.mark.parametrize(
+    "command, words",
+    [(train, ["scl"]), (train, ["ridge_cca"]), (extract_features, []), (evaluate, [])],
+)
+def test_help_teaches(command, words, capsys):
     with pytest.raises(SystemExit) as exit:
-        command.main(["--help"])
+        command.main([*words, "--help"])
     assert exit.value.code == 0
     told = " ".join(capsys.readouterr().out.split())
-    name = command.__name__.rpartition(".")[2]
-    assert f"python trainers/{name}.py --" in told
+    name = " ".join([f"{command.__name__.rpartition('.')[2]}.py", *words])
+    assert f"python trainers/{name} --" in told
     assert "--dataset" in told and "(default: " in told
 
 

@@ -12,7 +12,7 @@ from tensorflow_serving.apis import predict_pb2
 
 from tests.encoders.image.tiny import tiny_tower
 from tests.runs import PHOTOS
-from tfxmodal.commands import export_savedmodel, train_drsl
+from tfxmodal.commands import export_savedmodel, train
 from tfxmodal.commands.verify_savedmodel import main as verify_main
 from tfxmodal.commands.verify_savedmodel import verify
 from tfxmodal.encoders.image import IMAGE_ENCODERS, load_image_encoder
@@ -49,7 +49,7 @@ def end_to_end(small, tmp_path_factory):
         folder = tmp_path_factory.mktemp("runs") / "end_to_end"
         flags = "--end-to-end --image-tower tiny --image-weights random --epochs 1 --batch-size 10 "
         flags += "--vocabulary-size 100 --hidden-units 8 --feature-dim 4 --relation-units 8"
-        train_drsl.main([*small("pascal_sentences"), *flags.split(), "--run-dir", str(folder)])
+        train.main(["drsl", *small("pascal_sentences"), *flags.split(), "--run-dir", str(folder)])
         yield folder
 
 

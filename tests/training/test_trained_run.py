@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.training.tiny import make_pairs
+from tests.training.tiny import make_pairs, method_of
 from tfxmodal.encoders.text.bag_of_words import BagOfWords
 from tfxmodal.errors import InputError
 from tfxmodal.methods.gradient.scl import SCL, SCLConfig
@@ -32,12 +32,11 @@ def make_run(folder, saved: bool = True, precision: str = "float32", **model) ->
             "training": {"precision": precision},
         }
     )
+    # As earlier versions wrote it.
     description = {"image_dim": 6, "text_dim": 5, "class_names": ["a", "b", "c"]}
-    run.write_json(
-        "model.json", description | {"image_encoder": None, "text_encoder": None} | model
-    )
+    run.write_json("model.json", description | {"image_tower": None, "text_encoder": None} | model)
     keras.config.set_dtype_policy(precision)
-    method = SCL(make_pairs(), config)
+    method = method_of(SCL, make_pairs(), config)
     keras.config.set_dtype_policy("float32")
     if saved:
         Checkpoints(run.path, method.networks).save_best(1)
@@ -63,36 +62,36 @@ def embed(method: SCL, pairs):
 def test_widths_are_checked(tmp_path):
     make_run(tmp_path)
     run, pairs = load_run(tmp_path), make_pairs()
-    run.check_widths(pairs)
+    run.check_inputs(pairs)
     with pytest.raises(InputError, match="image features are 5 wide and .* trained on 6"):
-        run.check_widths(pairs.with_features(images=pairs.texts))
+        run.check_inputs(pairs.with_features(images=pairs.texts))
     with pytest.raises(InputError, match="text features are 6 wide and .* trained on 5"):
-        run.check_widths(pairs.with_features(texts=pairs.images))
+        run.check_inputs(pairs.with_features(texts=pairs.images))
 
 
-def test_ready_features_have_no_tower_and_no_encoder(tmp_path):
+def test_ready_features_have_no_encoders(tmp_path):
     make_run(tmp_path)
     run = load_run(tmp_path)
     with pytest.raises(InputError, match="ready image features, and this dataset has image files"):
-        run.load_tower()
+        run.load_image_encoder()
     with pytest.raises(InputError, match="ready text features, and this dataset has captions"):
-        run.load_encoder()
+        run.load_text_encoder()
 
 
 def test_another_tower_is_refused(tmp_path):
     make_run(tmp_path, image_encoder="0123456789abcdef")
     with pytest.raises(InputError, match="efficientnet_lite0 has .* trained with 0123456789abcdef"):
-        load_run(tmp_path).load_tower()
+        load_run(tmp_path).load_image_encoder()
 
 
 def test_the_encoder_is_the_saved_one(tmp_path):
     encoder = BagOfWords.fit([("a dog",), ("a cat",)], 10)
     make_run(tmp_path, text_encoder=encoder.fingerprint)
     encoder.save(tmp_path)
-    assert load_run(tmp_path).load_encoder().fingerprint == encoder.fingerprint
+    assert load_run(tmp_path).load_text_encoder().fingerprint == encoder.fingerprint
     (tmp_path / "vocabulary.json").unlink()
     with pytest.raises(InputError, match="vocabulary.json is no vocabulary"):
-        load_run(tmp_path).load_encoder()
+        load_run(tmp_path).load_text_encoder()
 
 
 def test_what_is_no_trained_run(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxmodal.data.pairs import Pairs
+from tfxmodal.inputs.spec import MethodInputs
 from tfxmodal.methods.gradient.drsl import DRSL, DRSLConfig
 from tfxmodal.methods.gradient.scl import SCL, SCLConfig
 from tfxmodal.methods.learner import Method
@@ -42,11 +43,18 @@ def make_trainer(
     with strategy.scope():
         if drsl is None:
             sizes = {"hidden_units": 16, "embedding_dim": 8, "alpha": 0.0}
-            method = SCL(train, SCLConfig(**sizes | (scl or {})))
+            method = method_of(SCL, train, SCLConfig(**sizes | (scl or {})))
         else:
             sizes = {"hidden_units": (16,), "feature_dim": 8, "relation_units": 16}
-            method = DRSL(train, DRSLConfig(**sizes | drsl))
+            method = method_of(DRSL, train, DRSLConfig(**sizes | drsl))
         return method, Trainer(method, train, training, strategy, folder)
+
+
+def method_of(method_class, train: Pairs, config, **inputs) -> Method:
+    """A method for training pairs, adapted to them."""
+    method = method_class(MethodInputs.of(train, **inputs), config)
+    method.adapt(train)
+    return method
 
 
 class OneReplica:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from tfxmodal.errors import InputError
+from tfxmodal.errors import check_ranges
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,23 @@ class TrainingConfig:
     checkpoint_minutes: float = 10.0
     """Longest time between two checkpoints within an epoch."""
 
+    select_by: Literal["auto", "map", "recall", "last"] = "auto"
+    """The epoch whose networks are kept: auto, the best by mAP where the validation split has
+    labels, as the papers' protocol has it even for methods that learn without them, else by recall;
+    map; recall, the mean of R@1, R@5 and R@10, which needs no labels; last, the last epoch, so that
+    nothing is selected and nothing stops early."""
+
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "validate_every", "gradient_norms_every"):
-            if getattr(self, name) < 1:
-                flag = name.replace("_", "-")
-                raise InputError(f"--{flag} must be at least 1; received {getattr(self, name)}.")
+        at_least_1 = ("epochs", "batch_size", "validate_every", "gradient_norms_every")
+        above_0 = ("learning_rate", "checkpoint_minutes")
+        check_ranges(
+            self,
+            **dict.fromkeys(at_least_1, "[1, inf)"),
+            **dict.fromkeys(above_0, "(0, inf)"),
+            patience="[0, inf)",
+            memory_gb="[0, inf)",
+            seed="[0, inf)",
+        )
 
 
 @dataclass(frozen=True)

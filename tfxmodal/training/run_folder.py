@@ -90,7 +90,7 @@ class RunFolder:
     def write_json(self, name: str, content: dict):
         """Writes a JSON file into the run, whole or not at all."""
         with whole_file(self.path / name) as file:
-            file.write((json.dumps(content, indent=2, default=str) + "\n").encode())
+            file.write((json.dumps(content, indent=2) + "\n").encode())
 
 
 def choose_run_dir(given: Path | None, name: str, resume: bool) -> Path:

@@ -4,9 +4,16 @@ import pytest
 from tests.training.tiny import make_pairs
 from tfxmodal.data import load_dataset
 from tfxmodal.data.pairs import Pairs
-from tfxmodal.evaluation.protocol import best_on_validation, evaluate_pairs
-from tfxmodal.methods import CLOSED_FORM
-from tfxmodal.methods.closed_form.pls import COMPONENTS, cross_covariance, fit
+from tfxmodal.evaluation.protocol import evaluate_pairs
+from tfxmodal.methods import METHODS
+from tfxmodal.methods.closed_form import pls
+from tfxmodal.methods.closed_form.moments import moments
+from tfxmodal.methods.closed_form.pls import COMPONENTS, PLSConfig
+from tfxmodal.methods.closed_form.selection import best_on_validation
+
+
+def fit(train, validation, **config):
+    return pls.fit(train, validation, PLSConfig(**config))
 
 
 def without_labels(images, texts) -> Pairs:
@@ -41,7 +48,7 @@ def oracle_scores(train: Pairs, test: Pairs, k: int) -> np.ndarray:
 @pytest.mark.parametrize("d_image, d_text", [(12, 7), (40, 25), (130, 110)])
 def test_scores_are_those_of_the_definition(d_image, d_text):
     train, validation, test = (related(n, d_image, d_text, n) for n in (150, 50, 20))
-    scorer = fit(train, validation)
+    scorer = fit(train, validation).scorer()
     images, texts = scorer.embed_images(test.images), scorer.embed_texts(test.texts)
     k = images.shape[1]
     assert k in (*COMPONENTS, d_text)
@@ -51,45 +58,60 @@ def test_scores_are_those_of_the_definition(d_image, d_text):
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 64])
-def test_cross_covariance_in_chunks(chunk):
+def test_moments_in_chunks(chunk):
     pairs = make_pairs()
-    mean_x, mean_y, covariance = cross_covariance(pairs.images, pairs.texts, chunk)
+    found = moments(pairs.images, pairs.texts, chunk=chunk)
     images, texts = np.float64(pairs.images), np.float64(pairs.texts)
-    np.testing.assert_allclose(mean_x, images.mean(0))
-    np.testing.assert_allclose(mean_y, texts.mean(0))
-    whole = np.cov(images.T, texts.T, bias=True)[: images.shape[1], images.shape[1] :]
-    np.testing.assert_allclose(covariance, whole, atol=1e-12)
+    np.testing.assert_allclose(found.image_mean, images.mean(0))
+    np.testing.assert_allclose(found.text_mean, texts.mean(0))
+    d, whole = images.shape[1], np.cov(images.T, texts.T, bias=True)
+    np.testing.assert_allclose(found.between, whole[:d, d:], atol=1e-12)
+    np.testing.assert_allclose(found.images, whole[:d, :d], atol=1e-12)
+    np.testing.assert_allclose(found.texts, whole[d:, d:], atol=1e-12)
+    assert moments(pairs.images, pairs.texts, within=False).images is None
 
 
 @pytest.mark.parametrize("rank, chosen", [(5, 10), (40, 50)])
 def test_validation_chooses_the_components(rank, chosen):
     """Few where the rest is noise, more where there is more in common."""
     train, validation = (related(n, 60, 50, n, rank, noise=2, fall=1) for n in (400, 80))
-    assert fit(train, validation).embed_images(train.images).shape[1] == chosen
+    fitted = fit(train, validation)
+    assert fitted.scorer().embed_images(train.images).shape[1] == chosen
+    assert fitted.chosen == {"components": chosen} and len(fitted.tried) > 1
+    assert fit(train, validation, components=3).chosen == {"components": 3}
 
 
 def test_the_first_of_equals_and_the_best_is_taken():
     pairs = make_pairs()
-    bad, again = (CLOSED_FORM["random"](pairs, pairs, seed=1) for _ in range(2))
+    bad, again = (fit(pairs, pairs, components=1) for _ in range(2))
     good = fit(pairs, pairs)
-    assert best_on_validation([bad, again], pairs) is bad
-    assert best_on_validation([bad, good], pairs) is good
+    assert best_on_validation([("a", bad), ("b", again)], pairs).networks is bad.networks
+    chosen = best_on_validation([("a", bad), ("b", good)], pairs)
+    assert chosen.networks is good.networks
+    assert chosen.tried["a"] < chosen.tried["b"]
+
+
+def fitted(name, dataset):
+    spec = METHODS[name]
+    return spec.fit(dataset.train, dataset.validation, spec.config())
 
 
 def test_on_wikipedia(shared_data):
     """Linear PLS on these features is known to reach .298, and chance .12."""
     dataset = load_dataset("wikipedia", shared_data / "wikipedia")
     found = {
-        name: evaluate_pairs(fit(dataset.train, dataset.validation), dataset.test)["map_all"]
-        for name, fit in CLOSED_FORM.items()
+        name: evaluate_pairs(fitted(name, dataset).scorer(), dataset.test)["map_all"]
+        for name in ("pls", "random", "ridge_cca")
     }
+    assert found["ridge_cca"]["average"] == pytest.approx(0.297, abs=0.004)
     assert found["pls"]["average"] == pytest.approx(0.298, abs=0.004)
     assert found["random"]["average"] == pytest.approx(0.12, abs=0.01)
 
 
 def test_chance_depends_on_its_seed_alone():
     pairs = make_pairs()
-    one, same, other = (CLOSED_FORM["random"](pairs, pairs, seed=s) for s in (0, 0, 1))
+    fit = METHODS["random"].fit
+    one, same, other = (fit(pairs, pairs, None, seed=s).scorer() for s in (0, 0, 1))
     images = one.embed_images(pairs.images)
     np.testing.assert_array_equal(images, same.embed_images(np.zeros((64, 2))))
     assert not np.array_equal(images, other.embed_images(pairs.images))

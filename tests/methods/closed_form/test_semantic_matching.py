@@ -10,8 +10,14 @@ from tfxmodal.data import load_dataset
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.protocol import evaluate_pairs
+from tfxmodal.methods import METHODS
 from tfxmodal.methods.closed_form import semantic_matching
-from tfxmodal.methods.closed_form.semantic_matching import fit
+from tfxmodal.methods.closed_form.semantic_matching import SemanticMatchingConfig
+
+
+def fit(train, validation, progress=None):
+    config = SemanticMatchingConfig()
+    return semantic_matching.fit(train, validation, config, progress=progress).scorer()
 
 
 def labelled(n: int, seed: int, classes=4, several=False) -> Pairs:
@@ -128,8 +134,8 @@ def test_pairs_without_a_class_teach_nothing():
 def test_without_labels_it_says_which_methods_need_none(labels):
     pairs = labelled(10, 0, 1)
     pairs = Pairs(pairs.ids, pairs.images, pairs.texts, labels)
-    with pytest.raises(InputError, match="learns from labels.*needs none .pls, random, or scl"):
-        fit(pairs, pairs)
+    with pytest.raises(InputError, match="learns from labels.*needs none .scl, pls"):
+        METHODS["semantic_matching"].check(pairs)
 
 
 def test_it_is_silent_and_shows_its_progress(monkeypatch):
@@ -143,13 +149,13 @@ def test_it_is_silent_and_shows_its_progress(monkeypatch):
     pairs = labelled(40, 0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fit(pairs, pairs, 0, progress)
-    assert seen == [(4, "classifying images"), (4, "classifying texts")]
+        fit(pairs, pairs, progress)
+    assert seen == [(4, "image classes"), (4, "text classes")]
 
 
 def test_the_models_are_saved_and_loaded(tmp_path):
     pairs = labelled(40, 0)
-    model = semantic_matching._classifiers(pairs.images, pairs.labels, True, "", None)[-1]
+    model = semantic_matching._classifiers(pairs.images, pairs.labels, True, (0.1,), "", None)[-1]
     model.save(tmp_path / "images.keras")
     loaded = keras.saving.load_model(tmp_path / "images.keras")
     np.testing.assert_array_equal(loaded(pairs.images), model(pairs.images))

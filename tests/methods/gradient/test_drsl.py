@@ -5,15 +5,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.training.tiny import OneReplica, make_pairs
+from tests.training.tiny import OneReplica, make_pairs, method_of
 from tfxmodal.errors import InputError
+from tfxmodal.methods import METHODS
 from tfxmodal.methods.gradient.drsl import DRSL, DRSLConfig
 
 
 def small(train=None, **config) -> DRSL:
     keras.utils.set_random_seed(0)
     sizes = {"hidden_units": (8,), "feature_dim": 4, "relation_units": 16}
-    return DRSL(train or make_pairs(), DRSLConfig(**sizes | config))
+    return method_of(DRSL, train or make_pairs(), DRSLConfig(**sizes | config))
 
 
 def columns(pairs, rows, *names):
@@ -48,7 +49,7 @@ def test_defaults_are_the_papers():
 def test_networks_are_those_of_section_3_4():
     train = make_pairs()
     train = replace(train, images=np.zeros([64, 4096]), texts=np.zeros([64, 300]))
-    networks = DRSL(train, DRSLConfig()).networks
+    networks = method_of(DRSL, train, DRSLConfig()).networks
     shapes = {
         name: [tuple(w.shape) for w in network.trainable_variables if len(w.shape) == 2]
         for name, network in networks.items()
@@ -105,15 +106,14 @@ def test_images_and_texts_need_not_be_paired():
 
 
 def test_labels_are_needed_and_the_message_names_who_needs_none():
-    with pytest.raises(InputError, match="DRSL learns from labels.*train scl"):
-        small(replace(make_pairs(), labels=None))
+    with pytest.raises(InputError, match="drsl learns from labels.*needs none .scl"):
+        METHODS["drsl"].check(replace(make_pairs(), labels=None))
 
 
 def test_scl_needs_pairs():
-    from tfxmodal.methods.gradient.scl import SCL, SCLConfig
-
     with pytest.raises(InputError, match="not paired .40 images, 64 texts.*train drsl"):
-        SCL(unpaired(), SCLConfig())
+        METHODS["scl"].check(unpaired())
+    METHODS["drsl"].check(unpaired())
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_scl_needs_pairs():
 )
 def test_a_value_out_of_range_is_refused_by_its_flag(config):
     (name,) = config
-    with pytest.raises(InputError, match=f"--{name.replace('_', '-')} must be .*received"):
+    with pytest.raises(InputError, match=f"`{name}` must be .*received"):
         DRSLConfig(**config)
 
 

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from tests.encoders.image.tiny import tiny_tower
+from tests.training.tiny import method_of
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.encoders.text.text_cnn import TextCNN
 from tfxmodal.errors import InputError
-from tfxmodal.methods.gradient.drsl import DRSL, DRSLConfig
+from tfxmodal.methods.gradient.drsl import DRSL, DRSLConfig, inputs_of
 from tfxmodal.training.config import TrainingConfig
 from tfxmodal.training.loop import Trainer
 from tfxmodal.training.replicas import make_strategy
@@ -40,7 +41,9 @@ def make_towers() -> dict[str, keras.Model]:
 
 def make(train=None, **config) -> DRSL:
     towers = make_towers()
-    return DRSL(train or raw_pairs(), DRSLConfig(end_to_end=True, **SIZES | config), towers)
+    config = DRSLConfig(end_to_end=True, **SIZES | config)
+    train = train or raw_pairs()
+    return method_of(DRSL, train, config, kinds=inputs_of(config), networks=towers)
 
 
 def make_trainer(folder, strategy=None, images_at_once=0, **training) -> tuple[DRSL, Trainer]:
@@ -61,7 +64,7 @@ def test_it_scores_as_drsl_on_the_towers_features(scaling):
     few = Pairs(raw.ids[:32], features.images[:32], features.texts[:32], raw.labels[:32])
     config = {"image_scaling": scaling, "text_scaling": scaling}
     keras.utils.set_random_seed(1)
-    plain = DRSL(few, DRSLConfig(**SIZES | config))
+    plain = method_of(DRSL, few, DRSLConfig(**SIZES | config))
     method = make(raw, **config)
     for name, network in plain.networks.items():
         heads = method.networks[name].weights[-len(network.weights) :]
@@ -92,9 +95,9 @@ def test_the_loss_reaches_the_first_layers_of_both_towers(tmp_path):
 
 
 def test_images_in_parts_need_networks_that_treat_them_alone():
-    with pytest.raises(InputError, match="--images-at-once goes with .*such as vgg19; received 4"):
+    with pytest.raises(InputError, match="`images_at_once` goes with .*such as vgg19; received 4"):
         make(images_at_once=4, encoder_batch_norm=True)
-    with pytest.raises(InputError, match="--images-at-once must be at least 0; received -1"):
+    with pytest.raises(InputError, match="`images_at_once` must be at least 0; received -1"):
         make(images_at_once=-1)
 
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.training.tiny import OneReplica, make_pairs
+from tests.training.tiny import OneReplica, make_pairs, method_of
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
 from tfxmodal.losses.class_contrastive import class_contrastive
@@ -18,7 +18,8 @@ from tfxmodal.methods.gradient.scl import SCL, SCLConfig, labelled_rows
 
 def small(train=None, **config) -> SCL:
     keras.utils.set_random_seed(0)
-    return SCL(train or make_pairs(), SCLConfig(hidden_units=8, embedding_dim=4, **config))
+    sizes = {"hidden_units": 8, "embedding_dim": 4}
+    return method_of(SCL, train or make_pairs(), SCLConfig(**sizes | config))
 
 
 def batch(rows):
