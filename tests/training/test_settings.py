@@ -62,7 +62,7 @@ def test_what_does_not_change_the_result_may_change_when_a_run_goes_on(other):
     ("other", "told"),
     [
         (changed("training", seed=1), "training.seed: 0 -> 1"),
-        (changed("config", beta=2.0), "scl.beta: 1.0 -> 2.0"),
+        (changed("config", beta=2.0), "scl.beta: 100.0 -> 2.0"),
         (changed("data", dataset="coco"), "data.dataset: wikipedia -> coco"),
         (Settings("drsl", SCL.data), "run.method: scl -> drsl"),
     ],

@@ -97,39 +97,35 @@ def main(argv: list[str] | None = None):
     there = (flags.to / "index.json").exists()
     check(flags, there)
 
-    from tfxmodal.search.galleries import embed, items_of
-    from tfxmodal.search.index import Index
-    from tfxmodal.search.run_index import embed_query, model_fingerprint, new_run_index
+    from tfxmodal.search.run_index import QUERIES, RunIndex
     from tfxmodal.training.trained_run import load_run
 
     run, reporter = load_run(flags.run), Terminal()
     data = run.settings.data.with_given(flags, ("data_dir", *HANDLING))
-    scorer = run.scorer()
 
     # --- The index that is there, and a query that fits the gallery ----------------------------
-    index = Index.load(flags.to, scorer, model_fingerprint(run)) if there else None
-    gallery = index.gallery if there else flags.gallery or "images"
-    wrong, right = ("text", "image") if gallery == "texts" else ("image", "text")
+    if there:
+        index = RunIndex.open(flags.to, run, data, reporter)
+    gallery = index.index.gallery if there else flags.gallery or "images"
+    right = QUERIES[gallery]
+    (wrong,) = set(QUERIES.values()) - {right}
     if getattr(flags, wrong) is not None:
         raise InputError(f"`to` {flags.to} is an index of {gallery}: search it by `{right}`.")
-    asked = getattr(flags, right)
-    query = None if asked is None else embed_query(run, scorer, asked, flags.image_weights)
 
     # --- Its items, in a new index where there is none -----------------------------------------
     if flags.data is not None:
-        items = items_of(flags.data, run, data, gallery, reporter)[gallery]
-        items = embed(items, gallery, run, scorer, reporter)
-        if index is None:
+        if not there:
             options = {"gallery": gallery} | given_options(flags)
-            index = new_run_index(run, data, scorer, reporter, **options)
-        index.add(items.ids, items.embeddings, reporter.bar)
+            index = RunIndex.new(run, data=data, reporter=reporter, **options)
+        index.add(flags.data)
         index.save(flags.to)
-        how = "exact" if index.is_exact else "approximate, best candidates scored exactly"
+        how = "exact" if index.index.is_exact else "approximate, best candidates scored exactly"
         print(f"{flags.to} holds {len(index):,} {gallery} ({how}).")
 
     # --- What is found -------------------------------------------------------------------------
+    query = getattr(flags, right)
     if query is not None:
-        print_found(*index.search(query, flags.top_k))
+        print_found(*index.search([query], flags.top_k))
     else:
         asked = "--image FILE" if gallery == "texts" else "--text TEXT"
         print(f"Search it: trainers/build_index.py --run {flags.run} --to {flags.to} {asked}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,8 +10,7 @@ import numpy as np
 
 from tfxmodal.data import listings, manifest
 from tfxmodal.data.pairs import Features, Pairs
-from tfxmodal.encoders.text import TextEncoder
-from tfxmodal.encoders.text.bag_of_words import BATCH, EncodedTexts, document, to_bytes
+from tfxmodal.encoders.text.bag_of_words import EncodedTexts, document, known_texts
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import PLACE, DataConfig, load
 from tfxmodal.inputs.prepare import split_features
@@ -121,12 +119,6 @@ def embed(
     rows = np.flatnonzero(known)
     ids, shown = ([values[row] for row in rows] for values in (items.ids, items.shown))
     return Embedded(ids, embeddings[rows], shown)
-
-
-def known_texts(encoder: TextEncoder, texts: Sequence[str]) -> np.ndarray:
-    """Which texts hold a word that an encoder knows, bool `[n]`."""
-    parts = [encoder.knows(to_bytes(texts[i : i + BATCH])) for i in range(0, len(texts), BATCH)]
-    return np.concatenate(parts)
 
 
 def _items_of_split(

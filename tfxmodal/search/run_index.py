@@ -1,73 +1,130 @@
-"""The index of a trained run: its landmarks come from the run's data, its queries are raw."""
+"""The index of a trained run: its items and its queries are raw, pictures and texts."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from tfxmodal.encoders.image.pictures import BadImage, load_images
+from tfxmodal.data.pairs import fingerprint
+from tfxmodal.encoders.image.image_encoder import hash_weights
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig, load
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.retrieval.cosine import CosineScorer
-from tfxmodal.retrieval.scorer import Scorer
-from tfxmodal.search.galleries import known_texts
+from tfxmodal.search.galleries import embed, items_of
 from tfxmodal.search.index import Index
 from tfxmodal.search.new_index import build_index
 from tfxmodal.training.trained_run import TrainedRun
 
+QUERIES = {"images": "text", "texts": "image"}
+"""By gallery: what it is searched by."""
+
+
+class RunIndex:
+    """A gallery of images that a run searches by texts, or of texts that it searches by pictures.
+
+    Args:
+        run: The trained run.
+        index: Its embeddings.
+        data: How the run's data are loaded; by default as in training.
+        reporter: Is told of the progress.
+    """
+
+    def __init__(
+        self,
+        run: TrainedRun,
+        index: Index,
+        data: DataConfig | None = None,
+        reporter: Reporter = SILENT,
+    ):
+        self._run, self.index, self._reporter = run, index, reporter
+        self._data = run.settings.data if data is None else data
+        self._scorer = run.scorer()
+
+    @classmethod
+    def new(
+        cls,
+        run: TrainedRun,
+        gallery: str = "images",
+        data: DataConfig | None = None,
+        reporter: Reporter = SILENT,
+        **options,
+    ) -> RunIndex:
+        """An empty index; a score that is no dot product needs the run's training split.
+
+        Args:
+            run: The trained run.
+            gallery: `images` or `texts`.
+            data: How the run's data are loaded; by default as in training.
+            reporter: Is told of the progress.
+            **options: See `search.new_index.build_index`.
+        """
+        data = run.settings.data if data is None else data
+        scorer, train = run.scorer(), {}
+        if not isinstance(scorer, CosineScorer):
+            source = load(data, reporter.bar)
+            pairs = run.prepare(source, data, ["train"], reporter).features.train
+            train = {"images": pairs.images, "texts": pairs.texts}
+        index = build_index(scorer, model_fingerprint(run), gallery, **train, **options)
+        return cls(run, index, data, reporter)
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | Path,
+        run: TrainedRun,
+        data: DataConfig | None = None,
+        reporter: Reporter = SILENT,
+    ) -> RunIndex:
+        """The index that `save` wrote.
+
+        Raises:
+            InputError: If the folder holds none, or another run's.
+        """
+        index = Index.load(folder, run.scorer(), model_fingerprint(run))
+        return cls(run, index, data, reporter)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def add(self, source: str | Path):
+        """Adds items; see `search.galleries.items_of` for what a source may be.
+
+        Raises:
+            InputError: If the source cannot be read, holds none, or an id is there already.
+        """
+        gallery = self.index.gallery
+        items = items_of(str(source), self._run, self._data, gallery, self._reporter)[gallery]
+        items = embed(items, gallery, self._run, self._scorer, self._reporter)
+        self.index.add(items.ids, items.embeddings, self._reporter.bar)
+
+    def search(self, queries: Sequence[str | Path], k: int = 10) -> tuple[np.ndarray, np.ndarray]:
+        """The best items for each query.
+
+        Args:
+            queries: Texts, where the gallery is of images; else paths of pictures.
+            k: How many; cut to the gallery's size.
+
+        Returns:
+            Ids `[q, k]`, best first, and their scores `[q, k]`.
+
+        Raises:
+            InputError: If a text holds no known word, or a picture cannot be read.
+        """
+        if isinstance(queries, (str, Path)):
+            raise InputError(f"`queries` is one query, {queries!r}: give a list.")
+        by_text = QUERIES[self.index.gallery] == "text"
+        embeddings = (self._run.embed_texts if by_text else self._run.embed_images)(queries)
+        return self.index.search(embeddings, k)
+
+    def save(self, folder: str | Path):
+        """Writes the index to a folder, in place of an index that is there."""
+        self.index.save(folder)
+
 
 def model_fingerprint(run: TrainedRun) -> str:
     """A hash of the weights of the run's networks."""
-    from tfxmodal.data.pairs import fingerprint
-    from tfxmodal.encoders.image.image_encoder import hash_weights
-
     networks = run.method.networks
     return fingerprint(*(hash_weights(networks[name]) for name in sorted(networks)))
-
-
-def new_run_index(
-    run: TrainedRun, data: DataConfig, scorer: Scorer, reporter: Reporter = SILENT, **options
-) -> Index:
-    """An empty index for a run; a score that is no dot product needs the run's training split.
-
-    Args:
-        run: The trained run.
-        data: How its data are loaded.
-        scorer: The run's.
-        reporter: Is told of the progress.
-        **options: See `build_index`.
-    """
-    images = texts = None
-    if not isinstance(scorer, CosineScorer):
-        source = load(data, reporter.bar)
-        train = run.prepare(source, data, ["train"], reporter).features.train
-        images, texts = train.images, train.texts
-    return build_index(scorer, model_fingerprint(run), images=images, texts=texts, **options)
-
-
-def embed_query(
-    run: TrainedRun, scorer: Scorer, query: str | Path, image_weights: str | None = None
-) -> np.ndarray:
-    """The embedding `[1, d]` of a text, or of the picture at a path.
-
-    Args:
-        run: The trained run.
-        scorer: The run's.
-        query: A text as `str`, a picture as `Path`.
-        image_weights: See `TrainedRun.load_image_encoder`.
-
-    Raises:
-        InputError: If the text holds no known word, or the picture cannot be read.
-    """
-    if isinstance(query, str):
-        encoder = run.load_text_encoder()
-        if not known_texts(encoder, [query]).all():
-            raise InputError(f"`text` {query!r} holds no word that {run.folder.path} knows.")
-        return scorer.embed_texts(run.row_encoder(encoder).encode([query]))
-    encoder = run.load_image_encoder(image_weights)
-    ((_, picture),) = load_images([query], (encoder.resize, encoder.crop))
-    if isinstance(picture, BadImage):
-        raise InputError(f"`image` {query} cannot be read ({picture.reason}): give a picture.")
-    return scorer.embed_images(run.image_rows(encoder, picture[None]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tfxmodal.data.pairs import Pairs
+from tfxmodal.data.pairs import Dataset, Pairs
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.results import SplitResults, draw, evaluate_split
 from tfxmodal.inputs.config import DataConfig, load
@@ -41,7 +41,7 @@ class RunEvaluation:
 
 def evaluate_run(
     run: TrainedRun,
-    measured: DataConfig | None = None,
+    measured: DataConfig | Dataset | None = None,
     own: DataConfig | None = None,
     split: str = "test",
     baselines: Sequence[str] = (),
@@ -52,7 +52,7 @@ def evaluate_run(
 
     Args:
         run: The run.
-        measured: The pairs to measure, by default the run's own.
+        measured: The pairs to measure, or how they are loaded; by default the run's own.
         own: How the pairs are loaded that baselines learn from, the run's own.
         split: `test` or `validation`.
         baselines: Methods in closed form to compare with, fitted on the run's training split.
@@ -86,13 +86,18 @@ def evaluate_run(
         name: evaluate_split(scorer, features, source, data.text_encoder)
         for name, scorer in scorers.items()
     }
-    name = f"{measured.dataset}-{split}" if name is None else name
+    dataset = data.source.name
+    name = f"{dataset}-{split}" if name is None else name
     done = RunEvaluation(RunFolder(run.folder.path / "evaluation" / name), source, results)
     done.folder.write_figures(draw(results, source, data.source.class_names))
-    what = {"dataset": measured.dataset, "split": split, "pairs": len(source)}
+    what = {"dataset": dataset, "split": split, "pairs": len(source)}
     done.folder.write_json(METRICS, what | {"methods": done.metrics})
     return done
 
 
-def _prepared(run: TrainedRun, config: DataConfig, splits, reporter: Reporter) -> Prepared:
-    return run.prepare(load(config, reporter.bar), config, splits, reporter)
+def _prepared(
+    run: TrainedRun, pairs: DataConfig | Dataset, splits: Sequence[str], reporter: Reporter
+) -> Prepared:
+    if isinstance(pairs, Dataset):
+        return run.prepare(pairs, run.settings.data, splits, reporter)
+    return run.prepare(load(pairs, reporter.bar), pairs, splits, reporter)

@@ -61,6 +61,24 @@ class Settings:
         choose("method", method, METHODS)
         return cls(method, DataConfig.for_dataset(dataset))
 
+    def having(self, **values) -> Settings:
+        """These settings with fields of any of their parts replaced, by the fields' names.
+
+        Raises:
+            InputError: If no part has such a field, or a value is out of range.
+        """
+        parts = {name: getattr(self, name) for name in ("data", "config", "training")}
+        for name, value in values.items():
+            owners = [part for part, each in parts.items() if hasattr(each, name)]
+            if not owners:
+                choose(f"setting of {self.method}", name, self._fields())
+            parts[owners[0]] = replace(parts[owners[0]], **{name: value})
+        return replace(self, **parts)
+
+    def _fields(self) -> list[str]:
+        parts = (self.data, self.config, self.training)
+        return [each.name for part in parts for each in dataclasses.fields(part)]
+
     def to_json(self) -> dict:
         """What `config.json` holds."""
         groups = {"data": self.data, self.method: self.config, "training": self.training}

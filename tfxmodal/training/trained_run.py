@@ -10,7 +10,9 @@ import numpy as np
 
 from tfxmodal.data.pairs import Dataset, Pairs
 from tfxmodal.encoders.image import ImageEncoder, extract, load_image_encoder
+from tfxmodal.encoders.image.pictures import BadImage, load_images
 from tfxmodal.encoders.text import TextEncoder, open_text_encoder
+from tfxmodal.encoders.text.bag_of_words import known_texts
 from tfxmodal.encoders.text.text_cnn import TokenIds
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
@@ -22,8 +24,11 @@ from tfxmodal.methods import Fitted
 from tfxmodal.methods.learner import Method
 from tfxmodal.retrieval.scorer import Scorer
 from tfxmodal.training.checkpoints import Checkpoints
-from tfxmodal.training.run_folder import MODEL, RunFolder
+from tfxmodal.training.run_folder import METRICS, MODEL, RunFolder
 from tfxmodal.training.settings import Settings
+
+BATCH = 32
+"""Pictures embedded at a time."""
 
 NETWORKS = "networks"
 """Folder of the networks of a method in closed form."""
@@ -52,6 +57,15 @@ class TrainedRun:
     def scorer(self) -> Scorer:
         """What embeds and scores."""
         return self.method.scorer()
+
+    @property
+    def metrics(self) -> dict:
+        """What `metrics.json` holds.
+
+        Raises:
+            InputError: If the training did not come to its end.
+        """
+        return self.folder.read_json(METRICS)
 
     def load_image_encoder(self, weights: str | None = None) -> ImageEncoder:
         """The image encoder that made what the method reads.
@@ -99,6 +113,49 @@ class TrainedRun:
         if self.inputs.image.raw:
             return np.rint(pictures).astype(np.uint8)
         return extract(encoder, pictures)
+
+    def embed_images(
+        self, paths: Sequence[str | Path], image_weights: str | None = None
+    ) -> np.ndarray:
+        """Embeddings `[n, d]` of picture files.
+
+        Args:
+            paths: The files.
+            image_weights: See `load_image_encoder`.
+
+        Raises:
+            InputError: If a file is no picture that can be read.
+        """
+        encoder, parts = self.load_image_encoder(image_weights), []
+        scorer = self.scorer()
+        for start in range(0, len(paths), BATCH):
+            pictures = []
+            for row, picture in load_images(
+                paths[start : start + BATCH], (encoder.resize, encoder.crop)
+            ):
+                if isinstance(picture, BadImage):
+                    raise InputError(
+                        f"`image` {paths[start + row]} cannot be read ({picture.reason}): give a "
+                        "picture."
+                    )
+                pictures.append(picture)
+            parts.append(scorer.embed_images(self.image_rows(encoder, np.stack(pictures))))
+        return np.concatenate(parts)
+
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Embeddings `[n, d]` of texts.
+
+        Raises:
+            InputError: If a text holds no word that the run knows.
+        """
+        encoder = self.load_text_encoder()
+        known = known_texts(encoder, texts)
+        if not known.all():
+            raise InputError(
+                f"`text` {texts[int(np.argmin(known))]!r} holds no word that {self.folder.path} "
+                "knows: give another."
+            )
+        return self.scorer().embed_texts(self.row_encoder(encoder).encode(texts))
 
     def prepare(
         self,

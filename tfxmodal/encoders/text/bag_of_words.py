@@ -217,3 +217,9 @@ class EncodedTexts:
 def to_bytes(texts: Sequence[str]) -> tf.Tensor:
     """Texts for the graph; half of a surrogate pair, which UTF-8 cannot hold, becomes `?`."""
     return tf.constant([text.encode("utf-8", "replace") for text in texts], tf.string)
+
+
+def known_texts(encoder, texts: Sequence[str]) -> np.ndarray:
+    """Which texts hold a word that an encoder knows, bool `[n]`."""
+    parts = [encoder.knows(to_bytes(texts[i : i + BATCH])) for i in range(0, len(texts), BATCH)]
+    return np.concatenate(parts)

@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+from scipy.linalg import eigh
+
+from tests.methods.closed_form.test_pls import related, without_labels
+from tfxmodal.data.pairs import Pairs
+from tfxmodal.methods.closed_form import pls, ridge_cca
+from tfxmodal.methods.closed_form.ridge_cca import COMPONENTS, RIDGES, RidgeCCAConfig
+
+
+def fit(train: Pairs, validation: Pairs, **config):
+    return ridge_cca.fit(train, validation, RidgeCCAConfig(**config))
+
+
+def directions(fitted, kind: str) -> np.ndarray:
+    """The weights `[d, k]` of a fitted projection."""
+    return fitted.networks[f"{kind}_encoder"].layers[2].get_weights()[0].astype(np.float64)
+
+
+def covariances(train: Pairs, ridge: float):
+    """C_xx + r_x I, C_yy + r_y I and C_xy, in float64."""
+    x, y = (
+        np.float64(rows) - np.mean(np.float64(rows), axis=0) for rows in (train.images, train.texts)
+    )
+    of_x, of_y = x.T @ x / len(x), y.T @ y / len(y)
+    with_ridge = [c + ridge * np.trace(c) / len(c) * np.eye(len(c)) for c in (of_x, of_y)]
+    return *with_ridge, x.T @ y / len(x)
+
+
+def oracle_scores(train: Pairs, test: Pairs, ridge: float, k: int) -> np.ndarray:
+    """CCA as the generalised eigenproblem C_xy C_yy^-1 C_yx a = rho^2 C_xx a."""
+    c_xx, c_yy, c_xy = covariances(train, ridge)
+    squares, a = eigh(c_xy @ np.linalg.solve(c_yy, c_xy.T), c_xx)
+    squares, a = squares[::-1][:k], a[:, ::-1][:, :k]
+    b = np.linalg.solve(c_yy, c_xy.T @ a) / np.sqrt(squares)
+    u, v = (
+        (test.images - np.mean(np.float64(train.images), 0)) @ a,
+        (test.texts - np.mean(np.float64(train.texts), 0)) @ b,
+    )
+    return (u / np.linalg.norm(u, axis=1, keepdims=True)) @ (
+        v / np.linalg.norm(v, axis=1, keepdims=True)
+    ).T
+
+
+@pytest.mark.parametrize("ridge", [1e-3, 0.1, 1.0])
+@pytest.mark.parametrize("d_image, d_text", [(12, 7), (7, 12), (40, 25)])
+def test_scores_are_those_of_the_definition(d_image, d_text, ridge):
+    train, test = (related(n, d_image, d_text, n) for n in (200, 30))
+    k = 5
+    scorer = fit(train, test, ridge=ridge, components=k).scorer()
+    scores = scorer.score(scorer.embed_images(test.images), scorer.embed_texts(test.texts))
+    np.testing.assert_allclose(scores, oracle_scores(train, test, ridge, k), atol=1e-4)
+
+
+@pytest.mark.parametrize("ridge", [1e-2, 1.0])
+def test_directions_satisfy_the_constraints(ridge):
+    """A^T (C_xx + r I) A = I, and A^T C_xy B is diagonal and falls."""
+    train = related(300, 20, 15, 0)
+    fitted = fit(train, train, ridge=ridge, components=8)
+    a, b = directions(fitted, "image"), directions(fitted, "text")
+    c_xx, c_yy, c_xy = covariances(train, ridge)
+    np.testing.assert_allclose(a.T @ c_xx @ a, np.eye(8), atol=1e-4)
+    np.testing.assert_allclose(b.T @ c_yy @ b, np.eye(8), atol=1e-4)
+    rho = np.diag(a.T @ c_xy @ b)
+    np.testing.assert_allclose(a.T @ c_xy @ b, np.diag(rho), atol=1e-4)
+    assert (np.diff(rho) <= 1e-6).all() and rho.max() <= 1
+
+
+def test_texts_that_are_a_map_of_the_images_are_found_without_a_ridge():
+    """Y = X Q gives a correlation of 1 in every direction, whatever Q is."""
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((100, 6))
+    pairs = without_labels(images, images @ rng.standard_normal((6, 6)) + 2)
+    scorer = fit(pairs, pairs, ridge=0, components=6).scorer()
+    own = scorer.score_pairs(scorer.embed_images(pairs.images), scorer.embed_texts(pairs.texts))
+    np.testing.assert_allclose(own, 1, atol=1e-3)
+
+
+def test_a_large_ridge_gives_pls():
+    """(C + r I)^-1/2 becomes a constant, and what is left is the SVD of C_xy."""
+    train, test = (related(n, 30, 20, n) for n in (200, 40))
+    both = fit(train, test, ridge=1e6, components=4), pls.fit(train, test, pls.PLSConfig(4))
+    scores = [
+        scorer.score(scorer.embed_images(test.images), scorer.embed_texts(test.texts))
+        for scorer in (fitted.scorer() for fitted in both)
+    ]
+    np.testing.assert_allclose(*scores, atol=1e-3)
+
+
+def test_fewer_pairs_than_features():
+    train, test = (related(n, 60, 50, n) for n in (30, 20))
+    for ridge in (0.0, 0.1):
+        scorer = fit(train, test, ridge=ridge).scorer()
+        assert np.isfinite(scorer.embed_images(test.images)).all()
+        assert np.isfinite(scorer.embed_texts(test.texts)).all()
+
+
+def test_validation_chooses_ridge_and_components():
+    train, validation = (related(n, 60, 50, n, noise=2) for n in (120, 60))
+    fitted = fit(train, validation)
+    assert fitted.chosen["ridge"] in RIDGES and fitted.chosen["components"] in (*COMPONENTS, 50)
+    assert max(fitted.tried.values()) > min(fitted.tried.values())
+    alone = fit(train, validation, **fitted.chosen)
+    assert list(alone.tried.values()) == [max(fitted.tried.values())]
+
+
+def test_features_of_large_means_lose_nothing():
+    train, test = (related(n, 12, 7, n) for n in (200, 30))
+    far = [pairs.with_features(pairs.images + 1e4, pairs.texts - 1e4) for pairs in (train, test)]
+    near = fit(train, test, ridge=0.1, components=4).scorer()
+    scorer = fit(*far, ridge=0.1, components=4).scorer()
+    scores = [
+        s.score(s.embed_images(pairs.images), s.embed_texts(pairs.texts))
+        for s, pairs in ((near, test), (scorer, far[1]))
+    ]
+    np.testing.assert_allclose(*scores, atol=0.02)

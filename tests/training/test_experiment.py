@@ -1,0 +1,120 @@
+"""The whole story of a training as one call, on small made-up pairs."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from tests.training.tiny import make_pairs
+from tfxmodal.data.pairs import Dataset
+from tfxmodal.errors import InputError
+from tfxmodal.inputs.config import DataConfig
+from tfxmodal.methods import METHODS
+from tfxmodal.training import experiment
+from tfxmodal.training.experiment import run_experiment
+from tfxmodal.training.replicas import make_strategy
+from tfxmodal.training.settings import Settings
+from tfxmodal.training.trained_run import load_run
+
+SMALL = {
+    "scl": {"hidden_units": 8, "embedding_dim": 4, "alpha": 0.0, "dropout": 0.2},
+    "drsl": {"hidden_units": (8,), "feature_dim": 4, "relation_units": 8},
+}
+GRADIENT = {"epochs": 3, "batch_size": 16, "learning_rate": 0.01}
+
+
+@pytest.fixture(autouse=True)
+def one_device(monkeypatch):
+    monkeypatch.setattr(experiment, "make_strategy", lambda: make_strategy(["CPU:0"]))
+
+
+def dataset() -> Dataset:
+    splits = (make_pairs(n, seed=n) for n in (64, 24, 24))
+    return Dataset("features", *splits, class_names=("a", "b", "c"))
+
+
+def settings(method: str, **values) -> Settings:
+    given = SMALL.get(method, {}) | (GRADIENT if METHODS[method].learner else {}) | values
+    return Settings(method, DataConfig("features")).having(**given)
+
+
+def results(metrics: dict) -> dict:
+    """Metrics but for what depends on the clock."""
+    return {name: metrics[name] for name in metrics.keys() - {"seconds", "pairs_per_second"}}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_ends_in_a_run_that_opens_as_it_was(method, tmp_path):
+    data = dataset()
+    result = run_experiment(settings(method), tmp_path / "run", dataset=data)
+    assert result.finished and result.folder == tmp_path / "run"
+    assert 0 < result.metrics["test"]["map_all"]["average"] < 1
+    assert json.loads((tmp_path / "run/metrics.json").read_text()) == result.metrics
+    run = load_run(result.folder)
+    assert run.settings == settings(method) and run.metrics == result.metrics
+    images, texts = (
+        run.scorer().embed_images(data.test.images),
+        run.scorer().embed_texts(data.test.texts),
+    )
+    again = experiment.evaluate_pairs(run.scorer(), data.test)
+    assert again["map_all"] == pytest.approx(result.metrics["test"]["map_all"], abs=1e-6)
+    assert np.isfinite(images).all() and np.isfinite(texts).all()
+
+
+def test_it_says_nothing(tmp_path, capfd):
+    run_experiment(settings("pls"), tmp_path / "run", dataset=dataset())
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("first, second", [("scl", "drsl"), ("drsl", "scl")])
+def test_two_in_one_process_are_as_each_alone(first, second, tmp_path):
+    """Nothing of the process is left changed: dtype policy, random numbers."""
+    alone = run_experiment(settings(second), tmp_path / "alone", dataset=dataset())
+    policy = keras.config.dtype_policy().name
+    run_experiment(
+        settings(first, precision="mixed_bfloat16", seed=5), tmp_path / "first", dataset=dataset()
+    )
+    assert keras.config.dtype_policy().name == policy
+    after = run_experiment(settings(second), tmp_path / "after", dataset=dataset())
+    assert results(after.metrics) == results(alone.metrics)
+
+
+def test_the_random_numbers_of_the_caller_go_on_as_if_nothing_had_been(tmp_path):
+    keras.utils.set_random_seed(3)
+    expected = np.random.random(3), keras.random.uniform([3]).numpy()
+    keras.utils.set_random_seed(3)
+    run_experiment(settings("scl"), tmp_path / "run", dataset=dataset())
+    found = np.random.random(3), keras.random.uniform([3]).numpy()
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_stopped_run_goes_on_by_itself_alone_and_with_more_epochs(tmp_path):
+    whole = run_experiment(settings("scl", epochs=6), tmp_path / "whole", dataset=dataset())
+    asked = iter([False, False, True])
+    stopped = run_experiment(
+        settings("scl"), tmp_path / "run", dataset=dataset(), stop_asked=lambda: next(asked)
+    )
+    assert not stopped.finished and not (tmp_path / "run/metrics.json").exists()
+    more = settings("scl", epochs=6)
+    ended = run_experiment(more, tmp_path / "run", resume=True, dataset=dataset())
+    assert results(ended.metrics) == results(whole.metrics)
+    assert load_run(tmp_path / "run").settings == more
+
+
+@pytest.mark.parametrize(
+    ("method", "labels", "told"),
+    [
+        ("drsl", False, "drsl learns from labels"),
+        ("semantic_matching", False, "semantic_matching learns from labels"),
+    ],
+)
+def test_what_cannot_be_learned_is_told_before_anything_is_built(method, labels, told, tmp_path):
+    data = dataset()
+    bare = {name: pairs.with_features() for name, pairs in data.splits()}
+    for pairs in bare.values():
+        object.__setattr__(pairs, "labels", None)
+    with pytest.raises(InputError, match=told):
+        run_experiment(settings(method), tmp_path / "run", dataset=data.replace_splits(**bare))
+    assert not (tmp_path / "run").exists()

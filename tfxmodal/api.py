@@ -1,0 +1,80 @@
+"""What a notebook calls: the commands' work as functions, with their flags as arguments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tfxmodal.data.pairs import Dataset
+from tfxmodal.io.reporter import SILENT, Reporter
+from tfxmodal.training.experiment import RunResult, run_experiment
+from tfxmodal.training.run_evaluation import evaluate_run
+from tfxmodal.training.settings import Settings
+from tfxmodal.training.trained_run import TrainedRun
+
+
+def train(
+    method: str,
+    dataset: str | Dataset = "emoji_scenes",
+    run_dir: str | Path | None = None,
+    resume: bool = False,
+    reporter: Reporter = SILENT,
+    **settings,
+) -> RunResult:
+    """Trains or fits a method, and measures it on the test split.
+
+    Args:
+        method: One of `METHODS`.
+        dataset: A dataset's name, or one that is loaded.
+        run_dir: The run's folder; by default a new one under `runs/`.
+        resume: Go on with the run that is there.
+        reporter: Is told of the progress; `commands.terminal.Terminal()` prints it.
+        **settings: What differs from the defaults of the method on the dataset, by the names of the
+            command's flags: `epochs=20`, `image_encoder="efficientnet_lite0"`.
+
+    Returns:
+        The run's folder and its metrics; `load_run(result.folder)` opens it.
+
+    Raises:
+        InputError: If anything given is wrong.
+
+    Example:
+        >>> import tfxmodal
+        >>> result = tfxmodal.train("pls", "emoji_scenes", dataset_options=("size=100",))
+        >>> 0 < result.metrics["test"]["map_all"]["average"] < 1
+        True
+    """
+    loaded = isinstance(dataset, Dataset)
+    name = dataset.name if loaded else dataset
+    return run_experiment(
+        Settings.for_dataset(method, name).having(**settings),
+        None if run_dir is None else Path(run_dir),
+        resume,
+        dataset if loaded else None,
+        reporter,
+    )
+
+
+def evaluate(
+    run: TrainedRun,
+    dataset: Dataset | None = None,
+    split: str = "test",
+    baselines: tuple[str, ...] = (),
+    reporter: Reporter = SILENT,
+) -> dict[str, dict]:
+    """Measures a run on its own or another dataset, and draws; see `evaluate_run`.
+
+    Args:
+        run: A run that `load_run` opened.
+        dataset: The pairs; by default the run's own, loaded as in training.
+        split: `test` or `validation`.
+        baselines: Methods in closed form to compare with.
+        reporter: Is told of the progress.
+
+    Returns:
+        By method, the metrics that `metrics.json` holds.
+
+    Raises:
+        InputError: If the run cannot read the pairs.
+    """
+    done = evaluate_run(run, dataset, split=split, baselines=baselines, reporter=reporter)
+    return done.metrics
