@@ -53,10 +53,6 @@ def test_every_method_ends_in_a_run_that_opens_as_it_was(method, tmp_path):
     assert json.loads((tmp_path / "run/metrics.json").read_text()) == result.metrics
     run = load_run(result.folder)
     assert run.settings == settings(method) and run.metrics == result.metrics
-    images, texts = (
-        run.scorer().embed_images(data.test.images),
-        run.scorer().embed_texts(data.test.texts),
-    )
     again = experiment.evaluate_pairs(run.scorer(), data.test)
     assert again["map_all"] == pytest.approx(result.metrics["test"]["map_all"], abs=1e-6)
 
