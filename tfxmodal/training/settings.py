@@ -68,16 +68,12 @@ class Settings:
             InputError: If no part has such a field, or a value is out of range.
         """
         parts = {name: getattr(self, name) for name in ("data", "config", "training")}
+        fields = {f.name: name for name, part in parts.items() for f in dataclasses.fields(part)}
         for name, value in values.items():
-            owners = [part for part, each in parts.items() if hasattr(each, name)]
-            if not owners:
-                choose(f"setting of {self.method}", name, self._fields())
-            parts[owners[0]] = replace(parts[owners[0]], **{name: value})
+            choose(f"setting of {self.method}", name, fields)
+            part = fields[name]
+            parts[part] = _replaced(parts[part], {name: value})
         return replace(self, **parts)
-
-    def _fields(self) -> list[str]:
-        parts = (self.data, self.config, self.training)
-        return [each.name for part in parts for each in dataclasses.fields(part)]
 
     def to_json(self) -> dict:
         """What `config.json` holds."""
@@ -141,19 +137,22 @@ def _differences(old: dict, new: dict):
 
 def _from_dict(config_class, values: dict):
     """A config dataclass from its JSON."""
-    fields = {each.name: each for each in dataclasses.fields(config_class)}
-    unknown = sorted(values.keys() - fields.keys())
+    unknown = sorted(values.keys() - {field.name for field in dataclasses.fields(config_class)})
     if unknown:
         raise InputError(
             f"The run's {config_class.__name__} has unknown fields {unknown}: it was made by "
             "another version of tfxmodal; use that one."
         )
-    config = config_class()
-    return replace(config, **{name: _typed(fields[name], v) for name, v in values.items()})
+    return _replaced(config_class(), values)
 
 
-def _typed(declared: dataclasses.Field, value):
-    """JSON has lists for tuples and strings for paths; a frozen config stays what it was."""
-    if isinstance(value, list):
-        return tuple(value)
-    return Path(value) if isinstance(value, str) and "Path" in str(declared.type) else value
+def _replaced(config, values: dict):
+    """A config with fields replaced: lists become tuples, and strings paths where it has paths."""
+    types = {field.name: str(field.type) for field in dataclasses.fields(config)}
+
+    def typed(name: str, value):
+        if isinstance(value, list):
+            return tuple(value)
+        return Path(value) if isinstance(value, str) and "Path" in types[name] else value
+
+    return replace(config, **{name: typed(name, value) for name, value in values.items()})
