@@ -114,7 +114,7 @@ def test_mistakes_end_in_one_sentence(trained, drsl, photos, complaint):
     for flags in (["--kind", "flat"], ["--gallery", "texts"], ["--rescore", "1"]):
         message = f"{flags[0]} can be chosen for a new index alone, and --to index is there"
         assert message in told("--text", "dog", *flags)
-    assert "--kind, --anchors can be" in told("--text", "a", "--anchors", "9", "--kind", "flat")
+    assert "--kind, --landmarks can be" in told("--text", "a", "--anchors", "9", "--kind", "flat")
     assert "give one of them" in told("--text", "dog", "--image", "x.jpg")
     assert "Nothing is asked: give --data" in told()
     assert "Nothing is asked: give --data" in told("--add", "--text", "dog")

@@ -198,3 +198,20 @@ def test_bad_pairs_are_skipped_and_counted_on_request(folder, caplog):
         dataset = manifest.load(folder, on_bad_row="skip")
     assert [len(pairs) for _, pairs in dataset.splits()] == [1, 1, 1]
     assert "5 of 8 pairs" in caplog.text and "skipped" in caplog.text
+
+
+def test_rows_of_split_query_ask_in_the_test_split(folder):
+    (folder / "d.jpg").touch()
+    rows = [row | {"labels": ["dog"]} for row in three()]
+    rows.append({"image": "d.jpg", "text": "d", "split": "query", "labels": ["dog"]})
+    dataset = load_dataset("pairs", write(folder / "pairs.jsonl", rows))
+    assert dataset.test.ids.tolist() == ["c.jpg", "d.jpg"]
+    assert dataset.test.queries.tolist() == [False, True]
+    assert dataset.train.queries is None and dataset.validation.queries is None
+    write(folder / "pairs.jsonl", [row | {"labels": []} for row in rows])
+    with pytest.raises(InputError, match="`queries` must be bool .* without labels"):
+        load_dataset("pairs", folder)
+    rows[2]["split"] = "query"
+    write(folder / "pairs.jsonl", rows)
+    with pytest.raises(InputError, match="received 2 queries among 2 pairs"):
+        load_dataset("pairs", folder)

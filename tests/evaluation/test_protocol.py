@@ -1,12 +1,22 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.evaluation.test_metrics import loop_average_precision, loop_rank
+from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation import protocol as evaluation
-from tfxmodal.evaluation.protocol import DIRECTIONS, evaluate, selection_score
+from tfxmodal.evaluation.protocol import (
+    BLOCK,
+    DIRECTIONS,
+    Side,
+    evaluate,
+    selection_score,
+)
 from tfxmodal.retrieval.scorer import Scorer
 
 
@@ -28,21 +38,21 @@ class Bilinear(Scorer):
         return images @ self.weights @ texts.T
 
 
+def pairs_of(images, texts, labels=None, queries=None) -> Pairs:
+    return Pairs(np.arange(len(images)), images, texts, labels, queries=queries)
+
+
 @pytest.fixture
 def split():
+    """60 embedded pairs with labels, and 150 captions of them."""
     rng = np.random.default_rng(0)
     n, captions = 60, 150
     owners = np.concatenate([np.arange(n), rng.integers(0, n, captions - n)])
     labels = (rng.random((n, 5)) < 0.3).astype(np.uint8)
     labels[7] = 0
     images, texts = rng.standard_normal((2, n, 4)).astype(np.float32)
-    return {
-        "image_embeddings": images,
-        "text_embeddings": texts,
-        "labels": labels,
-        "caption_embeddings": rng.standard_normal((captions, 4)).astype(np.float32),
-        "caption_image": owners,
-    }
+    embeddings = rng.standard_normal((captions, 4)).astype(np.float32)
+    return pairs_of(images, texts, labels), Side(embeddings, owners)
 
 
 def oracle(scores, labels, k):
@@ -55,17 +65,18 @@ def oracle(scores, labels, k):
 def test_equals_the_oracle_both_ways(split, monkeypatch):
     monkeypatch.setattr(evaluation, "BLOCK", 1000)
     scorer = Bilinear()
-    results = evaluate(scorer, **split)
+    pairs, captions = split
+    results = evaluate(scorer, pairs, captions)
     assert scorer.largest <= 1000
-    scores = scorer.score(split["image_embeddings"], split["text_embeddings"])
+    scores = scorer.score(pairs.images, pairs.texts)
     by_direction = dict(zip(DIRECTIONS, (scores, scores.T), strict=True))
     for name, k in (("map_all", None), ("map_50", 50)):
-        expected = {d: oracle(s, split["labels"], k) for d, s in by_direction.items()}
+        expected = {d: oracle(s, pairs.labels, k) for d, s in by_direction.items()}
         expected["average"] = np.mean(list(expected.values()))
         assert results[name] == pytest.approx(expected, abs=1e-9)
 
-    scores = scorer.score(split["image_embeddings"], split["caption_embeddings"])
-    right = np.equal.outer(np.arange(60), split["caption_image"])
+    scores = scorer.score(pairs.images, captions.embeddings)
+    right = np.equal.outer(np.arange(60), captions.pairs)
     to_text = np.array([loop_rank(s, r) for s, r in zip(scores, right, strict=True)])
     to_image = np.array([loop_rank(s, r) for s, r in zip(scores.T, right.T, strict=True)])
     for k in (1, 5, 10):
@@ -78,13 +89,13 @@ def test_equals_the_oracle_both_ways(split, monkeypatch):
     }
     assert results["queries"] == {"image_to_text": 60, "text_to_image": 150}
     assert results["gallery"] == {"image_to_text": 150, "text_to_image": 60}
-    missing = int(np.sum(split["labels"].sum(axis=1) == 0))
+    missing = int(np.sum(pairs.labels.sum(axis=1) == 0))
     assert results["queries_without_relevant"] == dict.fromkeys(DIRECTIONS, missing)
     assert selection_score(results) == results["map_all"]["average"]
 
 
 def test_results_are_json(split):
-    results = evaluate(Bilinear(), **split)
+    results = evaluate(Bilinear(), *split)
     assert json.loads(json.dumps(results, allow_nan=False)) == results
 
 
@@ -92,51 +103,131 @@ def test_without_labels_and_captions():
     embeddings = np.eye(4, dtype=np.float32)
     scorer = Bilinear()
     scorer.weights = np.eye(4, dtype=np.float32)
-    results = evaluate(scorer, embeddings, embeddings)
+    results = evaluate(scorer, pairs_of(embeddings, embeddings))
     assert results["map_all"] is None and results["map_50"] is None
     perfect = {"1": 1.0, "5": 1.0, "10": 1.0}
     assert results["recall_at"] == dict.fromkeys((*DIRECTIONS, "average"), perfect)
     assert selection_score(results) == 1
-    swapped = evaluate(scorer, embeddings, embeddings[[1, 0, 2, 3]])
+    swapped = evaluate(scorer, pairs_of(embeddings, embeddings[[1, 0, 2, 3]]))
     assert selection_score(swapped) == pytest.approx((0.5 + 1 + 1) / 3)
 
 
 def test_scores_each_pair_once_a_direction(split):
     scorer = Bilinear()
-    evaluate(scorer, split["image_embeddings"], split["text_embeddings"], split["labels"])
+    evaluate(scorer, split[0])
     assert scorer.pairs == 2 * 60 * 60
 
 
 def test_images_without_captions_are_counted(split):
-    split |= {"labels": None, "caption_image": np.minimum(split["caption_image"], 50)}
-    results = evaluate(Bilinear(), **split)
+    pairs, captions = split
+    some = Side(captions.embeddings, np.minimum(captions.pairs, 50))
+    results = evaluate(Bilinear(), replace(pairs, labels=None), some)
     assert results["queries_without_relevant"] == {"image_to_text": 9, "text_to_image": 0}
 
 
 def test_labels_that_share_nothing_give_none(split):
-    split["labels"] = np.zeros((60, 3), np.uint8)
-    results = evaluate(Bilinear(), **split)
+    pairs, captions = split
+    results = evaluate(Bilinear(), replace(pairs, labels=np.zeros((60, 3), np.uint8)), captions)
     assert set(results["map_all"].values()) == {None}
     with pytest.raises(InputError, match="No query of the validation split has a relevant item"):
         selection_score(results)
 
 
+@pytest.mark.parametrize("blocks", [BLOCK, 200])
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000), n=st.integers(2, 40), data=st.data())
+def test_queries_rank_the_other_rows(blocks, seed, n, data):
+    """An oracle in plain NumPy; the database is what does not ask, in both directions."""
+    asks = np.zeros(n, bool)
+    asks[data.draw(st.permutations(range(n)))[: data.draw(st.integers(1, n - 1))]] = True
+    rng = np.random.default_rng(seed)
+    images, texts = rng.standard_normal((2, n, 4)).astype(np.float32)
+    labels = (rng.random((n, 4)) < 0.3).astype(np.uint8)
+    scorer = Bilinear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "BLOCK", blocks)
+        results = evaluate(scorer, pairs_of(images, texts, labels, asks))
+
+    right = labels[asks].astype(int) @ labels[~asks].T > 0
+    of_direction = {
+        "image_to_text": images[asks] @ scorer.weights @ texts[~asks].T,
+        "text_to_image": (images[~asks] @ scorer.weights @ texts[asks].T).T,
+    }
+    for name, k in (("map_all", None), ("map_50", 50)):
+        for direction, scores in of_direction.items():
+            each = [loop_average_precision(*row, k) for row in zip(scores, right, strict=True)]
+            found = [value for value in each if not np.isnan(value)]
+            expected = pytest.approx(np.mean(found), abs=1e-9) if found else None
+            assert results[name][direction] == expected
+    sizes = int(asks.sum()), int((~asks).sum())
+    assert [results[name]["text_to_image"] for name in ("queries", "gallery")] == [*sizes]
+    assert [results[name]["image_to_text"] for name in ("queries", "gallery")] == [*sizes]
+    without = int((~right.any(axis=1)).sum())
+    assert results["queries_without_relevant"] == dict.fromkeys(DIRECTIONS, without)
+    assert results["recall_at"]["average"] == {"1": None, "5": None, "10": None}
+    assert results["median_rank"] == dict.fromkeys(DIRECTIONS, None)
+
+
+def test_queries_beside_their_own_copies_give_the_numbers_of_the_split(split):
+    """Where the database is the queries again, the numbers are those of the split by itself."""
+    pairs, _ = split
+    asks = np.arange(120) < 60
+    doubled = pairs_of(*(np.concatenate([c, c]) for c in (pairs.images, pairs.texts, pairs.labels)))
+    results = evaluate(Bilinear(), replace(doubled, queries=asks))
+    alone = evaluate(Bilinear(), pairs)
+    for name in ("map_all", "map_50", "queries", "gallery", "queries_without_relevant"):
+        assert results[name] == alone[name]
+
+
+@pytest.mark.parametrize("asks", [np.zeros(60, bool), np.ones(60, bool)])
+def test_queries_without_a_database(split, asks):
+    with pytest.raises(InputError, match="`queries` must mark pairs that ask and leave others"):
+        evaluate(Bilinear(), replace(split[0], queries=asks))
+
+
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("owners", "message"),
     [
-        ({"labels": np.zeros((59, 3))}, "'labels': 59"),
-        ({"text_embeddings": np.zeros((61, 4))}, "'texts': 61"),
-        ({"caption_image": None}, "`caption_image` must hold"),
-        ({"caption_image": np.zeros(3, int)}, r"shape \(3,\) for 150 captions"),
-        ({"caption_image": np.full(150, 60)}, "integer of 0 to 59"),
-        ({"caption_image": np.zeros(150)}, "received float64"),
+        (np.zeros(3, int), r"shape \(3,\) for 150 captions"),
+        (np.full(150, 60), "integer of 0 to 59"),
+        (np.zeros(150), "received float64"),
     ],
 )
-def test_rows_that_do_not_fit(split, change, message):
+def test_captions_that_do_not_fit(split, owners, message):
     with pytest.raises(InputError, match=message):
-        evaluate(Bilinear(), **split | change)
+        evaluate(Bilinear(), split[0], Side(split[1].embeddings, owners))
 
 
-def test_empty_split():
-    with pytest.raises(InputError, match="'images': 0"):
-        evaluate(Bilinear(), np.zeros((0, 4)), np.zeros((0, 4)))
+def test_no_captions_at_all(split):
+    with pytest.raises(InputError, match="for 0 captions"):
+        evaluate(Bilinear(), split[0], Side(np.zeros((0, 4), np.float32), np.zeros(0, int)))
+
+
+def test_empty_and_unpaired_splits():
+    with pytest.raises(InputError, match="received 0 images"):
+        evaluate(Bilinear(), pairs_of(np.zeros((0, 4)), np.zeros((0, 4))))
+    labels = np.ones((3, 1), np.uint8)
+    unpaired = Pairs(np.arange(3), np.zeros((3, 4)), np.zeros((3, 4)), labels, labels)
+    with pytest.raises(InputError, match="not paired with texts: give pairs"):
+        evaluate(Bilinear(), unpaired)
+
+
+def test_selection_by_name(split):
+    results = evaluate(Bilinear(), *split)
+    recall = np.mean(list(results["recall_at"]["average"].values()))
+    assert selection_score(results) == selection_score(results, "map")
+    assert selection_score(results, "map") == results["map_all"]["average"]
+    assert selection_score(results, "recall") == pytest.approx(recall)
+    assert selection_score(results, "last") is None
+    with pytest.raises(InputError, match="Unknown select_by 'loss'; use one of: auto, last, map"):
+        selection_score(results, "loss")
+
+
+def test_selection_by_what_is_not_there(split):
+    pairs, captions = split
+    results = evaluate(Bilinear(), replace(pairs, labels=None), captions)
+    with pytest.raises(InputError, match="`select_by` map needs labels .* use recall, or last"):
+        selection_score(results, "map")
+    asking = evaluate(Bilinear(), replace(pairs, queries=np.arange(60) < 5))
+    with pytest.raises(InputError, match="No query of the validation split"):
+        selection_score(asking, "recall")

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfxmodal.data.pairs import Pairs
 from tfxmodal.evaluation.protocol import evaluate
 from tfxmodal.heads.layers import EPSILON
 from tfxmodal.heads.relation_network import FUSIONS, RelationNetwork
@@ -150,11 +151,12 @@ def test_blocks_and_chunks_change_nothing(monkeypatch):
     ours = scorer(network("subtraction", 2))
     images, texts = embeddings(23, 31)
     scores = ours.score(images, texts)
-    results = evaluate(ours, images, images + 0.1)
+    pairs = Pairs(np.arange(len(images)), images, images + 0.1)
+    results = evaluate(ours, pairs)
     monkeypatch.setattr(relation_module, "BLOCK", 10)
     monkeypatch.setattr(scorer_module, "BLOCK", 100)
     np.testing.assert_allclose(ours.score(images, texts), scores, atol=1e-5)
-    assert evaluate(ours, images, images + 0.1) == results
+    assert evaluate(ours, pairs) == results
     found, values = ours.top_k(images, texts, 5)
     np.testing.assert_array_equal(found, np.argsort(-scores, axis=1, kind="stable")[:, :5])
     np.testing.assert_allclose(values, -np.sort(-scores, axis=1)[:, :5], atol=1e-5)

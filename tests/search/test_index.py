@@ -61,9 +61,9 @@ def names(n, start=0):
     return [f"item {row}" for row in range(start, start + n)]
 
 
-def relation_index(gallery="texts", anchors=48, **options):
+def relation_index(gallery="texts", landmarks=48, **options):
     train = points(300, 1), points(300, 2)
-    return build_index(Relation(), "A", gallery, *train, anchors=anchors, **options)
+    return build_index(Relation(), "A", gallery, *train, landmarks=landmarks, **options)
 
 
 def cosine_index(**options):
@@ -111,7 +111,7 @@ def test_a_share_re_scored_finds_the_best(gallery, kind, least, monkeypatch):
 
 
 def test_vectors_follow_the_scores():
-    """With as many anchors as units there is nothing that the fit cannot follow closely."""
+    """With as many landmarks as units there is nothing that the fit cannot follow closely."""
     scorer, items, queries = Relation(), points(500, 3), points(20, 4)
     space = relation_index()._space
     approximate = space.of_queries(queries) @ space.of_items(items).T
@@ -227,6 +227,40 @@ def test_one_training_item_is_enough():
     assert found.shape == (2, 5) and np.isfinite(scores).all()
 
 
+class Product(Relation):
+    """A dot product by another class than the cosine's."""
+
+    is_dot_product = True
+
+    def score(self, images, texts):
+        return images @ texts.T
+
+    score_pairs = Scorer.score_pairs
+
+
+def test_a_scorer_says_that_its_score_is_a_dot_product():
+    index = build_index(Product(), "A", "texts")  # without training items
+    index.add(names(700), points(700, 3))
+    assert index.is_exact
+    queries = points(9, 4)
+    found, scores = index.search(queries, 20)
+    true, true_scores = exact(Product(), "texts", queries, points(700, 3), 20)
+    np.testing.assert_array_equal(found, true)
+    np.testing.assert_allclose(scores, true_scores, rtol=1e-6)
+    assert not Relation().is_dot_product and Cosine().is_dot_product
+
+
+def test_an_index_made_before_landmarks_were_called_so_opens(tmp_path):
+    index = index_of(400)
+    index.save(tmp_path)
+    with np.load(tmp_path / "space.npz") as arrays:
+        old = {"anchors" if name == "landmarks" else name: array for name, array in arrays.items()}
+    assert "anchors" in old
+    np.savez(tmp_path / "space.npz", **old)
+    opened = Index.load(tmp_path, Relation(), "A")
+    assert_same(opened.search(points(3, 4), 5), index.search(points(3, 4), 5))
+
+
 def told(function, *arguments, **options) -> str:
     with pytest.raises(InputError) as error:
         function(*arguments, **options)
@@ -260,8 +294,8 @@ def test_bad_options():
     assert "use one of: auto, flat, scan" in told(cosine_index, kind="tree")
     assert "use one of: images, texts" in told(build_index, Cosine(), "A", "sounds")
     assert "0 to 1; received 5" in told(relation_index, rescore=5)
-    assert "`anchors` must be at least 1; received 0" in told(relation_index, anchors=0)
-    assert "needs training images and texts" in told(build_index, Relation(), "A", "texts")
+    assert "`landmarks` must be at least 1; received 0" in told(relation_index, landmarks=0)
+    assert "needs training `images` and `texts`" in told(build_index, Relation(), "A", "texts")
 
 
 def test_another_models_index_is_refused(tmp_path):

@@ -295,7 +295,7 @@ def trained_score(folder, precision) -> float:
         def validate():
             images, texts = scorer.embed_images(split.images), scorer.embed_texts(split.texts)
             assert images.dtype == texts.dtype == np.float32
-            metrics = evaluate(scorer, images, texts, split.labels)
+            metrics = evaluate(scorer, split.with_features(images, texts))
             return selection_score(metrics), metrics
 
         untrained, _ = validate()

@@ -58,7 +58,7 @@ class Flags:
     """How a new index searches vectors: all of them exactly (flat), by their four-bit codes (scan),
     or, by default, by the gallery's size (auto: flat up to 100,000 items, then scan)."""
 
-    anchors: int | None = None
+    landmarks: int | None = None
     """Training items whose relation scores are an item's vector in a new index, by default 256
     (DRSL; more find more)."""
 
@@ -76,7 +76,7 @@ class Flags:
     """How many."""
 
     data_dir: Path | None = None
-    """Where the run's own dataset is now, for a gallery of it and for anchors; by default as in
+    """Where the run's own dataset is now, for a gallery of it and for landmarks; by default as in
     training."""
 
     image_weights: str | None = None
@@ -160,7 +160,7 @@ def check(flags: Flags, there: bool):
 
 def given_options(flags: Flags) -> dict:
     """What the user chose of a new index."""
-    options = {name: getattr(flags, name) for name in ("gallery", "kind", "anchors", "rescore")}
+    options = {name: getattr(flags, name) for name in ("gallery", "kind", "landmarks", "rescore")}
     return {name: value for name, value in options.items() if value is not None}
 
 

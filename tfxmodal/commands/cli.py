@@ -12,7 +12,11 @@ import tyro
 
 from tfxmodal.errors import InputError
 
-RENAMED = {"--image-tower": "--image-encoder", "--towers": "--encoders"}
+RENAMED = {
+    "--image-tower": "--image-encoder",
+    "--towers": "--encoders",
+    "--anchors": "--landmarks",
+}
 """Flags of earlier versions, and what they are called now."""
 
 

@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None):
     """Evaluates as the command line says."""
     flags = cli.parse(Flags, __doc__, argv)
 
-    from tfxmodal.evaluation.results import print_table
+    from tfxmodal.commands.tables import print_table
     from tfxmodal.training.run_evaluation import evaluate_run
     from tfxmodal.training.trained_run import load_run
 

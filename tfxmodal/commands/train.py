@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None, method: str | None = None):
     flags = cli.parse(flags_class(spec), description, words, lambda _: defaults(spec, words))
     settings = Settings(method, flags.data, getattr(flags, method), flags.training)
 
-    from tfxmodal.evaluation.results import print_table
+    from tfxmodal.commands.tables import print_table
     from tfxmodal.training.experiment import MEASURED, run_experiment
     from tfxmodal.training.interrupts import stop_signals
 

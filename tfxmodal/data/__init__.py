@@ -7,6 +7,7 @@ import inspect
 from pathlib import Path
 
 from tfxmodal.data import manifest
+from tfxmodal.data.databases import DATABASES, with_database
 from tfxmodal.data.datasets import (
     coco,
     emoji_scenes,
@@ -36,7 +37,11 @@ DATASETS = {
 
 
 def load_dataset(
-    name: str, data_dir: str | Path | None = None, progress=None, **options
+    name: str,
+    data_dir: str | Path | None = None,
+    progress=None,
+    database: str = "test",
+    **options,
 ) -> Dataset:
     """Loads a dataset by its name.
 
@@ -44,20 +49,24 @@ def load_dataset(
         name: One of `DATASETS`.
         data_dir: Its folder; by default `data/NAME` under the current one.
         progress: Wraps long work, like tqdm, where the dataset has any.
+        database: What the test pairs are searched among: `test` (each other), `train` or `rest`
+            (train and validation); see `tfxmodal.data.databases`.
         **options: What that dataset's own `load` takes besides.
 
     Raises:
         InputError: If the name or an option is unknown or the folder does not hold the dataset.
     """
     choose("dataset", name, DATASETS)
+    choose("database", database, DATABASES)
     load = DATASETS[name]
     parameters = inspect.signature(load).parameters
     for option in options:
-        known = parameters.keys() - {"data_dir", "progress"}
-        choose(f"option of dataset {name}", option, known or {"none"})
+        known = parameters.keys() - {"data_dir", "progress"} | {"database"}
+        choose(f"option of dataset {name}", option, known)
     if "progress" in parameters:
         options["progress"] = progress
-    return load(Path(data_dir or Path("data") / name), **options)
+    data_dir = Path("data") / name if data_dir is None else Path(data_dir)
+    return with_database(load(data_dir, **options), database)
 
 
 __all__ = ["DATASETS", "Dataset", "Pairs", "load_dataset"]

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,8 @@ from tfxmodal.data.pairs import Dataset, Pairs, multi_hot
 from tfxmodal.errors import InputError, choose
 
 SPLITS = ("train", "validation", "test")
+QUERY = "query"
+"""The `split` of test pairs that ask, where those of split `test` are the database."""
 SUFFIXES = (".jsonl", ".csv")
 
 
@@ -43,7 +45,8 @@ def load(data_dir: Path, on_bad_row: str = "refuse") -> Dataset:
     - `id` (optional): a unique name of the pair; by default the image's path.
     - `labels` (optional): names of its classes, a list; in CSV separated by `;`.
     - `split` (optional): train, validation or test; by default drawn 80/10/10 by a hash of the id,
-      so that a pair keeps its split when others are added.
+      so that a pair keeps its split when others are added. Where some pairs have the split query,
+      these ask in the test split, and those of split test are the database, see `Pairs.queries`.
 
     `classes.txt` beside the manifest, one name a line, gives the classes and their order; without
     it they are the labels found, sorted. Without any label the dataset has none.
@@ -62,7 +65,12 @@ def load(data_dir: Path, on_bad_row: str = "refuse") -> Dataset:
     classes, labels = _labels(path, rows)
     pairs = _pairs(rows, labels)
     split_of_row = np.array([row.split for row in rows], str)
+    asks = split_of_row == QUERY
+    split_of_row[asks] = "test"
     splits = {name: pairs.take(np.flatnonzero(split_of_row == name)) for name in SPLITS}
+    if asks.any():
+        queries = asks[split_of_row == "test"]
+        splits["test"] = replace(splits["test"], queries=queries)
     for name, split in splits.items():
         if not len(split):
             raise InputError(
@@ -183,7 +191,10 @@ def _read_csv(path: Path) -> Iterator[tuple[int, dict]]:
 
 
 def _read_text(path: Path) -> str:
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"Cannot read {path} ({error.strerror}): correct its path.") from error
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -203,8 +214,8 @@ def _row(path: Path, line: int, fields: dict) -> Row:
     image, name = str(fields["image"]), fields.get("id")
     name = image if name in (None, "") else str(name)
     split = fields.get("split") or _hashed_split(name)
-    if split not in SPLITS:
-        raise _error(path, line, f"has split {split!r}: use one of {', '.join(SPLITS)}")
+    if split not in (*SPLITS, QUERY):
+        raise _error(path, line, f"has split {split!r}: use one of {', '.join((*SPLITS, QUERY))}")
     file = os.path.normpath(os.path.join(path.parent, image))
     return Row(line, name, file, [text for text in texts if text.strip()], labels, split)
 

@@ -38,6 +38,8 @@ class Pairs:
         labels: `[n, classes]` multi-hot (uint8), or None where the dataset has none.
         text_labels: `[m, classes]`, only where images and texts do not belong together one by one:
             then there may be another number m of texts, and `ids` and `labels` are the images'.
+        queries: bool `[n]`, which rows ask in an evaluation; the others are the database that is
+            searched for items of their classes. By default every row asks and all are searched.
     """
 
     ids: np.ndarray
@@ -45,11 +47,13 @@ class Pairs:
     texts: Captions | Features
     labels: np.ndarray | None = None
     text_labels: np.ndarray | None = None
+    queries: np.ndarray | None = None
 
     def __post_init__(self):
         columns = {"ids": self.ids, "images": self.images, "texts": self.texts}
         labels = {"labels": self.labels, "text_labels": self.text_labels}
-        columns |= {name: column for name, column in labels.items() if column is not None}
+        given = labels | {"queries": self.queries}
+        columns |= {name: column for name, column in given.items() if column is not None}
         for name in labels.keys() & columns:
             if columns[name].ndim != 2:
                 raise InputError(
@@ -64,6 +68,12 @@ class Pairs:
         ):
             raise InputError(
                 f"A split's columns must have one row a pair; received {counts}: align them."
+            )
+        if self.queries is not None and (self.queries.dtype != bool or self.labels is None):
+            raise InputError(
+                "`queries` must be bool [n], beside labels, which say what is right; received "
+                f"{self.queries.dtype} with{'out' if self.labels is None else ''} labels: mark the "
+                "rows that ask."
             )
 
     def __len__(self) -> int:
@@ -84,10 +94,19 @@ class Pairs:
         """Whether texts are captions, still to be turned into features by an encoder."""
         return not hasattr(self.texts, "shape")
 
+    @property
+    def sides(self) -> tuple[np.ndarray | slice, np.ndarray | slice]:
+        """The rows that ask and the rows that are searched, as indices of a column."""
+        if self.queries is None:
+            return slice(None), slice(None)
+        return np.flatnonzero(self.queries), np.flatnonzero(~self.queries)
+
     def take(self, rows: np.ndarray) -> "Pairs":
         """The pairs at `rows` (integer indices), in that order; of unpaired sets the images."""
-        labels = None if self.labels is None else self.labels[rows]
-        images = {"ids": self.ids[rows], "images": self.images[rows], "labels": labels}
+        images = {"ids": self.ids[rows], "images": self.images[rows]}
+        for name in ("labels", "queries"):
+            column = getattr(self, name)
+            images[name] = None if column is None else column[rows]
         if not self.paired:
             return replace(self, **images)
         texts = [self.texts[row] for row in rows] if self.has_captions else self.texts[rows]
@@ -123,7 +142,8 @@ class Dataset:
         train: Pairs that methods learn from; labels may be used by supervised methods.
         validation: Pairs that select: the epoch, hyper-parameters.
         test: Pairs that are scored once, at the end.
-        class_names: Names of the label columns, or None without labels.
+        class_names: Names of the label columns, by default "0", "1" and so on; None where no split
+            has labels.
     """
 
     name: str
@@ -131,6 +151,32 @@ class Dataset:
     validation: Pairs
     test: Pairs
     class_names: tuple[str, ...] | None = None
+
+    def __post_init__(self):
+        for name, pairs in self.splits():
+            if pairs.queries is not None and len(np.unique(pairs.queries)) < 2:
+                raise InputError(
+                    f"The {name} split of {self.name} names queries: it must have pairs that ask "
+                    f"and others that are searched; received {np.count_nonzero(pairs.queries)} "
+                    f"queries among {len(pairs)} pairs."
+                )
+        labels = {name: pairs.labels for name, pairs in self.splits() if pairs.labels is not None}
+        if not labels:
+            return
+        widths = {name: of_split.shape[1] for name, of_split in labels.items()}
+        if self.class_names is None:
+            names = tuple(str(column) for column in range(max(widths.values())))
+            object.__setattr__(self, "class_names", names)
+        if set(widths.values()) != {self.classes}:
+            raise InputError(
+                f"Every split of {self.name} must have a label column for each of its "
+                f"{self.classes} classes; received columns {widths}: align them."
+            )
+
+    @property
+    def classes(self) -> int:
+        """The number of classes, 0 without labels."""
+        return 0 if self.class_names is None else len(self.class_names)
 
     def splits(self) -> Iterator[tuple[str, Pairs]]:
         """Yields `("train", pairs)`, `("validation", pairs)`, `("test", pairs)`."""

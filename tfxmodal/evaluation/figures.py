@@ -3,20 +3,20 @@
 They draw what they are given: the ranking and what is right are decided elsewhere.
 """
 
+from __future__ import annotations
+
 import io
 import os
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from PIL import Image, ImageOps
-from sklearn.manifold import TSNE
-from threadpoolctl import threadpool_limits
+
+if TYPE_CHECKING:  # What draws takes a second to import, and only those who draw need it.
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 RIGHT, WRONG, PLAIN = "#1e8e3e", "#d93025", "#5f6368"
 PHOTO = (320, 236)  # pixels, the shape of a gallery's cell
@@ -45,6 +45,8 @@ class Retrieved:
 
 def curve_figure(curves: Curves, x_label: str, y_label: str = "Precision") -> Figure:
     """Lines in panels side by side, one panel a direction, one line a method or run."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(4.6 * len(curves), 3.6), layout="constrained")
     panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
     for panel, (title, lines) in zip(panels, curves.items(), strict=True):
@@ -82,6 +84,8 @@ def gallery_figure(
         image_to_text: Image queries and the texts they found; one of the two may be empty.
         text_to_image: Text queries and the images they found.
     """
+    from matplotlib.figure import Figure
+
     sections = [
         ("Images find texts", image_to_text, _draw_photo, _draw_text),
         ("Texts find images", text_to_image, _draw_text, _draw_photo),
@@ -129,6 +133,12 @@ def tsne_figure(
         points: At most so many are drawn, half of them images: pairs drawn at random.
         seed: Of the draw and of t-SNE.
     """
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
     rows = np.random.default_rng(seed).permutation(len(labels))[: points // 2]
     both = np.concatenate([image_embeddings[rows], text_embeddings[rows]])
     plane = TSNE(perplexity=min(30, len(both) / 4), init="pca", random_state=seed)
@@ -140,7 +150,7 @@ def tsne_figure(
     has = drawn[:, frequent]
     place = np.where(has.any(axis=1), has.argmax(axis=1), len(frequent))
     names = [f"class {c}" if class_names is None else class_names[c] for c in frequent] + ["other"]
-    colours = [*matplotlib.colormaps["tab10"].colors[: len(frequent)], (0.75, 0.75, 0.75)]
+    colours = [*colormaps["tab10"].colors[: len(frequent)], (0.75, 0.75, 0.75)]
 
     figure = Figure(figsize=(8, 6), layout="constrained")
     axes = figure.subplots()
@@ -170,6 +180,8 @@ def _draw_text(cell: Axes, text: str) -> None:
 
 
 def _draw_photo(cell: Axes, photo: str | os.PathLike | np.ndarray) -> None:
+    from PIL import Image, ImageOps
+
     if isinstance(photo, np.ndarray):
         if np.issubdtype(photo.dtype, np.floating):
             photo = (255 * np.clip(photo, 0, 1)).astype(np.uint8)

@@ -1,11 +1,13 @@
 """The numbers that a run reports of one split, from a scorer and the split's embeddings."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from tfxmodal.data.pairs import Pairs
-from tfxmodal.errors import InputError
+from tfxmodal.errors import InputError, choose
 from tfxmodal.evaluation.metrics import (
     average_precision,
     mean,
@@ -17,20 +19,31 @@ from tfxmodal.evaluation.metrics import (
 from tfxmodal.retrieval.scorer import Scorer
 
 DIRECTIONS = ("image_to_text", "text_to_image")
+SELECT_BY = ("auto", "map", "recall", "last")
 BLOCK = 2**23  # scores held at a time, 32 MB
 
 Measure = Callable[[np.ndarray, slice], np.ndarray]
 """From the scores `[rows, gallery]` of some queries, and which they are, a value for each."""
 
 
-def evaluate(
-    scorer: Scorer,
-    image_embeddings: np.ndarray,
-    text_embeddings: np.ndarray,
-    labels: np.ndarray | None = None,
-    caption_embeddings: np.ndarray | None = None,
-    caption_image: np.ndarray | None = None,
-) -> dict:
+@dataclass(frozen=True)
+class Side:
+    """Embedded items of one modality, such as captions by themselves.
+
+    Attributes:
+        embeddings: `[m, d]`.
+        pairs: `[m]` integers, the row of the pair that each belongs to.
+    """
+
+    embeddings: np.ndarray
+    pairs: np.ndarray
+
+    def take(self, rows: np.ndarray | slice) -> "Side":
+        """The items at `rows`."""
+        return Side(self.embeddings[rows], self.pairs[rows])
+
+
+def evaluate(scorer: Scorer, embedded: Pairs, captions: Side | None = None) -> dict:
     """Evaluates both directions of one split.
 
     Class-level metrics (`map_all`, `map_50`) rank the other modality of the split, n by n; items
@@ -38,13 +51,15 @@ def evaluate(
     `median_rank`) rank single captions, n by m: an image is found at the rank of the best of its
     captions, and each caption is a query with one right image.
 
+    Where the split names its queries, these rank the other rows: image queries the texts of the
+    database, text queries its images. No query has its own partner there, so that instance-level
+    metrics are None, and captions by themselves are left out.
+
     Args:
         scorer: Scores embeddings; asked for blocks of queries.
-        image_embeddings: `[n, d]`.
-        text_embeddings: `[n, d]`, the whole text of each pair.
-        labels: Multi-hot `[n, classes]`, or None: no class-level metrics.
-        caption_embeddings: `[m, d]`, each caption by itself; by default the pairs' texts.
-        caption_image: `[m]` integers, the row of each caption's image; needed with captions.
+        embedded: Pairs whose images and texts are embeddings `[n, d]`, the text of each pair as a
+            whole. Without labels there are no class-level metrics.
+        captions: Each caption by itself; by default the pairs' texts.
 
     Returns:
         What `metrics.json` holds of a split, floats and integers in nested dicts: `map_all` and
@@ -57,88 +72,107 @@ def evaluate(
     Raises:
         InputError: If rows do not fit together or a score is NaN.
     """
-    n = len(image_embeddings)
-    pair_rows = np.arange(n)
-    if caption_embeddings is None:
-        captions, owners = text_embeddings, pair_rows
-    else:
-        captions, owners = caption_embeddings, np.asarray(caption_image)
-    _check_rows(n, text_embeddings, labels, captions, owners)
+    rows = np.arange(len(embedded))
+    images, texts = Side(embedded.images, rows), Side(embedded.texts, rows)
+    if captions is None or embedded.queries is not None:
+        captions = texts
+    _check(embedded, captions)
 
-    def precisions(k) -> Measure:
-        return lambda scores, rows: average_precision(scores, relevance(labels[rows], labels), k)
-
-    def instance_ranks(queries, gallery) -> Measure:
-        return lambda scores, rows: ranks(scores, np.equal.outer(queries[rows], gallery))
-
-    class_level = {"map_all": precisions(None), "map_50": precisions(50)}
-    if labels is None:
-        class_level = {}
-    instance_level = {
-        "image_to_text": {"rank": instance_ranks(pair_rows, owners)},
-        "text_to_image": {"rank": instance_ranks(owners, pair_rows)},
-    }
-    values = {}
-    for direction in DIRECTIONS:
-        passes = [(text_embeddings, class_level), (captions, instance_level[direction])]
-        if captions is text_embeddings:  # one pass scores each pair once
-            passes = [(captions, class_level | instance_level[direction])]
-        values[direction] = {}
-        for texts, measures in passes:
-            values[direction] |= _measure(scorer, image_embeddings, texts, direction, measures)
-    return _plain(_summary(values, bool(class_level)))
+    class_level = partial(_class_level, embedded.labels)
+    passes = [(texts, [class_level]), (captions, [_instance_level])]
+    if captions is texts:  # one pass scores each pair once
+        passes = [(texts, [class_level, _instance_level])]
+    asking, searched = embedded.sides
+    values = {direction: {} for direction in DIRECTIONS}
+    for direction, found in values.items():
+        for of_texts, levels in passes:
+            sides = (images, of_texts) if direction == "image_to_text" else (of_texts, images)
+            queries, gallery = sides[0].take(asking), sides[1].take(searched)
+            measures = {}
+            for level in levels:
+                measures |= level(queries.pairs, gallery.pairs)
+            found |= _measure(scorer, queries.embeddings, gallery.embeddings, direction, measures)
+    gallery_sizes = [len(side.pairs[searched]) for side in (captions, images)]
+    return _plain(_summary(values, gallery_sizes, embedded.labels is not None))
 
 
 def evaluate_pairs(scorer: Scorer, pairs: Pairs) -> dict:
     """Evaluates pairs of features, the text of each as a whole; see `evaluate`."""
     images, texts = scorer.embed_images(pairs.images), scorer.embed_texts(pairs.texts)
-    return evaluate(scorer, images, texts, pairs.labels)
+    return evaluate(scorer, pairs.with_features(images, texts))
 
 
-def selection_score(results: dict, by: str = "auto") -> float:
+def selection_score(results: dict, by: str = "auto") -> float | None:
     """The number that selects an epoch or hyper-parameter, higher is better.
 
-    The average mAP@all of both directions where there are labels, else the average of R@1, R@5
-    and R@10 over both directions (a sixth of the field's "rsum").
+    With `auto`, an unsupervised method is selected by the labels of validation pairs, too, where
+    there are any: so do the papers' protocols, and the labels of training pairs stay unused.
+    `recall` and `last` need no labels at all.
 
     Args:
         results: What `evaluate` returned for the validation split.
+        by: `map`, the average mAP@all of both directions; `recall`, the average of R@1, R@5 and
+            R@10 over both directions (a sixth of the field's "rsum"); `auto`, the first where there
+            are labels, else the second; `last`, nothing: the last epoch is taken.
+
+    Returns:
+        The number; None for `last`.
 
     Raises:
-        InputError: If there are labels, but no query has a relevant item.
+        InputError: If there are no labels for `map`, or no query has a relevant item.
     """
-    if results["map_all"] is not None:
-        if results["map_all"]["average"] is None:
-            raise InputError(
-                "No query of the validation split has a relevant item, so nothing can select; "
-                "received labels that no pair holds: check the split's labels."
-            )
-        return results["map_all"]["average"]
-    return float(np.mean(list(results["recall_at"]["average"].values())))
+    choose("select_by", by, SELECT_BY)
+    if by == "last":
+        return None
+    if by == "map" and results["map_all"] is None:
+        raise InputError(
+            "`select_by` map needs labels of the validation split, which has none: use recall, or "
+            "last."
+        )
+    by_labels = by != "recall" and results["map_all"] is not None
+    averages = results["map_all" if by_labels else "recall_at"]["average"]
+    numbers = [averages] if by_labels else list(averages.values())
+    if None in numbers:
+        raise InputError(
+            "No query of the validation split has a relevant item, so nothing can select: check "
+            "the split's labels and queries, or use `select_by` last."
+        )
+    return float(np.mean(numbers))
 
 
-def best_on_validation(candidates: Iterable[Scorer], validation: Pairs) -> Scorer:
-    """The scorer that validation prefers, the first of equals; see `selection_score`."""
-    return max(candidates, key=lambda scorer: selection_score(evaluate_pairs(scorer, validation)))
+def _class_level(labels: np.ndarray | None, queries: np.ndarray, gallery: np.ndarray):
+    """Measures of classes, for the pairs that queries and gallery belong to."""
+    if labels is None:
+        return {}
+    asked, searched = labels[queries], labels[gallery]
+
+    def precisions(k) -> Measure:
+        return lambda scores, rows: average_precision(scores, relevance(asked[rows], searched), k)
+
+    return {"map_all": precisions(None), "map_50": precisions(50)}
 
 
-def _measure(scorer, images, texts, direction: str, measures: dict[str, Measure]) -> dict:
+def _instance_level(queries: np.ndarray, gallery: np.ndarray) -> dict[str, Measure]:
+    """Measures of own partners, for the pairs that queries and gallery belong to."""
+    return {"rank": lambda scores, rows: ranks(scores, np.equal.outer(queries[rows], gallery))}
+
+
+def _measure(scorer, queries, gallery, direction: str, measures: dict[str, Measure]) -> dict:
     """Each measure of all queries, from blocks of scores that are dropped after use."""
-    queries, gallery = (images, texts) if direction == "image_to_text" else (texts, images)
     step = max(1, BLOCK // len(gallery))
     parts = {name: [] for name in measures}
     for start in range(0, len(queries) if measures else 0, step):
         rows = slice(start, start + step)
         if direction == "image_to_text":
-            scores = scorer.score(images[rows], texts)
+            scores = scorer.score(queries[rows], gallery)
         else:
-            scores = scorer.score(images, texts[rows]).T
+            scores = scorer.score(gallery, queries[rows]).T
         for name, measure in measures.items():
             parts[name].append(measure(scores, rows))
     return {name: np.concatenate(blocks) for name, blocks in parts.items()}
 
 
-def _summary(values: dict[str, dict[str, np.ndarray]], labelled: bool) -> dict:
+def _summary(values: dict[str, dict[str, np.ndarray]], gallery: list[int], labelled: bool) -> dict:
     def of_each(function, name: str) -> dict:
         return {direction: function(values[direction][name]) for direction in DIRECTIONS}
 
@@ -147,14 +181,13 @@ def _summary(values: dict[str, dict[str, np.ndarray]], labelled: bool) -> dict:
 
     recalls = of_each(recall_at, "rank")
     averages = {k: np.mean([recalls[d][k] for d in DIRECTIONS]) for k in recalls[DIRECTIONS[0]]}
-    queries = of_each(len, "rank")
     return {
         "map_all": with_average(of_each(mean, "map_all")) if labelled else None,
         "map_50": with_average(of_each(mean, "map_50")) if labelled else None,
         "recall_at": recalls | {"average": averages},
         "median_rank": of_each(median_rank, "rank"),
-        "queries": queries,
-        "gallery": dict(zip(DIRECTIONS, reversed(queries.values()), strict=True)),
+        "queries": of_each(len, "rank"),
+        "gallery": dict(zip(DIRECTIONS, gallery, strict=True)),
         "queries_without_relevant": of_each(
             lambda of_queries: np.count_nonzero(np.isnan(of_queries)),
             "map_all" if labelled else "rank",
@@ -171,18 +204,23 @@ def _plain(tree):
     return int(tree) if isinstance(tree, (int, np.integer)) else float(tree)
 
 
-def _check_rows(n: int, texts, labels, captions, owners) -> None:
-    if n == 0 or len(texts) != n or (labels is not None and len(labels) != n):
-        received = {"images": n, "texts": len(texts)}
-        if labels is not None:
-            received["labels"] = len(labels)
+def _check(embedded: Pairs, captions: Side) -> None:
+    n, queries = len(embedded), embedded.queries
+    if n == 0 or not embedded.paired:
         raise InputError(
-            f"A split needs pairs, aligned row by row; received rows {received}: align them."
+            f"A split is evaluated by pairs; received {n} images that are "
+            f"{'paired' if embedded.paired else 'not paired with texts'}: give pairs."
         )
-    fits = owners.shape == (len(captions),) and np.issubdtype(owners.dtype, np.integer)
-    if not fits or (len(owners) and not (0 <= owners.min() and owners.max() < n)):
+    if queries is not None and len(np.unique(queries)) < 2:
         raise InputError(
-            "`caption_image` must hold the image row of each caption, an integer of 0 to "
-            f"{n - 1}; received {owners.dtype} of shape {owners.shape} for {len(captions)} "
-            "captions: give one row number a caption."
+            "`queries` must mark pairs that ask and leave others that are searched; received "
+            f"{np.count_nonzero(queries)} queries among {n} pairs."
+        )
+    owners = captions.pairs
+    fits = owners.shape == (len(captions.embeddings),) and np.issubdtype(owners.dtype, np.integer)
+    if not fits or not owners.size or not (0 <= owners.min() and owners.max() < n):
+        raise InputError(
+            f"`captions` must name the pair of each, an integer of 0 to {n - 1}; received "
+            f"{owners.dtype} of shape {owners.shape} for {len(captions.embeddings)} captions: give "
+            "one row number a caption."
         )

@@ -31,7 +31,8 @@ class DataConfig:
 
     dataset_options: tuple[str, ...] = ()
     """Options of the dataset itself, as in `--dataset-options size=10000 seed=1`; a wrong name
-    lists those there are."""
+    lists those there are. Of every dataset, database=train or database=rest: what the test pairs
+    are searched among, instead of each other."""
 
     download: bool = False
     """Fetch COCO from its official host into the folder (20.4 GB), or go on with it."""

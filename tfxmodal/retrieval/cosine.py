@@ -14,6 +14,8 @@ class CosineScorer(EncoderScorer):
     The models' embeddings must have unit norm.
     """
 
+    is_dot_product = True
+
     def score(self, images: np.ndarray, texts: np.ndarray) -> np.ndarray:
         """Cosines of all pairs, `[n, m]`."""
         return images @ texts.T

@@ -15,7 +15,13 @@ class Scorer(ABC):
 
     `images` and `texts` below are embeddings as `embed_images` and `embed_texts` return them; a
     higher score is a better match. Subclasses give the two embeddings and `score`.
+
+    Attributes:
+        is_dot_product: Whether the score is the dot product of the embeddings, so that an index
+            may search the embeddings themselves.
     """
+
+    is_dot_product = False
 
     @abstractmethod
     def embed_images(self, features) -> np.ndarray:

@@ -10,7 +10,7 @@ from tfxmodal.errors import InputError, choose
 from tfxmodal.io.atomic import recover_folder, whole_folder
 from tfxmodal.io.reading import read_arrays
 from tfxmodal.retrieval.scorer import Scorer, best
-from tfxmodal.search.landmarks import AnchorSpace, DotSpace, oriented_score
+from tfxmodal.search.landmarks import DotSpace, LandmarkSpace, oriented_score
 from tfxmodal.search.nearest import Nearest
 
 GALLERIES = ("texts", "images")
@@ -19,6 +19,9 @@ FEWEST = 256
 """Candidates that are re-scored at least: of a small gallery a share is too few."""
 
 BLOCK = 2**17  # candidates held at a time
+
+RENAMED = {"anchors": "landmarks"}
+"""Arrays of indexes of earlier versions, and what they are called now."""
 
 
 class Index:
@@ -45,7 +48,7 @@ class Index:
         scorer: Scorer,
         fingerprint: str,
         gallery: str,
-        space: AnchorSpace | DotSpace,
+        space: LandmarkSpace | DotSpace,
         nearest: Nearest,
         rescore: float = 0.005,
     ):
@@ -76,7 +79,7 @@ class Index:
     @property
     def is_exact(self) -> bool:
         """Whether `search` ranks as the scorer does over the whole gallery."""
-        by_vectors = isinstance(self._space, DotSpace) and self._nearest.is_exact
+        by_vectors = self._space.is_exact and self._nearest.is_exact
         return by_vectors or self.candidates(1) == len(self)
 
     def add(self, ids: Sequence[str], embeddings: np.ndarray, progress=None):
@@ -208,7 +211,7 @@ class Index:
             info = json.loads((folder / "index.json").read_text("utf-8"))
             nearest = Nearest.read(folder / "vectors.faiss", **info["nearest"])
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError(
                 f"{folder} holds no whole index ({reason}): build it with trainers/build_index.py."
             ) from error
@@ -218,8 +221,10 @@ class Index:
                 f"{fingerprint}: give the run that made it, or build it anew."
             )
         arrays = read_arrays(folder / "space.npz")
-        space = AnchorSpace(oriented_score(scorer, info["gallery"]), **arrays)
-        space = space if arrays else DotSpace()
+        arrays = {RENAMED.get(name, name): array for name, array in arrays.items()}
+        space = DotSpace()
+        if arrays:
+            space = LandmarkSpace(oriented_score(scorer, info["gallery"]), **arrays)
         index = cls(scorer, fingerprint, info["gallery"], space, nearest, info["rescore"])
         index.ids, index._known = info["ids"], set(info["ids"])
         index._rows = read_arrays(folder / "embeddings.npy")["embeddings"]

@@ -2,9 +2,9 @@
 
 A trained relation network's scores are nearly of low rank, since its target is a matrix of class
 blocks. Of an item g of the gallery take the exact scores against some hundred training items of
-the query's modality, the anchors: v_g [anchors]. For a query q look for the u_q whose dot products
-with the v of training items of the gallery's modality come nearest to their exact scores s_q, by
-regularised least squares:
+the query's modality, the landmarks: v_g [landmarks]. For a query q look for the u_q whose dot
+products with the v of training items of the gallery's modality come nearest to their exact scores
+s_q, by regularised least squares:
 
     u_q = argmin_u |V u - s_q|^2 + ridge |u|^2 = (V^T V + ridge I)^-1 V^T s_q
 
@@ -29,17 +29,23 @@ Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Exact scores `[q, n]` of queries `[q, d]` and items `[n, d]`."""
 
 
-class AnchorSpace:
+class LandmarkSpace:
     """Maps items and queries to vectors whose dot products follow `score`; see the module.
 
     Args:
         score: Exact scores.
-        anchors: Embeddings `[anchors, d]` of the query's modality.
+        landmarks: Embeddings `[landmarks, d]` of the query's modality.
         items: Embeddings `[fit, d]` of the gallery's modality, on which queries are fitted.
-        mean: `[anchors]`.
-        basis: `[anchors, components]`, B.
+        mean: `[landmarks]`.
+        basis: `[landmarks, components]`, B.
         operator: `[components, fit]`, from a query's exact scores to its vector.
+
+    Attributes:
+        arrays: All but the score, by name.
+        is_exact: Whether the dot products are the scores.
     """
+
+    is_exact = False
 
     def __init__(self, score: Score, **arrays: np.ndarray):
         self._score = score
@@ -51,15 +57,15 @@ class AnchorSpace:
         return self.arrays["items"].shape[1]
 
     @classmethod
-    def fit(cls, score: Score, anchors: np.ndarray, items: np.ndarray) -> "AnchorSpace":
+    def fit(cls, score: Score, landmarks: np.ndarray, items: np.ndarray) -> "LandmarkSpace":
         """Finds the components and the fit from embeddings of training items.
 
         Args:
             score: Exact scores.
-            anchors: `[anchors, d]`, of the query's modality.
+            landmarks: `[landmarks, d]`, of the query's modality.
             items: `[fit, d]`, of the gallery's.
         """
-        scores = score(anchors, items).T.astype(np.float64)
+        scores = score(landmarks, items).T.astype(np.float64)
         mean = scores.mean(axis=0)
         left, singular, right = np.linalg.svd(scores - mean, full_matrices=False)
         left, singular, right = left[:, :COMPONENTS], singular[:COMPONENTS], right[:COMPONENTS]
@@ -67,15 +73,15 @@ class AnchorSpace:
         operator = (singular / (singular**2 + ridge))[:, None] * left.T
         parts = {"mean": mean, "basis": right.T, "operator": operator}
         parts = {name: part.astype(np.float32) for name, part in parts.items()}
-        return cls(score, anchors=anchors, items=items, **parts)
+        return cls(score, landmarks=landmarks, items=items, **parts)
 
     def of_items(self, embeddings: np.ndarray, progress=None) -> np.ndarray:
         """Vectors `[n, components]` of embeddings `[n, d]` of the gallery's modality."""
-        anchors, mean, basis = (self.arrays[name] for name in ("anchors", "mean", "basis"))
+        landmarks, mean, basis = (self.arrays[name] for name in ("landmarks", "mean", "basis"))
         vectors = np.empty((len(embeddings), basis.shape[1]), np.float32)
         starts = range(0, len(embeddings), BLOCK)
-        for i in progress(starts, total=len(starts), desc="anchors") if progress else starts:
-            scores = self._score(anchors, embeddings[i : i + BLOCK]).T
+        for i in progress(starts, total=len(starts), desc="landmarks") if progress else starts:
+            scores = self._score(landmarks, embeddings[i : i + BLOCK]).T
             vectors[i : i + BLOCK] = (scores - mean) @ basis
         return vectors
 
@@ -88,6 +94,7 @@ class DotSpace:
     """The space of a scorer whose score is the embeddings' dot product: they are the vectors."""
 
     arrays: dict[str, np.ndarray] = {}
+    is_exact = True
     dim = None  # any
 
     def of_items(self, embeddings: np.ndarray, progress=None) -> np.ndarray:

@@ -1,8 +1,10 @@
-"""Largest dot products by FAISS: of all vectors exactly, or by a scan of their four-bit codes."""
+"""Largest dot products by FAISS: of all vectors exactly, or by a scan of their four-bit codes.
+
+FAISS is imported where it is used: flags read `KINDS` without it.
+"""
 
 from pathlib import Path
 
-import faiss
 import numpy as np
 
 from tfxmodal.errors import choose
@@ -55,6 +57,8 @@ class Nearest:
         old, n = len(self), len(self) + len(vectors)
         if n == old:
             return
+        import faiss
+
         vectors = np.ascontiguousarray(vectors)
         learns = self._scans(n) and (not self._scans(old) or n > GROWTH * self._made_for)
         if old and learns:
@@ -73,6 +77,8 @@ class Nearest:
             queries: `[q, d]` float32.
             k: At most as many as there are vectors.
         """
+        import faiss
+
         options = None
         if self._scans(len(self)):
             options = faiss.IndexRefineSearchParameters(k_factor=min(REFINED, len(self) / k))
@@ -85,6 +91,8 @@ class Nearest:
 
     def write(self, path: Path):
         """Writes the vectors to a file; none where there are none."""
+        import faiss
+
         if len(self):
             faiss.write_index(self._faiss, str(path))
 
@@ -95,6 +103,8 @@ class Nearest:
         Raises:
             RuntimeError: If the file is missing or damaged.
         """
+        import faiss
+
         nearest = cls(kind)
         nearest._made_for = made_for
         if made_for:
@@ -106,6 +116,8 @@ class Nearest:
 
     def _vectors(self) -> np.ndarray:
         """All vectors, `[n, d]`."""
+        import faiss
+
         index = self._faiss
         if self._scans(len(self)):
             index = faiss.downcast_index(index.refine_index)

@@ -4,10 +4,9 @@ import numpy as np
 
 from tfxmodal.data.pairs import Features
 from tfxmodal.errors import InputError, choose
-from tfxmodal.retrieval.cosine import CosineScorer
 from tfxmodal.retrieval.scorer import Scorer
 from tfxmodal.search.index import GALLERIES, Index
-from tfxmodal.search.landmarks import AnchorSpace, DotSpace, oriented_score
+from tfxmodal.search.landmarks import DotSpace, LandmarkSpace, oriented_score
 from tfxmodal.search.nearest import Nearest
 
 FIT = 2048
@@ -20,49 +19,50 @@ def build_index(
     gallery: str,
     images: Features | None = None,
     texts: Features | None = None,
-    anchors: int = 256,
+    landmarks: int = 256,
     kind: str = "auto",
     rescore: float = 0.005,
     seed: int = 0,
 ) -> Index:
     """An empty index, ready for `add`.
 
-    A cosine's embeddings are searched themselves. Any other scorer is searched by its scores
-    against anchors, drawn from training items, see `tfxmodal.search.landmarks`.
+    Where the score is a dot product, the embeddings are searched themselves. Any other scorer is
+    searched by its scores against landmarks, drawn from training items, see
+    `tfxmodal.search.landmarks`.
 
     Args:
         scorer: The trained model's.
         fingerprint: Names its weights.
         gallery: `texts` or `images`: what is searched, by the other modality.
-        images: Features `[n, d_image]` of training images; for a cosine none are needed.
+        images: Features `[n, d_image]` of training images; none are needed for a dot product.
         texts: Features `[m, d_text]` of training texts; likewise.
-        anchors: Training items of the query's modality that items are scored against.
+        landmarks: Training items of the query's modality that items are scored against.
         kind: `flat` (all vectors), `scan` (their four-bit codes) or `auto` (by size).
-        rescore: Share of the gallery that is scored exactly for each query, see `Index`; a cosine's
-            candidates are few by themselves.
+        rescore: Share of the gallery that is scored exactly for each query, see `Index`; of a
+            dot product the candidates are few by themselves.
         seed: Of the draw.
 
     Raises:
         InputError: If a name is unknown, a number out of range or there are no training items.
     """
     choose("gallery", gallery, GALLERIES)
-    if isinstance(scorer, CosineScorer):
+    if scorer.is_dot_product:
         return Index(scorer, fingerprint, gallery, DotSpace(), Nearest(kind), rescore=0)
     if images is None or texts is None or not len(images) or not len(texts):
         raise InputError(
-            "A relation score's index needs training images and texts, for the anchors; received "
-            "none: give those that the model was trained on."
+            "The index of a score that is no dot product needs training `images` and `texts`, for "
+            "the landmarks; received none: give those that the model was trained on."
         )
-    if anchors < 1:
-        raise InputError(f"`anchors` must be at least 1; received {anchors}.")
+    if landmarks < 1:
+        raise InputError(f"`landmarks` must be at least 1; received {landmarks}.")
     random = np.random.default_rng(seed)
 
     def drawn(features: Features, count: int) -> np.ndarray:
         return features[np.sort(random.permutation(len(features))[:count])]
 
-    of_images, of_texts = (anchors, FIT) if gallery == "texts" else (FIT, anchors)
+    of_images, of_texts = (landmarks, FIT) if gallery == "texts" else (FIT, landmarks)
     images = scorer.embed_images(drawn(images, of_images))
     texts = scorer.embed_texts(drawn(texts, of_texts))
     queries, items = (images, texts) if gallery == "texts" else (texts, images)
-    space = AnchorSpace.fit(oriented_score(scorer, gallery), queries, items)
+    space = LandmarkSpace.fit(oriented_score(scorer, gallery), queries, items)
     return Index(scorer, fingerprint, gallery, space, Nearest(kind), rescore)

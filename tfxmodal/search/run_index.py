@@ -12,7 +12,6 @@ from tfxmodal.encoders.image.image_encoder import hash_weights
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig, load
 from tfxmodal.io.reporter import SILENT, Reporter
-from tfxmodal.retrieval.cosine import CosineScorer
 from tfxmodal.search.galleries import embed, items_of
 from tfxmodal.search.index import Index
 from tfxmodal.search.new_index import build_index
@@ -63,7 +62,7 @@ class RunIndex:
         """
         data = run.settings.data if data is None else data
         scorer, train = run.scorer(), {}
-        if not isinstance(scorer, CosineScorer):
+        if not scorer.is_dot_product:
             source = load(data, reporter.bar)
             pairs = run.prepare(source, data, ["train"], reporter).features.train
             train = {"images": pairs.images, "texts": pairs.texts}

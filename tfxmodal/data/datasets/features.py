@@ -9,11 +9,15 @@ on disk, mapped into memory; the rest is converted in memory.
 Training images and texts need not be paired, nor of one number: where `train_img_lab` and
 `train_txt_lab` differ, they are two sets that only their classes relate (DRSL learns from such).
 
+Where `test_queries` is there, 0 or 1 for each test row, the rows of 1 ask, and those of 0 are the
+database that is searched for them (`tfxmodal.data.databases` has other ways).
+
 Without `validation_*`, every tenth training row is validation (rows 9, 19, ...; copied into
 memory): it repeats, it keeps the classes' shares in files sorted by class, and it leaves the test
 rows alone.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +30,7 @@ from tfxmodal.io.reading import read_arrays
 SPLITS = ("train", "validation", "test")
 LABELS = ("lab", "img_lab", "txt_lab")
 NAMES = {f"{split}_{kind}" for split in SPLITS for kind in ("img", "txt", *LABELS)}
+QUERIES = "test_queries"
 
 
 def load(data_dir: Path) -> Dataset:
@@ -60,6 +65,9 @@ def load(data_dir: Path) -> Dataset:
         ids = np.array([f"{name}/{row}" for row in range(len(images[name]))])
         text_labels = labels.get(f"{name} texts")
         splits[name] = Pairs(ids, images[name], texts[name], labels.get(name), text_labels)
+    if QUERIES in arrays:
+        test = splits["test"]
+        splits["test"] = replace(test, queries=_queries(data_dir, arrays, len(test)))
     if unpaired and "validation" not in splits:
         raise InputError(
             f"{data_dir} lacks validation_img, and its training images and texts are not paired, "
@@ -93,6 +101,8 @@ def save(dataset: Dataset, folder: Path, progress=None) -> None:
             arrays[f"{split}_txt_lab"] = pairs.text_labels, np.uint8
         elif pairs.labels is not None:
             arrays[f"{split}_lab"] = pairs.labels, np.uint8
+    if dataset.test.queries is not None:
+        arrays[QUERIES] = dataset.test.queries, np.uint8
     progress = progress or (lambda items, **_: items)
     try:
         with whole_folder(folder) as partial:
@@ -122,11 +132,11 @@ def _save_rows(path: Path, rows, dtype, chunk: int = 4096) -> None:
 
 def _read(data_dir: Path) -> dict[str, np.ndarray]:
     """Every array of a known name in the folder."""
-    arrays = {}
+    arrays, known = {}, NAMES | {QUERIES}
     for path in sorted(data_dir.glob("*.np[yz]")) + sorted(data_dir.glob("*.mat")):
         if path.suffix == ".npz":
-            found = {name: array for name, array in read_arrays(path).items() if name in NAMES}
-        elif path.stem in NAMES:
+            found = {name: array for name, array in read_arrays(path).items() if name in known}
+        elif path.stem in known:
             content = read_arrays(path)
             if len(content) != 1:
                 raise InputError(
@@ -214,6 +224,17 @@ def _labels(data_dir: Path, arrays: dict, rows: dict[str, tuple[int, list[str]]]
         raise InputError(f"Labels [n, classes] in {data_dir} must be 0 or 1: write them so.")
     labels = {split: form.astype(np.uint8) for split, form in labels.items()}
     return labels, tuple(str(value) for value in values)
+
+
+def _queries(data_dir: Path, arrays: dict, n: int) -> np.ndarray:
+    """Which test rows ask, bool `[n]`."""
+    asks = _numbers(data_dir, QUERIES, arrays[QUERIES], n)
+    if asks.ndim != 1 or not set(np.unique(asks)) <= {0, 1}:
+        raise InputError(
+            f"{QUERIES} in {data_dir} must be 0 or 1 for each of the {n} test rows; received "
+            f"{asks.min()} to {asks.max()}, of shape {list(asks.shape)}: write it so."
+        )
+    return asks == 1
 
 
 def _numbers(data_dir: Path, name: str, labels: np.ndarray, n: int) -> np.ndarray:

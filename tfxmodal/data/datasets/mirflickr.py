@@ -13,6 +13,9 @@ left out, which leaves the field's 20,015 pairs.
 SCL trains on this set (its table IV) and does not say how it is split. Of the pairs drawn with a
 fixed seed the first 2,000 are test, as many as the field holds out as queries, and the next 2,000
 validation; the rest train. A set of fewer than 20,000 pairs gives a tenth to each.
+
+By default the test pairs are ranked among each other. The field's protocol, 2,000 queries against
+the 18,015 other pairs, is `--dataset-options database=rest` (see `tfxmodal.data.databases`).
 """
 
 from pathlib import Path

@@ -38,6 +38,7 @@ class ChanceScorer(Scorer):
     """Scores by the product of vectors drawn at random, whatever the features are."""
 
     DIM = 64
+    is_dot_product = True
 
     def __init__(self, seed: int = 0):
         self._seed = seed

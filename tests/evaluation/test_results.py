@@ -1,0 +1,100 @@
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.evaluation.test_protocol import Bilinear
+from tfxmodal.data.pairs import Pairs
+from tfxmodal.evaluation import results as results_module
+from tfxmodal.evaluation.curves import precision_recall
+from tfxmodal.evaluation.metrics import relevance
+from tfxmodal.evaluation.results import captions_or_ids, draw, evaluate_split, retrieved_figure
+
+
+class Lengths:
+    """A text encoder of which a test knows everything."""
+
+    dim = 4
+
+    def encode(self, texts):
+        return np.array([[len(text), text.count("a"), 1, 0] for text in texts], np.float32)
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Twelve photos with captions; the last has none, the one before it three."""
+    rng = np.random.default_rng(0)
+    paths = [tmp_path / f"{row}.png" for row in range(12)]
+    for path in paths:
+        Image.new("RGB", (8, 6), tuple(rng.integers(0, 255, 3))).save(path)
+    texts = [("a" * row + "b",) for row in range(10)] + [("aa", "bb", "a cat"), ()]
+    labels = np.eye(3, dtype=np.uint8)[np.arange(12) % 3]
+    return Pairs(np.array([f"id{row}" for row in range(12)]), np.array(paths, str), texts, labels)
+
+
+def features_of(source):
+    rng = np.random.default_rng(1)
+    texts = Lengths().encode(["\n".join(each) for each in source.texts])
+    return source.with_features(rng.standard_normal((12, 4)).astype(np.float32), texts)
+
+
+def test_a_pair_without_captions_is_counted_and_drawn(source):
+    found = evaluate_split(Bilinear(), features_of(source), source, Lengths())
+    assert found.metrics["gallery"]["image_to_text"] == 13
+    assert found.metrics["queries"] == {"image_to_text": 12, "text_to_image": 13}
+    assert captions_or_ids(source)[-2:] == ["aa", "id11"]
+    unlabelled = replace(source, labels=None)
+    found = evaluate_split(Bilinear(), features_of(unlabelled), unlabelled, Lengths())
+    assert found.metrics["queries_without_relevant"] == {"image_to_text": 1, "text_to_image": 0}
+    assert set(draw({"SCL": found}, source, "xyz")) == {
+        *("precision_recall", "precision_scope", "tsne", "retrieved")
+    }
+
+
+def test_queries_are_drawn_among_their_database(source, monkeypatch):
+    """Only queries ask in the figure of what is retrieved, and only the database is found."""
+    asks = np.arange(12) % 4 == 0
+    source = replace(source, queries=asks)
+    found = evaluate_split(Bilinear(), features_of(source), source, Lengths())
+    assert found.metrics["gallery"] == {"image_to_text": 9, "text_to_image": 9}
+    drawn = {}
+    monkeypatch.setattr(
+        results_module.figures,
+        "gallery_figure",
+        lambda images, texts: drawn.update(images=images, texts=texts),
+    )
+    retrieved_figure(found, source, k=9)
+    names = np.array(captions_or_ids(source))
+    paths = np.array(source.images)
+    for kind, own, others in (("images", paths, names), ("texts", names, paths)):
+        assert {row.query for row in drawn[kind]} == set(own[asks])
+        for row in drawn[kind]:
+            assert set(row.found) == set(others[~asks])
+            of_query = source.labels[np.flatnonzero(own == row.query)[0]]
+            rows = [np.flatnonzero(others == item)[0] for item in row.found]
+            assert list(row.right) == [bool(source.labels[r] @ of_query) for r in rows]
+
+
+def test_curves_are_of_queries_and_database(source):
+    asks = np.arange(12) % 4 == 0
+    source = replace(source, queries=asks)
+    found = evaluate_split(Bilinear(), features_of(source), source, Lengths())
+    panels = results_module._curves(precision_recall, {"SCL": found}, source)
+    scores = Bilinear().score(found.images, found.texts)
+    relevant = relevance(source.labels[asks], source.labels[~asks])
+    for direction, matrix in (("image_to_text", scores), ("text_to_image", scores.T)):
+        expected = precision_recall(matrix[asks][:, ~asks], relevant)
+        np.testing.assert_allclose(panels[direction]["SCL"], expected)
+
+
+def test_importing_draws_in_nothing_that_draws():
+    """Flags of a command import this module; matplotlib, scikit-learn and PIL take seconds."""
+    code = (
+        "import sys, tfxmodal.evaluation.results\n"
+        "print(sorted({'matplotlib', 'sklearn', 'PIL', 'tensorflow', 'keras'} & set(sys.modules)))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "[]\n"
