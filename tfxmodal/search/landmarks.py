@@ -34,11 +34,10 @@ class AnchorSpace:
 
     Args:
         score: Exact scores.
-        anchors: Embeddings `[anchors, d]` of the query's modality.
-        items: Embeddings `[fit, d]` of the gallery's modality, on which queries are fitted.
-        mean: `[anchors]`.
-        basis: `[anchors, components]`, B.
-        operator: `[components, fit]`, from a query's exact scores to its vector.
+        **arrays: `anchors`, embeddings `[anchors, d]` of the query's modality; `items`, embeddings
+            `[fit, d]` of the gallery's modality, on which queries are fitted; `mean`, `[anchors]`;
+            `basis`, `[anchors, components]`, B; `operator`, `[components, fit]`, from a query's
+            exact scores to its vector.
     """
 
     def __init__(self, score: Score, **arrays: np.ndarray):
