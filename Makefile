@@ -50,6 +50,7 @@ bench: .venv/ready
 	$(BIN)/python -m tests.benchmarks.bench_relation_step
 	$(BIN)/python -m tests.benchmarks.bench_relation_scores
 	$(BIN)/python -m tests.benchmarks.bench_serving
+	$(BIN)/python -m tests.benchmarks.bench_help
 
 # Touched last: a half-made environment is made again.
 .venv/ready: requirements.txt pyproject.toml
