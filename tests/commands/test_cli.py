@@ -137,12 +137,6 @@ def test_the_names_of_flags_are_those_of_every_nested_dataclass():
     }  # fmt: skip
 
 
-def test_a_progress_bar_is_silent_where_the_output_is_no_terminal(capfd):
-    assert list(cli.progress(range(3), total=3, desc="work")) == [0, 1, 2]
-    cli.say("done")
-    assert capfd.readouterr() == ("done\n", "")
-
-
 def test_a_command_imports_tensorflow_only_when_it_works():
     code = (
         "import sys; from tfxmodal.commands import cli, main; cli.run(lambda: main.dispatch([]));"

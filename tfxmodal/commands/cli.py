@@ -1,9 +1,8 @@
-"""What every command does alike: flags from dataclasses, progress bars, one-sentence errors."""
+"""What every command does alike: flags from dataclasses, one-sentence errors."""
 
 import argparse
 import contextlib
 import dataclasses
-import functools
 import io
 import os
 import re
@@ -15,24 +14,14 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import tyro
-from tqdm import tqdm
 
 from tfxmodal.errors import InputError
 
 RENAMED = {"--image-tower": "--image-encoder", "--towers": "--encoders"}
 """Flags of earlier versions, and what they are called now."""
 
-progress = functools.partial(tqdm, disable=None)
-"""Wraps an iterable as tqdm does; it shows nothing where the output is no terminal."""
-
 _flags: set[str] = set()
 """The fields behind the flags of the command that runs, for the messages of errors."""
-
-
-def say(text: str):
-    """Prints a line at once, above the progress bar where there is one."""
-    tqdm.write(text)
-    sys.stdout.flush()
 
 
 def parse(flags_class, description: str, argv: list[str] | None, defaults: Callable | None = None):
