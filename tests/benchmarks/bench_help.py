@@ -56,9 +56,7 @@ def once(words: list[str]) -> tuple[float, float]:
     """Seconds and CPU seconds of one run of Python."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     cpu, start = _cpu(), time.perf_counter()
-    subprocess.run(
-        [sys.executable, *words], check=True, stdout=subprocess.DEVNULL, env=environment
-    )
+    subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL, env=environment)
     return time.perf_counter() - start, _cpu() - cpu
 
 
