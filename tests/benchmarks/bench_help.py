@@ -3,8 +3,8 @@
     python -m tests.benchmarks.bench_help
 
 A command should take less than `TARGET` seconds on two idle cores, which it cannot if it imports
-TensorFlow. Times are the best of several runs, each a process of its own. The ratio to a Python that
-does nothing, and the CPU seconds, change less than the seconds where the machine is busy.
+TensorFlow. Times are the best of several runs, each a process of its own. The CPU seconds, and
+their ratio to those of a Python that does nothing, change less where the machine is busy.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The wheel, installed where the checkout is not: what it holds, what it needs, and that it works."""
+"""The wheel: what it holds, what it needs, and that it works where the checkout is not."""
 
 import ast
 import json
