@@ -1,8 +1,9 @@
 # make run        from nothing to a trained, evaluated model and a picture of what it retrieves
 # make serve-demo from nothing to two models on a server, asked by text and by picture
 # make test       the whole test suite
-# make lint       ruff
-# make bench      the measurements quoted in the README
+# make lint       ruff, the import contracts, the types of the public API
+# make docs       the documentation, from docs/ and the docstrings, into site/
+# make bench      the measurements quoted in the documentation
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := runs/quickstart
@@ -11,7 +12,7 @@ PORT ?= 8500
 # What the development server says once it answers, and what TensorFlow Serving says.
 UP := ^Ready\|Running gRPC ModelServer
 
-.PHONY: run serve-demo test lint bench
+.PHONY: run serve-demo test lint docs bench
 run: .venv/ready
 	$(BIN)/python trainers/train_scl.py --run-dir $(RUN) --resume
 	$(BIN)/python trainers/evaluate.py --run $(RUN) --baseline pls random
@@ -36,12 +37,17 @@ serve-demo: .venv/ready
 	done
 
 test: .venv/ready
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r export/requirements-demo.txt
 	$(BIN)/python -m pytest
 
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
+
+# mkdocs.yml is strict: a broken link, or a docstring of an argument that is not there, fails.
+docs: .venv/ready
+	$(BIN)/mkdocs build --quiet
 
 bench: .venv/ready
 	$(BIN)/python -m tests.benchmarks.bench_scl_step
@@ -50,6 +56,7 @@ bench: .venv/ready
 	$(BIN)/python -m tests.benchmarks.bench_relation_step
 	$(BIN)/python -m tests.benchmarks.bench_relation_scores
 	$(BIN)/python -m tests.benchmarks.bench_serving
+	$(BIN)/python -m tests.benchmarks.bench_help
 
 # Touched last: a half-made environment is made again.
 .venv/ready: requirements.txt pyproject.toml

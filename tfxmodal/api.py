@@ -43,13 +43,13 @@ def train(
         >>> 0 < result.metrics["test"]["map_all"]["average"] < 1
         True
     """
-    loaded = isinstance(dataset, Dataset)
-    name = dataset.name if loaded else dataset
+    loaded = dataset if isinstance(dataset, Dataset) else None
+    name = dataset.name if isinstance(dataset, Dataset) else dataset
     return run_experiment(
         Settings.for_dataset(method, name).having(**settings),
         None if run_dir is None else Path(run_dir),
         resume,
-        dataset if loaded else None,
+        loaded,
         reporter,
     )
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 START_UP = re.compile(
     r"WARNING: All log messages before absl::InitializeLog|[IW]0000 |"
@@ -34,7 +35,11 @@ class LazyModule(ModuleType):
         return getattr(_imported(self.__name__), name)
 
 
-keras, tf = LazyModule("keras"), LazyModule("tensorflow")
+if TYPE_CHECKING:  # Type checkers see the modules themselves.
+    import keras
+    import tensorflow as tf
+else:
+    keras, tf = LazyModule("keras"), LazyModule("tensorflow")
 
 
 def _imported(name: str) -> ModuleType:

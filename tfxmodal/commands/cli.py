@@ -1,9 +1,14 @@
 """What every command does alike: flags from dataclasses, one-sentence errors."""
 
 import argparse
+import contextlib
+import dataclasses
+import io
 import os
+import re
 import sys
-from collections.abc import Callable
+import typing
+from collections.abc import Callable, Iterator
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -19,6 +24,9 @@ RENAMED = {
 }
 """Flags of earlier versions, and what they are called now."""
 
+_flags: set[str] = set()
+"""The fields behind the flags of the command that runs, for the messages of errors."""
+
 
 def parse(flags_class, description: str, argv: list[str] | None, defaults: Callable | None = None):
     """Reads the command line into a dataclass; its fields' docstrings are the help.
@@ -28,20 +36,87 @@ def parse(flags_class, description: str, argv: list[str] | None, defaults: Calla
         description: What the command does, with an example.
         argv: The arguments, by default the program's own.
         defaults: From the name of the dataset to the flags' defaults, where they depend on it.
+
+    Raises:
+        InputError: If a dataclass refuses its values. Words that are no flags, or no values of
+            theirs, end the program with tyro's message and status 2.
     """
+    _flags.clear()
+    _flags.update(flag_names(flags_class))
     argv = [_renamed(word) for word in (sys.argv[1:] if argv is None else argv)]
     default = None
     if defaults:
         first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
         first.add_argument("--dataset")
         default = defaults(first.parse_known_args(argv)[0].dataset)
-    return tyro.cli(
-        flags_class,
-        description=description,
-        args=argv,
-        default=default,
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone),
-    )
+    with _input_errors_pass():
+        return tyro.cli(
+            flags_class,
+            description=description,
+            args=argv,
+            default=default,
+            config=(tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone),
+        )
+
+
+@contextlib.contextmanager
+def _input_errors_pass() -> Iterator[None]:
+    """Raises the InputError of a nested dataclass, which tyro would print in a frame of its own."""
+    held = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(held):
+            yield
+    except SystemExit as exit:
+        cause = exit.__context__
+        while cause and not isinstance(cause, InputError):
+            cause = cause.__context__
+        if cause:
+            raise cause from None
+        sys.stderr.write(held.getvalue())
+        raise
+
+
+def flag_names(flags_class) -> Iterator[str]:
+    """The names of a dataclass's fields, of nested ones too, that are flags by `parse`."""
+    for name, kind in typing.get_type_hints(flags_class, include_extras=True).items():
+        if dataclasses.is_dataclass(kind):
+            yield from flag_names(kind)
+        elif tyro.conf.Positional not in getattr(kind, "__metadata__", ()):
+            yield name
+
+
+def with_flags(message: str) -> str:
+    """A message of the library, where it names an argument that is a flag of this command.
+
+    `` `learning_rate` `` becomes `--learning-rate`; other names in backticks stay as they are.
+    """
+
+    def flag(name: re.Match) -> str:
+        return f"--{name[1].replace('_', '-')}" if name[1] in _flags else name[0]
+
+    return re.sub(r"`([A-Za-z_]\w*)`", flag, message)
+
+
+def run(main: Callable[[], None]):
+    """Runs a command's main; a user's mistake ends it with its one sentence and status 2."""
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (InputError, OSError, *_tensorflows_errors_of_files()) as error:
+        print(f"{os.path.basename(sys.argv[0])}: {sentence(error)}", file=sys.stderr)
+        sys.exit(2)
+
+
+def sentence(error: BaseException) -> str:
+    """What an error says, in one line that is never empty."""
+    if isinstance(error, InputError):
+        told = with_flags(str(error))
+    elif isinstance(error, OSError) and error.strerror:
+        told = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    else:  # TensorFlow's tell the file first, and then the node of the graph.
+        told = str(error).strip().partition("\n")[0]
+    return " ".join(told.split()) or type(error).__name__
 
 
 def _renamed(word: str) -> str:
@@ -49,12 +124,9 @@ def _renamed(word: str) -> str:
     return RENAMED.get(flag, flag) + equals + value
 
 
-def run(main: Callable[[], None]):
-    """Runs a command's main; a user's mistake ends it with its one sentence and status 2."""
-    try:
-        main()
-    except (InputError, OSError) as error:  # or the disk's: full, not writable
-        print(f"{os.path.basename(sys.argv[0])}: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+def _tensorflows_errors_of_files() -> tuple[type[Exception], ...]:
+    """What TensorFlow raises where Python raises OSError: the disk is full, or not writable."""
+    if "tensorflow" not in sys.modules:
+        return ()
+    errors = sys.modules["tensorflow"].errors
+    return errors.ResourceExhaustedError, errors.PermissionDeniedError

@@ -4,6 +4,7 @@ A new dataset is one file with `load(data_dir, **options) -> Dataset` and one li
 """
 
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 
 from tfxmodal.data import manifest
@@ -22,7 +23,7 @@ from tfxmodal.data.datasets import (
 from tfxmodal.data.pairs import Dataset, Pairs
 from tfxmodal.errors import choose
 
-DATASETS = {
+DATASETS: dict[str, Callable[..., Dataset]] = {
     "coco": coco.load,
     "wikipedia": wikipedia.load,
     "pascal_sentences": pascal_sentences.load,

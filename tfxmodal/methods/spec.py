@@ -94,12 +94,13 @@ class MethodSpec:
         if not self.needs_labels:
             return
         sides = [train.labels] if train.paired else [train.labels, train.text_labels]
-        if any(labels is None or not labels.any() for labels in sides):
+        given = [labels for labels in sides if labels is not None and labels.any()]
+        if len(given) < len(sides):
             raise InputError(
                 f"{self.name} learns from labels, and the training pairs have none: give labels, "
                 "or take a method that needs none (scl, pls, ridge_cca)."
             )
-        if not self.several_labels and any((labels.sum(axis=1) > 1).any() for labels in sides):
+        if not self.several_labels and any((labels.sum(axis=1) > 1).any() for labels in given):
             raise InputError(
                 f"{self.name} learns from one label a pair, and some training pairs have several: "
                 "give one, or take another method."

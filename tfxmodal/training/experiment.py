@@ -95,7 +95,7 @@ def run_experiment(
     # --- Inputs, and the method -----------------------------------------------------------------
     strategy = make_strategy() if spec.learner else None
     # What is trained end to end has its encoders' variables on every replica, too.
-    with strategy.scope() if raw else nullcontext():
+    with strategy.scope() if strategy and raw else nullcontext():
         seed = settings.training.seed
         data = prepare(source, settings.data, kinds, seed=seed, reporter=reporter)
     story = _train if spec.learner else _fit

@@ -1,0 +1,183 @@
+"""The recipes of CONTRIBUTING, each tried: what a file and a line add is used by the commands."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.training.tiny import make_pairs
+from tfxmodal.commands import evaluate, export_savedmodel, train
+from tfxmodal.data import DATASETS, Dataset, load_dataset
+from tfxmodal.data.pairs import Pairs
+from tfxmodal.encoders.image import IMAGE_ENCODERS, load_image_encoder
+from tfxmodal.encoders.image.image_encoder import ImageEncoder, hash_weights
+from tfxmodal.errors import check_ranges
+from tfxmodal.inputs.spec import MethodInputs
+from tfxmodal.methods import METHODS
+from tfxmodal.methods.learner import Method
+from tfxmodal.methods.spec import Fitted, MethodSpec
+from tfxmodal.retrieval.cosine import CosineScorer
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch, quick):
+    """Runs go to a folder of the test."""
+    monkeypatch.chdir(tmp_path)
+
+
+# === A dataset ===================================================================================
+
+
+def load_blobs(data_dir, size: int = 60) -> Dataset:
+    """Ready features of three classes; `size` pairs are for training."""
+    train, validation, test = (make_pairs(n, seed) for seed, n in enumerate((size, 20, 20)))
+    return Dataset("blobs", train, validation, test, class_names=("a", "b", "c"))
+
+
+@pytest.fixture
+def blobs(monkeypatch):
+    """The line of the recipe."""
+    monkeypatch.setitem(DATASETS, "blobs", load_blobs)
+
+
+def test_a_dataset_is_trained_on_by_its_name(blobs, tmp_path):
+    train.main("pls --dataset blobs --dataset-options size=40 --run-dir run".split())
+    assert json.loads((tmp_path / "run/config.json").read_text())["data"]["dataset"] == "blobs"
+    assert len(load_dataset("blobs", size=40).train) == 40
+
+
+# === An image encoder ============================================================================
+
+
+def load_colours(weights: str) -> ImageEncoder:
+    """The mean colour of each quarter of a picture."""
+    pixels = keras.Input([32, 32, 3])
+    quarters = keras.layers.AveragePooling2D(16)(keras.layers.Rescaling(1 / 255)(pixels))
+    model = keras.Model(pixels, keras.layers.Flatten()(quarters))
+    return ImageEncoder("colours", model, 32, 32, "divided by 255", hash_weights(model))
+
+
+def test_an_image_encoder_makes_the_features_of_a_run_by_its_name(monkeypatch, small, tmp_path):
+    monkeypatch.setitem(IMAGE_ENCODERS, "colours", load_colours)
+    assert load_image_encoder("colours").dim == 12
+    flags = ["--image-encoder", "colours", "--run-dir", "run"]
+    train.main(["pls", *small("pascal_sentences"), *flags])
+    assert json.loads((tmp_path / "run/model.json").read_text())["inputs"]["image"]["shape"] == [12]
+
+
+# === A method in closed form =====================================================================
+
+
+@dataclass(frozen=True)
+class ClassMeansConfig:
+    """Class means."""
+
+    sharpness: float = 1.0
+    """How fast a probability falls with the distance to a mean."""
+
+    def __post_init__(self):
+        check_ranges(self, sharpness="(0, inf)")
+
+
+def fit(train: Pairs, validation: Pairs, config, select_by="auto", seed=0, progress=None) -> Fitted:
+    """Describes an item by its nearness to the mean of each class."""
+
+    def network(features):
+        means = np.stack([features[column > 0].mean(axis=0) for column in train.labels.T])
+        inputs = keras.Input([features.shape[1]])
+        near = keras.layers.Dense(len(means), "softmax")
+        outputs = keras.layers.UnitNormalization()(near(inputs))
+        near.set_weights([config.sharpness * means.T, -config.sharpness / 2 * (means**2).sum(1)])
+        return keras.Model(inputs, outputs)
+
+    networks = {"image_encoder": network(train.images), "text_encoder": network(train.texts)}
+    return Fitted(networks, {"sharpness": config.sharpness})
+
+
+CLASS_MEANS = MethodSpec(
+    name="class_means",
+    title="Nearest class means",
+    source="this test",
+    setting="supervised",
+    config=ClassMeansConfig,
+    fit=fit,
+    needs_labels=True,
+)
+
+# === A method that is trained by gradients =======================================================
+
+
+@dataclass(frozen=True)
+class PullConfig:
+    """Pulls pairs together."""
+
+    embedding_dim: int = 8
+    """Dimensions of the common space."""
+
+
+class Pull(Method):
+    """Two linear maps, trained so that a pair's cosine is high."""
+
+    def __init__(self, inputs: MethodInputs, config: PullConfig):
+        self.weights = {"distance": 1.0}
+        self.networks = {}
+        for name in ("image", "text"):
+            features = keras.Input(inputs.modality(name).shape)
+            projected = keras.layers.Dense(config.embedding_dim)(features)
+            unit = keras.layers.UnitNormalization()(projected)
+            self.networks[f"{name}_encoder"] = keras.Model(features, unit)
+
+    def streams(self, train, seed):
+        """All rows."""
+        return {"pairs": np.arange(len(train))}
+
+    def loss_terms(self, batch, replicas):
+        """The mean squared distance of pairs."""
+        images = self.networks["image_encoder"](batch["pairs"]["images"])
+        texts = self.networks["text_encoder"](batch["pairs"]["texts"])
+        return {"distance": tf.reduce_mean(tf.math.squared_difference(images, texts))}
+
+    def scorer(self):
+        """The cosine."""
+        return CosineScorer(self.networks["image_encoder"], self.networks["text_encoder"])
+
+
+PULL = MethodSpec(
+    name="pull",
+    title="Pull pairs together",
+    source="this test",
+    setting="unsupervised",
+    config=PullConfig,
+    learner=Pull,
+)
+
+
+@pytest.mark.parametrize(
+    "spec, flags",
+    [(CLASS_MEANS, "--sharpness 2"), (PULL, "--embedding-dim 4 --epochs 2 --batch-size 16")],
+    ids=["closed form", "gradient"],
+)
+def test_a_method_is_trained_measured_and_exported(spec, flags, blobs, monkeypatch, tmp_path):
+    monkeypatch.setitem(METHODS, spec.name, spec)
+    train.main([spec.name, "--dataset", "blobs", "--run-dir", "run", *flags.split()])
+    assert json.loads((tmp_path / "run/config.json").read_text())["method"] == spec.name
+    evaluate.main("--run run".split())
+    measured = json.loads((tmp_path / "run/evaluation/blobs-test/metrics.json").read_text())
+    assert spec.name in measured["methods"]
+    monkeypatch.setattr(export_savedmodel, "check", lambda folders: None)  # in a fresh process
+    export_savedmodel.main("--run run --to model".split())
+    assert (tmp_path / "model/1/saved_model.pb").exists()
+
+
+def test_a_method_that_needs_labels_is_refused_without_them(blobs, monkeypatch, complaint):
+    monkeypatch.setitem(METHODS, "class_means", CLASS_MEANS)
+    without = load_blobs(None)
+    without = without.replace_splits(train=replace(without.train, labels=None))
+    monkeypatch.setitem(DATASETS, "blobs", lambda data_dir: without)
+    told = complaint(train.main, *"class_means --dataset blobs --run-dir run".split())
+    assert "class_means learns from labels" in told

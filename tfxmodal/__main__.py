@@ -1,0 +1,5 @@
+"""`python -m tfxmodal` is the command `tfxmodal`."""
+
+from tfxmodal.commands.main import main
+
+main()
