@@ -34,15 +34,10 @@ class LandmarkSpace:
 
     Args:
         score: Exact scores.
-        landmarks: Embeddings `[landmarks, d]` of the query's modality.
-        items: Embeddings `[fit, d]` of the gallery's modality, on which queries are fitted.
-        mean: `[landmarks]`.
-        basis: `[landmarks, components]`, B.
-        operator: `[components, fit]`, from a query's exact scores to its vector.
-
-    Attributes:
-        arrays: All but the score, by name.
-        is_exact: Whether the dot products are the scores.
+        **arrays: `landmarks`, embeddings `[landmarks, d]` of the query's modality; `items`,
+            embeddings `[fit, d]` of the gallery's modality, on which queries are fitted; `mean`,
+            `[landmarks]`; `basis`, `[landmarks, components]`, B; `operator`, `[components, fit]`,
+            from a query's exact scores to its vector.
     """
 
     is_exact = False
