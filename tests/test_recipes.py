@@ -22,6 +22,9 @@ from tfxmodal.methods import METHODS
 from tfxmodal.methods.learner import Method
 from tfxmodal.methods.spec import Fitted, MethodSpec
 from tfxmodal.retrieval.cosine import CosineScorer
+from tfxmodal.search.index import Index
+from tfxmodal.search.new_index import build_index
+from tfxmodal.search.stores import STORES
 
 
 @pytest.fixture(autouse=True)
@@ -181,3 +184,51 @@ def test_a_method_that_needs_labels_is_refused_without_them(blobs, monkeypatch, 
     monkeypatch.setitem(DATASETS, "blobs", lambda data_dir: without)
     told = complaint(train.main, *"class_means --dataset blobs --run-dir run".split())
     assert "class_means learns from labels" in told
+
+
+# === A store ======================================================================================
+
+
+class Product:
+    """All dot products, by NumPy."""
+
+    name, is_exact, settings = "product", True, {}
+
+    def __init__(self, vectors=None):
+        self.vectors = vectors
+
+    def __len__(self):
+        return 0 if self.vectors is None else len(self.vectors)
+
+    def add(self, vectors):
+        """Adds them."""
+        parts = [vectors] if self.vectors is None else [self.vectors, vectors]
+        self.vectors = np.concatenate(parts)
+
+    def search(self, queries, k):
+        """The largest products."""
+        return np.argsort(-queries @ self.vectors.T, axis=1)[:, :k]
+
+    def write(self, folder):
+        """One file."""
+        np.save(folder / "product.npy", self.vectors)
+
+    @classmethod
+    def read(cls, folder):
+        """The file."""
+        return cls(np.load(folder / "product.npy"))
+
+
+def test_a_store_searches_an_index_that_is_saved_and_opened(monkeypatch, tmp_path):
+    monkeypatch.setitem(STORES, "product", Product)
+    pairs = make_pairs(400)
+    scorer = METHODS["pls"].fit(pairs, pairs, METHODS["pls"].config(3)).scorer()
+    images, texts = scorer.embed_images(pairs.images), scorer.embed_texts(pairs.texts)
+    found = []
+    for store in (Product(), None):
+        index = build_index(scorer, "a model", "texts", store=store)
+        index.add([f"text {row}" for row in range(400)], texts)
+        index.save(tmp_path / "index")
+        found.append(Index.load(tmp_path / "index", scorer, "a model").search(images[:9], 5))
+    for ours, faiss in zip(*found, strict=True):
+        np.testing.assert_array_equal(ours, faiss)

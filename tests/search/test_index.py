@@ -7,9 +7,9 @@ from tfxmodal.errors import InputError
 from tfxmodal.retrieval.cosine import CosineScorer
 from tfxmodal.retrieval.scorer import Scorer
 from tfxmodal.search import index as index_module
-from tfxmodal.search import nearest
 from tfxmodal.search.index import Index
 from tfxmodal.search.new_index import build_index
+from tfxmodal.search.stores import faiss_store
 
 DIM, CLASSES = 6, 4
 
@@ -152,8 +152,8 @@ def test_adding_in_parts_is_adding_at_once():
 
 def test_it_grows_out_of_its_structure(monkeypatch):
     """From flat to codes, and to codes learned anew, while items are added."""
-    monkeypatch.setattr(nearest, "LARGE", 500)
-    monkeypatch.setattr(nearest, "CODED", 500)
+    monkeypatch.setattr(faiss_store, "LARGE", 500)
+    monkeypatch.setattr(faiss_store, "CODED", 500)
     index, items = cosine_index(), unit(4000, 0)
     index.add(names(400), items[:400])
     assert index.is_exact
@@ -333,7 +333,9 @@ def test_a_failure_to_write_leaves_the_old_index(tmp_path, monkeypatch):
     index.save(tmp_path / "index")
     index.add(["late"], points(1, 5))
     with monkeypatch.context() as patch, pytest.raises(OSError):
-        patch.setattr(nearest.Nearest, "write", lambda *_: (_ for _ in ()).throw(OSError("full")))
+        patch.setattr(
+            faiss_store.FaissStore, "write", lambda *_: (_ for _ in ()).throw(OSError("full"))
+        )
         index.save(tmp_path / "index")
     assert len(Index.load(tmp_path / "index", Relation(), "A")) == 3
 

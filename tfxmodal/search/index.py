@@ -11,7 +11,7 @@ from tfxmodal.io.atomic import recover_folder, whole_folder
 from tfxmodal.io.reading import read_arrays
 from tfxmodal.retrieval.scorer import Scorer, best
 from tfxmodal.search.landmarks import DotSpace, LandmarkSpace, oriented_score
-from tfxmodal.search.nearest import Nearest
+from tfxmodal.search.stores import STORES, Store
 
 GALLERIES = ("texts", "images")
 
@@ -35,7 +35,7 @@ class Index:
         fingerprint: Names the scorer's weights; no other model can open the index.
         gallery: `texts` or `images`.
         space: Maps items and queries to vectors whose dot products follow the scores.
-        nearest: Searches these vectors.
+        store: Keeps and searches these vectors.
         rescore: Share of the gallery, 0 to 1, that is scored exactly for each query (but at least
             `FEWEST` items); 1 searches nothing and scores everything.
 
@@ -49,7 +49,7 @@ class Index:
         fingerprint: str,
         gallery: str,
         space: LandmarkSpace | DotSpace,
-        nearest: Nearest,
+        store: Store,
         rescore: float = 0.005,
     ):
         choose("gallery", gallery, GALLERIES)
@@ -66,7 +66,7 @@ class Index:
             self._score_listed = lambda queries, items, query, item: scorer.score_listed(
                 items, queries, item, query
             )
-        self._space, self._nearest = space, nearest
+        self._space, self._store = space, store
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -79,7 +79,7 @@ class Index:
     @property
     def is_exact(self) -> bool:
         """Whether `search` ranks as the scorer does over the whole gallery."""
-        by_vectors = self._space.is_exact and self._nearest.is_exact
+        by_vectors = self._space.is_exact and self._store.is_exact
         return by_vectors or self.candidates(1) == len(self)
 
     def add(self, ids: Sequence[str], embeddings: np.ndarray, progress=None):
@@ -105,7 +105,7 @@ class Index:
                     f"The id {name!r} is in the index already: give each item its own."
                 )
             known.add(name)
-        self._nearest.add(self._space.of_items(embeddings, progress))
+        self._store.add(self._space.of_items(embeddings, progress))
         self._rows = _appended(self.embeddings, self._rows, embeddings)
         self.ids += ids
         self._known |= known
@@ -142,7 +142,7 @@ class Index:
     def _best(self, queries: np.ndarray, k: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows and exact scores, `[q, k]` each, of the best of `count` candidates."""
         vectors = self._space.of_queries(queries)
-        found = np.sort(self._nearest.search(vectors, count), axis=1)
+        found = np.sort(self._store.search(vectors, count), axis=1)
         query = np.repeat(np.arange(len(queries)), count)
         items, item = np.unique(found.ravel(), return_inverse=True)
         scores = self._score_listed(queries, self.embeddings[items], query, item)
@@ -184,13 +184,14 @@ class Index:
             "fingerprint": self.fingerprint,
             "gallery": self.gallery,
             "rescore": self.rescore,
-            "nearest": self._nearest.settings,
+            "store": self._store.name,
+            "settings": self._store.settings,
             "ids": self.ids,
         }
         with whole_folder(folder) as partial:
             np.save(partial / "embeddings.npy", self.embeddings)
             np.savez(partial / "space.npz", **self._space.arrays)
-            self._nearest.write(partial / "vectors.faiss")
+            self._store.write(partial)
             (partial / "index.json").write_text(json.dumps(info), "utf-8")
 
     @classmethod
@@ -209,7 +210,12 @@ class Index:
         recover_folder(folder)
         try:
             info = json.loads((folder / "index.json").read_text("utf-8"))
-            nearest = Nearest.read(folder / "vectors.faiss", **info["nearest"])
+            # Earlier versions had one store, and called its settings so.
+            name, settings = info.get("store", "faiss"), info.get("settings", info.get("nearest"))
+            choose("store of the index", name, STORES)
+            store = STORES[name].read(folder, **settings)
+        except InputError:
+            raise
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError(
@@ -225,7 +231,7 @@ class Index:
         space = DotSpace()
         if arrays:
             space = LandmarkSpace(oriented_score(scorer, info["gallery"]), **arrays)
-        index = cls(scorer, fingerprint, info["gallery"], space, nearest, info["rescore"])
+        index = cls(scorer, fingerprint, info["gallery"], space, store, info["rescore"])
         index.ids, index._known = info["ids"], set(info["ids"])
         index._rows = read_arrays(folder / "embeddings.npy")["embeddings"]
         return index

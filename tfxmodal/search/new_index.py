@@ -7,7 +7,7 @@ from tfxmodal.errors import InputError, choose
 from tfxmodal.retrieval.scorer import Scorer
 from tfxmodal.search.index import GALLERIES, Index
 from tfxmodal.search.landmarks import DotSpace, LandmarkSpace, oriented_score
-from tfxmodal.search.nearest import Nearest
+from tfxmodal.search.stores import FaissStore, Store
 
 FIT = 2048
 """Training items on which a relation score's queries are fitted."""
@@ -21,6 +21,7 @@ def build_index(
     texts: Features | None = None,
     landmarks: int = 256,
     kind: str = "auto",
+    store: Store | None = None,
     rescore: float = 0.005,
     seed: int = 0,
 ) -> Index:
@@ -37,7 +38,9 @@ def build_index(
         images: Features `[n, d_image]` of training images; none are needed for a dot product.
         texts: Features `[m, d_text]` of training texts; likewise.
         landmarks: Training items of the query's modality that items are scored against.
-        kind: `flat` (all vectors), `scan` (their four-bit codes) or `auto` (by size).
+        kind: How the FAISS store searches: `flat` (all vectors), `scan` (their four-bit codes) or
+            `auto` (by size).
+        store: Another store, empty, in its place.
         rescore: Share of the gallery that is scored exactly for each query, see `Index`; of a
             dot product the candidates are few by themselves.
         seed: Of the draw.
@@ -46,8 +49,9 @@ def build_index(
         InputError: If a name is unknown, a number out of range or there are no training items.
     """
     choose("gallery", gallery, GALLERIES)
+    store = FaissStore(kind) if store is None else store
     if scorer.is_dot_product:
-        return Index(scorer, fingerprint, gallery, DotSpace(), Nearest(kind), rescore=0)
+        return Index(scorer, fingerprint, gallery, DotSpace(), store, rescore=0)
     if images is None or texts is None or not len(images) or not len(texts):
         raise InputError(
             "The index of a score that is no dot product needs training `images` and `texts`, for "
@@ -65,4 +69,4 @@ def build_index(
     texts = scorer.embed_texts(drawn(texts, of_texts))
     queries, items = (images, texts) if gallery == "texts" else (texts, images)
     space = LandmarkSpace.fit(oriented_score(scorer, gallery), queries, items)
-    return Index(scorer, fingerprint, gallery, space, Nearest(kind), rescore)
+    return Index(scorer, fingerprint, gallery, space, store, rescore)

@@ -1,13 +1,17 @@
-"""Largest dot products by FAISS: of all vectors exactly, or by a scan of their four-bit codes.
+"""FAISS: dot products with all vectors exactly, or a scan of their four-bit codes.
 
 FAISS is imported where it is used: flags read `KINDS` without it.
 """
+
+from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
 
 from tfxmodal.errors import choose
+
+FILE = "vectors.faiss"
 
 KINDS = ("auto", "flat", "scan")
 LARGE = 100_000
@@ -23,8 +27,8 @@ GROWTH = 4
 """Codes learned from n vectors are learned anew for more than `GROWTH * n`."""
 
 
-class Nearest:
-    """Vectors, searched for the largest dot products with a query.
+class FaissStore:
+    """Vectors in memory, in a file beside the index; see `search.stores.Store`.
 
     A scan reads four bits a component (product quantisation, in registers: FAISS' "fast scan") and
     then the vectors of the best. Measured on 300,000 vectors of a trained relation network, for
@@ -37,6 +41,8 @@ class Nearest:
     Raises:
         InputError: If the kind is unknown.
     """
+
+    name = "faiss"
 
     def __init__(self, kind: str = "auto"):
         choose("kind of index", kind, KINDS)
@@ -89,15 +95,15 @@ class Nearest:
         """What `read` needs beside the file, for JSON."""
         return {"kind": self.kind, "made_for": self._made_for}
 
-    def write(self, path: Path):
+    def write(self, folder: Path):
         """Writes the vectors to a file; none where there are none."""
         import faiss
 
         if len(self):
-            faiss.write_index(self._faiss, str(path))
+            faiss.write_index(self._faiss, str(folder / FILE))
 
     @classmethod
-    def read(cls, path: Path, kind: str, made_for: int) -> "Nearest":
+    def read(cls, folder: Path, kind: str, made_for: int) -> FaissStore:
         """Reads what `write` wrote.
 
         Raises:
@@ -105,11 +111,11 @@ class Nearest:
         """
         import faiss
 
-        nearest = cls(kind)
-        nearest._made_for = made_for
+        store = cls(kind)
+        store._made_for = made_for
         if made_for:
-            nearest._faiss = faiss.read_index(str(path))
-        return nearest
+            store._faiss = faiss.read_index(str(folder / FILE))
+        return store
 
     def _scans(self, n: int) -> bool:
         return n >= CODED and (self.kind == "scan" or (self.kind == "auto" and n > LARGE))
