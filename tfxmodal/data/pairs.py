@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -50,7 +50,7 @@ class Pairs:
     queries: np.ndarray | None = None
 
     def __post_init__(self):
-        columns = {"ids": self.ids, "images": self.images, "texts": self.texts}
+        columns: dict[str, Any] = {"ids": self.ids, "images": self.images, "texts": self.texts}
         labels = {"labels": self.labels, "text_labels": self.text_labels}
         given = labels | {"queries": self.queries}
         columns |= {name: column for name, column in given.items() if column is not None}
@@ -103,26 +103,15 @@ class Pairs:
 
     def take(self, rows: np.ndarray) -> "Pairs":
         """The pairs at `rows` (integer indices), in that order; of unpaired sets the images."""
-        images = {"ids": self.ids[rows], "images": self.images[rows]}
+        images: dict[str, Any] = {"ids": self.ids[rows], "images": self.images[rows]}
         for name in ("labels", "queries"):
             column = getattr(self, name)
             images[name] = None if column is None else column[rows]
         if not self.paired:
             return replace(self, **images)
-        texts = [self.texts[row] for row in rows] if self.has_captions else self.texts[rows]
+        texts: Any = self.texts
+        texts = [texts[row] for row in rows] if self.has_captions else texts[rows]
         return replace(self, **images, texts=texts)
-
-    def check_paired(self, method: str):
-        """Checks that a method that learns from pairs has pairs.
-
-        Raises:
-            InputError: If images and texts are not paired.
-        """
-        if not self.paired:
-            raise InputError(
-                f"{method} learns from pairs, and the training images and texts are not paired "
-                f"({len(self.images)} images, {len(self.texts)} texts): give pairs, or train drsl."
-            )
 
     def with_features(self, images: Features | None = None, texts: Features | None = None):
         """These pairs with files or captions replaced by their features."""
@@ -186,7 +175,8 @@ class Dataset:
 
     def replace_splits(self, **splits: Pairs) -> "Dataset":
         """This dataset with some of its splits replaced, by name."""
-        return replace(self, **splits)
+        changed: dict[str, Any] = dict(splits)
+        return replace(self, **changed)
 
 
 def multi_hot(labels: Sequence[Sequence[int]], classes: int) -> np.ndarray:

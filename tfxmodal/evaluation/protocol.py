@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import numpy as np
 
@@ -73,22 +74,26 @@ def evaluate(scorer: Scorer, embedded: Pairs, captions: Side | None = None) -> d
         InputError: If rows do not fit together or a score is NaN.
     """
     rows = np.arange(len(embedded))
-    images, texts = Side(embedded.images, rows), Side(embedded.texts, rows)
+    images = Side(cast(np.ndarray, embedded.images), rows)
+    texts = Side(cast(np.ndarray, embedded.texts), rows)
     if captions is None or embedded.queries is not None:
         captions = texts
     _check(embedded, captions)
 
     class_level = partial(_class_level, embedded.labels)
-    passes = [(texts, [class_level]), (captions, [_instance_level])]
+    passes: list[tuple[Side, list[Callable]]] = [
+        (texts, [class_level]),
+        (captions, [_instance_level]),
+    ]
     if captions is texts:  # one pass scores each pair once
         passes = [(texts, [class_level, _instance_level])]
     asking, searched = embedded.sides
-    values = {direction: {} for direction in DIRECTIONS}
+    values: dict[str, dict[str, np.ndarray]] = {direction: {} for direction in DIRECTIONS}
     for direction, found in values.items():
         for of_texts, levels in passes:
             sides = (images, of_texts) if direction == "image_to_text" else (of_texts, images)
             queries, gallery = sides[0].take(asking), sides[1].take(searched)
-            measures = {}
+            measures: dict[str, Measure] = {}
             for level in levels:
                 measures |= level(queries.pairs, gallery.pairs)
             found |= _measure(scorer, queries.embeddings, gallery.embeddings, direction, measures)
@@ -160,7 +165,7 @@ def _instance_level(queries: np.ndarray, gallery: np.ndarray) -> dict[str, Measu
 def _measure(scorer, queries, gallery, direction: str, measures: dict[str, Measure]) -> dict:
     """Each measure of all queries, from blocks of scores that are dropped after use."""
     step = max(1, BLOCK // len(gallery))
-    parts = {name: [] for name in measures}
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in measures}
     for start in range(0, len(queries) if measures else 0, step):
         rows = slice(start, start + step)
         if direction == "image_to_text":

@@ -114,4 +114,5 @@ def _stack(parts, k: int, gallery: int) -> tuple[np.ndarray, np.ndarray]:
     if not parts:
         shape = (0, min(k, gallery))
         return np.zeros(shape, np.int64), np.zeros(shape, np.float32)
-    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+    indices, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return indices, scores
