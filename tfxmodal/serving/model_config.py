@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from google.protobuf import text_format
-from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from tfxmodal.errors import InputError
 from tfxmodal.io.reading import read_text
+from tfxmodal.serving.client.protos.serving_pb2 import ModelServerConfig
 
 DESCRIPTION = "signatures.json"
 """What a version of a model says of itself."""
