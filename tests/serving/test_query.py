@@ -187,7 +187,7 @@ def test_a_model_that_refuses_requests_embeds_no_folder(server, photos, monkeypa
         version, signatures = client.metadata()
         del signatures["embed_image"].outputs["valid"]
         monkeypatch.setattr(client, "metadata", lambda: (version, signatures))
-        with pytest.raises(InputError, match="export it with --on-bad-input flag"):
+        with pytest.raises(InputError, match="export it with `on_bad_input` flag"):
             bulk.embed_all(client, items, photos / "v.npy")
 
 

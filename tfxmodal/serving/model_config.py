@@ -17,6 +17,9 @@ DESCRIPTION = "signatures.json"
 GALLERY = "gallery.json"
 """What a person is to see of the items that a version finds."""
 
+WARM_UP = Path("assets.extra", "tf_serving_warmup_requests")
+"""Requests that a server replays when it loads a version."""
+
 MODEL = "retrieval"
 """The model's name in export/deploy, and where a command is told no other."""
 

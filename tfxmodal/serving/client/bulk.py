@@ -57,7 +57,7 @@ def read_items(source: Path, kind: str = "images") -> Items:
         ids = [f"{row.id}#{i}" for row in rows for i in range(len(row.texts))]
         items = Items(kind, ids, [text for row in rows for text in row.texts])
     if not items.ids:
-        raise InputError(f"{source} holds no {kind}: give another, or correct --embed-as.")
+        raise InputError(f"{source} holds no {kind}: give another, or correct `embed_as`.")
     ((name, times),) = Counter(items.ids).most_common(1)
     if times > 1:
         raise InputError(f"{source} names {name!r} {times} times: give each its own id.")
@@ -93,7 +93,7 @@ def embed_all(
     if "valid" not in outputs:
         raise InputError(
             f"The model {client.spec.name!r} refuses a request for one bad row: export it with "
-            "--on-bad-input flag to embed many."
+            "`on_bad_input` flag to embed many."
         )
     width = outputs["embedding"].tensor_shape.dim[1].size
     stamps = [stamp(path) for path in items.values] if items.kind == "images" else ()

@@ -39,7 +39,7 @@ def encode(array: np.ndarray) -> pb.TensorProto:
     tensor = pb.TensorProto(dtype=TYPES[array.dtype])
     for size in array.shape:
         tensor.tensor_shape.dim.add(size=size)
-    if array.dtype == object:
+    if array.dtype.hasobject:
         values = (x.encode() if isinstance(x, str) else x for x in array.flat)
         tensor.string_val.extend(values)
     else:
@@ -61,11 +61,11 @@ def decode(tensor: pb.TensorProto) -> np.ndarray:
     dtype, field = FIELDS[tensor.dtype]
     shape = [dim.size for dim in tensor.tensor_shape.dim]
     size = math.prod(shape)
-    if tensor.tensor_content and dtype != object:
+    if tensor.tensor_content and not dtype.hasobject:
         given = np.frombuffer(tensor.tensor_content, dtype.newbyteorder("<")).astype(dtype)
     else:
         given = np.fromiter(getattr(tensor, field), dtype)
-        last = given[-1] if given.size else b"" if dtype == object else 0
+        last = given[-1] if given.size else b"" if dtype.hasobject else 0
         missing = np.full(max(0, size - given.size), last, dtype)
         given = np.concatenate([given, missing])
     if min(shape, default=0) < 0 or given.size != size:
@@ -93,4 +93,4 @@ def to_tensor(value) -> pb.TensorProto:
 def to_array(tensor: pb.TensorProto) -> np.ndarray:
     """The array of a tensor; strings are decoded from UTF-8."""
     array = decode(tensor)
-    return np.vectorize(bytes.decode, otypes=[str])(array) if array.dtype == object else array
+    return np.vectorize(bytes.decode, otypes=[str])(array) if array.dtype.hasobject else array

@@ -76,7 +76,7 @@ class ModelServers:
                 if now > give_up:
                     raise InputError(
                         f"{what} is not AVAILABLE after {self._wait:g} s, but {state}: see that "
-                        "the server finds it under the base_path, or give a longer --wait."
+                        "the server finds it under the base_path, or give a longer `wait`."
                     )
                 time.sleep(POLL_SECONDS)
 

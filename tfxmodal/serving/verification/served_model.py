@@ -18,8 +18,8 @@ from tensorflow.core.protobuf.config_pb2 import CallableOptions
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from tfxmodal.lazy import tf
+from tfxmodal.serving.model_config import WARM_UP
 
-WARM_UP = Path("assets.extra", "tf_serving_warmup_requests")
 MAX_WARM_UP_RECORDS = 1000
 MAX_ELEMENTS = 2**28
 """Of one input; a short message may claim any shape, its last value is repeated."""
