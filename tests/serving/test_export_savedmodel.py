@@ -33,7 +33,7 @@ TOP_K = 3
 EMBED = {"embed_text", "embed_image", "embed_text_features", "embed_image_features"}
 SCORE = {"score_pairs", "score_embedding_pairs"}
 SEARCH = {"search_texts", "search_images"}
-KINDS = ("scl", "drsl", "end_to_end")
+KINDS = ("scl", "drsl", "end_to_end", "ridge_cca")
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ def end_to_end(small, tmp_path_factory):
 @pytest.fixture(scope="module")
 def run_of(trained, end_to_end):
     """`run_of(kind)`: the folder of a run on photos and captions."""
-    runs = {method: trained("pascal_sentences", method) for method in ("scl", "drsl")}
+    runs = {method: trained("pascal_sentences", method) for method in KINDS if method != "end_to_end"}
     return (runs | {"end_to_end": end_to_end}).__getitem__
 
 

@@ -54,8 +54,9 @@ class Flags:
     """Embed all of these: a folder of pictures, a manifest (.jsonl, .csv), or a file of texts, one
     a line."""
 
-    embed_as: Literal["images", "texts"] = "images"
-    """What of a manifest is embedded."""
+    embed_as: Literal["images", "texts"] | None = None
+    """What of a manifest is embedded, by default its images. The id of a pair's text is the
+    pair's; several have ID#0, ID#1 and so on, as they have in a gallery."""
 
     out: Path | None = None
     """Where --embed writes: FILE.npy, with the ids in FILE.ids.json beside it."""
@@ -134,7 +135,8 @@ def embed(client: Client, flags: Flags):
         raise InputError(f"--out is {flags.out}: give FILE.npy, where the vectors go.")
     from tqdm import tqdm
 
-    from tfxmodal.serving.client.bulk import embed_all, read_items
+    from tfxmodal.data.items import read_items
+    from tfxmodal.serving.client.bulk import embed_all
 
     items = read_items(flags.embed, flags.embed_as)
     vectors, bad = embed_all(client, items, flags.out, flags.in_flight, tqdm)

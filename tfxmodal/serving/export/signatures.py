@@ -83,8 +83,8 @@ class ServedRun:
             offered["embed_text"] = Signature(self.embed_text, text)
         if self.tower:
             offered["embed_image"] = Signature(self.embed_image, image)
-        if not self.run.inputs.image.raw:
-            for kind in ("text", "image"):
+        for kind in ("text", "image"):
+            if not self.run.inputs.modality(kind).raw:
                 features = _inputs(features=(networks[f"{kind}_encoder"].input_shape, tf.float32))
                 name = f"embed_{kind}_features"
                 offered[name] = Signature(getattr(self, name), features)
@@ -192,7 +192,7 @@ class ServedRun:
         return self._embed("image", rows), valid
 
     def _texts(self, text: tf.Tensor) -> Rows:
-        rows, valid = text_rows(self.encoder, text, self.run.inputs.image.raw)
+        rows, valid = text_rows(self.encoder, text, self.run.inputs.text.raw)
         return self._embed("text", rows), valid
 
     def _embed(self, kind: str, rows: tf.Tensor) -> tf.Tensor:
