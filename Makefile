@@ -4,6 +4,7 @@
 # make lint       ruff, the import contracts, the types of the public API
 # make docs       the documentation, from docs/ and the docstrings, into site/
 # make bench      the measurements quoted in the documentation
+# make protos     the query client's messages again, from their .proto
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := runs/quickstart
@@ -12,7 +13,7 @@ PORT ?= 8500
 # What the development server says once it answers, and what TensorFlow Serving says.
 UP := ^Ready\|Running gRPC ModelServer
 
-.PHONY: run serve-demo test lint docs bench
+.PHONY: run serve-demo test lint docs bench protos
 run: .venv/ready
 	$(BIN)/python trainers/train_scl.py --run-dir $(RUN) --resume
 	$(BIN)/python trainers/evaluate.py --run $(RUN) --baseline pls random
@@ -64,3 +65,8 @@ bench: .venv/ready
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
+
+# Generated code runs on the protobuf of requirements.txt, or a newer one.
+protos:
+	$(BIN)/python -m pip install --quiet "grpcio-tools==1.85.1"
+	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. tfxmodal/serving/client/protos/serving.proto

@@ -15,7 +15,7 @@ PUBLIC = {
     "training.experiment": ("RunResult", "run_experiment"),
     "training.trained_run": ("TrainedRun", "load_run"),
     "search.run_index": ("RunIndex",),
-    "serving.export": ("export_run",),
+    "serving.export.export": ("export_run",),
     "serving.client.client": ("Client",),
 }
 """By module, the names that `import tfxmodal` offers."""

@@ -21,9 +21,10 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.serving import fuzz, tiny
-from tfxmodal.commands import serve
 from tfxmodal.serving.client.client import Client, ServerError
+from tfxmodal.serving.model_server import find_binary, free_port
 
+SERVE = Path(__file__).resolve().parents[2] / "export" / "serve.py"
 CALLERS = (1, 8, 32)
 TEXT = "a brown dog runs on the beach"
 
@@ -31,9 +32,9 @@ TEXT = "a brown dog runs on the beach"
 @contextmanager
 def serving(base: Path, *flags: str):
     """The process that serves a model, and its address."""
-    port = serve.free_port()
-    command = [sys.executable, serve.__file__, "--model", base, "--port", str(port), *flags]
-    environment = {**os.environ, "PYTHONPATH": str(Path(serve.__file__).parents[1])}
+    port = free_port()
+    command = [sys.executable, SERVE, "--model", base, "--port", str(port), *flags]
+    environment = {**os.environ, "PYTHONPATH": str(SERVE.parents[1])}
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
         target = f"localhost:{port}"
         try:
@@ -126,7 +127,7 @@ def main():
             tiny.write_version(base)
         sizes = flags.requests, flags.steady, flags.malformed
         bench(base, *sizes, "--development")
-        if serve.find_binary():
+        if find_binary():
             bench(base, *sizes, "--rest-port", "0")
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.serving import tiny
-from tfxmodal.commands import serve
 from tfxmodal.dev_server.batching import Batching
 from tfxmodal.dev_server.server import DevServer, Tls
 from tfxmodal.serving.client.client import Client, ServerError
 from tfxmodal.serving.model_config import model_config
+from tfxmodal.serving.model_server import ServerConfig, command_line, find_binary, free_port
 
 REAL = pytest.param(
     "real",
@@ -113,15 +113,15 @@ def _real(folder: Path, config, batching, tls):
         folder / "monitoring",
         'prometheus_config { enable: true path: "/monitoring/prometheus/metrics" }',
     )
-    flags = serve.Flags(
-        port=serve.free_port(),
-        rest_port=serve.free_port(),
+    flags = ServerConfig(
+        port=free_port(),
+        rest_port=free_port(),
         batching=batching,
         monitoring=monitoring,
         tls_key=tls and tls[0],
         tls_cert=tls and tls[1],
     )
-    command = serve.real_command(serve.find_binary(), flags, config, folder)
+    command = command_line(find_binary(), flags, config, folder)
     log = folder / "server.log"
     with open(log, "w") as file, subprocess.Popen(command, stdout=file, stderr=file) as process:
         try:

@@ -11,6 +11,7 @@ from tensorflow_serving.apis import predict_pb2
 
 from tests.serving import tiny
 from tfxmodal.serving.client.client import Client
+from tfxmodal.serving.client.tensors import to_array
 
 EXPECTED = {
     grpc.StatusCode.INVALID_ARGUMENT,
@@ -175,7 +176,7 @@ def answers(client: Client, made, in_flight: int = 16) -> Counter:
         what = code
         if code is grpc.StatusCode.OK:
             outputs = call.result().outputs
-            valid = tf.make_ndarray(outputs["valid"]) if "valid" in outputs else np.True_
+            valid = to_array(outputs["valid"]) if "valid" in outputs else np.True_
             what = "taken for good" if np.all(valid) and valid.size else "valid"
         with left:
             counts[what] += 1
@@ -183,7 +184,7 @@ def answers(client: Client, made, in_flight: int = 16) -> Counter:
 
     for request in made:
         slots.acquire()
-        call = client._predictions.Predict.future(request, timeout=60)
+        call = client._stub.predict.future(request, timeout=60)
         call.add_done_callback(lambda call, request=request: done(request, call))
     for _ in range(in_flight):
         slots.acquire()

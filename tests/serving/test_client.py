@@ -8,11 +8,11 @@ import pytest
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from tests.serving import tiny
-from tfxmodal.commands import serve
 from tfxmodal.dev_server.server import DevServer
 from tfxmodal.errors import InputError
 from tfxmodal.serving.client.client import Client, ServerError
 from tfxmodal.serving.model_config import model_config
+from tfxmodal.serving.model_server import free_port
 
 
 class Stubborn(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -80,7 +80,7 @@ def test_retries_large_requests_too():
 
 
 def test_server_that_starts_late(base):
-    port = serve.free_port()
+    port = free_port()
     servers = []
 
     def start():

@@ -13,6 +13,7 @@ from tests.serving import tiny
 from tfxmodal.commands import demo
 from tfxmodal.errors import InputError
 from tfxmodal.serving.client.client import Client
+from tfxmodal.serving.client.demo import make_app
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -45,7 +46,7 @@ def gallery(tmp_path_factory) -> dict:
 def app(target, gallery):
     pytest.importorskip("flask", reason="needs export/requirements-demo.txt")
     with Client(target, "tiny") as client:
-        yield demo.make_app(client, "Tiny", gallery, 3)
+        yield make_app(client, "Tiny", gallery, 3)
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def test_each_caption_of_a_text_is_a_query(target):
     pytest.importorskip("flask", reason="needs export/requirements-demo.txt")
     gallery = {"texts": {str(row): "a red car\na car" for row in range(4)}}
     with Client(target, "tiny") as client:
-        page = demo.make_app(client, "Tiny", gallery, 1).test_client()
+        page = make_app(client, "Tiny", gallery, 1).test_client()
         html = page.post("/", data={"image": (io.BytesIO(tiny.picture()), "a.png")}).text
     assert '<a href="/?text=a+red+car">a red car</a><a href="/?text=a+car">a car</a>' in html
 
@@ -118,7 +119,7 @@ def test_what_is_bad_is_told_on_the_page(page):
 def test_a_server_that_went_away_is_told_on_the_page(gallery):
     pytest.importorskip("flask", reason="needs export/requirements-demo.txt")
     with Client("localhost:1", "tiny", retries=0) as client:
-        answer = demo.make_app(client, "Tiny", gallery, 3).test_client().get("/?text=a")
+        answer = make_app(client, "Tiny", gallery, 3).test_client().get("/?text=a")
     assert answer.status_code == 400 and "No server answers at localhost:1" in answer.text
 
 
@@ -130,7 +131,7 @@ def test_texts_are_shown_as_texts(page, app):
 def test_without_a_gallery_ids_are_shown(target):
     pytest.importorskip("flask", reason="needs export/requirements-demo.txt")
     with Client(target, "tiny") as client:
-        page = demo.make_app(client, "Tiny", {}, 2).test_client()
+        page = make_app(client, "Tiny", {}, 2).test_client()
         html = page.get("/?text=a+red+car").text
     assert html.count("<li>") == 2 and "<img" not in html
 
@@ -138,7 +139,7 @@ def test_without_a_gallery_ids_are_shown(target):
 def test_flask_that_is_missing_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "flask", None)
     with pytest.raises(InputError, match="pip install -r export/requirements-demo.txt"):
-        demo.make_app(None, "", {}, 1)
+        make_app(None, "", {}, 1)
 
 
 def test_the_command_tells_of_a_server_that_is_not_there(tmp_path):

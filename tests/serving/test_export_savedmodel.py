@@ -4,6 +4,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,15 +15,17 @@ from tests.encoders.image.tiny import tiny_tower
 from tests.runs import PHOTOS
 from tfxmodal.commands import export_savedmodel, train
 from tfxmodal.commands.verify_savedmodel import main as verify_main
-from tfxmodal.commands.verify_savedmodel import verify
 from tfxmodal.encoders.image import IMAGE_ENCODERS, load_image_encoder
 from tfxmodal.encoders.text.bag_of_words import document
+from tfxmodal.errors import InputError
 from tfxmodal.inputs import prepare as preparing
 from tfxmodal.inputs.prepare import DataConfig, prepare
-from tfxmodal.serving import gallery
-from tfxmodal.serving.gallery import load_galleries
-from tfxmodal.serving.signatures import ServedRun
+from tfxmodal.serving.export import export as exporting
+from tfxmodal.serving.export import gallery
+from tfxmodal.serving.export.gallery import load_galleries
+from tfxmodal.serving.export.signatures import ServedRun
 from tfxmodal.serving.verification.served_model import ServedModel
+from tfxmodal.serving.verification.verify import verify
 from tfxmodal.training import trained_run
 from tfxmodal.training.trained_run import load_run
 
@@ -30,13 +33,13 @@ TOP_K = 3
 EMBED = {"embed_text", "embed_image", "embed_text_features", "embed_image_features"}
 SCORE = {"score_pairs", "score_embedding_pairs"}
 SEARCH = {"search_texts", "search_images"}
-KINDS = ("scl", "drsl", "end_to_end")
+KINDS = ("scl", "drsl", "end_to_end", "ridge_cca")
 
 
 @pytest.fixture(autouse=True)
 def unverified(monkeypatch):
     """Each export is verified once, by a test of its own."""
-    monkeypatch.setattr(export_savedmodel, "check", lambda folders: None)
+    monkeypatch.setattr(exporting, "check", lambda folders, report: None)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +59,7 @@ def end_to_end(small, tmp_path_factory):
 @pytest.fixture(scope="module")
 def run_of(trained, end_to_end):
     """`run_of(kind)`: the folder of a run on photos and captions."""
-    runs = {method: trained("pascal_sentences", method) for method in ("scl", "drsl")}
+    runs = {method: trained("pascal_sentences", method) for method in KINDS if method != "end_to_end"}
     return (runs | {"end_to_end": end_to_end}).__getitem__
 
 
@@ -213,7 +216,7 @@ def test_what_an_export_says_of_itself(exported):
 def test_an_export_passes_its_verification(kind, exported, run_of):
     folder = exported(kind)
     verify_main([str(folder / "m"), "--run", str(run_of(kind))])
-    assert verify(folder / "m_matrix")
+    assert verify(folder / "m_matrix").passed
 
 
 def test_ready_features(trained, tmp_path, complaint, capsys):
@@ -221,7 +224,7 @@ def test_ready_features(trained, tmp_path, complaint, capsys):
     told = complaint(
         export_savedmodel.main, "--run", run, "--to", str(tmp_path / "f"), "--gallery", "test"
     )
-    assert "--gallery is searched by pictures or by texts" in told
+    assert "is searched by pictures or by texts" in told
     assert not (tmp_path / "f").exists()
     export_savedmodel.main(["--run", run, "--to", str(tmp_path / "f")])
     assert "trained on ready features of images and texts" in capsys.readouterr().out
@@ -229,7 +232,7 @@ def test_ready_features(trained, tmp_path, complaint, capsys):
     names = [name for name in about["signatures"]]
     assert set(names) == {"embed_text_features", "embed_image_features", "score_embedding_pairs"}
     assert names[0] == "embed_text_features"
-    assert verify(tmp_path / "f") and verify(tmp_path / "f_matrix")
+    assert verify(tmp_path / "f").passed and verify(tmp_path / "f_matrix").passed
 
 
 def test_weights_in_half_the_space(trained, tmp_path):
@@ -264,7 +267,7 @@ def test_an_export_that_fails_publishes_nothing(step, trained, tmp_path, monkeyp
         raise RuntimeError("no space left")
 
     flags = ["--run", str(trained("features")), "--to", str(tmp_path / "f")]
-    monkeypatch.setattr(export_savedmodel, step, fail)
+    monkeypatch.setattr(exporting, step, fail)
     with pytest.raises(RuntimeError):
         export_savedmodel.main(flags)
     assert not list(tmp_path.iterdir())
@@ -272,9 +275,31 @@ def test_an_export_that_fails_publishes_nothing(step, trained, tmp_path, monkeyp
 
 def test_what_fails_verification_is_not_published(trained, tmp_path, monkeypatch, complaint):
     monkeypatch.undo()
-    monkeypatch.setattr(export_savedmodel, "write_examples", lambda *_: None)
+    monkeypatch.setattr(exporting, "write_examples", lambda *_: None)
     flags = ["--run", str(trained("features")), "--to", str(tmp_path / "f")]
     assert "nothing was published" in complaint(export_savedmodel.main, *flags)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_library_exports_without_a_word(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.undo()
+    reports = []
+    run = load_run(trained("features"))
+    published = exporting.export_run(run, tmp_path / "f", report=reports.append)
+    assert published == [tmp_path / "f/1", tmp_path / "f_matrix/1"]
+    assert [report.passed for report in reports] == [True, True]
+    assert capsys.readouterr().out == ""
+
+
+def test_a_run_without_networks_is_refused(tmp_path):
+    chance = SimpleNamespace(
+        method=SimpleNamespace(networks={}),
+        settings=SimpleNamespace(method="random"),
+        folder=SimpleNamespace(path=Path("runs/random")),
+    )
+    told = "runs/random is a run of random, which has no networks .*: export a run of another"
+    with pytest.raises(InputError, match=told):
+        exporting.export_run(chance, tmp_path / "m")
     assert not list(tmp_path.iterdir())
 
 
@@ -379,7 +404,7 @@ def test_mistakes_end_in_one_sentence(trained, tmp_path, complaint):
     assert "2 texts with the id 'same': give each its own" in told("--gallery", str(texts))
     assert "Cannot read" in told("--gallery", "nowhere")
     assert "is no folder with pictures" in told("--gallery", str(tmp_path))
-    assert "--top-k must be at least 1; received 0" in told("--top-k", "0")
+    assert "must be at least 1; received 0" in told("--top-k", "0")
     unknown = tmp_path / "unknown.txt"
     unknown.write_text("qzxqzx\n🧿\n")
     assert "None of 2 texts holds a word" in told("--gallery", str(unknown))

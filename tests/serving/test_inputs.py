@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tfxmodal.encoders.image.pictures import decode
-from tfxmodal.serving.inputs import decode_rows, finite, refuse, zeros_where_bad
+from tfxmodal.serving.export.inputs import decode_rows, finite, refuse, zeros_where_bad
 
 SIZE = (20, 16)
 

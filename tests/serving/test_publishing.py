@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from tfxmodal.errors import InputError
-from tfxmodal.serving.publishing import HIDDEN, publish, versions
+from tfxmodal.serving.export.publishing import HIDDEN, publish, versions
 
 
 def write(folder):
@@ -38,7 +38,7 @@ def test_a_failure_leaves_nothing(tmp_path):
 
 def test_what_a_killed_export_left_is_removed_by_the_next(tmp_path):
     program = (
-        "import os, pathlib; from tfxmodal.serving.publishing import publish\n"
+        "import os, pathlib; from tfxmodal.serving.export.publishing import publish\n"
         f"with publish([pathlib.Path({str(tmp_path / 'm')!r})]) as (folder,):\n"
         "    (folder / 'saved_model.pb').write_text('half')\n"
         "    os.kill(os.getpid(), 9)"

@@ -7,6 +7,7 @@ import pytest
 
 from tests.serving import tiny
 from tfxmodal.commands import query
+from tfxmodal.data.items import read_items
 from tfxmodal.errors import InputError
 from tfxmodal.serving.client import bulk
 from tfxmodal.serving.client.client import Client
@@ -142,7 +143,7 @@ def test_embeds_a_manifest_and_a_text_file(ask, photos, server, tmp_path):
     with server.client() as client:
         true = client.embed_texts(["a red car", "red", "sea"])
     for source, ids in (
-        ((manifest, "--embed-as", "texts"), ["first#0", "first#1", "second#0"]),
+        ((manifest, "--embed-as", "texts"), ["first#0", "first#1", "second"]),
         ((lines,), ["one", "red", "sea"]),
     ):
         ask("--embed", *source, "--out", out)
@@ -182,12 +183,12 @@ def test_embedding_goes_on_where_it_was_killed(ask, photos, tmp_path, monkeypatc
 
 def test_a_model_that_refuses_requests_embeds_no_folder(server, photos, monkeypatch):
     """Under batching, a bad row of another caller would be taken for one of ours."""
-    items = bulk.read_items(photos)
+    items = read_items(photos)
     with server.client() as client:
         version, signatures = client.metadata()
         del signatures["embed_image"].outputs["valid"]
         monkeypatch.setattr(client, "metadata", lambda: (version, signatures))
-        with pytest.raises(InputError, match="export it with --on-bad-input flag"):
+        with pytest.raises(InputError, match="export it with `on_bad_input` flag"):
             bulk.embed_all(client, items, photos / "v.npy")
 
 

@@ -225,7 +225,7 @@ def test_a_version_that_does_not_load_is_taken_back(config, server, service, mon
 def test_a_version_that_takes_too_long_is_taken_back(config, server, service):
     service.looks_to_load = 100
     before = config.read_text()
-    with pytest.raises(InputError, match="version 2 of m .* after 0.1 s, but LOADING: .* --wait"):
+    with pytest.raises(InputError, match="version 2 of m .* after 0.1 s, but LOADING: .* `wait`"):
         run("canary", config, "--version", "2", "--server", server, "--wait", "0.1")
     assert config.read_text() == before
 
@@ -271,12 +271,12 @@ def unused_port():
 @pytest.mark.parametrize(
     ("action", "flags", "message"),
     [
-        ("canary", (), "Give --version N"),
-        ("canary", ("--version", "9"), "no version 9 of m .*/m/9.*: export it, or .* --models"),
+        ("canary", (), "Which `version` is the canary"),
+        ("canary", ("--version", "9"), "no version 9 of m .*/m/9.*: export it, or .* `models`"),
         (
             "rollback",
             (),
-            r"no label 'previous' \(it has: canary, stable\): give rollback --version",
+            r"no label 'previous' \(it has: canary, stable\): roll back to a `version`",
         ),
     ],
 )
@@ -308,7 +308,7 @@ def test_an_unknown_model_and_a_damaged_file_are_told(config):
 
 def test_models_may_lie_elsewhere_here(config, models):
     config.write_text(config.read_text().replace(str(models), "/on/the/server"))
-    with pytest.raises(InputError, match="/on/the/server/m/2.*--models"):
+    with pytest.raises(InputError, match="/on/the/server/m/2.*`models`"):
         run("canary", config, "--version", "2")
     run("canary", config, "--version", "2", "--models", str(models))
     assert labels(config)[1] == [1, 2]

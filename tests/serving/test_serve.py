@@ -11,6 +11,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_status_pb2,
+    prediction_service_pb2_grpc,
 )
 
 from tests.serving import tiny
@@ -80,7 +81,7 @@ REFUSED = {
 def test_refuses_with_the_code_of_tensorflow_serving(server, case):
     made, code = REFUSED[case]
     with server.client() as client, pytest.raises(grpc.RpcError) as refusal:
-        client._predictions.Predict(made)
+        client._stub.predict(made)
     assert refusal.value.code() is code
 
 
@@ -92,13 +93,13 @@ def test_refuses_tensors_that_are_no_arrays(server, sizes):
     for size in sizes:
         shape.dim.add(size=size)
     with server.client() as client, pytest.raises(grpc.RpcError) as refusal:
-        client._predictions.Predict(made)
+        client._stub.predict(made)
     assert refusal.value.code() is Code.INVALID_ARGUMENT
 
 
 def test_response_names_model_version_and_signature(server):
     with server.client() as client:
-        response = client._predictions.Predict(tiny.request("", text=TEXT, outputs=["valid"]))
+        response = client._stub.predict(tiny.request("", text=TEXT, outputs=["valid"]))
     assert response.model_spec.name == "tiny"
     assert response.model_spec.version.value == 1
     assert response.model_spec.signature_name == "serving_default"
@@ -121,7 +122,7 @@ def test_metadata_and_status(server):
         spec = get_model_status_pb2.GetModelStatusRequest()
         spec.model_spec.name, spec.model_spec.version.value = "tiny", 5
         with pytest.raises(grpc.RpcError) as refusal:
-            client._models.GetModelStatus(spec)
+            client._stub.status(spec)
         assert refusal.value.code() is Code.NOT_FOUND
 
 
@@ -129,7 +130,7 @@ def test_status_does_not_look_at_a_label(server):
     spec = get_model_status_pb2.GetModelStatusRequest()
     spec.model_spec.name, spec.model_spec.version_label = "tiny", "nope"
     with server.client() as client:
-        (status,) = client._models.GetModelStatus(spec).model_version_status
+        (status,) = client._stub.status(spec).model_version_status
     assert status.version == 1
 
 
@@ -141,8 +142,10 @@ def test_messages_of_many_megabytes_pass_both_ways(server):
 
 @pytest.mark.parametrize("serving", ["development"], indirect=True)
 def test_classify_is_not_there(serving, base):
-    with serving(base).client() as client, pytest.raises(grpc.RpcError) as refusal:
-        client._predictions.Classify(classification_pb2.ClassificationRequest())
+    with grpc.insecure_channel(serving(base).target) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        with pytest.raises(grpc.RpcError) as refusal:
+            stub.Classify(classification_pb2.ClassificationRequest())
     assert refusal.value.code() is Code.UNIMPLEMENTED
 
 

@@ -1,23 +1,30 @@
 """Versions that a server must not have, and one that it may."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
 
+from tests.serving import tiny
 from tfxmodal.commands import verify_savedmodel
-from tfxmodal.commands.verify_savedmodel import verify
-from tfxmodal.serving.examples import write_examples
-from tfxmodal.serving.inputs import finite, zeros_where_bad
-from tfxmodal.serving.signatures import Signature
+from tfxmodal.errors import InputError
+from tfxmodal.serving.export.examples import write_examples
+from tfxmodal.serving.export.inputs import finite, zeros_where_bad
+from tfxmodal.serving.export.signatures import Signature
+from tfxmodal.serving.export.writing import write_savedmodel
+from tfxmodal.serving.model_config import WARM_UP
 from tfxmodal.serving.verification import served_checks
 from tfxmodal.serving.verification.examined import Fault
-from tfxmodal.serving.writing import write_savedmodel
+from tfxmodal.serving.verification.verify import verify, verify_afresh
 
+ROOT = Path(__file__).resolve().parents[2]
 DIM = 3
 ROWS = np.random.default_rng(0).standard_normal((3, DIM)).astype(np.float32)
 BATCH = {"features": tf.TensorSpec([None, DIM], name="features")}
@@ -66,10 +73,9 @@ def version(tmp_path, network):
     return make
 
 
-@pytest.fixture
-def reported(capsys):
-    """`reported()`: what was printed, without the table's lines."""
-    return lambda: " ".join(capsys.readouterr().out.replace("│", " ").split())
+def faults(folder) -> str:
+    """What the checks that failed have seen."""
+    return "; ".join(result.seen for result in verify(folder).results if not result.passed)
 
 
 def save_by_tensorflow(folder, signatures, models):
@@ -83,11 +89,25 @@ def save_by_tensorflow(folder, signatures, models):
     return {name: concrete.structured_outputs}
 
 
-def test_a_sound_version_passes(version, reported):
+def test_a_sound_version_passes(version):
+    report = verify(version())
+    seen = {result.check: result.seen for result in report.results}
+    assert report.passed and seen["loading"] == "1 warm-up records"
+
+
+def test_a_fresh_process_reports_the_same(version, monkeypatch, tmp_path_factory):
     folder = version()
-    assert verify(folder)
-    told = reported()
-    assert "FAILED" not in told and "1 warm-up records" in told
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "json.py").write_text("raise ImportError('not the library of Python')")
+    monkeypatch.chdir(elsewhere)
+    here, (afresh,) = verify(folder), verify_afresh([folder])
+    assert afresh.folder == here.folder and afresh.passed
+    assert [result.check for result in afresh.results] == [result.check for result in here.results]
+
+
+def test_a_fresh_process_that_ends_is_told(tmp_path):
+    with pytest.raises(InputError, match="no-model ended with status 1 and no report"):
+        verify_afresh([tmp_path / "no-model"])
 
 
 def compiled(features, network):
@@ -150,17 +170,14 @@ PAIR = {
         ({"on_bad_input": "refuse"}, "is answered, not refused"),
     ],
 )
-def test_a_broken_version_is_refused_with_the_reason(version, options, reason, reported):
-    assert not verify(version(**options))
-    told = reported()
-    assert "FAILED" in told and reason in told
+def test_a_broken_version_is_refused_with_the_reason(version, options, reason):
+    assert reason in faults(version(**options))
 
 
-def test_a_keras_model_in_a_plain_module_is_refused(version, reported):
+def test_a_keras_model_in_a_plain_module_is_refused(version):
     folder = version(save=save_by_tensorflow)
     assert tf.saved_model.load(str(folder))  # Python's loader sees nothing.
-    assert not verify(folder)
-    told = reported()
+    told = faults(folder)
     assert "a server cannot load and warm it up" in told and "Could not find variable" in told
 
 
@@ -172,21 +189,19 @@ def test_a_keras_model_in_a_plain_module_is_refused(version, reported):
         ({}, "there is no warm-up record of embed"),
     ],
 )
-def test_a_savedmodel_of_others_is_told_the_reason_too(version, options, reason, reported):
+def test_a_savedmodel_of_others_is_told_the_reason_too(version, options, reason):
     folder = version(**options)
     for name in ("signatures.json", "README.md", "assets.extra/tf_serving_warmup_requests"):
         (folder / name).unlink()
-    assert not verify(folder)
-    told = reported()
+    told = faults(folder)
     assert "there is no README.md" in told and reason in told
 
 
 @pytest.mark.parametrize("lost", ["saved_model.pb", "signatures.json", "README.md"])
-def test_a_partial_version_is_refused(version, lost, reported):
+def test_a_partial_version_is_refused(version, lost):
     folder = version()
     (folder / lost).unlink()
-    assert not verify(folder)
-    assert f"there is no {lost}" in reported()
+    assert f"there is no {lost}" in faults(folder)
 
 
 @pytest.mark.parametrize("gap, swaps", [(1e-4, True), (1e-2, False)])
@@ -202,20 +217,43 @@ def test_what_is_found_may_swap_where_scores_are_as_good_as_equal(gap, swaps):
             served_checks._compare("search", found, wanted)
 
 
-def test_other_weights_than_the_examples_came_from(version, network, reported):
+def test_other_weights_than_the_examples_came_from(version, network):
     folder = version()
     network.layers[-1].bias.assign([1e-3, 0])
     write_examples(folder, "m", {"embed": ({"features": ROWS}, {"embedding": network(ROWS)})})
-    assert not verify(folder)
-    assert "off the eager" in reported()
+    assert "off the eager" in faults(folder)
 
 
-def test_variables_that_are_cut_short(version, reported):
+def test_variables_that_are_cut_short(version):
     folder = version()
     (variables,) = (folder / "variables").glob("*.data-*")
     variables.write_bytes(variables.read_bytes()[:10])
-    assert not verify(folder)
-    assert "cannot load and warm it up: Read less bytes than requested" in reported()
+    assert "cannot load and warm it up: Read less bytes than requested" in faults(folder)
+
+
+@pytest.mark.parametrize(
+    "name, content, reason",
+    [
+        ("saved_model.pb", b"\xff no graph", "saved_model.pb cannot be read (DecodeError"),
+        ("saved_model.pb", b"", "saved_model.pb holds no graph with the tag `serve`"),
+        ("signatures.json", b"{", "signatures.json cannot be read"),
+        (WARM_UP, b"no records" * 9, "corrupted record at 0"),
+    ],
+)
+def test_files_that_are_damaged(version, name, content, reason):
+    folder = version()
+    (folder / name).write_bytes(content)
+    assert reason in faults(folder)
+
+
+def test_an_expected_answer_that_is_no_array(version):
+    folder = version()
+    log = prediction_log_pb2.PredictLog(request=tiny.request("embed", features=ROWS))
+    log.response.outputs["embedding"].dtype = 99
+    record = prediction_log_pb2.PredictionLog(predict_log=log)
+    with tf.io.TFRecordWriter(str(folder / WARM_UP)) as writer:
+        writer.write(record.SerializeToString())
+    assert "the warm-up records cannot be read (TypeError" in faults(folder)
 
 
 def test_a_folder_that_is_not_there(tmp_path, complaint):
@@ -224,6 +262,7 @@ def test_a_folder_that_is_not_there(tmp_path, complaint):
 
 def test_the_command_ends_with_status_1(version):
     folder = version(function=compiled)
-    command = [sys.executable, verify_savedmodel.__file__, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    command = [sys.executable, ROOT / "export/verify_savedmodel.py", str(folder)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 1 and "FAILED" in done.stdout

@@ -13,6 +13,7 @@ from tests.serving import tiny
 from tests.serving.conftest import eventually
 from tfxmodal.dev_server.model_store import ModelStore
 from tfxmodal.serving.client.client import ServerError
+from tfxmodal.serving.client.tensors import to_array
 from tfxmodal.serving.model_config import model_config
 from tfxmodal.serving.verification.served_model import ServedModel
 
@@ -34,9 +35,9 @@ def test_new_version_takes_over_without_a_failed_request(serving, base, publish,
 
         def ask():
             while seen != {1, 2}:
-                response = client._predictions.Predict(tiny.request(text=RED))
+                response = client._stub.predict(tiny.request(text=RED))
                 version = response.model_spec.version.value
-                answer = tf.make_ndarray(response.outputs["embedding"])
+                answer = to_array(response.outputs["embedding"])
                 np.testing.assert_allclose(answer, true[version], rtol=1e-5)
                 seen.add(version)
 
@@ -87,7 +88,7 @@ def test_version_that_was_partial_is_tried_again(serving, base, versions):
 def reload(client, text):
     made = model_management_pb2.ReloadConfigRequest()
     text_format.Parse(text, made.config)
-    return client._models.HandleReloadConfigRequest(made)
+    return client._stub.reload(made)
 
 
 def test_labels_move_in_two_steps(serving, base, publish):

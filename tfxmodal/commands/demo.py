@@ -10,17 +10,11 @@ Examples:
   python export/demo.py --server localhost:8500 --model flickr8k --gallery-info flickr8k.json
 """
 
-import base64
 from dataclasses import dataclass
 from pathlib import Path
 
 from tfxmodal.commands import cli
-from tfxmodal.errors import InputError
-from tfxmodal.serving.client.client import Client
 from tfxmodal.serving.model_config import MODEL
-
-MAX_UPLOAD = 64 * 2**20
-"""Bytes of a dropped image."""
 
 
 @dataclass(frozen=True)
@@ -56,69 +50,11 @@ class Flags:
 def main(argv: list[str] | None = None):
     """Serves the page until it is interrupted."""
     flags = cli.parse(Flags, __doc__, argv)
+    from tfxmodal.serving.client.client import Client
+    from tfxmodal.serving.client.demo import make_app
+
     with Client(flags.server, flags.model, label=flags.label, tls=flags.tls or False) as client:
         client.metadata()  # A server that is not there is told now, not on the page.
         app = make_app(client, flags.model, client.gallery(flags.gallery_info), flags.top_k)
         print(f"The page: http://{flags.host}:{flags.port}", flush=True)
         app.run(flags.host, flags.port)
-
-
-def make_app(client: Client, title: str, gallery: dict[str, dict[str, str]], top_k: int):
-    """The page as a Flask application.
-
-    Args:
-        client: Asks the server.
-        title: Heading of the page.
-        gallery: `{"texts": {id: captions, one a line}, "images": {id: path}}`; what is missing is
-            shown by its id.
-        top_k: Items to show.
-
-    Raises:
-        InputError: If Flask is not installed.
-    """
-    try:
-        import flask
-    except ImportError:
-        raise InputError(
-            "The page needs Flask, which is not installed: pip install -r "
-            "export/requirements-demo.txt."
-        ) from None
-    texts, pictures = gallery.get("texts", {}), gallery.get("images", {})
-    app = flask.Flask(__name__, template_folder=Path(__file__).parent)
-    app.config["MAX_CONTENT_LENGTH"] = MAX_UPLOAD
-
-    def page(search=None, **query):
-        """The page with what `search` finds; a mistake of the user or the server is told there."""
-        found, error = [], None
-        try:
-            if search:
-                ids, scores = search()
-                found = [(str(i), float(s)) for i, s in zip(ids[0], scores[0], strict=True)]
-        except InputError as caught:
-            error = str(caught)
-        parts = {"title": title, "texts": texts, "pictures": pictures}
-        html = flask.render_template("demo.html", found=found, error=error, **parts, **query)
-        return html, 400 if error else 200
-
-    @app.get("/")
-    def ask():
-        text, image = (flask.request.args.get(name, "").strip() for name in ("text", "image"))
-        if text:
-            return page(lambda: client.search_images([text], top_k), text=text)
-        if image:
-            path = pictures.get(image) or flask.abort(404)
-            return page(lambda: client.search_texts([Path(path)], top_k), image=image)
-        return page()
-
-    @app.post("/")
-    def drop():
-        contents = flask.request.files["image"].read()
-        shown = base64.b64encode(contents).decode()
-        return page(lambda: client.search_texts([contents], top_k), dropped=shown)
-
-    @app.get("/picture")
-    def picture():
-        path = Path(pictures.get(flask.request.args["id"], "")).resolve()
-        return flask.send_file(path) if path.is_file() else flask.abort(404)
-
-    return app

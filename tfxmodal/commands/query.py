@@ -10,21 +10,18 @@ Examples:
   python export/query.py --model flickr8k --embed my/pairs.jsonl --embed-as texts --out texts.npy
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Column, Table
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Literal
 
 from tfxmodal.commands import cli
 from tfxmodal.errors import InputError
-from tfxmodal.serving.client.bulk import embed_all, read_items
-from tfxmodal.serving.client.client import Client
-from tfxmodal.serving.client.page import write_page
 from tfxmodal.serving.model_config import MODEL
+
+if TYPE_CHECKING:
+    from tfxmodal.serving.client.client import Client
 
 
 @dataclass(frozen=True)
@@ -57,8 +54,9 @@ class Flags:
     """Embed all of these: a folder of pictures, a manifest (.jsonl, .csv), or a file of texts, one
     a line."""
 
-    embed_as: Literal["images", "texts"] = "images"
-    """What of a manifest is embedded."""
+    embed_as: Literal["images", "texts"] | None = None
+    """What of a manifest is embedded, by default its images. The id of a pair's text is the
+    pair's; several have ID#0, ID#1 and so on, as they have in a gallery."""
 
     out: Path | None = None
     """Where --embed writes: FILE.npy, with the ids in FILE.ids.json beside it."""
@@ -85,6 +83,8 @@ def main(argv: list[str] | None = None):
     tasks = {"--image": flags.image, "--text": flags.text, "--embed": flags.embed}
     if sum(task is not None for task in tasks.values()) != 1:
         raise InputError(f"Nothing or too much is asked: give one of {', '.join(tasks)}.")
+    from tfxmodal.serving.client.client import Client
+
     with Client(
         flags.server,
         flags.model,
@@ -93,18 +93,25 @@ def main(argv: list[str] | None = None):
         flags.deadline,
         tls=flags.tls or False,
     ) as client:
-        if flags.embed:
-            embed(client, flags)
-        else:
+        if flags.embed is None:
             search(client, flags)
+        else:
+            embed(client, flags)
 
 
 def search(client: Client, flags: Flags):
     """Prints the best items, and writes the page."""
-    if flags.image:
-        kind, (ids, scores) = "texts", client.search_texts([flags.image], flags.top_k)
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Column, Table
+
+    from tfxmodal.serving.client.page import write_page
+
+    if flags.text is None:
+        query, kind, search = flags.image, "texts", client.search_texts
     else:
-        kind, (ids, scores) = "images", client.search_images([flags.text], flags.top_k)
+        query, kind, search = flags.text, "images", client.search_images
+    ids, scores = search([query], flags.top_k)
     shown = client.gallery(flags.gallery_info).get(kind, {})
     found = [
         (str(name), float(score), shown.get(str(name), ""))
@@ -116,7 +123,7 @@ def search(client: Client, flags: Flags):
         table.add_row(str(rank), f"{score:.4f}", escape(name), *([escape(show)] if shown else []))
     Console().print(table)
     if flags.html:
-        write_page(flags.html, flags.image or flags.text, kind, found)
+        write_page(flags.html, query, kind, found)
         print(f"The page: {flags.html}")
 
 
@@ -126,6 +133,11 @@ def embed(client: Client, flags: Flags):
         raise InputError(f"--in-flight is {flags.in_flight}: give 1 or more.")
     if flags.out is None or flags.out.suffix != ".npy":
         raise InputError(f"--out is {flags.out}: give FILE.npy, where the vectors go.")
+    from tqdm import tqdm
+
+    from tfxmodal.data.items import read_items
+    from tfxmodal.serving.client.bulk import embed_all
+
     items = read_items(flags.embed, flags.embed_as)
     vectors, bad = embed_all(client, items, flags.out, flags.in_flight, tqdm)
     print(f"{flags.out} holds {len(vectors):,} vectors of {vectors.shape[1]} numbers.")

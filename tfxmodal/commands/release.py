@@ -17,19 +17,20 @@ Examples:
   python export/release.py status --config my/models.config --model photos --server a:8500 b:8500
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
-from rich.console import Console
-from rich.table import Table
 
 from tfxmodal.commands import cli
-from tfxmodal.errors import InputError
 from tfxmodal.serving.model_config import MODEL
-from tfxmodal.serving.release.labels import ModelLabels
-from tfxmodal.serving.release.model_servers import ModelServers
+
+if TYPE_CHECKING:
+    from tfxmodal.serving.release.labels import ModelLabels
+    from tfxmodal.serving.release.model_servers import ModelServers
 
 
 @dataclass(frozen=True)
@@ -66,84 +67,27 @@ class Flags:
 def main(argv: list[str] | None = None):
     """Does as the command line says."""
     flags = cli.parse(Flags, __doc__, argv)
-    labels = ModelLabels.read(flags.config, flags.model)
+    from tfxmodal.serving.release.labels import ModelLabels
+    from tfxmodal.serving.release.model_servers import ModelServers
+    from tfxmodal.serving.release.rollout import roll_out
+
+    labels = ModelLabels.read(flags.config, flags.model, flags.models)
     with ModelServers(flags.server, flags.model, flags.wait, flags.tls) as servers:
         if flags.action != "status":
-            release(flags, labels, servers)
-        print_status(labels, servers)
-
-
-def release(flags: Flags, labels: ModelLabels, servers: ModelServers):
-    """Loads a version, waits, and moves labels to it; what goes wrong is undone.
-
-    Raises:
-        InputError: If the action asks for what is not there, or a server cannot follow.
-    """
-    wanted = PLANS[flags.action](labels.current, flags.version)
-    new = set(wanted.values()) - labels.versions
-    for version in new:
-        labels.require_folder(version, flags.models)
-    servers.states()  # Nothing is written while a server does not answer.
-    try:
-        if new:
-            labels.load(new)
-            labels.write()
-            servers.reload(labels.config)
-            if not servers:
+            waiting = roll_out(flags.action, flags.version, labels, servers, log=print)
+            if waiting:
                 print(
-                    f"{flags.config} now loads version {max(new)}; when the servers that poll it "
-                    "have it AVAILABLE, give the same command again to move the label."
+                    f"{flags.config} now loads version {max(waiting)}; when the servers that poll "
+                    "it have it AVAILABLE, give the same command again to move the label."
                 )
-                return
-        servers.wait_until_available(set(wanted.values()))
-        labels.move(wanted)
-        labels.write()
-        servers.reload(labels.config)
-    except BaseException:
-        for target, why in servers.restore(labels.restored().config).items():
-            print(f"{target} could not be set back: {why}")
-        raise
-
-
-def plan_canary(labels: dict[str, int], version: int | None) -> dict[str, int]:
-    """Labels with `canary` at `version`."""
-    _require(labels, "stable", "give promote --version N first")
-    if version is None:
-        raise InputError("Which version is the canary? Give --version N.")
-    return labels | {"canary": version}
-
-
-def plan_promote(labels: dict[str, int], version: int | None) -> dict[str, int]:
-    """Labels with `stable` at the canary's version or another, and `previous` at what it was."""
-    if version is None:
-        version = _require(
-            labels, "canary", "give canary --version N first, or promote --version N"
-        )
-    stable = labels.get("stable", version)
-    return labels | {"stable": version} | ({"previous": stable} if stable != version else {})
-
-
-def plan_rollback(labels: dict[str, int], version: int | None) -> dict[str, int]:
-    """Labels with all that was at the stable version at the previous or another."""
-    bad = _require(labels, "stable", "there is nothing to roll back")
-    if version is None:
-        version = _require(labels, "previous", "give rollback --version N")
-    moved = {label: version if number == bad else number for label, number in labels.items()}
-    return {label: number for label, number in moved.items() if label != "previous"}
-
-
-PLANS = {"canary": plan_canary, "promote": plan_promote, "rollback": plan_rollback}
-
-
-def _require(labels: dict[str, int], label: str, remedy: str) -> int:
-    if label not in labels:
-        there = ", ".join(sorted(labels)) or "none"
-        raise InputError(f"The model has no label {label!r} (it has: {there}): {remedy}.")
-    return labels[label]
+        print_status(labels, servers)
 
 
 def print_status(labels: ModelLabels, servers: ModelServers):
     """Prints each version's labels and its state on every server."""
+    from rich.console import Console
+    from rich.table import Table
+
     states = servers.states()
     table = Table("version", "labels", *states, title=labels.model)
     for version in sorted(labels.versions.union(*states.values())):

@@ -14,8 +14,8 @@ from pathlib import Path
 import grpc
 from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 from tensorflow_serving.apis.model_pb2 import ModelSpec
-from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, ModelServerConfig
 
+from tfxmodal.serving.client.protos.serving_pb2 import ModelConfig, ModelServerConfig
 from tfxmodal.serving.model_config import versions
 from tfxmodal.serving.verification.served_model import RequestError, ServedModel, invalid
 

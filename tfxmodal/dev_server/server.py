@@ -18,12 +18,12 @@ from tensorflow_serving.apis import (
     model_service_pb2_grpc,
     prediction_service_pb2_grpc,
 )
-from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-from tfxmodal.dev_server.batching import Batching
+from tfxmodal.dev_server.batching import Batcher, Batching
 from tfxmodal.dev_server.model_store import ModelStore
 from tfxmodal.errors import InputError
 from tfxmodal.io.reading import read_text
+from tfxmodal.serving.client.protos.serving_pb2 import ModelServerConfig
 from tfxmodal.serving.verification.served_model import RequestError, ServedModel, invalid
 
 UNLIMITED = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
@@ -71,7 +71,8 @@ class DevServer:
             InputError: If a model does not load, the port is taken, or the PEM files are none.
         """
         self._log = log
-        self._store = ModelStore(partial(ServedModel, threads=threads, batching=batching), log)
+        batcher = partial(Batcher, batching=batching) if batching else None
+        self._store = ModelStore(partial(ServedModel, threads=threads, batcher=batcher), log)
         options = (*UNLIMITED, ("grpc.so_reuseport", 0))
         self._server = grpc.server(ThreadPoolExecutor(workers), options=options)
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
@@ -178,5 +179,6 @@ class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
     @_answers
     def HandleReloadConfigRequest(self, request):  # noqa: N802
-        self._store.configure(request.config)
+        config = ModelServerConfig.FromString(request.config.SerializeToString())
+        self._store.configure(config)
         return model_management_pb2.ReloadConfigResponse()

@@ -5,10 +5,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import h5py
 import numpy as np
-import scipy.io
-import scipy.sparse
 
 from tfxmodal.errors import InputError
 
@@ -72,6 +69,9 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         if path.suffix == ".npz":
             with np.load(path) as arrays:
                 return dict(arrays)
+        import h5py
+        import scipy.io  # which imports scipy.sparse
+
         if h5py.is_hdf5(path):  # MATLAB 7.3 writes HDF5, columns first.
             with h5py.File(path) as file:
                 return {name: item[()].T for name, item in file.items() if not name.startswith("#")}

@@ -1,1 +1,1 @@
-"""What a served model is: signatures, inputs in the graph, gallery, files of a version."""
+"""Served models: what is exported and verified, how versions are released, and the client."""

@@ -6,16 +6,19 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from google.protobuf import text_format
-from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from tfxmodal.errors import InputError
 from tfxmodal.io.reading import read_text
+from tfxmodal.serving.client.protos.serving_pb2 import ModelServerConfig
 
 DESCRIPTION = "signatures.json"
 """What a version of a model says of itself."""
 
 GALLERY = "gallery.json"
 """What a person is to see of the items that a version finds."""
+
+WARM_UP = Path("assets.extra", "tf_serving_warmup_requests")
+"""Requests that a server replays when it loads a version."""
 
 MODEL = "retrieval"
 """The model's name in export/deploy, and where a command is told no other."""

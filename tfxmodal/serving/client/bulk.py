@@ -2,16 +2,12 @@
 
 import json
 import shutil
-from collections import Counter
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from tfxmodal.data import manifest
-from tfxmodal.data.listings import pictures_in, texts_in
+from tfxmodal.data.items import Items
 from tfxmodal.data.pairs import fingerprint
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.cache import cached_features, stamp
@@ -23,45 +19,6 @@ ROWS = 16
 
 SHARD = 512
 """Rows of a part that a killed command does not compute again."""
-
-
-@dataclass(frozen=True)
-class Items:
-    """What is embedded: `kind` (images, texts), unique ids, and paths or texts."""
-
-    kind: str
-    ids: Sequence[str]
-    values: Sequence[str]
-
-
-def read_items(source: Path, kind: str = "images") -> Items:
-    """The pictures of a folder, the images or texts of a manifest, or the lines of a text file.
-
-    Args:
-        source: The folder (paths from there are the ids), the `.jsonl` or `.csv` manifest (a pair's
-            id, and for its several texts ID#0, ID#1, ...), or a UTF-8 file of ID<TAB>TEXT, or TEXT.
-        kind: Which of a manifest: `images` or `texts`.
-
-    Raises:
-        InputError: If there is nothing in it, or an id is there twice.
-    """
-    if source.is_dir():
-        items = Items("images", *pictures_in(source))
-    elif source.suffix not in manifest.SUFFIXES:
-        items = Items("texts", *texts_in(source))
-    elif kind == "images":
-        rows = manifest.read_rows(source)
-        items = Items(kind, [row.id for row in rows], [row.image for row in rows])
-    else:
-        rows = manifest.read_rows(source)
-        ids = [f"{row.id}#{i}" for row in rows for i in range(len(row.texts))]
-        items = Items(kind, ids, [text for row in rows for text in row.texts])
-    if not items.ids:
-        raise InputError(f"{source} holds no {kind}: give another, or correct --embed-as.")
-    ((name, times),) = Counter(items.ids).most_common(1)
-    if times > 1:
-        raise InputError(f"{source} names {name!r} {times} times: give each its own id.")
-    return items
 
 
 def embed_all(
@@ -93,7 +50,7 @@ def embed_all(
     if "valid" not in outputs:
         raise InputError(
             f"The model {client.spec.name!r} refuses a request for one bad row: export it with "
-            "--on-bad-input flag to embed many."
+            "`on_bad_input` flag to embed many."
         )
     width = outputs["embedding"].tensor_shape.dim[1].size
     stamps = [stamp(path) for path in items.values] if items.kind == "images" else ()

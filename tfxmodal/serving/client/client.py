@@ -8,23 +8,16 @@ from pathlib import Path
 
 import grpc
 import numpy as np
-from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    model_service_pb2_grpc,
-    predict_pb2,
-    prediction_service_pb2_grpc,
-)
-from tensorflow_serving.apis.model_pb2 import ModelSpec
 
 from tfxmodal.errors import InputError
 from tfxmodal.io.reading import read_json
-from tfxmodal.lazy import tf
-from tfxmodal.serving.client.wire import open_channel, to_array, to_tensor
+from tfxmodal.serving.client.protos import serving_pb2 as pb
+from tfxmodal.serving.client.tensors import to_array, to_tensor, type_name
+from tfxmodal.serving.client.wire import Stub, open_channel
 from tfxmodal.serving.model_config import GALLERY
 
 Code = grpc.StatusCode
-AVAILABLE = get_model_status_pb2.ModelVersionStatus.State.AVAILABLE
+AVAILABLE = pb.ModelVersionStatus.State.AVAILABLE
 MAX_RETRIES = 4
 """As many as gRPC makes."""
 
@@ -86,14 +79,13 @@ class Client:
         if not 0 <= retries <= MAX_RETRIES:
             raise InputError(f"retries is {retries}: give 0 to {MAX_RETRIES}.")
         self.target, self.deadline = target, deadline
-        self.spec = ModelSpec(name=model)
+        self.spec = pb.ModelSpec(name=model)
         if version is not None:
             self.spec.version.value = version
         if label is not None:
             self.spec.version_label = label
         self._channel = open_channel(target, retries, tls)
-        self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
-        self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
+        self._stub = Stub(self._channel)
 
     def __enter__(self) -> Client:
         return self
@@ -108,7 +100,7 @@ class Client:
     def at_version(self, version: int) -> Client:
         """A client of this version, over the same connection."""
         other = copy(self)
-        other.spec = ModelSpec(name=self.spec.name)
+        other.spec = pb.ModelSpec(name=self.spec.name)
         other.spec.version.value = version
         return other
 
@@ -139,21 +131,18 @@ class Client:
             signature: Its name, such as `score_embedding_pairs`.
             inputs: By name: strings, bytes or floats, in lists or arrays.
         """
-        request = predict_pb2.PredictRequest(model_spec=self.spec)
+        request = pb.PredictRequest(model_spec=self.spec)
         request.model_spec.signature_name = signature
         for name, value in inputs.items():
             request.inputs[name].CopyFrom(to_tensor(value))
-        response = self._call(self._predictions.Predict, request, f"signature {signature}")
+        response = self._call(self._stub.predict, request, f"signature {signature}")
         return {name: to_array(tensor) for name, tensor in response.outputs.items()}
 
     def metadata(self) -> tuple[int, dict]:
         """The version that answers, and its signatures as SignatureDefs by name."""
-        request = get_model_metadata_pb2.GetModelMetadataRequest(
-            model_spec=self.spec, metadata_field=["signature_def"]
-        )
-        response = self._call(self._predictions.GetModelMetadata, request, "metadata")
-        found = get_model_metadata_pb2.SignatureDefMap()
-        response.metadata["signature_def"].Unpack(found)
+        request = pb.GetModelMetadataRequest(model_spec=self.spec, metadata_field=["signature_def"])
+        response = self._call(self._stub.metadata, request, "metadata")
+        found = pb.SignatureDefMap.FromString(response.metadata["signature_def"].value)
         public = {n: s for n, s in found.signature_def.items() if not n.startswith("__")}
         return response.model_spec.version.value, public
 
@@ -182,10 +171,10 @@ class Client:
 
     def status(self) -> dict[int, str]:
         """The state of each version: `{2: "AVAILABLE", 1: "END"}`, with the error where it has."""
-        spec = ModelSpec(name=self.spec.name)
-        request = get_model_status_pb2.GetModelStatusRequest(model_spec=spec)
-        response = self._call(self._models.GetModelStatus, request, "status")
-        state_name = get_model_status_pb2.ModelVersionStatus.State.Name
+        spec = pb.ModelSpec(name=self.spec.name)
+        request = pb.GetModelStatusRequest(model_spec=spec)
+        response = self._call(self._stub.status, request, "status")
+        state_name = pb.ModelVersionStatus.State.Name
         return {
             v.version: ": ".join(filter(None, [state_name(v.state), v.status.error_message]))
             for v in response.model_version_status
@@ -238,8 +227,11 @@ class Client:
             there = self._versions()
             if not there:
                 return f"There is no {model}: correct the name, or serve it with export/serve.py."
-            label, number = self.spec.version_label, self.spec.version.value
-            asked = f"labelled {label!r}" if label else number or "the latest"
+            choice = self.spec.WhichOneof("version_choice")
+            asked = {
+                "version": self.spec.version.value,
+                "version_label": f"labelled {self.spec.version_label!r}",
+            }.get(choice, "the latest")
             return f"The {model} has no version {asked}: it has {there}."
         if code == Code.FAILED_PRECONDITION and "ignature" in details:
             try:
@@ -251,11 +243,9 @@ class Client:
 
     def _versions(self) -> str:
         """Versions that are available, or nothing where the model is unknown."""
-        request = get_model_status_pb2.GetModelStatusRequest(
-            model_spec=ModelSpec(name=self.spec.name)
-        )
+        request = pb.GetModelStatusRequest(model_spec=pb.ModelSpec(name=self.spec.name))
         try:
-            response = self._models.GetModelStatus(request, timeout=self.deadline)
+            response = self._stub.status(request, timeout=self.deadline)
         except grpc.RpcError:
             return ""
         numbers = [v.version for v in response.model_version_status if v.state == AVAILABLE]
@@ -273,6 +263,6 @@ def _contents(images: Sequence[Image]) -> list[bytes]:
 
 def _described(tensors) -> dict[str, str]:
     return {
-        name: f"{tf.as_dtype(t.dtype).name} {[dim.size for dim in t.tensor_shape.dim]}"
+        name: f"{type_name(t.dtype)} {[dim.size for dim in t.tensor_shape.dim]}"
         for name, t in sorted(tensors.items())
     }

@@ -1,4 +1,4 @@
-"""Connections to a server, and arrays as it takes and gives them."""
+"""Connections to a server, and the calls that it answers."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 
 import grpc
-import numpy as np
 
 from tfxmodal.errors import InputError
-from tfxmodal.lazy import tf
+from tfxmodal.serving.client.protos import serving_pb2 as pb
 
 
 def open_channel(target: str, retries: int, tls: bool | str | Path) -> grpc.Channel:
@@ -41,16 +40,21 @@ def open_channel(target: str, retries: int, tls: bool | str | Path) -> grpc.Chan
     return grpc.secure_channel(target, grpc.ssl_channel_credentials(roots), options)
 
 
-def to_tensor(value):
-    """A tensor of float32 or strings from a list or an array."""
-    # As objects: NumPy's own type for bytes loses zeros at their end.
-    array = np.asarray(value, getattr(value, "dtype", object))
-    if array.dtype.kind in "USO" and all(isinstance(x, str | bytes) for x in array.flat):
-        return tf.make_tensor_proto(array.astype(object))
-    return tf.make_tensor_proto(np.asarray(value, np.float32))
+class Stub:
+    """The calls of TensorFlow Serving's services, each from its request to its response.
 
+    A call takes a `timeout` in seconds and has a `future`, as all calls of gRPC.
+    """
 
-def to_array(tensor) -> np.ndarray:
-    """The array of a tensor; strings are decoded from UTF-8."""
-    array = tf.make_ndarray(tensor)
-    return np.vectorize(bytes.decode, otypes=[str])(array) if array.dtype == object else array
+    def __init__(self, channel: grpc.Channel):
+        def call(path: str, response) -> grpc.UnaryUnaryMultiCallable:
+            return channel.unary_unary(
+                f"/tensorflow.serving.{path}",
+                request_serializer=lambda request: request.SerializeToString(),
+                response_deserializer=response.FromString,
+            )
+
+        self.predict = call("PredictionService/Predict", pb.PredictResponse)
+        self.metadata = call("PredictionService/GetModelMetadata", pb.GetModelMetadataResponse)
+        self.status = call("ModelService/GetModelStatus", pb.GetModelStatusResponse)
+        self.reload = call("ModelService/HandleReloadConfigRequest", pb.ReloadConfigResponse)

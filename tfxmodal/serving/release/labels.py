@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from itertools import takewhile
 from pathlib import Path
@@ -24,22 +25,27 @@ class ModelLabels:
         text: The file's text when it was read.
     """
 
-    def __init__(self, path: Path, model: str, text: str):
+    def __init__(self, path: Path, model: str, text: str, models: Path | None = None):
         """From the file's text; see `read`."""
-        self._path, self.model, self.text = path, model, text
+        self._path, self.model, self.text, self._models = path, model, text, models
         self.config = parsed(text, path)
         models = {each.name: each for each in self.config.model_config_list.config}
         choose(f"model in {path}", model, models)
         self._entry = models[model]
 
     @classmethod
-    def read(cls, path: Path, model: str) -> ModelLabels:
+    def read(cls, path: Path, model: str, models: Path | None = None) -> ModelLabels:
         """Reads a models.config.
+
+        Args:
+            path: The file.
+            model: The model's name in it.
+            models: The folder that holds NAME/VERSION here; by default what the file says.
 
         Raises:
             InputError: If it cannot be read, or does not have the model.
         """
-        return cls(path, model, read_text(path))
+        return cls(path, model, read_text(path), models)
 
     @property
     def current(self) -> dict[str, int]:
@@ -64,21 +70,19 @@ class ModelLabels:
     def _set_versions(self, versions: Iterable[int]):
         self._entry.model_version_policy.specific.versions[:] = sorted(set(versions))
 
-    def require_folder(self, version: int, models: Path | None):
+    def require_folder(self, version: int):
         """Checks that a version was exported.
-
-        Args:
-            version: The version.
-            models: The folder that holds NAME/VERSION; by default what the configuration says.
 
         Raises:
             InputError: If its folder is missing.
         """
-        base = str(models / self.model) if models else self._entry.base_path
-        if not tf.io.gfile.isdir(f"{base}/{version}"):
+        base = str(self._models / self.model) if self._models else self._entry.base_path
+        folder = f"{base}/{version}"
+        is_there = tf.io.gfile.isdir if "://" in folder else os.path.isdir  # a bucket, or a disk
+        if not is_there(folder):
             raise InputError(
-                f"There is no version {version} of {self.model} ({base}/{version}): export it, or "
-                "give the folder that holds the models here as --models."
+                f"There is no version {version} of {self.model} ({folder}): export it, or give "
+                "the folder that holds the models here as `models`."
             )
 
     def write(self):
@@ -89,7 +93,7 @@ class ModelLabels:
     def restored(self) -> ModelLabels:
         """Writes the file as it was read, and returns what it says."""
         self._write(self.text)
-        return ModelLabels(self._path, self.model, self.text)
+        return ModelLabels(self._path, self.model, self.text, self._models)
 
     def _write(self, text: str):
         with whole_file(self._path) as file:

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import grpc
-from tensorflow_serving.apis.model_management_pb2 import ReloadConfigRequest
-from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from tfxmodal.errors import InputError
 from tfxmodal.serving.client.client import Client, ServerError
+from tfxmodal.serving.client.protos.serving_pb2 import ModelServerConfig, ReloadConfigRequest
 
 POLL_SECONDS = 0.2
 ENDED_FOR = 5.0
@@ -77,7 +76,7 @@ class ModelServers:
                 if now > give_up:
                     raise InputError(
                         f"{what} is not AVAILABLE after {self._wait:g} s, but {state}: see that "
-                        "the server finds it under the base_path, or give a longer --wait."
+                        "the server finds it under the base_path, or give a longer `wait`."
                     )
                 time.sleep(POLL_SECONDS)
 
@@ -116,4 +115,4 @@ class _Server(Client):
 
     def reload(self, config: ModelServerConfig):
         request = ReloadConfigRequest(config=config)
-        self._call(self._models.HandleReloadConfigRequest, request, "new configuration")
+        self._call(self._stub.reload, request, "new configuration")

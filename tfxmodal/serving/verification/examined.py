@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import predict_pb2
 
 from tfxmodal.lazy import tf
-from tfxmodal.serving.eager import Arrays
-from tfxmodal.serving.examples import read_examples
-from tfxmodal.serving.model_config import DESCRIPTION
-from tfxmodal.serving.verification.served_model import WARM_UP, ServedModel
+from tfxmodal.serving.export.eager import Arrays
+from tfxmodal.serving.export.examples import read_examples
+from tfxmodal.serving.model_config import DESCRIPTION, WARM_UP
+from tfxmodal.serving.verification.served_model import ServedModel
 
 
 class Fault(Exception):
@@ -47,9 +48,12 @@ class Version:
         saved = saved_model_pb2.SavedModel()
         try:
             saved.ParseFromString((self.folder / "saved_model.pb").read_bytes())
-            return next(each for each in saved.meta_graphs if "serve" in each.meta_info_def.tags)
-        except Exception as error:
+        except (OSError, DecodeError) as error:
             raise Fault(f"saved_model.pb cannot be read ({error!r})") from error
+        for graph in saved.meta_graphs:
+            if "serve" in graph.meta_info_def.tags:
+                return graph
+        raise Fault("saved_model.pb holds no graph with the tag `serve`")
 
     @cached_property
     def signatures(self) -> dict:
@@ -65,8 +69,8 @@ class Version:
             return {}
         try:
             return {name: (inputs, outputs) for name, inputs, outputs in read_examples(self.folder)}
-        except Exception as error:
-            raise Fault(f"the warm-up records cannot be read ({error})") from error
+        except (tf.errors.OpError, DecodeError, ValueError, TypeError) as error:
+            raise Fault(f"the warm-up records cannot be read ({error!r})") from error
 
     @cached_property
     def model(self) -> ServedModel:
@@ -75,7 +79,7 @@ class Version:
             import tensorflow_text  # noqa: F401, registers its ops
         try:
             return ServedModel(self.folder)
-        except Exception as error:
+        except Exception as error:  # What is broken can fail in any way, see ServedModel.
             raise Fault(f"a server cannot load and warm it up: {first_line(error)}") from error
 
     def ask(self, name: str, inputs: Arrays) -> Arrays:

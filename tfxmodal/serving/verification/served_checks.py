@@ -12,8 +12,8 @@ import grpc
 import numpy as np
 
 from tfxmodal.lazy import tf
-from tfxmodal.serving.eager import Arrays
-from tfxmodal.serving.examples import pictures
+from tfxmodal.serving.export.eager import Arrays
+from tfxmodal.serving.export.examples import pictures
 from tfxmodal.serving.verification.examined import Fault, Version, first_line
 from tfxmodal.serving.verification.served_model import RequestError
 

@@ -7,6 +7,7 @@ find. Feeds, too, go straight to the graph, with no check of their shapes, as th
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,13 +17,15 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf.config_pb2 import CallableOptions
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from tfxmodal.dev_server.batching import Batcher, Batching
 from tfxmodal.lazy import tf
+from tfxmodal.serving.model_config import WARM_UP
 
-WARM_UP = Path("assets.extra", "tf_serving_warmup_requests")
 MAX_WARM_UP_RECORDS = 1000
 MAX_ELEMENTS = 2**28
 """Of one input; a short message may claim any shape, its last value is repeated."""
+
+Run = Callable[[list[np.ndarray]], list[np.ndarray]]
+"""A signature's function, from inputs to outputs, each sorted by name."""
 
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -52,13 +55,13 @@ class ServedModel:
         signatures: SignatureDefs by name.
     """
 
-    def __init__(self, folder: Path, threads: int = 0, batching: Batching | None = None):
+    def __init__(self, folder: Path, threads: int = 0, batcher: Callable[[Run], Run] | None = None):
         """Loads a version and replays its warm-up records.
 
         Args:
             folder: MODELS/NAME/VERSION.
             threads: Of the session, within an op and between ops; 0 is one a core.
-            batching: Runs concurrent requests as one, where given.
+            batcher: Makes of a signature's function one that runs concurrent requests as one.
 
         Raises:
             Exception: Of any kind, where the folder is partial or broken or a warm-up fails.
@@ -71,7 +74,7 @@ class ServedModel:
         with self._session.graph.as_default():
             graph = tf.compat.v1.saved_model.loader.load(self._session, ["serve"], str(folder))
         self.signatures = dict(graph.signature_def)
-        self._batching = batching
+        self._batcher = batcher
         self._runner = lru_cache(maxsize=None)(self._make_runner)
         self._warm_up(folder / WARM_UP)
 
@@ -99,7 +102,7 @@ class ServedModel:
             response.outputs[output].CopyFrom(tf.make_tensor_proto(result))
         return response
 
-    def _make_runner(self, name: str, outputs: tuple[str, ...]):
+    def _make_runner(self, name: str, outputs: tuple[str, ...]) -> Run:
         """A function from the signature's inputs, sorted by name, to `outputs`."""
         signature = self.signatures[name]
         call = self._session._make_callable_from_options(
@@ -112,7 +115,7 @@ class ServedModel:
         def run(feeds: list[np.ndarray]) -> list[np.ndarray]:
             return call(*feeds)
 
-        return Batcher(run, self._batching) if self._batching else run
+        return self._batcher(run) if self._batcher else run
 
     def _warm_up(self, path: Path):
         if not path.exists():

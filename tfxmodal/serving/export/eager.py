@@ -3,8 +3,8 @@
 import numpy as np
 
 from tfxmodal.encoders.image.pictures import decode
-from tfxmodal.serving.gallery import Gallery
-from tfxmodal.serving.signatures import ServedRun
+from tfxmodal.serving.export.gallery import Gallery
+from tfxmodal.serving.export.signatures import ServedRun
 
 Arrays = dict[str, np.ndarray]
 

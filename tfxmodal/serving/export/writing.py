@@ -14,9 +14,9 @@ import numpy as np
 from tfxmodal.encoders.image.pictures import MAX_PIXELS
 from tfxmodal.encoders.text.hub import HubText
 from tfxmodal.lazy import keras, tf
-from tfxmodal.serving.half_weights import HalfWeights
+from tfxmodal.serving.export.half_weights import HalfWeights
+from tfxmodal.serving.export.signatures import ServedRun, Signature
 from tfxmodal.serving.model_config import DESCRIPTION, GALLERY
-from tfxmodal.serving.signatures import ServedRun, Signature
 
 MIN_SERVER = "2.20"
 """The oldest server that exports are tested with; stock servers have all of TF Text from it on."""

@@ -87,7 +87,7 @@ def load_galleries(
         (most, times), *_ = Counter(ids).most_common(1)
         if times > 1:
             raise InputError(
-                f"--gallery holds {times} {kind} with the id {most!r}: give each its own."
+                f"`gallery` holds {times} {kind} with the id {most!r}: give each its own."
             )
         embeddings = np.concatenate([part.embeddings for part in parts])
         galleries[kind] = Gallery(ids, embeddings, np.asarray(searched[kind](embeddings)))

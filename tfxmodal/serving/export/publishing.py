@@ -46,13 +46,18 @@ def publish(models: Iterable[Path]) -> Iterator[list[Path]]:
             yield hidden
             os.sync()  # What is renamed must be on the disk.
             for folder in hidden:
-                folder.rename(folder.with_name(str(version)))
+                folder.rename(version_of(folder))
         finally:
             for folder in hidden:
                 shutil.rmtree(folder, ignore_errors=True)
             for model in made:
                 with contextlib.suppress(OSError):  # It holds a version.
                     model.rmdir()
+
+
+def version_of(hidden: Path) -> Path:
+    """Where a folder that `publish` yields lies when it is published."""
+    return hidden.with_name(hidden.name.removeprefix(HIDDEN))
 
 
 @contextlib.contextmanager
@@ -64,7 +69,7 @@ def _locked(folder: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
-                f"--to {folder} is being written by another export: wait, or name another folder."
+                f"`to` {folder} is being written by another export: wait, or name another folder."
             ) from None
         yield
     finally:

@@ -9,8 +9,8 @@ from tfxmodal.encoders.image import ImageEncoder
 from tfxmodal.encoders.image.pictures import MAX_PIXELS
 from tfxmodal.encoders.text import TextEncoder
 from tfxmodal.lazy import keras, tf
-from tfxmodal.serving.gallery import Gallery
-from tfxmodal.serving.inputs import (
+from tfxmodal.serving.export.gallery import Gallery
+from tfxmodal.serving.export.inputs import (
     Rows,
     embed,
     finite,
@@ -52,7 +52,6 @@ class ServedRun:
             or not of finite numbers: `refuse` the request and name the row, or `flag` it, zeros
             in each output and false in the output `valid`.
         top_k: Items that a search returns, or all where there are fewer.
-        image_weights: The image tower's weights on this machine, by default as the run named them.
 
     Attributes:
         galleries: What is searched: of `images`, of `texts`, both or none.
@@ -60,20 +59,14 @@ class ServedRun:
         encoder: The text encoder, or None where features of texts came ready.
     """
 
-    def __init__(
-        self,
-        run: TrainedRun,
-        on_bad_input: str = "flag",
-        top_k: int = 100,
-        image_weights: str | None = None,
-    ):
+    def __init__(self, run: TrainedRun, on_bad_input: str = "flag", top_k: int = 100):
         self.run, self.on_bad_input, self.top_k = run, on_bad_input, top_k
         self.galleries: dict[str, Gallery] = {}
         self.scorer = run.scorer()
         self.tower: ImageEncoder | None = None
         self.encoder: TextEncoder | None = None
         if run.description["image_encoder"]:
-            self.tower = run.load_image_encoder(image_weights)
+            self.tower = run.load_image_encoder()
         if run.description["text_encoder"]:
             self.encoder = run.load_text_encoder()
 
@@ -90,8 +83,8 @@ class ServedRun:
             offered["embed_text"] = Signature(self.embed_text, text)
         if self.tower:
             offered["embed_image"] = Signature(self.embed_image, image)
-        if not self.run.inputs.image.raw:
-            for kind in ("text", "image"):
+        for kind in ("text", "image"):
+            if not self.run.inputs.modality(kind).raw:
                 features = _inputs(features=(networks[f"{kind}_encoder"].input_shape, tf.float32))
                 name = f"embed_{kind}_features"
                 offered[name] = Signature(getattr(self, name), features)
@@ -199,7 +192,7 @@ class ServedRun:
         return self._embed("image", rows), valid
 
     def _texts(self, text: tf.Tensor) -> Rows:
-        rows, valid = text_rows(self.encoder, text, self.run.inputs.image.raw)
+        rows, valid = text_rows(self.encoder, text, self.run.inputs.text.raw)
         return self._embed("text", rows), valid
 
     def _embed(self, kind: str, rows: tf.Tensor) -> tf.Tensor:

@@ -1,0 +1,1 @@
+"""What is exported: signatures, inputs in the graph, galleries, and the files of a version."""
