@@ -24,7 +24,7 @@ def expected_gradient(strength, rows=ROWS):
     return -strength * np.cos(rows) * KERNEL.sum(axis=1)
 
 
-@pytest.mark.parametrize("strength", [1.0, 0.3, 0.0])
+@pytest.mark.parametrize("strength", [1.0, 0.25, 0.0])
 @pytest.mark.parametrize("compiled", [False, True])
 def test_forward_is_the_identity_and_backward_minus_l_times_the_gradient(strength, compiled):
     layer = GradientReversal(strength, dtype="float64")

@@ -1,4 +1,4 @@
-"""The gradient reversal layer of adversarial training (Ganin and Lempitsky, ICML 2015, sec. 3.1)."""
+"""Gradient reversal, for adversarial training (Ganin and Lempitsky, ICML 2015, sec. 3.1)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ class GradientReversal(keras.layers.Layer):
         super().__init__(**kwargs)
         self._initial = strength
         self.strength = self.add_weight(
-            (), keras.initializers.Constant(strength), trainable=False, name="strength"
+            (),
+            keras.initializers.Constant(strength),
+            trainable=False,
+            autocast=False,  # bfloat16 has 8 bits for l.
+            name="strength",
         )
         self.built = True
 
@@ -37,7 +41,6 @@ class GradientReversal(keras.layers.Layer):
 @tf.custom_gradient
 def _reversed(inputs, strength):
     def backward(upstream):
-        # In the variable's float32 also where `inputs` are bfloat16, which has 8 bits for l.
         gradient = -strength * tf.cast(upstream, strength.dtype)
         return tf.cast(gradient, upstream.dtype), None
 
