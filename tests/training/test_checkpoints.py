@@ -113,9 +113,7 @@ def test_the_last_checkpoint_of_an_earlier_version_is_refused(tmp_path):
     networks, optimizers, state = parts()
     old = tf.train.Checkpoint(**networks, optimizer=optimizers["all"], state=state, random=[])
     tf.train.CheckpointManager(old, tmp_path / "last", max_to_keep=2).save()
-    with pytest.raises(
-        InputError, match="by an earlier version .*train again in another `run_dir`"
-    ):
+    with pytest.raises(InputError, match="by an earlier version .*train again in ano"):
         Checkpoints(tmp_path, networks, state).last_state()
 
 

@@ -103,8 +103,8 @@ class Checkpoints:
         if any(name.startswith("optimizer/") for name in reader.get_variable_to_shape_map()):
             raise InputError(
                 f"The run in {Path(self._last.directory).parent} was trained by an earlier version "
-                "of tfxmodal, which kept other checkpoints, so its training cannot go on: use it as "
-                "it is, or train again in another `run_dir`."
+                "of tfxmodal, which kept other checkpoints, so its training cannot go on: use it "
+                "as it is, or train again in another `run_dir`."
             )
         return TrainState(**json.loads(text))
 

@@ -43,9 +43,7 @@ class Steps:
         update_names = [update.name for update in stage.updates]
         for what, names in (("updates", update_names), ("loss terms", self.names)):
             if len(set(names)) < len(names):
-                raise ValueError(
-                    f"The {what} of stage {stage.name!r} need different names: {names}"
-                )
+                raise ValueError(f"The {what} of stage {stage.name!r} share a name: {names}.")
         self.optimizers = {}
         for update in stage.updates:
             self.optimizers[update.name] = optimizer = update.optimizer(learning_rate)
