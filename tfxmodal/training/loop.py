@@ -123,8 +123,9 @@ class Trainer:
     def finish(self):
         """Drops the optimizers from the last checkpoint, once there are no more epochs.
 
-        Call it before `restore_best`, while the networks are those of the last epoch. What is left of the run's checkpoints is `last`, with networks and state, and `best`, with
-        networks. Until this is called, a run whose epochs are done is resumed like any other.
+        Call it before `restore_best`, while the networks are those of the last epoch. Of the run's
+        checkpoints it leaves `last`, with networks and state, and `best`, with networks. Until this
+        is called, a run whose epochs are done is resumed like any other.
         """
         if not self.state.finished:
             self.state.finished = True
