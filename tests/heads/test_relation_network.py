@@ -209,7 +209,7 @@ def test_mixed_bfloat16_is_near(fusion, hidden_layers, batch_norm):
         network = relation(fusion, hidden_layers, batch_norm, dtype=policy)
 
         def scores(images, texts):
-            return tf.cast(network.all_pairs(images, texts, training=True), dtype)
+            return network.all_pairs(images, texts, training=True)
 
         values, _, *gradients = loss_and_gradients(scores, layers(network), *batch(dtype=dtype))
         return np.ravel(values), np.concatenate([np.ravel(gradient) for gradient in gradients])
@@ -225,8 +225,18 @@ def test_a_call_in_mixed_bfloat16(batch_norm):
     images, texts, _ = batch(5, 5)
     for training in (False, True):
         scores, near = (network(images, texts, training=training) for network in (exact, mixed))
-        assert near.dtype == tf.bfloat16
-        np.testing.assert_allclose(np.asarray(near, np.float64), scores, atol=0.05 * np.ptp(scores))
+        assert near.dtype == tf.float32
+        np.testing.assert_allclose(near, scores, atol=0.05 * np.ptp(scores))
+
+
+@pytest.mark.parametrize("fusion", ["concatenation", "multiplication"])
+@pytest.mark.parametrize("hidden_layers", [1, 2])
+def test_scores_of_mixed_bfloat16_are_not_rounded_to_it(fusion, hidden_layers):
+    network = relation(fusion, hidden_layers, dtype="mixed_bfloat16")
+    images, texts, _ = batch(6, 6, "float32")
+    for scores in (network(images, texts), network.all_pairs(images, texts)):
+        assert scores.dtype == tf.float32
+        assert (scores != tf.cast(tf.cast(scores, tf.bfloat16), tf.float32)).numpy().any()
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])

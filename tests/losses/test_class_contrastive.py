@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from tfxmodal.losses.class_contrastive import class_contrastive
+from tfxmodal.losses.pair_batch import PairBatch
 
 LABELS = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0], [1, 0, 0]], np.uint8)
 
@@ -35,14 +36,14 @@ def oracle(images, texts, labels, temperature=0.5):
 )
 def test_equals_the_equation(labels):
     images, texts = batch()
-    loss = class_contrastive(images, texts, labels)
+    loss = class_contrastive(PairBatch.gathered(images, texts, labels))
     assert float(loss) == pytest.approx(oracle(images, texts, labels), abs=1e-12)
 
 
 def test_gradient_equals_central_differences():
     images, texts = map(tf.constant, batch())
     exact, numeric = tf.test.compute_gradient(
-        lambda i, t: class_contrastive(i, t, LABELS), [images, texts]
+        lambda i, t: class_contrastive(PairBatch.gathered(i, t, LABELS)), [images, texts]
     )
     for e, n in zip(exact, numeric, strict=True):
         np.testing.assert_allclose(e, n, atol=1e-6)
@@ -52,15 +53,12 @@ def test_replicas_with_unequal_counts_average_to_the_whole():
     images, texts = map(tf.constant, batch())
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([images, texts])
-        whole = class_contrastive(images, texts, LABELS)
+        whole = class_contrastive(PairBatch.gathered(images, texts, LABELS))
         parts = []
         for s in (0, 3):  # The second half holds the pair without labels.
-            local = slice(s, s + 3)
-            parts.append(
-                class_contrastive(
-                    images[local], texts[local], LABELS[local], images, texts, LABELS, offset=s
-                )
-            )
+            own = slice(s, s + 3)
+            pairs = PairBatch(images[own], texts[own], images, texts, s, LABELS[own], LABELS)
+            parts.append(class_contrastive(pairs))
         mean = tf.reduce_mean(parts)
     np.testing.assert_allclose(mean, whole, atol=1e-12)
     for a, b in zip(
@@ -76,7 +74,7 @@ def test_undefined_batches_add_nothing(labels):
     images, texts = map(tf.constant, batch())
     with tf.GradientTape() as tape:
         tape.watch([images, texts])
-        loss = class_contrastive(images, texts, labels)
+        loss = class_contrastive(PairBatch.gathered(images, texts, labels))
     assert float(loss) == 0
     for gradient in tape.gradient(loss, [images, texts]):
         np.testing.assert_array_equal(gradient, 0)

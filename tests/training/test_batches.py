@@ -81,9 +81,9 @@ def test_a_stream_smaller_than_the_batch_gives_its_own_size():
 @pytest.mark.parametrize(
     ("sizes", "batch", "replicas", "message"),
     [
-        ((9, 9), 1, 2, "2 replica.*--batch-size 1 and 9 unlabelled rows"),
-        ((9, 0), 4, 1, "--batch-size 4 and 0 labelled rows"),
-        ((0, 9), 4, 1, "--batch-size 4 and 0 unlabelled rows"),
+        ((9, 9), 1, 2, "2 replica.*`batch_size` 1 and 9 unlabelled rows"),
+        ((9, 0), 4, 1, "`batch_size` 4 and 0 labelled rows"),
+        ((0, 9), 4, 1, "`batch_size` 4 and 0 unlabelled rows"),
         ((9, 1), 4, 2, "2 replica.*1 labelled rows"),
     ],
 )

@@ -1,11 +1,9 @@
-import re
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.training.tiny import make_pairs
+from tests.training.tiny import checkpoint_tensors, make_pairs
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.spec import MethodInputs
 from tfxmodal.methods import METHODS
@@ -20,25 +18,26 @@ def parts(units=3):
     )
     optimizer = keras.optimizers.Adam()
     optimizer.build(network.trainable_variables)
-    return {"network": network}, optimizer, TrainState()
+    return {"network": network}, {"all": optimizer}, TrainState()
 
 
 def saved(folder, epochs=3):
     """A run folder in which the kernel is full of the epoch's number; `best` is epoch 2."""
-    networks, optimizer, state = parts()
-    checkpoints = Checkpoints(folder, networks, optimizer, state)
+    networks, optimizers, state = parts()
+    checkpoints = Checkpoints(folder, networks, state)
     for state.epoch in range(1, epochs + 1):
         kernel = networks["network"].layers[0].kernel
         kernel.assign(tf.fill(kernel.shape, float(state.epoch)))
         if state.epoch == 2:
             checkpoints.save_best(state.epoch)
-        checkpoints.save_last()
+        checkpoints.save_last(optimizers)
 
 
 def restored(folder, what, **options):
     """The kernel's number and the state after restoring into new networks."""
-    networks, optimizer, state = parts(**options)
-    getattr(Checkpoints(folder, networks, optimizer, state), what)()
+    networks, optimizers, state = parts(**options)
+    checkpoints = Checkpoints(folder, networks, state)
+    checkpoints.restore_best() if what == "best" else checkpoints.restore_last(optimizers)
     (number,) = set(networks["network"].layers[0].kernel.numpy().ravel())
     return number, state.epoch
 
@@ -51,79 +50,96 @@ def cut(file):
 
 def test_last_and_best_are_restored(tmp_path):
     saved(tmp_path)
-    assert restored(tmp_path, "restore_last") == (3, 3)
-    assert restored(tmp_path, "restore_best") == (2, 0)
+    assert restored(tmp_path, "last") == (3, 3)
+    assert restored(tmp_path, "best") == (2, 0)
     networks, _, _ = parts()
-    Checkpoints(tmp_path, networks).restore_best()  # As evaluation does, without an optimizer.
+    Checkpoints(tmp_path, networks).restore_best()  # As evaluation does, without a state.
     assert set(networks["network"].layers[0].kernel.numpy().ravel()) == {2}
 
 
 def test_everything_of_the_state_comes_back(tmp_path):
-    networks, optimizer, state = parts()
+    networks, optimizers, state = parts()
     state.epoch, state.step, state.loss_sums = 3, 7, [0.1, 1e-300]
+    state.stage, state.stage_epoch, state.finished = 1, 2, True
     state.best_score, state.best_epoch, state.waited = 1 / 3, 2, 1
-    optimizer.iterations.assign(5)
+    optimizers["all"].iterations.assign(5)
     network = networks["network"]
     network(tf.ones([1, 2]), training=True)  # Draws dropout's numbers.
     seed = [v.numpy() for v in network.variables if "seed" in v.name]
-    Checkpoints(tmp_path, networks, optimizer, state).save_last()
+    Checkpoints(tmp_path, networks, state).save_last(optimizers)
 
-    networks, optimizer, again = parts()
-    assert Checkpoints(tmp_path, networks, optimizer, again).restore_last()
+    networks, optimizers, again = parts()
+    checkpoints = Checkpoints(tmp_path, networks, again)
+    assert checkpoints.last_state() == state
+    checkpoints.restore_last(optimizers)
     assert again == state
-    assert optimizer.iterations == 5
+    assert optimizers["all"].iterations == 5
     found = [v.numpy() for v in networks["network"].variables if "seed" in v.name]
     assert len(seed) == 1
     np.testing.assert_array_equal(found, seed)
 
 
 def test_a_new_run_has_nothing_to_restore(tmp_path):
-    networks, optimizer, state = parts()
-    checkpoints = Checkpoints(tmp_path, networks, optimizer, state)
-    assert not checkpoints.restore_last()
-    checkpoints.save_last()
-    with pytest.raises(InputError, match="holds no trained model: .*continue it with --resume"):
+    networks, optimizers, state = parts()
+    checkpoints = Checkpoints(tmp_path, networks, state)
+    assert checkpoints.last_state() is None
+    checkpoints.save_last(optimizers)
+    with pytest.raises(InputError, match="holds no trained model: .*continue it with `resume`"):
         checkpoints.restore_best()
 
 
-def test_few_checkpoints_are_kept(tmp_path):
+def test_one_checkpoint_of_each_kind_is_kept(tmp_path):
     saved(tmp_path, epochs=6)
     kept = sorted(file.name for file in tmp_path.glob("*/*.index"))
-    assert kept == ["ckpt-2.index", "ckpt-5.index", "ckpt-6.index"]
+    assert kept == ["ckpt-2.index", "ckpt-6.index"]
+
+
+def test_the_last_checkpoint_may_have_other_optimizers_than_the_one_before(tmp_path):
+    networks, optimizers, state = parts()
+    checkpoints = Checkpoints(tmp_path, networks, state)
+    checkpoints.save_last(optimizers)
+    for names in (("networks", "adversary"), ()):
+        checkpoints.save_last({name: parts()[1]["all"] for name in names})
+        others, optimizers, state = parts()
+        Checkpoints(tmp_path, others, state).restore_last(dict.fromkeys(names, optimizers["all"]))
+        held = {
+            name.split("/")[1] for name in checkpoint_tensors(tmp_path / "last") if "rate" in name
+        }
+        assert held == set(names)
+    assert len(list(tmp_path.glob("last/*.index"))) == 1
+
+
+def test_the_last_checkpoint_of_an_earlier_version_is_refused(tmp_path):
+    networks, optimizers, state = parts()
+    old = tf.train.Checkpoint(**networks, optimizer=optimizers["all"], state=state, random=[])
+    tf.train.CheckpointManager(old, tmp_path / "last", max_to_keep=2).save()
+    with pytest.raises(InputError, match="by an earlier version .*train again in ano"):
+        Checkpoints(tmp_path, networks, state).last_state()
 
 
 @pytest.mark.parametrize("part", ["data-00000-of-00001", "index"])
-def test_a_last_checkpoint_cut_short_has_a_remedy_that_works(tmp_path, part):
+def test_a_last_checkpoint_cut_short(tmp_path, part):
     saved(tmp_path)
     cut(tmp_path / "last" / f"ckpt-3.{part}")
-    with pytest.raises(InputError, match="ckpt-3 is damaged") as raised:
-        restored(tmp_path, "restore_last")
-    message = str(raised.value)
-    assert message.count("\n") == 0
-    name, file = re.search(r"name (\S+) in (\S+)\.$", message).groups()
-
-    text = (tmp_path / "last" / "checkpoint").read_text()
-    assert str(tmp_path / "last" / "checkpoint") == file
-    changed = re.sub('^model_checkpoint_path: ".*"', f'model_checkpoint_path: "{name}"', text)
-    (tmp_path / "last" / "checkpoint").write_text(changed)
-    assert restored(tmp_path, "restore_last") == (2, 2)
-
-    networks, optimizer, state = parts()
-    checkpoints = Checkpoints(tmp_path, networks, optimizer, state)
-    checkpoints.restore_last()
-    state.epoch = 9
-    checkpoints.save_last()  # In place of the damaged one.
-    assert restored(tmp_path, "restore_last") == (2, 9)
+    networks, optimizers, state = parts()
+    checkpoints = Checkpoints(tmp_path, networks, state)
+    with pytest.raises(
+        InputError, match="ckpt-3 is damaged .*train again in another `run_d"
+    ) as told:
+        checkpoints.last_state()
+        checkpoints.restore_last(optimizers)
+    assert str(told.value).count("\n") == 0
+    assert restored(tmp_path, "best") == (2, 0)
 
 
 def test_a_best_checkpoint_cut_short(tmp_path):
     saved(tmp_path)
     cut(tmp_path / "best" / "ckpt-2.data-00000-of-00001")
     with pytest.raises(InputError, match="best/ckpt-2 is damaged .*train again in another"):
-        restored(tmp_path, "restore_best")
+        restored(tmp_path, "best")
 
 
-@pytest.mark.parametrize("what", ["restore_last", "restore_best"])
+@pytest.mark.parametrize("what", ["last", "best"])
 def test_another_architecture_is_told(tmp_path, what):
     saved(tmp_path)
     with pytest.raises(InputError, match="or of another model .*shape.*: .*[.]$"):
@@ -132,12 +148,25 @@ def test_another_architecture_is_told(tmp_path, what):
 
 def test_another_set_of_networks_is_told(tmp_path):
     saved(tmp_path)
-    networks, optimizer, state = parts()
+    networks, optimizers, state = parts()
     networks["second"] = parts()[0]["network"]
-    checkpoints = Checkpoints(tmp_path, networks, optimizer, state)
-    for restore in (checkpoints.restore_last, checkpoints.restore_best):
+    checkpoints = Checkpoints(tmp_path, networks, state)
+    for restore in (lambda: checkpoints.restore_last(optimizers), checkpoints.restore_best):
         with pytest.raises(InputError, match="or of another model"):
             restore()
+
+
+def test_an_error_without_a_message_is_told_by_its_kind(tmp_path, monkeypatch):
+    saved(tmp_path)
+    networks, _, _ = parts()
+    checkpoints = Checkpoints(tmp_path, networks)
+
+    def restore(self, path):
+        raise AssertionError
+
+    monkeypatch.setattr(tf.train.Checkpoint, "restore", restore)
+    with pytest.raises(InputError, match="of another model .AssertionError.: train again"):
+        checkpoints.restore_best()
 
 
 class ListOfLayers(keras.Model):
@@ -151,7 +180,7 @@ class ListOfLayers(keras.Model):
 
 
 def test_a_network_that_a_checkpoint_would_not_hold_whole_is_refused(tmp_path):
-    with pytest.raises(AssertionError, match="of net would lack .*kernel.*keep the layers in a tu"):
+    with pytest.raises(ValueError, match="'net' would lack .*kernel.*keep its layers in a tuple"):
         Checkpoints(tmp_path, {"net": ListOfLayers()})
 
 

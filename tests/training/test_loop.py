@@ -154,7 +154,7 @@ def test_resumed_run_is_bit_equal_to_an_uninterrupted_one(method, tmp_path, monk
             break  # As a kill between two epochs does.
 
     method, trainer = make_trainer(tmp_path / "parts", **options)
-    assert trainer.checkpoints.restore_last()
+    assert trainer.restore_last()
     assert trainer.state.epoch == 2
     asked = iter([False, False, True])
     with pytest.raises(Interrupted):
@@ -162,7 +162,7 @@ def test_resumed_run_is_bit_equal_to_an_uninterrupted_one(method, tmp_path, monk
     assert (trainer.state.epoch, trainer.state.step) == (2, 3)
 
     method, trainer = make_trainer(tmp_path / "parts", **options)
-    assert trainer.checkpoints.restore_last()
+    assert trainer.restore_last()
     assert (trainer.state.epoch, trainer.state.step) == (2, 3)
     rest = list(trainer.epochs(score_of(method)))
 
@@ -180,7 +180,7 @@ def test_stop_after_the_last_step_of_an_epoch(tmp_path):
     with pytest.raises(Interrupted):
         next(trainer.epochs(same_score, lambda: True))
     _, trainer = make_trainer(tmp_path, batch_size=64)
-    trainer.checkpoints.restore_last()
+    trainer.restore_last()
     report = next(trainer.epochs(same_score))
     assert report.epoch == 1
     assert np.isfinite(list(report.losses.values())).all()
@@ -193,9 +193,9 @@ def test_an_epoch_is_checkpointed_on_its_way(tmp_path, monkeypatch):
     def progress(step, steps):
         if (tmp_path / "last" / "checkpoint").exists():
             seen.append(make_trainer(tmp_path)[1])
-            seen[-1].checkpoints.restore_last()
+            seen[-1].restore_last()
 
-    _, trainer = make_trainer(tmp_path, checkpoint_minutes=0.0)
+    _, trainer = make_trainer(tmp_path, checkpoint_minutes=1e-9)
     next(trainer.epochs(same_score, never, progress))
     assert [(other.state.epoch, other.state.step) for other in seen] == [(0, 1), (0, 3)]
 
@@ -230,7 +230,7 @@ def test_patience_stops_and_the_best_epoch_is_kept(tmp_path):
         assert (kept != last).any()
 
     _, resumed = make_trainer(tmp_path, epochs=9, patience=3)
-    resumed.checkpoints.restore_last()
+    resumed.restore_last()
     assert list(resumed.epochs(scores())) == []
 
 
@@ -246,6 +246,76 @@ def test_gradient_norms_are_measured_every_so_often(tmp_path):
     _, trainer = make_trainer(tmp_path, epochs=4, gradient_norms_every=2)
     measured = [bool(report.gradient_norms) for report in trainer.epochs(same_score)]
     assert measured == [True, True, False, True]
+
+
+@pytest.mark.parametrize("method", [{"scl": {"dropout": 0.3}}, {"drsl": BATCH_NORM}])
+def test_measuring_gradient_norms_changes_no_result(method, tmp_path):
+    found = {}
+    for every in (1, 3, 10):
+        options = {**method, "epochs": 12, "gradient_norms_every": every}
+        _, trainer = make_trainer(tmp_path / str(every), **options)
+        reports = list(trainer.epochs(same_score))
+        measured = [report.epoch for report in reports if report.gradient_norms]
+        assert measured == [epoch for epoch in range(1, 13) if epoch == 1 or epoch % every == 0]
+        found[every] = checkpoint_tensors(tmp_path / str(every) / "last")
+    assert_bit_equal(found[1], found[10])
+    assert_bit_equal(found[3], found[10])
+
+
+def test_the_last_epoch_is_kept_where_nothing_is_selected(tmp_path):
+    method, trainer = make_trainer(tmp_path, epochs=3, patience=1, select_by="last")
+    reports = list(trainer.epochs(scores(0.3, 0.2, 0.1)))
+    assert [report.score for report in reports] == [0.3, 0.2, 0.1]
+    assert [report.improved for report in reports] == [False, False, True]
+    assert (trainer.state.best_epoch, trainer.state.best_score) == (3, 0.1)
+    last = weights(method)
+    trainer.checkpoints.restore_best()
+    for kept, value in zip(weights(method), last, strict=True):
+        np.testing.assert_array_equal(kept, value)
+
+
+# --- the end ------------------------------------------------------------------------------
+
+
+def size(folder) -> int:
+    return sum(file.stat().st_size for file in folder.glob("*/ckpt-*"))
+
+
+def test_a_finished_run_keeps_networks_and_state_alone(tmp_path):
+    wide = {"hidden_units": 2000}
+    method, trainer = make_trainer(tmp_path, scl=wide)
+    list(trainer.epochs(same_score))
+    networks = sum(array.nbytes for array in weights(method))
+    assert size(tmp_path) > 3.9 * networks  # Best, last and Adam's two moments of each weight.
+    trainer.finish()
+    assert size(tmp_path) < 2.2 * networks
+    kept = sorted(file.name for file in tmp_path.glob("*/*.index"))
+    assert kept == ["ckpt-1.index", "ckpt-3.index"]
+    ended = weights(method)
+
+    method, trainer = make_trainer(tmp_path, scl=wide)
+    assert trainer.restore_last()
+    assert trainer.state.finished
+    for now, value in zip(weights(method), ended, strict=True):
+        np.testing.assert_array_equal(now, value)
+    assert list(trainer.epochs(same_score)) == []
+    trainer.finish()
+    assert (tmp_path / "last" / "ckpt-3.index").exists()  # Not written again.
+
+
+def test_a_finished_run_goes_on_with_more_epochs(tmp_path):
+    _, trainer = make_trainer(tmp_path)
+    list(trainer.epochs(scores(0.1, 0.2)))
+    trainer.finish()
+    _, trainer = make_trainer(tmp_path, epochs=3)
+    assert trainer.restore_last()
+    assert trainer.state.finished
+    (report,) = trainer.epochs(scores(0.15))
+    assert (report.epoch, report.improved) == (3, False)
+    assert not trainer.state.finished
+    names = checkpoint_tensors(tmp_path / "last")
+    assert any(name.startswith("optimizers/all/") for name in names)
+    assert names["state/best_epoch"] == 2
 
 
 # --- trouble ------------------------------------------------------------------------------
@@ -264,12 +334,13 @@ def test_non_finite_loss_names_term_epoch_and_step(tmp_path):
     epochs = trainer.epochs(same_score)
     next(epochs)
     before = weights(method)
-    message = f"The gradient became nan in epoch 2, step {step + 1}: .*--learning-rate"
+    what = r"(gradient|loss term '\w+')"  # A ReLU gives 0 or NaN for NaN, as the machine has it.
+    message = f"The {what} became nan in epoch 2, step {step + 1}: lower `learning_rate`"
     with pytest.raises(NonFiniteLoss, match=message):
         next(epochs)
 
     method, trainer = make_trainer(tmp_path, train=train)
-    trainer.checkpoints.restore_last()
+    trainer.restore_last()
     assert trainer.state.epoch == 1
     for kept, value in zip(weights(method), before, strict=True):
         np.testing.assert_array_equal(kept, value)

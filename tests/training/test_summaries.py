@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -10,12 +12,13 @@ from tfxmodal.training.summaries import Summaries
 
 REPORT = EpochReport(
     epoch=3,
+    stage=None,
     losses={"contrastive": 2.5, "total": 3.5},
     gradient_norms={"contrastive": 0.25, "total": 0.75},
     score=0.5,
     validation={"map_all": {"average": 0.5}, "map_50": None, "recall_at": {"average": {"1": 0.1}}},
     improved=True,
-    learning_rate=0.001,
+    learning_rates={"all": 0.001},
     seconds=2.0,
     pairs_per_second=320.0,
 )
@@ -65,6 +68,19 @@ def test_scalars_of_an_epoch_and_of_the_results(logs):
             "results_test/map_all/average": 0.4,
         }
     )
+
+
+def test_several_updates_have_a_learning_rate_each(tmp_path):
+    rates = {"networks": 0.001, "adversary": 0.01}
+    Summaries(tmp_path).epoch(replace(REPORT, learning_rates=rates))
+    tags = EventAccumulator(str(tmp_path)).Reload().Tags()["tensors"]
+    expected = {f"training/learning_rate/{name}" for name in rates}
+    assert {tag for tag in tags if "learning_rate" in tag} == expected
+
+
+def test_a_line_names_the_stage_where_there_are_several():
+    assert REPORT.line().startswith("epoch 3  contrastive 2.5  total 3.5  validation 0.5000 *")
+    assert replace(REPORT, stage="warm-up").line().startswith("epoch 3 (warm-up)  contrastive")
 
 
 def test_the_configuration_as_text_and_hparams(logs):

@@ -97,7 +97,8 @@ class RelationNetwork(keras.layers.Layer):
                 norm = keras.layers.BatchNormalization(dtype=self.dtype_policy)
             norms.append(self._built(norm, units))
         self.dense, self.norms = tuple(layers), tuple(norms)  # A checkpoint overlooks a list.
-        self.read_out = self._built(dense(1, self.dtype_policy), units)
+        # Scores are of the variables' float32 also where the layers before compute in bfloat16.
+        self.read_out = self._built(dense(1, self.variable_dtype), units)
         self.built = True
 
     def call(self, images, texts, training=False):
@@ -132,8 +133,7 @@ class RelationNetwork(keras.layers.Layer):
             scale, shift = self._affine(0, [images, texts], training)
             images, texts = images * scale, texts * scale + shift
         if self.hidden_layers == 1:
-            scores = _scores(images, texts, self.read_out.kernel[:, 0]) + self.read_out.bias
-            return tf.cast(scores, self.compute_dtype)
+            return _scores(images, texts, self.read_out.kernel[:, 0]) + self.read_out.bias
         first = tf.cast(tf.reshape(images[:, None] + texts, [-1, self.units]), self.compute_dtype)
         return tf.reshape(self._relation(first, training), shape)
 

@@ -3,40 +3,38 @@
 from __future__ import annotations
 
 from tfxmodal.lazy import tf
+from tfxmodal.losses.pair_batch import PairBatch
 
 
-def cosine_logits(image_anchors, text_anchors, images, texts, temperature):
+def cosine_logits(batch: PairBatch, temperature: float):
     """Cosines over temperature of both modalities' anchors with both modalities' points.
 
     Inputs are normalised here, as the equations have it: it costs little beside the product.
 
     Args:
-        image_anchors: `[n, dim]`.
-        text_anchors: `[n, dim]`.
-        images: `[N, dim]`.
-        texts: `[N, dim]`.
+        batch: n anchors and N pairs.
         temperature: tau.
 
     Returns:
         `[2n, 2N]`, images before texts on both axes.
     """
-    anchors = tf.math.l2_normalize(tf.concat([image_anchors, text_anchors], 0), axis=-1)
-    points = tf.math.l2_normalize(tf.concat([images, texts], 0), axis=-1)
+    anchors = tf.concat([batch.image_anchors, batch.text_anchors], 0)
+    points = tf.concat([batch.images, batch.texts], 0)
+    anchors, points = (tf.math.l2_normalize(each, axis=-1) for each in (anchors, points))
     return tf.matmul(anchors, points, transpose_b=True) / temperature
 
 
-def own_points(anchors: int, pairs: int, offset):
+def own_points(batch: PairBatch):
     """Where an anchor's own pair stands among the points.
 
     Args:
-        anchors: n; anchor i is pair `offset + i`, in both modalities.
-        pairs: N.
-        offset: The global index of the first anchor.
+        batch: n anchors and N pairs; anchor i is pair `offset + i`, in both modalities.
 
     Returns:
         Masks `[2n, 2N]`: the anchor itself, and its counterpart in the other modality.
     """
-    own = (offset + tf.range(anchors))[:, None] == tf.range(pairs)
+    n, pairs = tf.shape(batch.image_anchors)[0], tf.shape(batch.images)[0]
+    own = (batch.offset + tf.range(n))[:, None] == tf.range(pairs)
     none = tf.zeros_like(own)
     image, text = tf.concat([own, none], 1), tf.concat([none, own], 1)
     return tf.concat([image, text], 0), tf.concat([text, image], 0)

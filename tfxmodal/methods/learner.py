@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,13 +17,59 @@ Batch = dict[str, dict[str, "tf.Tensor"]]
 them, `labels [n, classes]`."""
 
 
+def adam(learning_rate: float) -> keras.optimizers.Optimizer:
+    """Adam with Keras' defaults."""
+    return keras.optimizers.Adam(learning_rate)
+
+
+@dataclass(frozen=True)
+class Update:
+    """A change of some variables, in every step, by the gradient of some loss terms.
+
+    Attributes:
+        name: By which checkpoints and error messages know it.
+        losses: From a replica's batch and its `Replicas` to the scalar terms, by name. Their mean
+            over the replicas is the term on the global batch.
+        weights: The weight of each term, by name; the update minimises the weighted sum.
+        variables: The Keras variables that it changes; all others stay as they are.
+        optimizer: Makes the optimizer, given the run's learning rate.
+    """
+
+    name: str
+    losses: Callable[[Batch, object], dict[str, tf.Tensor]]
+    weights: dict[str, float]
+    variables: list
+    optimizer: Callable[[float], keras.optimizers.Optimizer] = adam
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a training, with its own updates, epochs and patience.
+
+    Attributes:
+        name: As the reports name it.
+        updates: In every step they run one after the other on the same batch, so that the second
+            sees the weights that the first has changed. The names of their terms differ.
+        epochs: Passes over the training pairs; None is the config's number.
+        validated: Whether its best epoch is chosen by validation; else it is the last one. The
+            networks of that epoch go on to the next stage. Those of the last stage are the run's
+            result.
+    """
+
+    name: str
+    updates: list[Update]
+    epochs: int | None = None
+    validated: bool = True
+
+
 class Learner(ABC):
     """What the training loop trains: Keras networks, and the named loss terms of a batch.
 
-    The loss is the sum of the terms, each times its weight; the training loop logs every term.
+    Most learners minimise one weighted sum of terms: they give `weights` and `loss_terms`. One with
+    an adversary gives `updates`, and one that is trained in parts gives `stages`.
 
     Attributes:
-        networks: The Keras models by name; all their variables are trained and saved.
+        networks: The Keras models by name; all their variables are saved.
         weights: The weight of each loss term, by name, in the order of the paper.
     """
 
@@ -32,7 +80,6 @@ class Learner(ABC):
     def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:
         """Row numbers that batches are drawn from, by stream; an epoch goes once over the first."""
 
-    @abstractmethod
     def loss_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
         """The value of each term in `weights`, on this replica's share of the global batch.
 
@@ -43,13 +90,24 @@ class Learner(ABC):
         Returns:
             Scalars by name: their mean over the replicas is the term on the global batch.
         """
+        raise NotImplementedError(f"{type(self).__name__} gives neither loss_terms nor updates.")
 
-    def trainable_variables(self) -> list:
-        """Every trainable variable once, in a fixed order (networks may share layers)."""
-        variables = {}
-        for name in self.networks:
-            for variable in self.networks[name].trainable_variables:
-                variables.setdefault(id(variable), variable)
+    def updates(self) -> list[Update]:
+        """The updates of a step: by default one Adam on all variables and `loss_terms`."""
+        return [Update("all", self.loss_terms, self.weights, self.trainable_variables())]
+
+    def stages(self) -> list[Stage]:
+        """The stages of the training: by default one of `updates`."""
+        return [Stage("all", self.updates())]
+
+    def trainable_variables(self, *names: str) -> list:
+        """Every trainable variable once, in a fixed order (networks may share layers).
+
+        Args:
+            *names: Of which networks; by default of all.
+        """
+        networks = [self.networks[name] for name in names or self.networks]
+        variables = {id(v): v for network in networks for v in network.trainable_variables}
         return list(variables.values())
 
 

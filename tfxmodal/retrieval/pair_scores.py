@@ -80,6 +80,11 @@ def listed_scores(images, texts, image_rows, text_rows, weights: RelationWeights
     return tf.reshape(scores, [-1])[:p] + weights.read_out_bias
 
 
+def aligned_scores(images, texts, weights: RelationWeights) -> tf.Tensor:
+    """Relation scores of aligned pairs: what `weights` makes of each, `[n, units]`, to R `[n]`."""
+    return _aligned(weights)(images, texts) + weights.read_out_bias
+
+
 def _aligned(weights: RelationWeights):
     """The scores, less the last bias, of aligned rows: `[pairs, units]` twice to `[pairs]`."""
 

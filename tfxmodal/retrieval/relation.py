@@ -9,7 +9,7 @@ import numpy as np
 from tfxmodal.heads.relation_network import RelationNetwork
 from tfxmodal.lazy import keras, tf
 from tfxmodal.retrieval.encoder_scorer import EncoderScorer
-from tfxmodal.retrieval.pair_scores import listed_scores, pair_scores, separable
+from tfxmodal.retrieval.pair_scores import aligned_scores, listed_scores, pair_scores, separable
 
 BLOCK = 4096
 """Rows a side scored at a time: each costs a first layer once a block, 16 MB for 1,024 units."""
@@ -113,4 +113,5 @@ class RelationScorer(EncoderScorer):
 
     def graph_score_pairs(self, images: tf.Tensor, texts: tf.Tensor) -> tf.Tensor:
         """Relation scores of aligned pairs, `[n]`."""
-        return tf.cast(self._relation(images, texts), tf.float32)
+        first = self.graph_images(images), self.graph_texts(texts)
+        return aligned_scores(*first, self._relation.weights_for_inference())

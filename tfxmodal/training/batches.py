@@ -39,8 +39,8 @@ def epoch_rows(streams: Rows, batch_size: int, replicas: int, seed: int, epoch: 
         size = min(batch_size, len(rows)) // replicas * replicas
         if size <= 0:
             raise InputError(
-                f"Each of {replicas} replica(s) needs a row of every batch; received --batch-size "
-                f"{batch_size} and {len(rows)} {name} rows: raise --batch-size or give more pairs."
+                f"Each of {replicas} replica(s) needs a row of every batch; received `batch_size` "
+                f"{batch_size} and {len(rows)} {name} rows: raise `batch_size` or give more pairs."
             )
         steps = steps or len(rows) // size
         random = np.random.default_rng([seed, epoch, number])

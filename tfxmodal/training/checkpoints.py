@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tfxmodal.errors import InputError
-from tfxmodal.lazy import tf
+from tfxmodal.lazy import keras, tf
+
+STATE = "state/.ATTRIBUTES/py_state"
+"""The name of a run's state in its last checkpoint."""
 
 
 @dataclass
 class TrainState(tf.train.experimental.PythonState):
-    """Where a run is: all that, with the networks and the optimizer, decides how it goes on.
+    """Where a run is: all that, with the networks and the optimizers, decides how it goes on.
 
     Attributes:
         epoch: Epochs completed.
+        stage: Number of the stage under way, from 0.
+        stage_epoch: Epochs of it completed.
         step: Steps done of the epoch under way.
         loss_sums: Sums over those steps of each term and of the total.
-        best_score: Best validation score so far.
-        best_epoch: The epoch that reached it.
+        best_score: Best validation score of the stage so far.
+        best_epoch: The epoch whose networks `best/` holds, 0 before there is one in this stage.
         waited: Validations since then.
         seconds: Time spent on training steps.
         pairs: Pairs seen in that time.
+        finished: Whether the training came to its end and left its optimizers behind.
     """
 
     epoch: int = 0
+    stage: int = 0
+    stage_epoch: int = 0
     step: int = 0
     loss_sums: list[float] | None = None
     best_score: float = float("-inf")
@@ -34,6 +43,7 @@ class TrainState(tf.train.experimental.PythonState):
     waited: int = 0
     seconds: float = 0.0
     pairs: int = 0
+    finished: bool = False
 
     def serialize(self) -> str:
         """The state as text, for the checkpoint."""
@@ -45,42 +55,75 @@ class TrainState(tf.train.experimental.PythonState):
 
 
 class Checkpoints:
-    """The two checkpoint managers of a run folder: `last/` and `best/`.
+    """The two checkpoints of a run folder: `last/` and `best/`.
 
-    TensorFlow writes a checkpoint's files first and then, atomically, the `checkpoint` file that
-    names it, so that a run killed while it saves goes on from the one before.
+    TensorFlow writes a checkpoint's files first, then, atomically, the `checkpoint` file that names
+    it, and deletes the checkpoint before it after that, so that a run killed while it saves goes on
+    from the one before.
+
+    Args:
+        folder: The run's folder.
+        networks: The Keras models by name.
+        state: The run's state; None to restore the best networks only.
+
+    Raises:
+        ValueError: If a checkpoint would not hold all weights of a network.
     """
 
-    def __init__(
-        self, folder: Path, networks: dict, optimizer=None, state: TrainState | None = None
-    ):
+    def __init__(self, folder: Path, networks: dict, state: TrainState | None = None):
         weights = tf.train.Checkpoint(**networks)
         _check_complete(weights, networks)
         self._best = tf.train.CheckpointManager(weights, folder / "best", max_to_keep=1)
-        if optimizer is not None:
-            random = _random_states(networks)
-            whole = tf.train.Checkpoint(**networks, optimizer=optimizer, state=state, random=random)
-            self._last = tf.train.CheckpointManager(whole, folder / "last", max_to_keep=2)
+        if state is not None:
+            self._whole = tf.train.Checkpoint(
+                **networks, state=state, random=random_states(networks)
+            )
+            self._last = tf.train.CheckpointManager(self._whole, folder / "last", max_to_keep=1)
 
-    def save_last(self):
-        """Saves networks, optimizer, state and dropout's random numbers."""
+    def save_last(self, optimizers: dict[str, keras.optimizers.Optimizer]):
+        """Saves networks, state, dropout's random numbers and the optimizers given."""
+        self._whole.optimizers = optimizers
         self._last.save()
 
     def save_best(self, epoch: int):
         """Saves the networks as the best so far, those of `epoch`."""
         self._best.save(checkpoint_number=epoch)
 
-    def restore_last(self) -> bool:
-        """Restores the last state; False where the run has none yet."""
-        return _restore(self._last, whole=True)
+    def last_state(self) -> TrainState | None:
+        """The state in the last checkpoint; None where the run has none yet.
+
+        Raises:
+            InputError: If it is damaged, or of an earlier version.
+        """
+        if self._last.latest_checkpoint is None:
+            return None
+        with _damage_told(self._last):
+            reader = tf.train.load_checkpoint(self._last.latest_checkpoint)
+            text = reader.get_tensor(STATE).decode()
+        if any(name.startswith("optimizer/") for name in reader.get_variable_to_shape_map()):
+            raise InputError(
+                f"The run in {Path(self._last.directory).parent} was trained by an earlier version "
+                "of tfxmodal, which kept other checkpoints, so its training cannot go on: use it "
+                "as it is, or train again in another `run_dir`."
+            )
+        return TrainState(**json.loads(text))
+
+    def restore_last(self, optimizers: dict[str, keras.optimizers.Optimizer]):
+        """Restores all that `save_last` saved, with the same optimizers."""
+        self._whole.optimizers = optimizers
+        with _damage_told(self._last):
+            self._whole.restore(self._last.latest_checkpoint).assert_consumed()
 
     def restore_best(self):
         """Restores the best networks."""
-        if not _restore(self._best, whole=False):
+        path = self._best.latest_checkpoint
+        if path is None:
             raise InputError(
                 f"{Path(self._best.directory).parent} holds no trained model: its run was stopped "
-                "before the first validation; continue it with --resume."
+                "before an epoch was chosen; continue it with `resume`."
             )
+        with _damage_told(self._best):
+            self._best.checkpoint.restore(path).assert_existing_objects_matched()
 
 
 def _check_complete(checkpoint: tf.train.Checkpoint, networks: dict):
@@ -88,10 +131,14 @@ def _check_complete(checkpoint: tf.train.Checkpoint, networks: dict):
     reached = {id(part) for part in tf.train.TrackableView(checkpoint).descendants()}
     for name, network in networks.items():
         lost = [weight.path for weight in network.weights if id(weight) not in reached]
-        assert not lost, f"The checkpoint of {name} would lack {lost}; keep the layers in a tuple."
+        if lost:
+            raise ValueError(
+                f"A checkpoint of the network {name!r} would lack {lost}: keep its layers in a "
+                "tuple, not in a list."
+            )
 
 
-def _random_states(networks: dict) -> list:
+def random_states(networks: dict) -> list:
     """Where the networks' dropout is in its random numbers; Keras keeps them out of checkpoints."""
     return [
         variable
@@ -101,24 +148,15 @@ def _random_states(networks: dict) -> list:
     ]
 
 
-def _restore(manager: tf.train.CheckpointManager, whole: bool) -> bool:
-    path = manager.latest_checkpoint
-    if path is None:
-        return False
+@contextmanager
+def _damage_told(manager: tf.train.CheckpointManager):
+    """Says in one sentence that a checkpoint cannot be read."""
     try:
-        status = manager.checkpoint.restore(path)
-        status.assert_consumed() if whole else status.assert_existing_objects_matched()
+        yield
     # TensorFlow's reader of a file cut short raises an IndexError.
     except (tf.errors.OpError, IndexError, ValueError, AssertionError) as error:
-        older = [other for other in manager.checkpoints if other != path]
-        remedy = (
-            f"to go on from the one before, name {Path(older[-1]).name} in "
-            f"{manager.directory}/checkpoint"
-            if older
-            else "train again in another --run-dir"
-        )
-        reason = str(error).splitlines()[0][:200]
+        first_line = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(
-            f"The checkpoint {path} is damaged or of another model ({reason}): {remedy}."
+            f"The checkpoint {manager.latest_checkpoint} is damaged or of another model "
+            f"({first_line[:200]}): train again in another `run_dir`."
         ) from error
-    return True

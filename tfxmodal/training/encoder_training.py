@@ -125,7 +125,7 @@ def train_encoder(
         )
         run.create(config)  # Not earlier: a mistake leaves no folder behind.
         trainer = Trainer(learner, stage.train, training, strategy, folder)
-    if resume and trainer.checkpoints.restore_last():
+    if resume and trainer.restore_last():
         reporter.say(f"Resuming after epoch {trainer.state.epoch}.")
     rows = f"{len(stage.train):,} training rows"
     reporter.say(f"{settings.modality} encoder: {rows}; folder {folder}")

@@ -133,8 +133,9 @@ def _train(settings, run, data, strategy, resume, reporter, stop_asked) -> tuple
             trainer = Trainer(method, pairs, training, strategy, run.path)
     finally:
         keras.config.set_dtype_policy(policy)
-    if resume and trainer.checkpoints.restore_last():
-        reporter.say(f"Resuming after epoch {trainer.state.epoch}.")
+    if resume and trainer.restore_last():
+        anew = ", with a new optimizer" if trainer.state.finished else ""
+        reporter.say(f"Resuming after epoch {trainer.state.epoch}{anew}.")
     kept = "streamed from disk" if trainer.streams_from_disk else "kept in memory"
     reporter.say(
         f"{len(pairs):,} training pairs ({_size(pairs.images)} images, {_size(pairs.texts)} "
@@ -146,8 +147,9 @@ def _train(settings, run, data, strategy, resume, reporter, stop_asked) -> tuple
         metrics = evaluate_pairs(scorer, validation)
         return selection_score(metrics, training.select_by), metrics
 
-    if not run_epochs(trainer, validate, summaries, training.epochs, reporter, stop_asked):
+    if not run_epochs(trainer, validate, summaries, trainer.most_epochs, reporter, stop_asked):
         return None, {}, summaries
+    trainer.finish()
     trainer.checkpoints.restore_best()
     state = trainer.state
     facts = {

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 import numpy as np
 
 from tfxmodal.data.pairs import Pairs
-from tfxmodal.lazy import keras, tf
-from tfxmodal.methods.learner import Learner
-from tfxmodal.training.batches import (
-    MemoryFeed,
-    Rows,
-    StreamFeed,
-    epoch_rows,
-    memory_bytes,
-    stream_columns,
-)
+from tfxmodal.methods.learner import Learner, Stage
+from tfxmodal.training.batches import MemoryFeed, Rows, StreamFeed, epoch_rows, memory_bytes
 from tfxmodal.training.checkpoints import Checkpoints, TrainState
 from tfxmodal.training.config import TrainingConfig
-from tfxmodal.training.replicas import Replicas
 from tfxmodal.training.report import EpochReport
+from tfxmodal.training.steps import Steps, variables_put_back
 
 _SECONDS_A_CALL = 5.0
 """Longest stay inside one compiled call: how soon a signal is heard and the progress bar moves."""
@@ -32,13 +25,17 @@ class NonFiniteLoss(ArithmeticError):
 
 
 class Interrupted(Exception):
-    """The run was asked to stop; its state is saved and `--resume` continues it."""
+    """The run was asked to stop; its state is saved and `resume` continues it."""
 
 
 class Trainer:
-    """Trains a method's networks; see `epochs` for the loop itself.
+    """Trains a method's networks: `restore_last` to resume, `epochs`, and `finish` after them.
 
     Build it, and the networks before it, inside `strategy.scope()`.
+
+    Attributes:
+        state: Where the run is.
+        checkpoints: Those of the run; after the last epoch `restore_best` gives its result.
 
     Args:
         method: The method.
@@ -46,32 +43,32 @@ class Trainer:
         config: How to train.
         strategy: Where to train.
         folder: The run's folder, for checkpoints.
+
+    Raises:
+        ValueError: If the method's updates or networks cannot be trained or saved as they are.
     """
 
     def __init__(self, method: Learner, train: Pairs, config: TrainingConfig, strategy, folder):
-        # This graph rewriting sums gradients in an order that changes from run to run, in one run
-        # of ten at full size; without it, which costs no time, a resumed run is bit-equal.
-        tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
-        self._method, self._train, self._config, self._strategy = method, train, config, strategy
-        self._variables = method.trainable_variables()
-        self._optimizer = keras.optimizers.Adam(config.learning_rate)
-        # Under a strategy the optimizer must have its variables before the first step.
-        self._optimizer.build(self._variables)
+        self._train, self._config, self._strategy = train, config, strategy
+        self._networks, self._stages = method.networks, method.stages()
         self.state = TrainState()
-        self.checkpoints = Checkpoints(folder, method.networks, self._optimizer, self.state)
+        self.checkpoints = Checkpoints(folder, method.networks, self.state)
         in_memory = config.feed == "memory" or (
             config.feed == "auto" and memory_bytes(train) <= config.memory_gb * 1e9
         )
         self._feed = (MemoryFeed if in_memory else StreamFeed)(train, strategy)
         self._streams = method.streams(train, config.seed)
-        self._names = [*method.weights, "total"]
-        self._call_steps = 1  # Steps in the next compiled call: as many as its speed allows.
-        self._checked = [*(f"loss term {name!r}" for name in self._names), "gradient"]
+        self._enter_stage()
 
     @property
     def streams_from_disk(self) -> bool:
         """Whether batches are read from disk instead of gathered from the device's memory."""
         return isinstance(self._feed, StreamFeed)
+
+    @property
+    def most_epochs(self) -> int:
+        """Epochs of all stages together, if none stops early."""
+        return sum(map(self._length, self._stages))
 
     def plan(self, epoch: int) -> Rows:
         """The rows of each step of an epoch."""
@@ -79,6 +76,24 @@ class Trainer:
         return epoch_rows(
             self._streams, self._config.batch_size, replicas, self._config.seed, epoch
         )
+
+    def restore_last(self) -> bool:
+        """Takes up the run where its last checkpoint was saved; False where it has none yet.
+
+        A run that was stopped or killed then goes on as if nothing had happened, bit for bit. A
+        finished run has left its optimizers behind (`state.finished` tells): where a config of more
+        epochs lets it go on, it does so with new ones.
+
+        Raises:
+            InputError: If the checkpoint is damaged, of another model or of an earlier version.
+        """
+        state = self.checkpoints.last_state()
+        if state is None:
+            return False
+        self.state.stage = state.stage
+        self._enter_stage()
+        self.checkpoints.restore_last({} if state.finished else self._steps.optimizers)
+        return True
 
     def epochs(
         self,
@@ -88,9 +103,10 @@ class Trainer:
     ) -> Iterator[EpochReport]:
         """Trains, and yields a report after each epoch.
 
-        Checkpoints the last state after every epoch (and within long ones), and the best networks
-        by validation. Goes on where `state` is, so call `checkpoints.restore_last()` first to
-        resume.
+        Checkpoints the last state after every epoch (and within long ones), and the networks of the
+        best epoch by validation, or of a stage's last one where nothing is selected. A stage after
+        the first begins with those that the one before it kept. Goes on where `state` is, so call
+        `restore_last()` first to resume.
 
         Args:
             validate: Scores the networks as they are: a number, higher is better, and details.
@@ -101,59 +117,131 @@ class Trainer:
             NonFiniteLoss: As soon as a term is NaN or infinite.
             Interrupted: When `stop_asked` said so.
         """
-        state, config = self.state, self._config
-        while state.epoch < config.epochs and not self._waited_enough():
-            epoch = state.epoch + 1
-            plan = self.plan(epoch)
-            norms = self._gradient_norms(plan) if self._measures_norms(epoch) else {}
-            start, first = time.perf_counter(), state.step
-            losses = self._run_epoch(epoch, plan, stop_asked, progress)
-            seconds = time.perf_counter() - start
-            pairs = next(iter(plan.values()))[first:].size
-            state.epoch, state.step, state.loss_sums = epoch, 0, None
-            state.seconds, state.pairs = state.seconds + seconds, state.pairs + pairs
+        while self._goes_on():
+            yield self._epoch(validate, stop_asked, progress)
 
-            score, details, improved = None, None, False
-            if epoch % config.validate_every == 0 or epoch == config.epochs:
-                score, details = validate()
+    def finish(self):
+        """Drops the optimizers from the last checkpoint, once there are no more epochs.
+
+        Call it before `restore_best`, while the networks are those of the last epoch. Of the run's
+        checkpoints it leaves `last`, with networks and state, and `best`, with networks. Until this
+        is called, a run whose epochs are done is resumed like any other.
+        """
+        if not self.state.finished:
+            self.state.finished = True
+            self.checkpoints.save_last({})
+
+    # --- stages -------------------------------------------------------------------------------
+
+    @property
+    def _stage(self) -> Stage:
+        return self._stages[self.state.stage]
+
+    def _length(self, stage: Stage) -> int:
+        return self._config.epochs if stage.epochs is None else stage.epochs
+
+    def _selects(self) -> bool:
+        """Whether the epoch to keep is chosen; else it is the stage's last one."""
+        return self._stage.validated and self._config.select_by != "last"
+
+    def _enter_stage(self):
+        """New optimizers, and no step compiled yet."""
+        with self._strategy.scope():
+            self._steps = Steps(
+                self._stage, self._config.learning_rate, self._train, self._feed, self._strategy
+            )
+        self._call_steps = 1  # Steps in the next compiled call: as many as its speed allows.
+
+    def _goes_on(self) -> bool:
+        """Whether there is another epoch; goes on to the next stage where one is over."""
+        state = self.state
+        while self._stage_is_over():
+            if state.stage + 1 == len(self._stages):
+                return False
+            if state.best_epoch:
+                self.checkpoints.restore_best()
+            state.stage, state.stage_epoch = state.stage + 1, 0
+            state.best_score, state.best_epoch, state.waited = float("-inf"), 0, 0
+            self._enter_stage()
+            # At once: the next epoch to be kept replaces the one that this stage begins with.
+            self.checkpoints.save_last(self._steps.optimizers)
+        return True
+
+    def _stage_is_over(self) -> bool:
+        waited_enough = self._selects() and 0 < self._config.patience <= self.state.waited
+        return waited_enough or self.state.stage_epoch >= self._length(self._stage)
+
+    # --- one epoch ----------------------------------------------------------------------------
+
+    def _epoch(self, validate, stop_asked, progress) -> EpochReport:
+        """Trains an epoch, or the rest of one, validates it and saves what is to be kept."""
+        state, config, stage = self.state, self._config, self._stage
+        state.finished = False
+        epoch = state.epoch + 1
+        plan = self.plan(epoch)
+        norms = self._gradient_norms(epoch, plan)
+        start, first = time.perf_counter(), state.step
+        losses = self._run_epoch(epoch, plan, stop_asked, progress)
+        seconds = time.perf_counter() - start
+        pairs = next(iter(plan.values()))[first:].size
+        state.epoch, state.step, state.loss_sums = epoch, 0, None
+        state.stage_epoch += 1
+        state.seconds, state.pairs = state.seconds + seconds, state.pairs + pairs
+
+        last = state.stage_epoch == self._length(stage)
+        score, details, improved = None, None, last and not self._selects()
+        if stage.validated and (last or state.stage_epoch % config.validate_every == 0):
+            score, details = validate()
+            if self._selects():
                 improved = score > state.best_score
                 state.waited = 0 if improved else state.waited + 1
-                if improved:
-                    state.best_score, state.best_epoch = score, epoch
-                    self.checkpoints.save_best(epoch)
-            self.checkpoints.save_last()
-            yield EpochReport(
-                epoch=epoch,
-                losses=losses,
-                gradient_norms=norms,
-                score=score,
-                validation=details,
-                improved=improved,
-                learning_rate=float(keras.ops.convert_to_numpy(self._optimizer.learning_rate)),
-                seconds=seconds,
-                pairs_per_second=pairs / seconds,
-            )
+        if improved:
+            state.best_epoch = epoch
+            state.best_score = state.best_score if score is None else score
+            self.checkpoints.save_best(epoch)
+        self.checkpoints.save_last(self._steps.optimizers)
+        return EpochReport(
+            epoch=epoch,
+            stage=stage.name if len(self._stages) > 1 else None,
+            losses=losses,
+            gradient_norms=norms,
+            score=score,
+            validation=details,
+            improved=improved,
+            learning_rates=self._steps.learning_rates,
+            seconds=seconds,
+            pairs_per_second=pairs / seconds,
+        )
 
-    def _waited_enough(self) -> bool:
-        return 0 < self._config.patience <= self.state.waited
+    def _gradient_norms(self, epoch: int, plan: Rows) -> dict[str, float]:
+        """The norms before an epoch; empty where they are not to be measured.
 
-    def _measures_norms(self, epoch: int) -> bool:
-        # Not in an epoch that is resumed: measuring draws dropout's random numbers.
-        every = self._config.gradient_norms_every
-        return self.state.step == 0 and (epoch == 1 or epoch % every == 0)
+        Measuring draws dropout's random numbers and moves batch normalisation's statistics. Both
+        are put back, so that it changes no result. But published results are of versions that
+        measured before the epochs 1, 10, 20 and so on and put nothing back. To give the same,
+        these epochs begin with what one measurement leaves behind, whether it is asked for or not.
+        """
+        asked = epoch == 1 or epoch % self._config.gradient_norms_every == 0
+        always = epoch == 1 or epoch % 10 == 0
+        if self.state.step or not (asked or always):  # Resumed within an epoch: it was done before.
+            return {}
+        changed = [v for net in self._networks.values() for v in net.variables if not v.trainable]
+        with nullcontext() if always else variables_put_back(changed, self._strategy):
+            norms = self._steps.gradient_norms(plan)
+        return norms if asked else {}
 
     def _run_epoch(self, epoch: int, plan: Rows, stop_asked, progress) -> dict[str, float]:
         """The rest of an epoch, in compiled calls of a few seconds each; returns mean losses."""
-        state, steps = self.state, len(next(iter(plan.values())))
-        sums = np.array(state.loss_sums or [0.0] * len(self._names))
+        state, steps, names = self.state, len(next(iter(plan.values()))), self._steps.names
+        sums = np.array(state.loss_sums or [0.0] * len(names))
         saved = time.perf_counter()
         while state.step < steps:
             start, length = time.perf_counter(), min(self._call_steps, steps - state.step)
-            values = self._run_steps(plan, state.step, state.step + length).numpy()
+            values = self._steps.run(plan, state.step, state.step + length)
             seconds = time.perf_counter() - start
             self._check_finite(values, epoch, state.step)
             for step_values in values:  # One by one: the same sum, however calls divide an epoch.
-                sums += step_values[:-1]
+                sums += step_values[: len(names)]
             state.step += length
             state.loss_sums = sums.tolist()
             # Later calls tell the speed; the first one is mostly compilation.
@@ -162,116 +250,19 @@ class Trainer:
             if progress:
                 progress(state.step, steps)
             if stop_asked():
-                self.checkpoints.save_last()
+                self.checkpoints.save_last(self._steps.optimizers)
                 raise Interrupted
             if time.perf_counter() - saved > 60 * self._config.checkpoint_minutes:
-                self.checkpoints.save_last()
+                self.checkpoints.save_last(self._steps.optimizers)
                 saved = time.perf_counter()
-        return dict(zip(self._names, (sums / steps).tolist(), strict=True))
+        return dict(zip(names, (sums / steps).tolist(), strict=True))
 
     def _check_finite(self, values: np.ndarray, epoch: int, first_step: int):
         bad = np.argwhere(~np.isfinite(values))
         if len(bad):
-            step, term = bad[0]
+            step, value = bad[0]
             raise NonFiniteLoss(
-                f"The {self._checked[term]} became {values[step, term]} in epoch {epoch}, step "
-                f"{first_step + step + 1}: lower --learning-rate or the term's weight; the "
+                f"The {self._steps.checked[value]} became {values[step, value]} in epoch {epoch}, "
+                f"step {first_step + step + 1}: lower `learning_rate` or the term's weight; the "
                 "checkpoints hold the state before it."
             )
-
-    # --- one step, on one replica -------------------------------------------------------------
-
-    def _losses(self, batch) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """This replica's weighted share of each term, and their sum."""
-        replicas = Replicas()
-        terms = self._method.loss_terms(batch, replicas)
-        shares = [terms[name] / replicas.count for name in self._method.weights]
-        weights = self._method.weights.values()
-        return shares, tf.add_n([w * share for w, share in zip(weights, shares, strict=True)])
-
-    def _step(self, batch) -> tf.Tensor:
-        """Updates the networks; returns this replica's share of the terms, total, gradient norm."""
-        with tf.GradientTape() as tape:
-            shares, total = self._losses(batch)
-        gradients = tape.gradient(total, self._variables)
-        self._optimizer.apply(gradients, self._variables)
-        # The losses alone would not tell: a ReLU turns the NaN of a broken weight into 0.
-        return tf.stack([*shares, total, tf.linalg.global_norm(gradients)])
-
-    def _norms(self, batch) -> tf.Tensor:
-        """Norms of the global gradient of each weighted term and of the total."""
-        with tf.GradientTape(persistent=True) as tape:
-            shares, total = self._losses(batch)
-            weights = self._method.weights.values()
-            targets = [*(w * share for w, share in zip(weights, shares, strict=True)), total]
-        norms = []
-        for target in targets:
-            gradients = tape.gradient(target, self._variables)
-            reached = [gradient for gradient in gradients if gradient is not None]
-            norms.append(tf.linalg.global_norm(Replicas().sum(reached)))
-        return tf.stack(norms)
-
-    # --- the same on every replica, from memory or from disk ----------------------------------
-
-    def _run_steps(self, plan: Rows, first: int, last: int) -> tf.Tensor:
-        """Runs the steps `first` to `last`, that one not; returns `[steps, values]`."""
-        if self.streams_from_disk:
-            part = {name: rows[first:last] for name, rows in plan.items()}
-            return tf.stack([self._streamed_step(batch) for batch in self._feed.batches(part)])
-        return self._memory_steps(self._feed.data, _tensors(plan), *map(tf.constant, (first, last)))
-
-    def _gradient_norms(self, plan: Rows) -> dict[str, float]:
-        first = {name: rows[:1] for name, rows in plan.items()}
-        if self.streams_from_disk:
-            values = self._streamed_norms(next(self._feed.batches(first)))
-        else:
-            values = self._memory_norms(self._feed.data, _tensors(first))
-        return dict(zip(self._names, map(float, values), strict=True))
-
-    @tf.function
-    def _memory_steps(self, data, plan, first, last):
-        """Many steps in one call: the features stay on the device and Python stays out."""
-        values = tf.TensorArray(keras.config.floatx(), size=last - first)
-        for step in tf.range(first, last):
-            rows = {name: order[step] for name, order in plan.items()}
-            shares = self._strategy.run(self._gather_and(self._step), args=(data, rows))
-            values = values.write(step - first, self._sum(shares))
-        return values.stack()
-
-    @tf.function
-    def _memory_norms(self, data, plan):
-        rows = {name: order[0] for name, order in plan.items()}
-        norms = self._strategy.run(self._gather_and(self._norms), args=(data, rows))
-        return self._strategy.experimental_local_results(norms)[0]
-
-    @tf.function
-    def _streamed_step(self, batch):
-        return self._sum(self._strategy.run(self._step, args=(batch,)))
-
-    @tf.function
-    def _streamed_norms(self, batch):
-        norms = self._strategy.run(self._norms, args=(batch,))
-        return self._strategy.experimental_local_results(norms)[0]
-
-    def _sum(self, shares):
-        return self._strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
-
-    def _gather_and(self, function):
-        """`function` on the batch that this replica's rows of `data` make."""
-
-        def run(data, rows):
-            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-
-            def batch(stream, order):
-                return {
-                    name: tf.gather(data[column], order[replica])
-                    for name, column in stream_columns(self._train, stream).items()
-                }
-
-            return function({stream: batch(stream, order) for stream, order in rows.items()})
-
-        return run
-
-
-def _tensors(plan: Rows) -> dict[str, tf.Tensor]:
-    return {name: tf.constant(rows) for name, rows in plan.items()}

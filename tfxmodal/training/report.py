@@ -9,24 +9,28 @@ class EpochReport:
 
     Attributes:
         epoch: Its number, from 1.
-        losses: Mean over the epoch's steps of each term and of their weighted sum `total`.
-        gradient_norms: Norm of the gradient that each weighted term contributes, and of `total`;
-            empty in epochs where it is not measured.
+        stage: The stage's name; None where the training has only one.
+        losses: Mean over the epoch's steps of each term and of their weighted sum `total`, over all
+            updates.
+        gradient_norms: Norm of the gradient that each weighted term contributes to its update, and
+            `total`, that of the updates' gradients taken together; all by the weights before the
+            epoch's first step, and empty in epochs where they are not measured.
         score: The validation score, or None where the epoch was not validated.
         validation: What `validate` returned, or None.
-        improved: Whether this is the best epoch so far.
-        learning_rate: The optimizer's.
+        improved: Whether this epoch's networks are kept, as the best of its stage so far.
+        learning_rates: The optimizer's, by the name of its update.
         seconds: Time of the training steps.
         pairs_per_second: Training speed.
     """
 
     epoch: int
+    stage: str | None
     losses: dict[str, float]
     gradient_norms: dict[str, float]
     score: float | None
     validation: dict | None
     improved: bool
-    learning_rate: float
+    learning_rates: dict[str, float]
     seconds: float
     pairs_per_second: float
 
@@ -35,4 +39,6 @@ class EpochReport:
         losses = "  ".join(f"{name} {value:.4g}" for name, value in self.losses.items())
         score = "" if self.score is None else f"  validation {self.score:.4f}"
         mark = " *" if self.improved else ""
-        return f"epoch {self.epoch}  {losses}{score}{mark}  {self.pairs_per_second:,.0f} pairs/s"
+        stage = "" if self.stage is None else f" ({self.stage})"
+        speed = f"{self.pairs_per_second:,.0f} pairs/s"
+        return f"epoch {self.epoch}{stage}  {losses}{score}{mark}  {speed}"

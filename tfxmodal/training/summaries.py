@@ -41,7 +41,9 @@ class Summaries:
                 tf.summary.scalar(f"loss/{name}", value)
             for name, value in report.gradient_norms.items():
                 tf.summary.scalar(f"gradient_norm/{name}", value)
-            tf.summary.scalar("training/learning_rate", report.learning_rate)
+            several = len(report.learning_rates) > 1
+            for name, value in report.learning_rates.items():
+                tf.summary.scalar("training/learning_rate" + f"/{name}" * several, value)
             tf.summary.scalar("training/pairs_per_second", report.pairs_per_second)
             if report.validation:
                 self._metrics("validation", report.validation)

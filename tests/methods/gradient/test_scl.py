@@ -13,6 +13,7 @@ from tfxmodal.losses.contrastive import contrastive
 from tfxmodal.losses.label_prediction import label_prediction
 from tfxmodal.losses.modality_invariant import modality_invariant
 from tfxmodal.losses.mutual_information import mutual_information
+from tfxmodal.losses.pair_batch import PairBatch
 from tfxmodal.methods.gradient.scl import SCL, SCLConfig, labelled_rows
 
 
@@ -127,9 +128,9 @@ def test_terms_are_the_losses_of_the_embeddings(norm, positive, negatives):
         "mutual_information": tf.reduce_mean(
             mutual_information(tf.transpose(tf.convert_to_tensor(scores), [0, 3, 1, 2]))
         ),
-        "contrastive": contrastive(z_v, z_t, temperature=0.3, positive_in_denominator=positive),
+        "contrastive": contrastive(PairBatch.gathered(z_v, z_t), 0.3, positive),
         "label_prediction": label_prediction(classify(x_v), classify(x_t), X["labels"]),
-        "class_contrastive": class_contrastive(x_v, x_t, X["labels"], temperature=0.3),
+        "class_contrastive": class_contrastive(PairBatch.gathered(x_v, x_t, X["labels"]), 0.3),
     }
     assert terms.keys() == expected.keys()
     for name, term in terms.items():

@@ -182,7 +182,6 @@ class DRSL(Method):
             every = balanced_weights(similarity(replicas.gather(images["labels"]), text_labels))
             first = replicas.offset(target)
             weights = every[first : first + tf.shape(target)[0]]
-        scores = tf.cast(scores, target.dtype)
         return {"relational_similarity": relational_similarity(scores, target, weights)}
 
     def _image_embeddings(self, images: tf.Tensor) -> tf.Tensor:

@@ -16,6 +16,7 @@ from tfxmodal.losses.contrastive import contrastive
 from tfxmodal.losses.label_prediction import label_prediction
 from tfxmodal.losses.modality_invariant import modality_invariant
 from tfxmodal.losses.mutual_information import mutual_information
+from tfxmodal.losses.pair_batch import PairBatch
 from tfxmodal.methods.learner import Batch, Method
 from tfxmodal.methods.spec import MethodSpec
 from tfxmodal.retrieval.cosine import CosineScorer
@@ -191,12 +192,12 @@ class SCL(Method):
     def _unsupervised(self, u, replicas) -> dict[str, tf.Tensor]:
         config = self.config
         z_v, z_t = self._embed(u)  # [n, dim]: this replica's
-        images, texts = replicas.gather(z_v), replicas.gather(z_t)  # [N, dim]: the global batch's
-        offset = replicas.offset(z_v)
+        pairs = PairBatch.gathered(z_v, z_t, replicas=replicas)  # and [N, dim]: the global batch's
         whole = config.invariance_norm == "frobenius"
         terms = {
             "modality_invariant": modality_invariant(
-                *((images, texts) if whole else (z_v, z_t)), norm=config.invariance_norm
+                *((pairs.images, pairs.texts) if whole else (z_v, z_t)),
+                norm=config.invariance_norm,
             )
         }
         if "mutual_information" in self.weights:
@@ -207,17 +208,11 @@ class SCL(Method):
                 tf.stack([z_v, z_t], axis=1),  # [n, 2, dim]
                 mutual_information,
                 config.mi_negatives or None,
-                offset,
+                pairs.offset,
             )
         if "contrastive" in self.weights:
             terms["contrastive"] = contrastive(
-                z_v,
-                z_t,
-                images,
-                texts,
-                offset,
-                config.temperature,
-                config.positive_in_denominator,
+                pairs, config.temperature, config.positive_in_denominator
             )
         return terms
 
@@ -226,16 +221,8 @@ class SCL(Method):
         classify, labels = self.networks["classifier"], x["labels"]
         terms = {"label_prediction": label_prediction(classify(z_v), classify(z_t), labels)}
         if "class_contrastive" in self.weights:
-            terms["class_contrastive"] = class_contrastive(
-                z_v,
-                z_t,
-                labels,
-                replicas.gather(z_v),
-                replicas.gather(z_t),
-                replicas.gather(labels),
-                replicas.offset(z_v),
-                self.config.temperature,
-            )
+            pairs = PairBatch.gathered(z_v, z_t, labels, replicas)
+            terms["class_contrastive"] = class_contrastive(pairs, self.config.temperature)
         return terms
 
     def _embed(self, rows):

@@ -1,0 +1,231 @@
+"""Several updates a step, and several stages a training."""
+
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.training.adversarial import Adversarial, Staged, make, score_of
+from tests.training.test_loop import float64, same_score, scores
+from tests.training.tiny import assert_bit_equal, checkpoint_tensors, make_pairs, weights
+from tfxmodal.methods.learner import Stage
+
+TERMS = ["distance", "confusion", "adversary", "total"]
+
+
+def of(method, *names):
+    return [weight for name in names for weight in method.networks[name].get_weights()]
+
+
+def assert_same(ours, theirs):
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def changed(before, now) -> list[bool]:
+    return [bool((a != b).any()) for a, b in zip(before, now, strict=True)]
+
+
+class One(Adversarial):
+    """Only one of the two updates."""
+
+    def __init__(self, name):
+        super().__init__()
+        self._name = name
+
+    def updates(self):
+        return [update for update in super().updates() if update.name == self._name]
+
+
+@pytest.mark.parametrize(
+    "name, moved, still",
+    [
+        ("encoders", ["image_encoder", "text_encoder"], ["adversary"]),
+        ("adversary", ["adversary"], ["image_encoder", "text_encoder"]),
+    ],
+)
+def test_an_update_leaves_the_others_variables_bit_equal(tmp_path, name, moved, still):
+    method, trainer = make(tmp_path, One, options={"name": name}, epochs=1)
+    before = of(method, *moved), of(method, *still)
+    list(trainer.epochs(same_score))
+    assert all(changed(before[0], of(method, *moved)))
+    assert_same(before[1], of(method, *still))
+
+
+@pytest.mark.parametrize("first", ["encoders", "adversary"])
+def test_the_second_update_sees_what_the_first_has_changed(tmp_path, first):
+    """One step, against the two updates written out."""
+    options = {"first": first}
+    with float64():
+        method, trainer = make(tmp_path, options=options, epochs=1)
+        rows = trainer.plan(1)["pairs"][0, 0]
+        expected = Adversarial(first=first)
+        for name, network in method.networks.items():
+            expected.networks[name].set_weights(network.get_weights())
+        pairs = make_pairs()
+        columns = {"images": pairs.images[rows], "texts": pairs.texts[rows]}
+        batch = {"pairs": {name: tf.constant(rows, tf.float64) for name, rows in columns.items()}}
+        for update in expected.updates():
+            with tf.GradientTape() as tape:
+                terms = update.losses(batch, None)
+                total = tf.add_n([w * terms[name] for name, w in update.weights.items()])
+            optimizer = update.optimizer(0.05)
+            optimizer.apply(tape.gradient(total, update.variables), update.variables)
+        trainer._steps.run(trainer.plan(1), 0, 1)
+    for ours, theirs in zip(weights(method), weights(expected), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
+
+
+def test_every_term_gradient_norm_and_learning_rate_is_reported(tmp_path):
+    _, trainer = make(tmp_path, epochs=1)
+    (report,) = trainer.epochs(same_score)
+    assert list(report.losses) == list(report.gradient_norms) == TERMS
+    distance, confusion, adversary, total = report.losses.values()
+    assert total == pytest.approx(distance + 0.5 * confusion + 2 * adversary, rel=1e-5)
+    assert all(norm > 0 for norm in report.gradient_norms.values())
+    assert report.learning_rates == pytest.approx({"encoders": 0.05, "adversary": 0.1})
+    assert report.stage is None
+
+
+def test_two_replicas_equal_one_in_float64(two_replicas, tmp_path):
+    found = []
+    with float64():
+        for strategy in (None, two_replicas):
+            method, trainer = make(tmp_path / str(len(found)), Staged, strategy)
+            found.append((weights(method), list(trainer.epochs(same_score)), weights(method)))
+    (start, reports, ours), (_, others, theirs) = found
+    assert all(changed(start, ours))
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-10)
+    for one, two in zip(reports, others, strict=True):
+        assert one.losses == pytest.approx(two.losses, rel=1e-10, abs=1e-10)
+        assert one.gradient_norms == pytest.approx(two.gradient_norms, rel=1e-10, abs=1e-10)
+
+
+def test_updates_and_terms_that_share_a_name_are_refused(tmp_path):
+    class Same(Adversarial):
+        def updates(self):
+            return [replace(update, name="same") for update in super().updates()]
+
+    class SameTerms(Adversarial):
+        def updates(self):
+            one = super().updates()[0]
+            return [one, replace(one, name="again")]
+
+    for method_class, what in ((Same, "updates"), (SameTerms, "loss terms")):
+        with pytest.raises(ValueError, match=f"The {what} of stage 'all' share a name"):
+            make(tmp_path, method_class)
+
+
+# --- stages -------------------------------------------------------------------------------
+
+
+def test_stages_have_their_own_epochs_updates_and_reports(tmp_path):
+    method, trainer = make(tmp_path, Staged, epochs=2)
+    adversary, reports, validated = of(method, "adversary"), [], []
+
+    def validate():
+        validated.append(trainer.state.epoch)
+        return score_of(method)()
+
+    for report in trainer.epochs(validate):
+        reports.append(report)
+        assert any(changed(adversary, of(method, "adversary"))) == (report.epoch > 3)
+    assert trainer.most_epochs == 5
+    assert [report.epoch for report in reports] == [1, 2, 3, 4, 5]
+    assert [report.stage for report in reports] == ["alone"] * 3 + ["against"] * 2
+    assert list(reports[0].losses) == ["distance", "confusion", "total"]
+    assert list(reports[3].losses) == ["adversary", "distance", "confusion", "total"]
+    assert [report.score is None for report in reports] == [True] * 3 + [False] * 2
+    assert validated == [4, 5]
+
+
+@pytest.mark.parametrize("validated, handed_on", [(True, 2), (False, 3)])
+def test_a_stage_hands_on_its_best_epoch_or_its_last(tmp_path, validated, handed_on):
+    options = {"validated": (validated, True)}
+    method, trainer = make(tmp_path, Staged, options=options, epochs=1)
+    after, kept = {}, []
+    # The second stage's 0.05, though below the first's, is the best of its own.
+    epochs = trainer.epochs(scores(*([0.1, 0.3, 0.2] if validated else []), 0.05))
+    for report in epochs:
+        after[report.epoch] = of(method, "image_encoder")
+        kept += [report.epoch] if report.improved else []
+        if report.epoch == 3:
+            trainer._goes_on()
+            assert_same(of(method, "image_encoder"), after[handed_on])
+            assert (trainer.state.stage, trainer.state.stage_epoch) == (1, 0)
+    assert kept == [*([1, 2] if validated else [3]), 4]
+    assert trainer.state.best_epoch == 4
+    trainer.checkpoints.restore_best()
+    assert_same(of(method, "image_encoder"), after[4])
+
+
+def test_each_stage_has_its_own_patience(tmp_path):
+    class Validated(Adversarial):
+        def stages(self):
+            return [Stage(name, self.updates(), epochs=9) for name in ("one", "two")]
+
+    _, trainer = make(tmp_path, Validated, patience=2)
+    falling = [0.9, 0.8, 0.7, 0.3, 0.4, 0.2, 0.1]
+    reports = list(trainer.epochs(scores(*falling)))
+    assert [report.stage for report in reports] == ["one"] * 3 + ["two"] * 4
+    assert trainer.state.best_epoch == 5
+
+
+# --- killed -------------------------------------------------------------------------------
+
+
+def killed_after(epoch, name, folder):
+    """Runs the program, and kills it when it has told of an epoch."""
+    command = [sys.executable, "-m", "tests.training.adversarial", name, str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if int(line) == epoch:
+            process.send_signal(signal.SIGKILL)
+            break
+    process.communicate()
+    return process.wait()
+
+
+@pytest.mark.parametrize("name, kills", [("updates", [2]), ("stages", [2, 5])])
+def test_a_run_killed_in_any_stage_ends_as_one_that_was_not(tmp_path, name, kills):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    command = [sys.executable, "-m", "tests.training.adversarial", name]
+    for epoch in kills:
+        assert killed_after(epoch, name, parts) == -signal.SIGKILL
+    for folder in (whole, parts):
+        subprocess.run([*command, str(folder)], check=True, stdout=subprocess.DEVNULL)
+    for kind in ("last", "best"):
+        assert_bit_equal(*(checkpoint_tensors(folder / kind) for folder in (whole, parts)))
+    held = checkpoint_tensors(parts / "last")
+    for optimizer in ("encoders", "adversary"):
+        assert any(name.startswith(f"optimizers/{optimizer}/") for name in held)
+    assert held["state/epoch"] == (4 if name == "updates" else 7)
+
+
+def test_a_run_killed_between_two_stages(tmp_path, monkeypatch):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    options = {"optimizer": keras.optimizers.Adam, "validated": (True, True)}
+    method, trainer = make(whole, Staged, options=options)
+    list(trainer.epochs(score_of(method)))
+
+    method, trainer = make(parts, Staged, options=options)
+    for report in trainer.epochs(score_of(method)):
+        if report.epoch == 3:
+            break
+    saves = []
+    monkeypatch.setattr(trainer.checkpoints, "save_last", saves.append)
+    trainer._goes_on()  # It restores the best epoch, and is killed before it saves.
+    assert len(saves) == 1
+
+    method, trainer = make(parts, Staged, options=options)
+    assert trainer.restore_last()
+    assert (trainer.state.stage, trainer.state.stage_epoch) == (0, 3)
+    list(trainer.epochs(score_of(method)))
+    for kind in ("last", "best"):
+        assert_bit_equal(*(checkpoint_tensors(folder / kind) for folder in (whole, parts)))
