@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfxmodal.errors import InputError
+from tfxmodal.errors import InputError, first_line
 from tfxmodal.lazy import tf
 
 
@@ -117,7 +117,7 @@ def _restore(manager: tf.train.CheckpointManager, whole: bool) -> bool:
             if older
             else "train again in another --run-dir"
         )
-        reason = str(error).splitlines()[0][:200]
+        reason = first_line(error)[:200]
         raise InputError(
             f"The checkpoint {path} is damaged or of another model ({reason}): {remedy}."
         ) from error
