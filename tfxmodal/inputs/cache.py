@@ -112,20 +112,19 @@ class FeatureCache:
     def _fill(
         self, there: _Contents, rows: list[int], keys: Sequence[bytes], compute: Compute, progress
     ) -> None:
-        """Computes rows, a shard at a time; the last shard that is there is filled up first."""
+        """Computes rows, a shard at a time; the last one there is extended where all fit in."""
         with self._writing(len(rows)):
             self._write_json(SPACE, asdict(self.space))
         last, bad = there.shards[-1] if there.shards else None, dict(there.bad)
-        room = max(0, SHARD_ROWS - len(last)) if last else 0
-        pieces = np.split(np.array(rows, np.int64), range(room, len(rows), SHARD_ROWS))
-        pieces = [piece for piece in pieces if len(piece)]
+        fit = last is not None and len(last) + len(rows) <= SHARD_ROWS
+        pieces = [np.array(rows[i : i + SHARD_ROWS]) for i in range(0, len(rows), SHARD_ROWS)]
         for piece in progress(pieces, total=len(pieces), desc="features"):
             features, reasons = self._checked(compute, piece)
             good = [row not in reasons for row in piece.tolist()]
-            shard = last if room else self._new_shard()
+            shard = last if fit else self._new_shard()
             shard = shard.extended([keys[row] for row in piece[good]], features[good])
-            room = 0
-            told = {name: bad[name] for name in bad if bytes.fromhex(name) not in set(shard.keys)}
+            repaired = {key.hex() for key in shard.keys}
+            told = {name: reason for name, reason in bad.items() if name not in repaired}
             told |= {keys[row].hex(): reason for row, reason in reasons.items()}
             with self._writing(len(rows)):
                 if any(good):
