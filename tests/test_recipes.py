@@ -14,8 +14,13 @@ from tests.training.tiny import make_pairs
 from tfxmodal.commands import evaluate, export_savedmodel, train
 from tfxmodal.data import DATASETS, Dataset, load_dataset
 from tfxmodal.data.pairs import Pairs
-from tfxmodal.encoders.image import IMAGE_ENCODERS, load_image_encoder
-from tfxmodal.encoders.image.image_encoder import ImageEncoder, hash_weights
+from tfxmodal.encoders.image import (
+    IMAGE_ENCODERS,
+    ImageEncoder,
+    Preprocessing,
+    load_image_encoder,
+)
+from tfxmodal.encoders.weights import hash_weights
 from tfxmodal.errors import check_ranges
 from tfxmodal.inputs.spec import MethodInputs
 from tfxmodal.methods import METHODS
@@ -62,7 +67,8 @@ def load_colours(weights: str) -> ImageEncoder:
     pixels = keras.Input([32, 32, 3])
     quarters = keras.layers.AveragePooling2D(16)(keras.layers.Rescaling(1 / 255)(pixels))
     model = keras.Model(pixels, keras.layers.Flatten()(quarters))
-    return ImageEncoder("colours", model, 32, 32, "divided by 255", hash_weights(model))
+    how = Preprocessing(32, 32, "divided by 255")
+    return ImageEncoder("colours", model, how, hash_weights(model))
 
 
 def test_an_image_encoder_makes_the_features_of_a_run_by_its_name(monkeypatch, small, tmp_path):

@@ -21,6 +21,11 @@ class InputError(ValueError):
         return tuple(re.findall(r"`([A-Za-z_]\w*)`", str(self)))
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or the name of its kind where it has none."""
+    return str(error).strip().split("\n")[0].strip() or type(error).__name__
+
+
 def choose(argument: str, value: str, valid) -> None:
     """Checks that a name is one of those known.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.test_evaluate import assert_near
-from tests.encoders.image.tiny import tiny_tower
+from tests.encoders.image.tiny import tiny_encoder
 from tfxmodal.commands import build_index, evaluate, train
 from tfxmodal.encoders.image import IMAGE_ENCODERS, load_image_encoder
 from tfxmodal.inputs import prepare
@@ -19,7 +19,7 @@ QUICK = (
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    monkeypatch.setitem(IMAGE_ENCODERS, "tiny", tiny_tower)
+    monkeypatch.setitem(IMAGE_ENCODERS, "tiny", tiny_encoder)
     for module in (prepare, trained_run):  # Not kept: it is trained.
         monkeypatch.setattr(module, "load_image_encoder", load_image_encoder)
 

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import numpy as np
@@ -7,63 +6,73 @@ import pytest
 from tests.runs import QUICK
 from tfxmodal.commands import extract_features
 from tfxmodal.data import load_dataset
-from tfxmodal.inputs import prepare
-from tfxmodal.inputs.cache import ShardedFeatures
+from tfxmodal.inputs import features, prepare
+from tfxmodal.inputs.features import image_features
 
-TOWER = QUICK[:4]
+ENCODER = QUICK[:4]
 
 
 def test_features_are_exported_as_a_dataset(small, cache_dir, capsys):
-    flags = [*small("coco"), *TOWER, "--cache-dir", str(cache_dir)]
+    flags = [*small("coco"), *ENCODER, "--cache-dir", str(cache_dir)]
     extract_features.main([*flags, "--export", "out/coco"])
     told = capsys.readouterr().out
     assert "1,280" in told and "--dataset features --data-dir out/coco" in told
-    source, features = load_dataset("coco", small("coco")[3]), load_dataset("features", "out/coco")
-    for (name, ours), (_, theirs) in zip(features.splits(), source.splits(), strict=True):
+    source, exported = load_dataset("coco", small("coco")[3]), load_dataset("features", "out/coco")
+    for (_, ours), (_, theirs) in zip(exported.splits(), source.splits(), strict=True):
         assert ours.images.shape == (len(theirs), 1280) and ours.texts.shape == (len(theirs), 200)
         np.testing.assert_array_equal(ours.labels, theirs.labels)
-        (cached,) = cache_dir.glob(f"coco-{name}-images-*")
-        np.testing.assert_array_equal(ours.images, ShardedFeatures(cached)[:])
+        cached = image_features(
+            prepare.load_image_encoder("efficientnet_lite0"), theirs.images, cache_dir
+        )
+        np.testing.assert_array_equal(ours.images, cached[:])
 
 
-def test_they_are_computed_once(small, tmp_path, monkeypatch):
-    flags = [*small("pascal_sentences"), *TOWER]
-    computed = []
-    extract = prepare.extract
+@pytest.fixture
+def computed(monkeypatch):
+    """How many pictures were encoded at a time; the command dies at the call `computed.dies_at`."""
 
-    def counted(tower, images):
-        computed.append(len(images))
-        return extract(tower, images)
+    class Counts(list):
+        dies_at = None
 
-    monkeypatch.setattr(prepare, "extract", counted)
+    counts, extract = Counts(), features.extract
+
+    def counted(encoder, images, kind):
+        counts.append(len(images))
+        if len(counts) == counts.dies_at:
+            raise KeyboardInterrupt
+        return extract(encoder, images, kind)
+
+    monkeypatch.setattr(features, "extract", counted)
+    return counts
+
+
+def test_they_are_computed_once(small, computed):
+    flags = [*small("pascal_sentences"), *ENCODER]
     extract_features.main(flags)
     assert sum(computed) == 40
     extract_features.main(flags)
     assert sum(computed) == 40
-    (lost,) = Path("cache").glob("pascal_sentences-test-images-*/shard_00000.npy")
+    (lost,) = Path("cache").glob("efficientnet_lite0-global-*/shard_00000.npy")
+    rows = len(np.load(lost))
     lost.unlink()
     extract_features.main(flags)
-    assert sum(computed) == 45
+    assert sum(computed) == 40 + rows
 
 
-def test_a_killed_extraction_goes_on(small, monkeypatch):
+def test_a_dataset_that_holds_photos_of_another_shares_their_features(small, computed):
+    extract_features.main([*small("pascal_sentences"), *ENCODER])
+    extract_features.main([*small("pairs"), *ENCODER])  # the same photos by a manifest
+    assert sum(computed) == 40
+
+
+def test_a_killed_extraction_goes_on(small, computed):
     """The training split is done when the command dies in the validation split."""
-    flags = [*small("pascal_sentences"), *TOWER]
-    extract, rows = prepare.extract, []
-
-    def dies_late(tower, images):
-        rows.append(len(images))
-        if len(rows) == 2:
-            raise KeyboardInterrupt
-        return extract(tower, images)
-
-    monkeypatch.setattr(prepare, "extract", dies_late)
+    flags = [*small("pascal_sentences"), *ENCODER]
+    computed.dies_at = 2
     with pytest.raises(KeyboardInterrupt):
         extract_features.main(flags)
     extract_features.main(flags)
-    assert rows == [30, 5, 5, 5]
-    finished = [json.loads(path.read_text()) for path in Path("cache").glob("*/manifest.json")]
-    assert len(finished) == 6 and all(manifest["finished"] for manifest in finished)
+    assert computed == [30, 5, 5, 5]
 
 
 def test_a_folder_that_is_taken_is_told_before_the_work(small, complaint, tmp_path):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.encoders.image.tiny import tiny_tower
+from tests.encoders.image.tiny import tiny_encoder
 from tests.runs import PHOTOS
 from tfxmodal.commands import extract_features, train, train_towers
 from tfxmodal.encoders.image import IMAGE_ENCODERS, load_image_encoder
@@ -24,7 +24,7 @@ LEARN += "--epochs-text 4 --learning-rate-image 0.01 --learning-rate-text 0.01"
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    monkeypatch.setitem(IMAGE_ENCODERS, "tiny", tiny_tower)
+    monkeypatch.setitem(IMAGE_ENCODERS, "tiny", tiny_encoder)
     monkeypatch.setattr(prepare, "load_image_encoder", load_image_encoder)  # it is trained
     monkeypatch.setattr(encoder_training, "make_strategy", lambda: make_strategy(["CPU:0"]))
 
@@ -169,7 +169,7 @@ def test_a_folder_without_towers_is_told(small, complaint):
 
 
 def test_a_tower_without_weights_is_refused():
-    tower = tiny_tower()
+    tower = tiny_encoder()
     tower.model.trainable = False
     with pytest.raises(InputError, match="tiny has no weights that can be trained: take vgg19"):
         train_towers.check_trainable(tower)

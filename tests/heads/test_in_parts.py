@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.encoders.image.tiny import tiny_tower
+from tests.encoders.image.tiny import tiny_encoder
 from tfxmodal.encoders.image import load_image_encoder
 from tfxmodal.heads.in_parts import in_parts, treats_rows_alone
 
@@ -26,7 +26,7 @@ def gradients(model, rows, strategy, size=None):
 @pytest.mark.parametrize("size", [1, 3, 4, 7, 20])
 def test_outputs_and_gradients_are_those_of_the_whole_batch(size, two_replicas):
     with two_replicas.scope():
-        tower = tiny_tower().model
+        tower = tiny_encoder().model
         raw = keras.Input([16, 16, 3], dtype="uint8")
         model = keras.Model(raw, tower(keras.ops.cast(raw, "float32")))
     rows = tf.constant(np.random.default_rng(0).integers(0, 255, (7, 16, 16, 3), np.uint8))
@@ -38,8 +38,8 @@ def test_outputs_and_gradients_are_those_of_the_whole_batch(size, two_replicas):
 
 
 def test_networks_whose_rows_hang_together_are_known():
-    assert treats_rows_alone(tiny_tower().model)
+    assert treats_rows_alone(tiny_encoder().model)
     assert not treats_rows_alone(load_image_encoder("efficientnet_lite0", "random").model)
-    nested = keras.Sequential([tiny_tower().model, keras.layers.Dense(2)])
+    nested = keras.Sequential([tiny_encoder().model, keras.layers.Dense(2)])
     assert treats_rows_alone(nested)
     assert not treats_rows_alone(keras.Sequential([nested, keras.layers.Dropout(0.1)]))

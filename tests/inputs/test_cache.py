@@ -14,33 +14,49 @@ from hypothesis import strategies as st
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
 from tfxmodal.inputs import cache
-from tfxmodal.inputs.cache import ShardedFeatures, cached_features
+from tfxmodal.inputs.cache import FeatureCache, Space
+from tfxmodal.io.hashing import hash_text
 
 N, DIM, SHARD = 23, 3, 5
 TRUTH = np.random.default_rng(0).standard_normal((N, DIM)).astype(np.float32)
+KEYS = [hash_text(str(row)) for row in range(N)]
+SPACE = Space({"encoder": "e"}, (DIM,))
 
 
-class Tower:
+@pytest.fixture(autouse=True, scope="module")
+def small_shards():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cache, "SHARD_ROWS", SHARD)
+        yield
+
+
+class Encoder:
     """Stands for an extraction: remembers what was asked of it, and fails where it is told to."""
 
-    def __init__(self, bad=(), fail_at=None, truth=TRUTH):
-        self.bad, self.fail_at, self.truth, self.asked = bad, fail_at, truth, []
+    def __init__(self, bad=(), fail_at=None, truth=TRUTH, items=range(N)):
+        self.bad, self.fail_at, self.truth, self.items = bad, fail_at, truth, list(items)
+        self.asked = []
 
-    def __call__(self, start, stop):
-        if self.fail_at is not None and start <= self.fail_at < stop:
+    def __call__(self, rows):
+        items = [self.items[row] for row in rows]
+        if self.fail_at in items:
             raise KeyboardInterrupt
-        self.asked.append((start, stop))
-        return self.truth[start:stop], {r: "cut short" for r in self.bad if start <= r < stop}
+        self.asked.append(items)
+        bad = {row: "cut short" for row in rows.tolist() if self.items[row] in self.bad}
+        return self.truth[items], bad
 
 
-def fill(folder, tower, **options):
-    options = {"key": {"tower": "t"}, "n": N, "dim": DIM, "shard_rows": SHARD} | options
-    return cached_features(folder, compute=tower, **options)
+def fill(folder, encoder, space=SPACE, **options):
+    keys = [KEYS[item] for item in encoder.items]
+    return FeatureCache(folder, space).features(keys, encoder, **options)
 
 
 @pytest.fixture(scope="module")
 def features(tmp_path_factory):
-    return fill(tmp_path_factory.mktemp("cache"), Tower())
+    return fill(tmp_path_factory.mktemp("cache"), Encoder())
+
+
+# === Reading ====================================================================================
 
 
 @settings(deadline=None)
@@ -76,127 +92,248 @@ def test_pairs_take_features(features):
     np.testing.assert_array_equal(pairs.take(np.array([7, 2])).images, TRUTH[[7, 2]])
 
 
+# === Growing ====================================================================================
+
+
 def test_a_finished_cache_is_not_computed_again(tmp_path):
-    tower = Tower()
-    fill(tmp_path, tower)
-    assert tower.asked == [(0, 5), (5, 10), (10, 15), (15, 20), (20, 23)]
-    again = Tower()
-    np.testing.assert_array_equal(fill(tmp_path, again)[:], TRUTH)
+    encoder = Encoder()
+    fill(tmp_path, encoder)
+    assert [len(items) for items in encoder.asked] == [5, 5, 5, 5, 3]
+    again = Encoder(items=reversed(range(N)))
+    np.testing.assert_array_equal(fill(tmp_path, again)[:], TRUTH[::-1])
     assert again.asked == []
 
 
-def test_shards_are_computed_in_pieces_under_a_progress_bar(tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "PIECE", 2)
-    tower, seen = Tower(bad=[3]), []
+def test_one_item_more_computes_one(tmp_path):
+    fill(tmp_path, Encoder(items=range(12)))
+    encoder = Encoder(items=[3, 20, *range(12)])
+    np.testing.assert_array_equal(fill(tmp_path, encoder)[:], TRUTH[encoder.items])
+    assert encoder.asked == [[20]]
+
+
+def test_items_that_come_one_by_one_share_shards(tmp_path):
+    for item in range(12):
+        fill(tmp_path, Encoder(items=[item]))
+    assert len(list(tmp_path.glob("shard_*.keys.npy"))) == 3
+    encoder = Encoder(items=range(12))
+    np.testing.assert_array_equal(fill(tmp_path, encoder)[:], TRUTH[:12])
+    assert encoder.asked == []
+
+
+def test_an_item_that_is_there_twice_is_computed_once(tmp_path):
+    encoder = Encoder(items=[4, 1, 4, 4])
+    np.testing.assert_array_equal(fill(tmp_path, encoder)[:], TRUTH[[4, 1, 4, 4]])
+    assert encoder.asked == [[4, 1]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.lists(st.integers(0, N - 1), max_size=9), st.sets(st.integers(0, N - 1))),
+        max_size=6,
+    )
+)
+def test_any_sets_in_any_order_are_what_a_dict_would_hold(tmp_path_factory, sets):
+    folder, oracle, bad = tmp_path_factory.mktemp("grows"), {}, set()
+    for items, damaged in sets:
+        encoder = Encoder(items=items, bad=damaged)
+        features = fill(folder, encoder)
+        new = list(dict.fromkeys(i for i in items if i not in oracle and i not in bad))
+        assert [i for asked in encoder.asked for i in asked] == new
+        oracle |= {i: TRUTH[i] for i in new if i not in damaged}
+        bad |= {i for i in new if i in damaged}
+        good = [row for row, item in enumerate(items) if item in oracle]
+        expected = np.array([oracle[items[row]] for row in good]).reshape(-1, DIM)
+        np.testing.assert_array_equal(features[:], expected)
+        assert list(features.kept) == good
+        assert set(features.bad) == set(range(len(items))) - set(good)
+
+
+def test_the_progress_bar_counts_shards(tmp_path):
+    encoder, seen = Encoder(bad=[3]), []
 
     def progress(items, total, desc):
         for item in items:
             seen.append(total)
             yield item
 
-    features = fill(tmp_path, tower, on_bad="skip", progress=progress)
-    assert tower.asked[:4] == [(0, 2), (2, 4), (4, 5), (5, 7)]
-    assert seen == [len(tower.asked)] * len(tower.asked)
+    features = fill(tmp_path, encoder, progress=progress)
+    assert seen == [len(encoder.asked)] * len(encoder.asked) == [5] * 5
     np.testing.assert_array_equal(features[:], np.delete(TRUTH, 3, axis=0))
+
+
+def test_maps_are_kept_in_half_of_the_space(tmp_path):
+    maps = TRUTH[:, None, :] * np.arange(1, 5, dtype=np.float32)[:, None]
+    space = Space({}, (4, DIM), "float16")
+    features = fill(tmp_path, Encoder(truth=maps), space)
+    assert features.shape == (N, 4, DIM) and features[:2].dtype == np.float32
+    np.testing.assert_array_equal(features[[7, 2]], maps[[7, 2]].astype(np.float16))
+    assert features.take([5, 6])[0].shape == (4, DIM)
+    assert np.load(tmp_path / "shard_00000.npy").dtype == np.float16
+
+
+def test_what_float16_cannot_hold_is_refused(tmp_path):
+    truth = TRUTH.copy()
+    truth[11, 1] = -70_000
+    message = "row 11 reach 70,000, and float16 ends at 65,504"
+    with pytest.raises(InputError, match=message):
+        fill(tmp_path, Encoder(truth=truth), Space({}, (DIM,), "float16"))
+    fill(tmp_path / "other", Encoder(truth=truth))
+
+
+# === Stopped, damaged, at once ==================================================================
 
 
 def test_a_killed_run_continues_at_its_shard(tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        fill(tmp_path, Tower(fail_at=12))
-    with pytest.raises(InputError, match="not finished; run the command .* again"):
-        ShardedFeatures(tmp_path)
+        fill(tmp_path, Encoder(fail_at=12))
     (tmp_path / "shard_00002.npy.partial").write_bytes(b"half of a shard")
-    tower = Tower()
-    np.testing.assert_array_equal(fill(tmp_path, tower)[:], TRUTH)
-    assert tower.asked == [(10, 15), (15, 20), (20, 23)]
+    np.save(tmp_path / "shard_00002.npy", TRUTH[:5])  # killed before its keys were written
+    encoder = Encoder()
+    np.testing.assert_array_equal(fill(tmp_path, encoder)[:], TRUTH)
+    assert [items[0] for items in encoder.asked] == [10, 15, 20]
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_kill_while_a_shard_is_extended_loses_none_of_its_rows(tmp_path):
+    fill(tmp_path, Encoder(items=range(3)))
+    np.save(tmp_path / "shard_00000.npy", TRUTH[:5])  # killed before its keys were written
+    encoder = Encoder(items=range(5))
+    np.testing.assert_array_equal(fill(tmp_path, encoder)[:], TRUTH[:5])
+    assert encoder.asked == [[3, 4]]
 
 
 def test_a_run_killed_by_the_system_continues(tmp_path):
     code = f"""
         import os, signal
         import numpy as np
-        from tfxmodal.inputs.cache import cached_features
+        from tfxmodal.inputs import cache
 
-        def compute(start, stop):
-            if start == 2:
+        def compute(rows):
+            if 2 in rows:
                 os.kill(os.getpid(), signal.SIGKILL)
-            return np.full((stop - start, 1), start, np.float32), {{}}
+            return np.full((len(rows), 1), rows[0], np.float32), {{}}
 
-        cached_features({str(tmp_path)!r}, {{}}, 4, 1, compute, shard_rows=1)
+        cache.SHARD_ROWS = 1
+        keys = [bytes([i] * 16) for i in range(4)]
+        cache.FeatureCache({str(tmp_path)!r}, cache.Space({{}}, (1,))).features(keys, compute)
     """
     process = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False)
     assert process.returncode < 0
     asked = []
 
-    def compute(start, stop):
-        asked.append(start)
-        return np.full((stop - start, 1), start, np.float32), {}
+    def compute(rows):
+        asked.extend(rows)
+        return rows[:, None].astype(np.float32), {}
 
-    features = cached_features(tmp_path, {}, 4, 1, compute, shard_rows=1)
+    keys = [bytes([i] * 16) for i in range(4)]
+    features = FeatureCache(tmp_path, Space({}, (1,))).features(keys, compute)
     assert asked == [2, 3]
     np.testing.assert_array_equal(features[:].ravel(), [0, 1, 2, 3])
 
 
 def test_processes_at_one_folder_take_turns(tmp_path):
-    second = Tower()
+    second = Encoder()
     waiting = threading.Thread(target=fill, args=(tmp_path, second))
 
-    def first(start, stop):
-        if start == 5:
+    def first(rows):
+        if 5 in rows:
             waiting.start()
             waiting.join(0.2)  # it holds no lock, so it waits
-        return TRUTH[start:stop], {}
+        return TRUTH[rows], {}
 
-    fill(tmp_path, first)
+    FeatureCache(tmp_path, SPACE).features(KEYS, first)
     waiting.join()
     assert second.asked == []
 
 
-@pytest.mark.parametrize("damage", ["truncated", "missing", "other shape"])
-def test_a_damaged_shard_is_refused_and_computed_anew(tmp_path, damage):
-    fill(tmp_path, Tower())
-    path = tmp_path / "shard_00001.npy"
-    if damage == "truncated":
-        os.truncate(path, path.stat().st_size - 1)
-    elif damage == "missing":
-        path.unlink()
+def test_two_processes_at_once_compute_each_item_once(tmp_path):
+    code = f"""
+        import sys, time
+        import numpy as np
+        from tfxmodal.inputs import cache
+
+        def compute(rows):
+            time.sleep(0.01)
+            print(*(items[row] for row in rows))
+            return np.array([[items[row]] for row in rows], np.float32), {{}}
+
+        cache.SHARD_ROWS = 2
+        items = [int(word) for word in sys.argv[1:]]
+        keys = [bytes([i] * 16) for i in items]
+        features = cache.FeatureCache({str(tmp_path)!r}, cache.Space({{}}, (1,)))
+        assert features.features(keys, compute)[:].ravel().tolist() == items
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    sets = [range(0, 24), range(23, 3, -1)]
+    running = [
+        subprocess.Popen([*command, *map(str, items)], stdout=subprocess.PIPE, text=True)
+        for items in sets
+    ]
+    told = [process.communicate()[0].split() for process in running]
+    assert [process.returncode for process in running] == [0, 0]
+    assert sorted(int(item) for items in told for item in items) == list(range(24))
+
+
+def test_what_is_there_is_read_while_another_process_computes(tmp_path):
+    fill(tmp_path, Encoder(items=range(5)))
+    read = []
+
+    def compute(rows):
+        read.append(fill(tmp_path, Encoder(items=range(5)))[:])
+        return TRUTH[rows], {}
+
+    FeatureCache(tmp_path, SPACE).features(KEYS[:9], compute)
+    np.testing.assert_array_equal(read[0], TRUTH[:5])
+
+
+@pytest.mark.parametrize("damage", ["rows cut", "rows missing", "keys cut", "other shape"])
+def test_a_damaged_shard_is_computed_anew(tmp_path, damage):
+    fill(tmp_path, Encoder())
+    rows, keys = (tmp_path / f"shard_00001{end}.npy" for end in ("", ".keys"))
+    if damage == "rows missing":
+        rows.unlink()
+    elif damage == "other shape":
+        np.save(rows, TRUTH[:5, :2])
     else:
-        np.save(path, TRUTH[:2])
-    with pytest.raises(InputError, match="shard_00001.npy is missing or cut short"):
-        ShardedFeatures(tmp_path)
-    tower = Tower()
-    np.testing.assert_array_equal(fill(tmp_path, tower)[:], TRUTH)
-    assert tower.asked == [(5, 10)]
+        path = rows if damage == "rows cut" else keys
+        os.truncate(path, path.stat().st_size - 1)
+    encoder = Encoder()
+    np.testing.assert_array_equal(fill(tmp_path, encoder)[:], TRUTH)
+    assert sorted(item for items in encoder.asked for item in items) == [5, 6, 7, 8, 9]
+    np.testing.assert_array_equal(fill(tmp_path, again := Encoder())[:], TRUTH)
+    assert again.asked == []
 
 
 def test_a_full_disk_leaves_whole_shards_alone(tmp_path, monkeypatch):
     whole_save, writes = np.save, []
 
-    def save(file, shard):
+    def save(file, rows):
         writes.append(1)
-        if len(writes) == 3:
+        if len(writes) == 5:
             file.write(b"half")
             raise OSError(errno.ENOSPC, "No space left on device")
-        whole_save(file, shard)
+        whole_save(file, rows)
 
     monkeypatch.setattr(np, "save", save)
     with pytest.raises(InputError, match=rf"{tmp_path} .*No space left.* need 276 bytes") as error:
-        fill(tmp_path, Tower())
+        fill(tmp_path, Encoder())
     assert isinstance(error.value.__cause__, OSError)
-    assert sorted(p.name for p in tmp_path.glob("s*")) == ["shard_00000.npy", "shard_00001.npy"]
     monkeypatch.setattr(np, "save", whole_save)
-    tower = Tower()
-    np.testing.assert_array_equal(fill(tmp_path, tower)[:], TRUTH)
-    assert tower.asked[0] == (10, 15)
+    encoder = Encoder()
+    np.testing.assert_array_equal(fill(tmp_path, encoder)[:], TRUTH)
+    assert encoder.asked[0] == [10, 11, 12, 13, 14]
 
 
-def test_trouble_inside_the_tower_is_not_taken_for_a_full_disk(tmp_path):
-    def compute(start, stop):
+def test_trouble_inside_the_encoder_is_not_taken_for_a_full_disk(tmp_path):
+    def compute(rows):
         raise OSError("camera unplugged")
 
     with pytest.raises(OSError, match="camera unplugged"):
-        fill(tmp_path, compute)
+        FeatureCache(tmp_path, SPACE).features(KEYS, compute)
+
+
+# === Bad items ==================================================================================
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -204,77 +341,64 @@ def test_features_that_are_not_finite_are_refused(tmp_path, value):
     broken = TRUTH.copy()
     broken[[11, 13], 1] = value
     with pytest.raises(InputError, match="row 11 are not finite"):
-        fill(tmp_path, Tower(truth=broken))
+        fill(tmp_path, Encoder(truth=broken))
 
 
-def test_bad_rows_are_refused_with_their_number_and_the_remedy(tmp_path):
-    message = r"2 of 23 images are bad \(row 6: cut short; row 21.*--on-bad-image skip"
-    with pytest.raises(InputError, match=message):
-        fill(tmp_path, Tower(bad=[6, 21]))
-    with pytest.raises(InputError, match="not finished"):
-        ShardedFeatures(tmp_path)
-
-
-def test_bad_rows_are_skipped_and_listed(tmp_path):
+def test_bad_items_are_left_out_listed_and_remembered_by_content(tmp_path):
     broken = TRUTH.copy()
     broken[6] = np.nan  # what stands in a bad row is of no account
-    features = fill(tmp_path, Tower(bad=[6, 21], truth=broken), on_bad="skip")
+    features = fill(tmp_path, Encoder(bad=[6, 21], truth=broken))
     kept = np.delete(np.arange(N), [6, 21])
     np.testing.assert_array_equal(features.kept, kept)
     np.testing.assert_array_equal(features[:], TRUTH[kept])
     np.testing.assert_array_equal(features.take([6, 0]).kept, [7, 0])
     assert features.bad == {6: "cut short", 21: "cut short"}
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
-    assert manifest["bad"] == {"6": "cut short", "21": "cut short"} and manifest["finished"]
+    encoder = Encoder(items=[21, 2, 6])
+    assert fill(tmp_path, encoder).bad == {0: "cut short", 2: "cut short"}
+    assert encoder.asked == []
 
 
-def test_skipping_costs_nothing_after_a_refusal_and_repaired_images_are_seen(tmp_path):
-    with pytest.raises(InputError, match="images are bad"):
-        fill(tmp_path, Tower(bad=[6]))
-    tower = Tower()
-    assert len(fill(tmp_path, tower, on_bad="skip")) == N - 1
-    assert tower.asked == []
-    assert len(fill(tmp_path, tower)) == N
-    assert tower.asked == [(5, 10)]
+def test_bad_items_are_tried_again_where_that_is_asked(tmp_path):
+    fill(tmp_path, Encoder(bad=[6, 7]))
+    encoder = Encoder(bad=[7])
+    features = fill(tmp_path, encoder, retry_bad=True)
+    assert encoder.asked == [[6, 7]] and features.bad == {7: "cut short"}
+    assert fill(tmp_path, again := Encoder()).bad == {7: "cut short"} and again.asked == []
 
 
-def test_no_rows(tmp_path):
-    assert fill(tmp_path, Tower(), n=0)[:].shape == (0, DIM)
+def test_no_good_rows(tmp_path):
+    assert fill(tmp_path, Encoder(items=[]))[:].shape == (0, DIM)
+    features = fill(tmp_path, Encoder(items=[1, 2], bad=[1, 2]))
+    assert features[:].shape == (0, DIM) and len(features.bad) == 2
 
 
-def test_a_shard_is_forgotten_before_it_is_computed_again(tmp_path):
-    fill(tmp_path, Tower(bad=[6]), on_bad="skip")
-    with pytest.raises(KeyboardInterrupt):
-        fill(tmp_path, Tower(fail_at=6))
-    with pytest.raises(InputError, match="not finished"):
-        ShardedFeatures(tmp_path)
-    assert json.loads((tmp_path / "manifest.json").read_text())["shards"] == [0, 2, 3, 4]
+# === Wrong folders ==============================================================================
 
 
-def test_another_key_in_the_folder_is_refused(tmp_path):
-    fill(tmp_path, Tower())
-    with pytest.raises(InputError, match="holds features of another tower or dataset"):
-        fill(tmp_path, Tower(), key={"tower": "u"})
-    with pytest.raises(InputError, match="another"):
-        fill(tmp_path, Tower(), n=N - 1)
+def test_another_space_in_the_folder_is_refused(tmp_path):
+    fill(tmp_path, Encoder())
+    with pytest.raises(InputError, match="holds features of another kind"):
+        fill(tmp_path, Encoder(), Space({"encoder": "f"}, (DIM,)))
+    with pytest.raises(InputError, match="holds features of another kind"):
+        fill(tmp_path, Encoder(), Space(SPACE.key, (DIM,), "float16"))
+
+
+def test_features_of_an_earlier_version_are_no_hindrance(tmp_path):
+    (tmp_path / "manifest.json").write_text(json.dumps({"finished": True}))
+    np.save(tmp_path / "shard_00000.npy", TRUTH[:2])
+    np.testing.assert_array_equal(fill(tmp_path, Encoder())[:], TRUTH)
 
 
 def test_bad_arguments(tmp_path):
-    with pytest.raises(InputError, match="Unknown on_bad 'drop'; use one of: refuse, skip"):
-        fill(tmp_path, Tower(), on_bad="drop")
     with pytest.raises(ValueError, match=r"gave \(5, 3\), expected \(5, 4\)"):
-        fill(tmp_path, Tower(), dim=4)
+        fill(tmp_path, Encoder(), Space({}, (4,)))
+    (tmp_path / "file").touch()
     with pytest.raises(InputError, match="Cannot write the features"):
-        (tmp_path / "file").touch()
-        fill(tmp_path / "file" / "cache", Tower())
-    with pytest.raises(InputError, match="not finished"):
-        ShardedFeatures(tmp_path / "nowhere")
+        fill(tmp_path / "file" / "cache", Encoder())
 
 
-def test_a_manifest_that_is_none_is_refused(tmp_path):
-    (tmp_path / "manifest.json").write_text('{"name": "a web page"}')
-    with pytest.raises(InputError, match="holds features of another"):
-        fill(tmp_path, Tower())
-    (tmp_path / "manifest.json").write_text('{"key": ')
-    with pytest.raises(InputError, match="manifest.json is no manifest"):
-        fill(tmp_path, Tower())
+def test_a_damaged_description_is_told(tmp_path):
+    fill(tmp_path, Encoder())
+    (tmp_path / "space.json").write_text('{"key": ')
+    with pytest.raises(InputError, match="space.json is not whole JSON"):
+        fill(tmp_path, Encoder())

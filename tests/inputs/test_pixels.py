@@ -2,9 +2,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tfxmodal.encoders.image import Preprocessing
 from tfxmodal.encoders.image.pictures import load_images
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.pixels import Pixels
+
+SMALL = Preprocessing(20, 16, "none")
 
 
 @pytest.fixture
@@ -19,11 +22,11 @@ def paths(tmp_path):
 
 
 def test_rows_are_the_good_files_pictures_rounded(paths):
-    pixels = Pixels(paths, (20, 16), on_bad="skip")
+    pixels = Pixels(paths, SMALL, on_bad="skip")
     assert pixels.shape == (5, 16, 16, 3) and len(pixels) == 5
     assert list(pixels.kept) == [0, 1, 3, 4, 5] and list(pixels.bad) == [2]
     assert "2.png: the file is no picture" in pixels.bad[2]
-    expected = np.stack([each for row, each in load_images(paths, (20, 16)) if row != 2])
+    expected = np.stack([each for row, each in load_images(paths, SMALL) if row != 2])
     for rows in (slice(None), slice(1, 3), np.array([4, 0, 4]), np.array([], int)):
         found = pixels[rows]
         assert found.dtype == np.uint8 == pixels.dtype
@@ -31,12 +34,12 @@ def test_rows_are_the_good_files_pictures_rounded(paths):
 
 
 def test_bad_files_are_refused(paths, tmp_path):
-    with pytest.raises(InputError, match=r"1 of 6 images are bad \(row 2: .*--on-bad-image skip"):
-        Pixels(paths, (20, 16))
-    pixels = Pixels(paths[:2], (20, 16))
+    with pytest.raises(InputError, match=r"1 of 6 images are bad \(row 2: .*`on_bad_image` skip"):
+        Pixels(paths, SMALL)
+    pixels = Pixels(paths[:2], SMALL)
     (tmp_path / "1.png").unlink()
     pixels[:1]
-    with pytest.raises(InputError, match="1.png could be read before.*No such file.*--resume"):
+    with pytest.raises(InputError, match="1.png could be read before.*No such file.*`resume`"):
         pixels[:]
 
 
@@ -47,5 +50,5 @@ def test_progress_counts_the_files(paths):
         told.update(options)
         return items
 
-    Pixels(paths, (20, 16), "skip", progress)
+    Pixels(paths, SMALL, "skip", progress)
     assert told == {"total": 6, "desc": "pictures"}

@@ -99,7 +99,10 @@ PASCAL = "PASCAL --image-tower efficientnet_lite0"
         ("--dataset-options size=five", "size takes a whole number; received 'five'"),
         ("--dataset coco --dataset-options year=2018", "year '2018'; use one of: 2014, 2017"),
         ("--dataset coco --dataset-options download=no", "takes true or false; received 'no'"),
-        ("PASCAL --image-tower vgg91", "Unknown image tower 'vgg91'; .*efficientnet_lite0.*vgg19"),
+        (
+            "PASCAL --image-tower vgg91",
+            "Unknown image encoder 'vgg91'; .*efficientnet_l.*vgg19",
+        ),
         (f"{PASCAL} --image-weights gone.pth", "gone.pth"),
         (f"{PASCAL} --text-encoder bert", "Unknown text encoder 'bert'; use one of: .*tf_idf"),
         (f"{PASCAL} --vocabulary-size 0", "at least 1; received 0"),

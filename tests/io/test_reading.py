@@ -1,9 +1,17 @@
 import json
 
+import h5py
+import numpy as np
 import pytest
+import scipy.io
+import scipy.sparse
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tfxmodal.errors import InputError
-from tfxmodal.io.reading import read_json, read_text, require_files
+from tfxmodal.io.reading import read_arrays, read_json, read_text, require_files
+
+ARRAY = np.arange(12.0).reshape(3, 4)
 
 
 def test_json_keeps_only_the_members_asked_for(tmp_path):
@@ -46,3 +54,39 @@ def test_damaged_json(tmp_path, content):
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(InputError, match="a.json is not whole JSON"):
         read_json(tmp_path / "a.json")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The same array in each format."""
+    folder = tmp_path_factory.mktemp("arrays")
+    np.save(folder / "a.npy", ARRAY)
+    np.savez_compressed(folder / "a.npz", a=ARRAY)
+    sparse = {"a": scipy.sparse.csr_matrix(ARRAY)}
+    scipy.io.savemat(folder / "a.mat", sparse, do_compression=True)
+    with h5py.File(folder / "a_73.mat", "w", userblock_size=512) as file:
+        file["a"] = ARRAY.T
+    return {path.name: path for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.mat", "a_73.mat"])
+def test_an_array_of_any_format(files, name):
+    np.testing.assert_array_equal(read_arrays(files[name])["a"], ARRAY)
+
+
+@settings(max_examples=200)
+@given(
+    st.sampled_from(["a.npy", "a.npz", "a.mat", "a_73.mat"]),
+    st.floats(0, 1),
+    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=20),
+)
+def test_damaged_arrays_are_read_or_refused(files, tmp_path_factory, name, end, changes):
+    content = bytearray(files[name].read_bytes())
+    for place, byte in changes:
+        content[int(place * len(content))] = byte
+    path = tmp_path_factory.mktemp("damaged") / name
+    path.write_bytes(content[: int(end * len(content))] if not changes else content)
+    try:
+        read_arrays(path)
+    except InputError as error:
+        assert "Cannot read arrays from" in str(error) and " ():" not in str(error)

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
-from tests.encoders.image.tiny import tiny_tower
+from tests.encoders.image.tiny import tiny_encoder
 from tests.runs import PHOTOS
 from tfxmodal.commands import export_savedmodel, train
 from tfxmodal.commands.verify_savedmodel import main as verify_main
@@ -46,7 +46,7 @@ def unverified(monkeypatch):
 def end_to_end(small, tmp_path_factory):
     """The folder of a run of DRSL, from pixels and token ids."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(IMAGE_ENCODERS, "tiny", tiny_tower)
+        patch.setitem(IMAGE_ENCODERS, "tiny", tiny_encoder)
         for module in (preparing, trained_run):  # Not kept: it is trained.
             patch.setattr(module, "load_image_encoder", load_image_encoder)
         folder = tmp_path_factory.mktemp("runs") / "end_to_end"

@@ -8,10 +8,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tfxmodal.encoders.image import Preprocessing
 from tfxmodal.encoders.image.pictures import decode
 from tfxmodal.serving.export.inputs import decode_rows, finite, refuse, zeros_where_bad
 
-SIZE = (20, 16)
+SIZE = Preprocessing(20, 16, "")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """The one data type: aligned image-text pairs, as files and captions or as features."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -86,7 +85,7 @@ class Pairs:
 
     @property
     def has_image_files(self) -> bool:
-        """Whether images are paths, still to be turned into features by a tower."""
+        """Whether images are paths, still to be turned into features by an encoder."""
         return len(getattr(self.images, "shape", (0,))) == 1
 
     @property
@@ -185,15 +184,3 @@ def multi_hot(labels: Sequence[Sequence[int]], classes: int) -> np.ndarray:
     for row, indices in enumerate(labels):
         matrix[row, list(indices)] = 1
     return matrix
-
-
-def fingerprint(*parts) -> str:
-    """A short stable hash of strings, numbers, bytes and arrays, for cache keys."""
-    digest = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, np.ndarray) and part.dtype != object:
-            part = str(part.dtype).encode() + str(part.shape).encode() + part.tobytes()
-        elif not isinstance(part, bytes):
-            part = repr(part).encode()
-        digest.update(len(part).to_bytes(8, "little") + part)
-    return digest.hexdigest()[:16]

@@ -1,259 +1,193 @@
-"""Features cached on disk, in shards under a manifest: computed once, resumed, memory-mapped."""
+"""Features cached on disk by the content of their items: computed once, resumed, memory-mapped.
 
-import fcntl
+A cache's folder holds the features of one space: all that decides the features of an item, such as
+the encoder and its weights, is alike. An item is known by a hash of its content, so that it is
+found again under another path, in another split or dataset, and one more item costs only itself.
+"""
+
+from __future__ import annotations
+
 import json
-import os
-from collections.abc import Callable
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from tfxmodal.encoders.image.pictures import bad_images
-from tfxmodal.errors import InputError, choose
+from tfxmodal.errors import InputError
+from tfxmodal.inputs.shards import Shard, ShardedFeatures, new_shard, open_shards, write_shard
 from tfxmodal.io.atomic import whole_file
+from tfxmodal.io.locks import locked
+from tfxmodal.io.reading import read_json
 
-MANIFEST = "manifest.json"
-PIECE = 256
-"""Rows computed between two steps of the progress bar."""
+SPACE = "space.json"
+BAD = "bad.json"
+SHARD_ROWS = 256
+"""Rows of a shard: the most that a killed extraction computes again."""
 
-Compute = Callable[[int, int], tuple[np.ndarray, dict[int, str]]]
-
-
-def stamp(path: str | Path) -> tuple[int, int]:
-    """A file's bytes and when it was written, for a key: another in its place is seen.
-
-    Of a missing file it is (-1, -1): who reads it will tell.
-    """
-    try:
-        status = os.stat(path)
-    except OSError:
-        return -1, -1
-    return status.st_size, status.st_mtime_ns
+Compute = Callable[[np.ndarray], tuple[np.ndarray, dict[int, str]]]
+"""From row numbers `[m]` to features `[m, ...]`, and the reasons why some of the rows have none."""
 
 
-class ShardedFeatures:
-    """The good rows of a finished cache, or some of them; they stay on disk.
-
-    Satisfies `tfxmodal.data.pairs.Features`: `features[rows]` takes what a NumPy array's first axis
-    takes (a slice, integers in any order, a mask) and gives `[len(rows), dim]` float32.
+@dataclass(frozen=True)
+class Space:
+    """What the features of a cache have in common.
 
     Attributes:
-        folder: Where they are.
-        kept: `[n]` numbers of the dataset's rows that these are; bad rows are left out.
-        bad: Rows that have no features, with the reasons.
-        shape: `(n, dim)`.
+        key: All that decides the features of an item (encoder, weights, preprocessing), for JSON.
+        shape: The shape of an item's features: `(dim,)` or `(locations, dim)`.
+        dtype: How they are kept: `float32`, or `float16`, which takes half of the disk.
     """
 
-    def __init__(self, folder: str | Path):
-        """Opens a cache.
-
-        Raises:
-            InputError: If it is not finished, or a shard is missing or not whole.
-        """
-        self.folder = folder = Path(folder)
-        manifest = _read_manifest(folder)
-        if manifest is None or not manifest["finished"]:
-            raise InputError(
-                f"The features in {folder} are not finished; run the command that extracts them "
-                "again: it continues where it stopped."
-            )
-        sizes = _shard_sizes(manifest)
-        self._shards = [_open_shard(folder, i, size, manifest) for i, size in enumerate(sizes)]
-        if any(shard is None for shard in self._shards):
-            broken = _shard_path(folder, [s is None for s in self._shards].index(True))
-            raise InputError(
-                f"The shard {broken} is missing or cut short; run the command that extracts the "
-                "features again: it computes that shard anew."
-            )
-        self.bad = {int(row): reason for row, reason in manifest["bad"].items()}
-        self._shard_rows = manifest["shard_rows"]
-        self._dim = manifest["dim"]
-        self.kept = np.setdiff1d(np.arange(manifest["rows"]), list(self.bad))
+    key: dict
+    shape: tuple[int, ...]
+    dtype: str = "float32"
 
     @property
-    def shape(self) -> tuple[int, int]:  # noqa: D102
-        return len(self.kept), self._dim
-
-    def __len__(self) -> int:
-        return len(self.kept)
-
-    def __getitem__(self, rows) -> np.ndarray:
-        rows = self.kept[rows]
-        shard, offset = np.divmod(rows.ravel(), self._shard_rows)
-        order = np.argsort(shard, kind="stable")
-        used, starts = np.unique(shard[order], return_index=True)
-        features = np.empty((rows.size, self._dim), np.float32)
-        for i, chosen in zip(used, np.split(order, starts[1:]), strict=False):
-            features[chosen] = self._shards[i][offset[chosen]]
-        return features.reshape(*rows.shape, self._dim)
-
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
-        return self[:].astype(dtype or np.float32, copy=False)
-
-    def take(self, rows) -> "ShardedFeatures":
-        """These features restricted to `rows`, in that order, without reading them."""
-        view = object.__new__(ShardedFeatures)
-        view.__dict__ = {**self.__dict__, "kept": self.kept[rows]}
-        return view
+    def item_bytes(self) -> int:
+        """What an item's features take on disk."""
+        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
 
 
-def cached_features(
-    folder: str | Path,
-    key: dict,
-    n: int,
-    dim: int,
-    compute: Compute,
-    shard_rows: int = 2048,
-    on_bad: str = "refuse",
-    progress=None,
-) -> ShardedFeatures:
-    """Features of `n` rows: from the cache, computed as far as it lacks them.
-
-    A killed run continues at its first unfinished shard. Processes that fill one folder take turns:
-    the later one waits, and finds the work done.
+class FeatureCache:
+    """A folder of features of one space; it grows by what is asked for and not there yet.
 
     Args:
-        folder: The cache's own folder, made if need be.
-        key: All that decides the features (tower, weights, preprocessing, dataset), for JSON.
-        n: Number of rows.
-        dim: Width of the features.
-        compute: `compute(start, stop)` gives the features `[stop - start, dim]` of these rows and
-            the reasons why some of them have none, by row number.
-        shard_rows: Rows in a file.
-        on_bad: What to do about rows without features: `refuse`, or `skip` to leave them out.
-        progress: Wraps an iterable, as tqdm does.
-
-    Raises:
-        InputError: If the folder holds other features, a feature is not finite, the disk is full,
-            or rows are bad and `on_bad` is `refuse`. Shards that are finished stay.
+        folder: The folder, made when features are computed.
+        space: What features it holds.
     """
-    choose("on_bad", on_bad, ("refuse", "skip"))
-    folder = Path(folder)
-    wanted = {
-        "key": json.loads(json.dumps(key)),
-        "rows": n,
-        "dim": dim,
-        "dtype": "float32",
-        "shard_rows": shard_rows,
-    }
-    with _writing(folder, wanted):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / ".lock", "w")
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # a process that is killed gives it up
-        manifest = _read_manifest(folder) or wanted | {"shards": [], "bad": {}, "finished": False}
-        if any(manifest.get(name) != value for name, value in wanted.items()):
-            raise InputError(
-                f"{folder} holds features of another tower or dataset ({manifest.get('key')}); "
-                "give another folder or remove this one."
+
+    def __init__(self, folder: str | Path, space: Space):
+        self.folder, self.space = Path(folder), space
+
+    def features(
+        self, keys: Sequence[bytes], compute: Compute, retry_bad: bool = False, progress=None
+    ) -> ShardedFeatures:
+        """Features of a dataset's rows, computed as far as the folder lacks them.
+
+        A killed computation continues at its first unfinished shard. Processes that compute for one
+        folder take turns: the later one waits, and finds the work done.
+
+        Args:
+            keys: Of each row the key of its item, 16 bytes (`tfxmodal.io.hashing`).
+            compute: What computes features of rows.
+            retry_bad: Whether to try again items that had no features before.
+            progress: Wraps an iterable, as tqdm does.
+
+        Raises:
+            InputError: If the folder holds features of another space, a feature is not finite or
+                too large for the space's dtype, or the disk is full. Shards that are finished stay.
+        """
+        there = self._open()
+        if there.missing(keys, retry_bad):
+            with ExitStack() as stack:
+                with self._writing(len(keys)):
+                    self.folder.mkdir(parents=True, exist_ok=True)
+                    stack.enter_context(locked(self.folder / ".lock"))
+                there = self._open()
+                rows = there.missing(keys, retry_bad)
+                self._fill(there, rows, keys, compute, progress or (lambda items, **_: items))
+            there = self._open()
+        places = np.array([there.places.get(key, -1) for key in keys], np.int64)
+        bad = {row: there.bad[keys[row].hex()] for row in np.flatnonzero(places < 0).tolist()}
+        return ShardedFeatures(self.folder, there.shards or [self._new_shard()], places, bad)
+
+    def _open(self) -> _Contents:
+        if (self.folder / SPACE).exists():
+            space = read_json(self.folder / SPACE)
+            if space != json.loads(json.dumps(asdict(self.space))):
+                raise InputError(
+                    f"{self.folder} holds features of another kind ({space}): give another folder "
+                    "or remove this one."
+                )
+        bad = read_json(self.folder / BAD) if (self.folder / BAD).exists() else {}
+        shards = open_shards(self.folder, self.space.shape, self.space.dtype)
+        return _Contents(shards, bad)
+
+    def _new_shard(self) -> Shard:
+        return new_shard(self.folder, self.space.shape, self.space.dtype)
+
+    def _fill(
+        self, there: _Contents, rows: list[int], keys: Sequence[bytes], compute: Compute, progress
+    ) -> None:
+        """Computes rows, a shard at a time; the last one there is extended where all fit in."""
+        with self._writing(len(rows)):
+            self._write_json(SPACE, asdict(self.space))
+        last, bad = there.shards[-1] if there.shards else None, dict(there.bad)
+        fit = last is not None and len(last) + len(rows) <= SHARD_ROWS
+        pieces = [np.array(rows[i : i + SHARD_ROWS]) for i in range(0, len(rows), SHARD_ROWS)]
+        for piece in progress(pieces, total=len(pieces), desc="features"):
+            features, reasons = self._checked(compute, piece)
+            good = [row not in reasons for row in piece.tolist()]
+            shard = last if fit else self._new_shard()
+            shard = shard.extended([keys[row] for row in piece[good]], features[good])
+            repaired = {key.hex() for key in shard.keys}
+            told = {name: reason for name, reason in bad.items() if name not in repaired}
+            told |= {keys[row].hex(): reason for row, reason in reasons.items()}
+            with self._writing(len(rows)):
+                if any(good):
+                    write_shard(self.folder, shard)
+                if told != bad:
+                    self._write_json(BAD, told)
+            bad = told
+
+    def _checked(self, compute: Compute, rows: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
+        """Features of rows in the space's dtype, and the reasons why some of them are bad."""
+        features, bad = compute(rows)
+        features = np.array(features, np.float32)
+        if features.shape != (len(rows), *self.space.shape):
+            raise ValueError(
+                f"`compute` gave {features.shape}, expected {(len(rows), *self.space.shape)}."
             )
-        _fill(folder, manifest, compute, on_bad, progress or (lambda items, **_: items))
-    return ShardedFeatures(folder)
+        features[np.isin(rows, list(bad))] = 0
+        largest = np.abs(features).reshape(len(rows), -1).max(axis=1, initial=0)
+        limit = np.finfo(self.space.dtype).max
+        wrong = np.flatnonzero(~(largest <= limit))
+        if len(wrong):
+            row, value = rows[wrong[0]], largest[wrong[0]]
+            fault = f"reach {value:,.0f}, and {self.space.dtype} ends at {limit:,.0f}"
+            fault = fault if np.isfinite(value) else "are not finite"
+            raise InputError(
+                f"The features of row {row} {fault}: check that item and the encoder's weights."
+            )
+        return features.astype(self.space.dtype), bad
+
+    def _write_json(self, name: str, content: dict) -> None:
+        with whole_file(self.folder / name) as file:
+            file.write(json.dumps(content, indent=1).encode())
+
+    @contextmanager
+    def _writing(self, rows: int):
+        """Tells of a full disk, and of any other trouble with writing, in one sentence."""
+        try:
+            yield
+        except OSError as error:
+            raise InputError(
+                f"Cannot write the features to {self.folder} ({error}): they need "
+                f"{rows * self.space.item_bytes:,} bytes in all; make room or give another folder, "
+                "and run the same command again: finished shards stay."
+            ) from error
 
 
-def _fill(folder: Path, manifest: dict, compute: Compute, on_bad: str, progress) -> None:
-    """Computes what shards are missing; the manifest forgets them first, and learns of each."""
-    missing = _missing_shards(folder, manifest, on_bad)
-    if not missing and manifest["finished"]:
-        return
-    sizes, step = _shard_sizes(manifest), manifest["shard_rows"]
-    bad = {row: why for row, why in manifest["bad"].items() if int(row) // step not in missing}
-    done = [i for i in manifest["shards"] if i not in missing]
-    manifest |= {"shards": done, "bad": bad, "finished": False}
-    _write_manifest(folder, manifest)
-    pieces = [(i, start) for i in missing for start in range(0, sizes[i], PIECE)]
-    for i, start in progress(pieces, total=len(pieces), desc="features"):
-        stop = min(start + PIECE, sizes[i])
-        if start == 0:
-            shard, reasons = np.empty((sizes[i], manifest["dim"]), np.float32), {}
-        rows = i * step + start, i * step + stop
-        shard[start:stop], found = _checked(compute, *rows, manifest["dim"])
-        reasons |= found
-        if stop == sizes[i]:
-            with _writing(folder, manifest), whole_file(_shard_path(folder, i)) as file:
-                np.save(file, shard)
-            bad |= reasons
-            done.append(i)
-            _write_manifest(folder, manifest)
-    if bad and on_bad == "refuse":
-        raise bad_images(bad, manifest["rows"])
-    manifest["finished"] = True
-    _write_manifest(folder, manifest)
+@dataclass(frozen=True, eq=False)
+class _Contents:
+    """What a folder holds: its whole shards, and the reasons of bad items by key in hexadecimal."""
 
+    shards: list[Shard]
+    bad: dict[str, str]
 
-def _missing_shards(folder: Path, manifest: dict, on_bad: str) -> list[int]:
-    """Shards not yet done, no longer whole, or whose bad images may be repaired by now."""
-    doubtful = {int(row) // manifest["shard_rows"] for row in manifest["bad"]}
-    return [
-        i
-        for i, size in enumerate(_shard_sizes(manifest))
-        if i not in manifest["shards"]
-        or (on_bad == "refuse" and i in doubtful)
-        or _open_shard(folder, i, size, manifest) is None
-    ]
+    @cached_property
+    def places(self) -> dict[bytes, int]:
+        """Of each item its row in the shards one after the other."""
+        keys = (key for shard in self.shards for key in shard.keys)
+        return {key: place for place, key in enumerate(keys)}
 
-
-def _checked(compute: Compute, start: int, stop: int, dim: int):
-    """Features of some rows, finite and of the right shape, with zeros where a row is bad."""
-    features, bad = compute(start, stop)
-    features = np.array(features, np.float32)
-    if features.shape != (stop - start, dim):
-        raise ValueError(f"`compute` gave {features.shape}, expected {(stop - start, dim)}.")
-    features[[row - start for row in bad]] = 0
-    finite = np.isfinite(features).all(axis=1)
-    if not finite.all():
-        row = start + int(np.argmin(finite))
-        raise InputError(
-            f"The features of row {row} are not finite; check its image and the tower's weights."
-        )
-    return features, {str(row): reason for row, reason in bad.items()}
-
-
-@contextmanager
-def _writing(folder: Path, manifest: dict):
-    """Tells of a full disk, and of any other trouble with writing, in one sentence."""
-    try:
-        yield
-    except OSError as error:
-        need = 4 * manifest["rows"] * manifest["dim"]
-        raise InputError(
-            f"Cannot write the features to {folder} ({error}): they need {need:,} bytes in all; "
-            "make room or give another folder, and run the same command again: finished shards "
-            "stay."
-        ) from error
-
-
-def _shard_sizes(manifest: dict) -> list[int]:
-    rows, step = manifest["rows"], manifest["shard_rows"]
-    return [min(step, rows - start) for start in range(0, rows, step)]
-
-
-def _shard_path(folder: Path, index: int) -> Path:
-    return folder / f"shard_{index:05d}.npy"
-
-
-def _open_shard(folder: Path, index: int, rows: int, manifest: dict) -> np.ndarray | None:
-    """The memory-mapped shard, or None if it is missing or not whole."""
-    try:
-        shard = np.load(_shard_path(folder, index), mmap_mode="r")
-    except (OSError, ValueError):
-        return None
-    if shard.shape != (rows, manifest["dim"]) or shard.dtype != np.float32:
-        return None
-    return np.asarray(shard)
-
-
-def _read_manifest(folder: Path) -> dict | None:
-    path = folder / MANIFEST
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise InputError(f"{path} is no manifest ({error}); remove its folder.") from error
-
-
-def _write_manifest(folder: Path, manifest: dict) -> None:
-    with _writing(folder, manifest), whole_file(folder / MANIFEST) as file:
-        file.write(json.dumps(manifest, indent=1).encode())
+    def missing(self, keys: Sequence[bytes], retry_bad: bool) -> list[int]:
+        """The first row of each item that is to be computed."""
+        rows = {}
+        for row, key in enumerate(keys):
+            if key not in self.places and (retry_bad or key.hex() not in self.bad):
+                rows.setdefault(key, row)
+        return list(rows.values())

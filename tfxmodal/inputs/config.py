@@ -95,7 +95,7 @@ class DataConfig:
             InputError: If that folder holds none.
         """
         from tfxmodal.encoders.image import trained
-        from tfxmodal.encoders.text import text_cnn
+        from tfxmodal.encoders.text.text_cnn import TextCNN
 
         if self.encoders is None:
             return self
@@ -103,7 +103,7 @@ class DataConfig:
         found = {}
         if (image / trained.DESCRIPTION).exists():
             found = {"image_encoder": trained.name_of(image), "image_weights": str(image)}
-        if (text / text_cnn.DESCRIPTION).exists():
+        if (text / TextCNN.file).exists():
             found["text_encoder"] = f"text_cnn:{text}"
         if not found:
             raise InputError(

@@ -1,10 +1,11 @@
-"""Picture files as rows of pixels, for towers that are trained on them."""
+"""Picture files as rows of pixels, for encoders that are trained on them."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from tfxmodal.encoders.image.image_encoder import Preprocessing
 from tfxmodal.encoders.image.pictures import BadImage, bad_images, load_images
 from tfxmodal.errors import InputError, choose
 
@@ -26,7 +27,7 @@ class Pixels:
     def __init__(
         self,
         paths: Sequence[str | Path],
-        size: tuple[int, int],
+        preprocessing: Preprocessing,
         on_bad: str = "refuse",
         progress=None,
     ):
@@ -34,7 +35,7 @@ class Pixels:
 
         Args:
             paths: Picture files.
-            size: `(resize, crop)`, see `tfxmodal.encoders.image.pictures.decode`.
+            preprocessing: See `tfxmodal.encoders.image.pictures.decode`.
             on_bad: What to do about files that cannot be read: `refuse`, or `skip` them.
             progress: Wraps an iterable, as tqdm does.
 
@@ -42,8 +43,8 @@ class Pixels:
             InputError: If files are bad and `on_bad` is `refuse`.
         """
         choose("on_bad", on_bad, ("refuse", "skip"))
-        self._paths, self._size = np.asarray(paths, np.str_), size
-        pictures = load_images(paths, size)
+        self._paths, self._how = np.asarray(paths, np.str_), preprocessing
+        pictures = load_images(paths, preprocessing)
         if progress:
             pictures = progress(pictures, total=len(paths), desc="pictures")
         self.bad = {
@@ -57,7 +58,7 @@ class Pixels:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:  # noqa: D102
-        return len(self.kept), self._size[1], self._size[1], 3
+        return len(self.kept), self._how.crop, self._how.crop, 3
 
     def __len__(self) -> int:
         return len(self.kept)
@@ -65,11 +66,11 @@ class Pixels:
     def __getitem__(self, rows) -> np.ndarray:
         paths = self._paths[self.kept[rows]]
         pixels = np.empty((len(paths), *self.shape[1:]), self.dtype)
-        for row, picture in load_images(paths, self._size):
+        for row, picture in load_images(paths, self._how):
             if isinstance(picture, BadImage):
                 raise InputError(
                     f"{paths[row]} could be read before, and now it cannot ({picture.reason}): put "
-                    "it back and go on with --resume."
+                    "it back and go on with `resume`."
                 )
             pixels[row] = np.rint(picture)
         return pixels

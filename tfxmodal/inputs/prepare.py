@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
+from functools import partial
 
 from tfxmodal.data import Dataset
-from tfxmodal.data.pairs import Pairs, fingerprint
-from tfxmodal.encoders.image import ImageEncoder, extract, load_image_encoder
-from tfxmodal.encoders.image.pictures import BadImage, load_images
+from tfxmodal.data.pairs import Pairs
+from tfxmodal.encoders.image import ImageEncoder, check_kind, load_image_encoder
 from tfxmodal.encoders.text import TextEncoder, load_text_encoder
-from tfxmodal.encoders.text.bag_of_words import encode_pairs
+from tfxmodal.encoders.text.bag_of_words import document
 from tfxmodal.encoders.text.text_cnn import TokenIds
-from tfxmodal.inputs.cache import cached_features, stamp
 from tfxmodal.inputs.config import DataConfig
+from tfxmodal.inputs.features import image_features, text_features
 from tfxmodal.inputs.raw import (
     check_raw,
     check_trainable,
@@ -87,6 +84,8 @@ def prepare(
     raw = kinds["image"] == "pixels"
     if raw:
         check_raw(source, ("images", "texts"), "Training end to end")
+    elif source.train.has_image_files:
+        check_kind(config.image_encoder, kinds["image"])
     images = texts = None
     if source.train.has_image_files:
         images = (image_encoder or (lambda: named_image_encoder(config, seed)))()
@@ -94,7 +93,7 @@ def prepare(
         texts = (
             text_encoder() if text_encoder else _text_encoder(config, source, raw, seed, reporter)
         )
-    to_rows = split_features
+    to_rows = partial(split_features, kind=kinds["image"])
     if raw:
         check_trainable(images)
         to_rows, texts = split_raw, TokenIds(texts)
@@ -122,36 +121,6 @@ def _text_encoder(
     return load_text_encoder(config.text_encoder, captions, config.vocabulary_size, reporter.bar)
 
 
-def image_cache(config: DataConfig, split: str, pairs: Pairs, encoder: ImageEncoder) -> dict:
-    """Where the features of a split's images are cached and under which key."""
-    files = [(Path(path).name, *stamp(path)) for path in pairs.images]
-    key = {
-        "dataset": config.dataset,
-        "split": split,
-        "files": fingerprint(pairs.ids, files),
-        "tower": encoder.name,
-        "preprocessing": f"resize {encoder.resize}, crop {encoder.crop}, {encoder.preprocessing}",
-        "weights": encoder.weights_hash,
-    }
-    return _place(config, key, "images", len(pairs), encoder.dim)
-
-
-def text_cache(config: DataConfig, split: str, pairs: Pairs, encoder: TextEncoder) -> dict:
-    """Where the features of a split's texts are cached and under which key."""
-    key = {
-        "dataset": config.dataset,
-        "split": split,
-        "texts": fingerprint(pairs.ids, list(pairs.texts)),
-        "encoder": encoder.fingerprint,
-    }
-    return _place(config, key, "texts", len(pairs), encoder.dim)
-
-
-def _place(config: DataConfig, key: dict, kind: str, n: int, dim: int) -> dict:
-    name = f"{key['dataset']}-{key['split']}-{kind}-{fingerprint(sorted(key.items()))}"
-    return {"folder": Path(config.cache_dir) / name, "key": key, "n": n, "dim": dim}
-
-
 def split_features(
     config: DataConfig,
     split: str,
@@ -159,42 +128,32 @@ def split_features(
     image_encoder: ImageEncoder | None,
     text_encoder: TextEncoder | None,
     reporter: Reporter = SILENT,
+    kind: str = "global",
 ) -> tuple[Pairs, Pairs]:
     """The pairs that have features, as they came and as features.
 
     Args:
         config: How bad images are treated, and where the cache is.
-        split: The name under which they are cached.
+        split: Its name, for the progress.
         pairs: Image files, captions or ready features.
         image_encoder: What makes features of the image files, or None.
         text_encoder: What makes features of the captions, or None.
         reporter: Is told of the progress.
+        kind: The kind of the images' features, `global` or `map`.
     """
     images = texts = None
     if image_encoder:
-        images = cached_features(
-            **image_cache(config, split, pairs, image_encoder),
-            compute=lambda start, stop: _extract(image_encoder, pairs.images[start:stop], start),
-            on_bad=config.on_bad_image,
-            progress=reporter.named(f"{split} images"),
+        images = image_features(
+            image_encoder,
+            pairs.images,
+            config.cache_dir,
+            kind,
+            config.on_bad_image,
+            reporter.named(f"{split} images"),
         )
         pairs = without_bad(split, pairs, images, reporter)
     if text_encoder:
-        texts = cached_features(
-            **text_cache(config, split, pairs, text_encoder),
-            compute=lambda start, stop: (encode_pairs(text_encoder, pairs.texts[start:stop]), {}),
-            progress=reporter.named(f"{split} texts"),
-        )
+        documents = [document(captions) for captions in pairs.texts]
+        bar = reporter.named(f"{split} texts")
+        texts = text_features(text_encoder, documents, config.cache_dir, bar)
     return pairs, pairs.with_features(images, texts)
-
-
-def _extract(encoder: ImageEncoder, paths: np.ndarray, start: int):
-    """Features of some image files, and the reasons of those that cannot be read."""
-    images = np.zeros((len(paths), encoder.crop, encoder.crop, 3), np.float32)
-    bad = {}
-    for row, image in load_images(paths, (encoder.resize, encoder.crop)):
-        if isinstance(image, BadImage):
-            bad[start + row] = f"{paths[row]}: {image.reason}"
-        else:
-            images[row] = image
-    return extract(encoder, images), bad

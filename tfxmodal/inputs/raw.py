@@ -13,11 +13,10 @@ from tfxmodal.encoders.text import load_text_encoder
 from tfxmodal.encoders.text.bag_of_words import document
 from tfxmodal.encoders.text.text_cnn import TextCNN, TokenIds
 from tfxmodal.errors import InputError
-from tfxmodal.inputs.cache import ShardedFeatures
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.inputs.pixels import Pixels
+from tfxmodal.inputs.shards import ShardedFeatures
 from tfxmodal.io.reporter import SILENT, Reporter
-from tfxmodal.lazy import keras
 
 
 def check_raw(source: Dataset, kinds: Sequence[str], who: str):
@@ -65,9 +64,13 @@ def text_cnn_to_train(
     if config.text_encoder != "tf_idf":
         return load_text_encoder(config.text_encoder, captions)
     mode = config.text_mode or ("random" if config.word_vectors == "random" else "non_static")
-    keras.utils.set_random_seed(seed)  # As for an image encoder's random weights.
     return TextCNN.create(
-        captions, config.vocabulary_size, config.word_vectors, mode, progress=reporter.bar
+        captions,
+        config.vocabulary_size,
+        config.word_vectors,
+        mode,
+        seed=seed,
+        progress=reporter.bar,
     )
 
 
@@ -80,9 +83,8 @@ def split_raw(
     reporter: Reporter = SILENT,
 ) -> tuple[Pairs, Pairs]:
     """The pairs whose images can be read, as they came and as pixels and token ids."""
-    size = image_encoder.resize, image_encoder.crop
     bar = reporter.named(f"{split} images", "image")
-    images = Pixels(pairs.images, size, config.on_bad_image, bar)
+    images = Pixels(pairs.images, image_encoder.preprocessing, config.on_bad_image, bar)
     pairs = without_bad(split, pairs, images, reporter)
     return pairs, pairs.with_features(images, token_ids(text_encoder, pairs.texts))
 

@@ -8,8 +8,6 @@ import zlib
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-import requests
-
 from tfxmodal.errors import InputError
 
 CHUNK = 1 << 20
@@ -32,6 +30,8 @@ def fetch(url: str, folder: Path, md5: str, progress=None) -> Path:
         InputError: If the server cannot be reached or refuses, the connection breaks, the disk is
             full, or the checksum differs.
     """
+    import requests
+
     path = folder / PurePosixPath(urlsplit(url).path).name
     if path.exists():
         return path
@@ -63,6 +63,8 @@ def fetch(url: str, folder: Path, md5: str, progress=None) -> Path:
 
 def _download(url: str, part: Path, progress) -> None:
     """Appends to `part` what it lacks of the file."""
+    import requests
+
     start = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
@@ -80,7 +82,10 @@ def _download(url: str, part: Path, progress) -> None:
                 file.write(chunk)
 
 
-def _reason(error: requests.RequestException) -> str:
+def _reason(error: OSError) -> str:
+    """What a `requests.RequestException` means for a person."""
+    import requests
+
     if error.response is not None:
         return f"the server answered {error.response.status_code} {error.response.reason}"
     return {

@@ -2,12 +2,31 @@
 
 import json
 import os
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from tfxmodal.errors import InputError
+from tfxmodal.errors import InputError, first_line
+
+DAMAGE = (
+    ArithmeticError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What NumPy, SciPy and h5py raise on files with bytes cut off or changed at random."""
 
 
 def read_text(path: Path, errors: str = "strict") -> str:
@@ -69,22 +88,31 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         if path.suffix == ".npz":
             with np.load(path) as arrays:
                 return dict(arrays)
-        import h5py
-        import scipy.io  # which imports scipy.sparse
-
-        if h5py.is_hdf5(path):  # MATLAB 7.3 writes HDF5, columns first.
-            with h5py.File(path) as file:
-                return {name: item[()].T for name, item in file.items() if not name.startswith("#")}
-        return {
-            name: array.toarray() if scipy.sparse.issparse(array) else array
-            for name, array in scipy.io.loadmat(path).items()
-            if not name.startswith("__")
-        }
-    except Exception as error:  # The readers raise a dozen types on damaged files.
-        reason = " ".join(str(error).split()) or type(error).__name__
+        return _read_mat(path)
+    except DAMAGE as error:
         raise InputError(
-            f"Cannot read arrays from {path} ({reason}): write or download it again."
+            f"Cannot read arrays from {path} ({first_line(error)}): write or download it again."
         ) from error
+
+
+def _read_mat(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a MATLAB file; the libraries for it are imported here, where one is read."""
+    import h5py
+    import scipy.io
+    import scipy.sparse
+
+    if h5py.is_hdf5(path):  # MATLAB 7.3 writes HDF5, columns first.
+        with h5py.File(path) as file:
+            return {name: item[()].T for name, item in file.items() if not name.startswith("#")}
+    try:
+        found = scipy.io.loadmat(path)
+    except scipy.io.matlab.MatReadError as error:
+        raise ValueError(first_line(error)) from error
+    return {
+        name: array.toarray() if scipy.sparse.issparse(array) else array
+        for name, array in found.items()
+        if not name.startswith("__")
+    }
 
 
 def file_names(folder: Path) -> set[str]:

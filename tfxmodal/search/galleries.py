@@ -154,7 +154,8 @@ def _as_features(
         rows = run.row_encoder(run.load_text_encoder())
         return split_raw(config, "gallery", pairs, images, rows, reporter)
     encoder = run.load_text_encoder() if texts else None
-    return split_features(config, "gallery", pairs, images, encoder, reporter)
+    kind = run.inputs.image.kind
+    return split_features(config, "gallery", pairs, images, encoder, reporter, kind)
 
 
 def _both(source: Pairs, features: Pairs) -> dict[str, Items]:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tfxmodal.data.pairs import fingerprint
-from tfxmodal.encoders.image.image_encoder import hash_weights
+from tfxmodal.encoders.weights import hash_weights
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig, load
+from tfxmodal.io.hashing import fingerprint
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.search.galleries import embed, items_of
 from tfxmodal.search.index import Index

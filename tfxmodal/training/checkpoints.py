@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfxmodal.errors import InputError
+from tfxmodal.errors import InputError, first_line
 from tfxmodal.lazy import keras, tf
 
 STATE = "state/.ATTRIBUTES/py_state"
@@ -155,8 +155,7 @@ def _damage_told(manager: tf.train.CheckpointManager):
         yield
     # TensorFlow's reader of a file cut short raises an IndexError.
     except (tf.errors.OpError, IndexError, ValueError, AssertionError) as error:
-        first_line = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(
             f"The checkpoint {manager.latest_checkpoint} is damaged or of another model "
-            f"({first_line[:200]}): train again in another `run_dir`."
+            f"({first_line(error)[:200]}): train again in another `run_dir`."
         ) from error

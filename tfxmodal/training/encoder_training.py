@@ -174,14 +174,17 @@ def _image_stage(settings: EncoderSettings, source: Dataset, reporter: Reporter)
     if settings.freeze:
         _freeze(encoder)
 
+    side = encoder.preprocessing.resize
+    squares = dataclasses.replace(encoder.preprocessing, crop=side)
+
     def rows(split: str) -> Pairs:
-        pairs, side = getattr(source, split), encoder.resize
+        pairs = getattr(source, split)
         bar = reporter.named(f"{split} images", "image")
-        pixels = Pixels(pairs.images, (side, side), settings.data.on_bad_image, bar)
+        pixels = Pixels(pairs.images, squares, settings.data.on_bad_image, bar)
         pairs = without_bad(split, pairs, pixels, reporter)
         return pairs.with_features(pixels, np.zeros([len(pairs), 0]))
 
-    network = augmented(encoder.model, encoder.resize, encoder.crop)
+    network = augmented(encoder)
     return Stage(network, rows("train"), rows("validation"), lambda to: trained.save(encoder, to))
 
 

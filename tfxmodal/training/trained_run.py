@@ -112,7 +112,7 @@ class TrainedRun:
         """What the method reads of pictures, RGB 0..255 `[n, crop, crop, 3]`."""
         if self.inputs.image.raw:
             return np.rint(pictures).astype(np.uint8)
-        return extract(encoder, pictures)
+        return extract(encoder, pictures, self.inputs.image.kind)
 
     def embed_images(
         self, paths: Sequence[str | Path], image_weights: str | None = None
@@ -130,9 +130,7 @@ class TrainedRun:
         scorer = self.scorer()
         for start in range(0, len(paths), BATCH):
             pictures = []
-            for row, picture in load_images(
-                paths[start : start + BATCH], (encoder.resize, encoder.crop)
-            ):
+            for row, picture in load_images(paths[start : start + BATCH], encoder.preprocessing):
                 if isinstance(picture, BadImage):
                     raise InputError(
                         f"`image` {paths[start + row]} cannot be read ({picture.reason}): give a "

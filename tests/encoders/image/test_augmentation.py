@@ -1,6 +1,6 @@
 import numpy as np
 
-from tests.encoders.image.tiny import tiny_tower
+from tests.encoders.image.tiny import tiny_encoder
 from tfxmodal.encoders.image.augmentation import RandomCropFlip, augmented
 
 
@@ -25,10 +25,10 @@ def test_without_training_it_is_the_centre():
     np.testing.assert_array_equal(centre, images[:, 1:5, 1:5])
 
 
-def test_an_augmented_tower_is_the_tower_at_the_centre():
-    tower = tiny_tower()
+def test_an_augmented_encoder_is_the_encoder_at_the_centre():
+    encoder = tiny_encoder()
     pictures = np.random.default_rng(0).integers(0, 255, (3, 20, 20, 3), np.uint8)
-    network = augmented(tower.model, tower.resize, tower.crop)
-    expected = tower.model(pictures[:, 2:18, 2:18].astype(np.float32))
+    network = augmented(encoder)
+    expected = encoder.model(pictures[:, 2:18, 2:18].astype(np.float32))
     np.testing.assert_allclose(network(pictures), expected, rtol=1e-5)
     assert np.abs(network(pictures, training=True) - expected).max() > 1e-3

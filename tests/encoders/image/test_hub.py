@@ -22,13 +22,14 @@ def save(folder, shape, rank=2):
 
 
 @pytest.mark.parametrize(("side", "size"), [(20, 20), (None, 224)])
-def test_saved_model_as_a_tower(tmp_path, side, size):
+def test_saved_model_as_an_encoder(tmp_path, side, size):
     weight = save(str(tmp_path), [None, side, side, 3])
-    tower = load_image_encoder(f"hub:{tmp_path}")
+    encoder = load_image_encoder(f"hub:{tmp_path}")
     pictures = np.random.default_rng(0).integers(0, 256, (3, size, size, 3))
-    assert (tower.resize, tower.crop, tower.dim) == (size, size, 4)
+    assert (encoder.preprocessing.resize, encoder.preprocessing.crop) == (size, size)
+    assert encoder.dim == 4
     expected = pictures.mean((1, 2)) / 255 @ weight
-    np.testing.assert_allclose(extract(tower, pictures), expected, rtol=1e-4)
+    np.testing.assert_allclose(extract(encoder, pictures), expected, rtol=1e-4)
 
 
 def test_fingerprint_follows_the_files(tmp_path):
@@ -39,7 +40,7 @@ def test_fingerprint_follows_the_files(tmp_path):
     assert load_image_encoder(f"hub:{tmp_path}").fingerprint != first
 
 
-def test_export_of_a_keras_model_is_a_tower(tmp_path):
+def test_export_of_a_keras_model_is_an_encoder(tmp_path):
     keras.Sequential([keras.Input([8, 8, 3]), keras.layers.GlobalMaxPooling2D()]).export(
         tmp_path, verbose=False
     )
@@ -52,7 +53,7 @@ def test_other_signatures_are_refused(tmp_path):
     save(str(tmp_path / "map"), [None, 8, 8, 3], rank=4)
     (tmp_path / "empty").mkdir()
     for folder in ("map", "empty"):
-        with pytest.raises(InputError, match=f"{folder} is no image tower.*serving_default must"):
+        with pytest.raises(InputError, match=f"{folder} is no image encoder.*serving_default must"):
             load_image_encoder(f"hub:{tmp_path / folder}")
 
 

@@ -3,36 +3,36 @@ import json
 import numpy as np
 import pytest
 
-from tests.encoders.image.tiny import tiny_tower
+from tests.encoders.image.tiny import tiny_encoder
 from tfxmodal.encoders.image import IMAGE_ENCODERS, load_image_encoder, trained
 from tfxmodal.errors import InputError
 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    monkeypatch.setitem(IMAGE_ENCODERS, "tiny", tiny_tower)
+    monkeypatch.setitem(IMAGE_ENCODERS, "tiny", tiny_encoder)
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """A tower whose weights are its own."""
-    tower = load_image_encoder("tiny", "random", seed=5)
-    trained.save(tower, tmp_path)
+    """A encoder whose weights are its own."""
+    encoder = load_image_encoder("tiny", "random", seed=5)
+    trained.save(encoder, tmp_path)
     return tmp_path
 
 
 def test_it_comes_back_by_its_folder(folder):
     expected = load_image_encoder("tiny", "random", seed=5)
-    tower = load_image_encoder("tiny", str(folder))
-    for ours, theirs in zip(tower.model.weights, expected.model.weights, strict=True):
+    encoder = load_image_encoder("tiny", str(folder))
+    for ours, theirs in zip(encoder.model.weights, expected.model.weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    assert tower.fingerprint == expected.fingerprint
-    assert tower.fingerprint != load_image_encoder("tiny", "random").fingerprint
+    assert encoder.fingerprint == expected.fingerprint
+    assert encoder.fingerprint != load_image_encoder("tiny", "random").fingerprint
     assert trained.name_of(folder) == "tiny"
 
 
-def test_what_is_no_trained_tower_is_told(folder, tmp_path):
-    with pytest.raises(InputError, match="holds a trained tiny, and the image tower is .*give"):
+def test_what_is_no_trained_encoder_is_told(folder, tmp_path):
+    with pytest.raises(InputError, match="holds a trained tiny, and `image_encoder` is .*give"):
         load_image_encoder("efficientnet_lite0", str(folder))
     (other := tmp_path / "other").mkdir()
     trained.save(load_image_encoder("tiny", "random", seed=6), other)
@@ -41,8 +41,8 @@ def test_what_is_no_trained_tower_is_told(folder, tmp_path):
     with pytest.raises(InputError, match="is not what tower.json was written with.*train one"):
         load_image_encoder("tiny", str(folder))
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(InputError, match="holds no trained image tower"):
+    with pytest.raises(InputError, match="holds no trained image encoder"):
         load_image_encoder("tiny", str(folder))
     (folder / "tower.json").write_text(json.dumps({"name": "tiny"})[:5])
-    with pytest.raises(InputError, match="holds no trained image tower"):
+    with pytest.raises(InputError, match="holds no trained image encoder"):
         trained.name_of(folder)

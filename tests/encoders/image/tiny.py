@@ -1,11 +1,12 @@
-"""Towers small enough to be trained in a test."""
+"""Encoders small enough to be trained in a test."""
 
 import keras
 
-from tfxmodal.encoders.image.image_encoder import ImageEncoder, hash_weights
+from tfxmodal.encoders.image.image_encoder import ImageEncoder, Preprocessing
+from tfxmodal.encoders.weights import hash_weights
 
 
-def tiny_tower(weights: str = "random") -> ImageEncoder:
+def tiny_encoder(weights: str = "random") -> ImageEncoder:
     """A convolution, a fully connected layer: pictures of 16 pixels, cropped out of 20."""
     images = keras.Input([16, 16, 3], name="images")
     rows = keras.layers.Rescaling(1 / 128, offset=-1)(images)
@@ -13,4 +14,5 @@ def tiny_tower(weights: str = "random") -> ImageEncoder:
     rows = keras.layers.Flatten()(rows)
     features = keras.layers.Dense(12, activation="relu", name="dense")(rows)
     model = keras.Model(images, features, name="tiny")
-    return ImageEncoder("tiny", model, 20, 16, "x / 128 - 1", hash_weights(model))
+    how = Preprocessing(20, 16, "x / 128 - 1")
+    return ImageEncoder("tiny", model, how, hash_weights(model))

@@ -1,8 +1,15 @@
+import inspect
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxmodal.encoders.text import load_text_encoder, open_text_encoder
+from tfxmodal.encoders.text import (
+    TEXT_ENCODERS,
+    TextEncoder,
+    load_text_encoder,
+    open_text_encoder,
+)
 from tfxmodal.encoders.text.bag_of_words import BagOfWords, encode_pairs
 from tfxmodal.encoders.text.text_cnn import TextCNN
 from tfxmodal.errors import InputError
@@ -79,6 +86,22 @@ def test_unknown_names_list_the_known(tmp_path):
         load_text_encoder("bert", [])
     with pytest.raises(InputError, match="no vocabulary"):
         open_text_encoder(tmp_path)
+
+
+@pytest.mark.parametrize("encoder", TEXT_ENCODERS.values(), ids=TEXT_ENCODERS)
+def test_every_encoder_is_what_the_protocol_says(encoder):
+    wanted = {name for name in dir(TextEncoder) if not name.startswith("_")}
+    wanted |= TextEncoder.__annotations__.keys() - {"dim", "fingerprint", "model"}
+    assert wanted <= set(dir(encoder))
+    assert inspect.getdoc(encoder) and inspect.getmodule(encoder).__doc__
+    for name in wanted & {"knows", "encode", "save", "load", "from_name"}:
+        ours, theirs = (inspect.signature(getattr(each, name)) for each in (encoder, TextEncoder))
+        assert list(ours.parameters) == list(theirs.parameters), name
+
+
+def test_which_encoders_need_tensorflow_text():
+    needs = {name: each.uses_tensorflow_text for name, each in TEXT_ENCODERS.items()}
+    assert needs == {"hub:HANDLE": True, "text_cnn:FOLDER": False, "tf_idf": False}
 
 
 def test_which_texts_an_encoder_knows(tmp_path):

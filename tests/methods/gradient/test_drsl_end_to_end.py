@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.encoders.image.tiny import tiny_tower
+from tests.encoders.image.tiny import tiny_encoder
 from tests.training.tiny import method_of
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.encoders.text.text_cnn import TextCNN
@@ -36,7 +36,7 @@ def make_towers() -> dict[str, keras.Model]:
     encoder = TextCNN(WORDS, 6, "random", 7)
     table = encoder.network.get_layer("vectors")
     table.set_weights([np.random.default_rng(0).normal(size=(6, 6))])
-    return {"image": tiny_tower().model, "text": encoder.network}
+    return {"image": tiny_encoder().model, "text": encoder.network}
 
 
 def make(train=None, **config) -> DRSL:

@@ -1,7 +1,8 @@
-"""Networks from raw input to features: VGG-19, EfficientNet-Lite0, Keras, TensorFlow Hub.
+"""Networks from pictures to features: VGG-19, EfficientNet-Lite0, Keras, TensorFlow Hub.
 
 A new image encoder is one file with `load(weights) -> ImageEncoder` and one line in
-`IMAGE_ENCODERS`: its model takes RGB in 0..255 and normalises it inside.
+`IMAGE_ENCODERS`: its model takes RGB in 0..255 and normalises it inside. The file imports
+TensorFlow when it loads the encoder, not before (`tfxmodal.lazy`).
 """
 
 from __future__ import annotations
@@ -9,7 +10,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from tfxmodal.encoders.image import applications, efficientnet_lite0, hub, trained, vgg19
-from tfxmodal.encoders.image.image_encoder import ImageEncoder, extract
+from tfxmodal.encoders.image.image_encoder import (
+    WITH_MAPS,
+    ImageEncoder,
+    Preprocessing,
+    extract,
+    without_maps,
+)
+from tfxmodal.encoders.weights import initial_weights
 from tfxmodal.errors import InputError, choose
 from tfxmodal.lazy import keras
 
@@ -20,14 +28,14 @@ IMAGE_ENCODERS = {
 
 
 def load_image_encoder(name: str, weights: str = "imagenet", seed: int = 0) -> ImageEncoder:
-    """Loads an image tower by its name.
+    """Loads an image encoder by its name.
 
     Args:
         name: One of `IMAGE_ENCODERS`; a network of `keras.applications`, as Keras writes it or in
             snake case ("ResNet50"); or `hub:` and a handle or the folder of a SavedModel.
         weights: "imagenet", "random", the path of a weights file, or a folder of weights that
-            `trainers/train_towers.py` trained.
-        seed: Seed of random weights (Keras' global one is set).
+            `trained.save` wrote.
+        seed: Seed of random weights; the process' own random numbers go on as they were.
 
     Raises:
         InputError: If the name is unknown or the weights cannot be had.
@@ -36,27 +44,48 @@ def load_image_encoder(name: str, weights: str = "imagenet", seed: int = 0) -> I
     # Features outlive the run in a cache: how a method trains must not change them.
     keras.config.set_dtype_policy("float32")
     try:
-        return _load(name, weights, seed)
+        with initial_weights(seed):
+            return _load(name, weights)
     finally:
         keras.config.set_dtype_policy(policy)
 
 
-def _load(name: str, weights: str, seed: int) -> ImageEncoder:
+def check_kind(name: str, kind: str) -> None:
+    """Checks that an encoder gives `global` or `map` features, before it is loaded.
+
+    Raises:
+        InputError: If it does not.
+    """
+    choose("kind of image features", kind, ("global", "map"))
+    if kind == "map" and name not in WITH_MAPS:
+        raise without_maps(name)
+
+
+def _load(name: str, weights: str) -> ImageEncoder:
     if Path(weights).is_dir():
-        return trained.load(_load(name, "random", seed), weights)
+        return trained.load(_load(name, "random"), weights)
     if name.startswith("hub:"):
         if weights != "imagenet":
             raise InputError(
-                f"A SavedModel has its own weights; received weights {weights!r}: leave them out."
+                f"A SavedModel has its own weights; received `image_weights` {weights!r}: leave "
+                "them out."
             )
         return hub.load(name.removeprefix("hub:"))
-    if weights == "random":
-        keras.utils.set_random_seed(seed)
-    keras_name = applications.NETWORKS.get(name.lower().replace("_", ""))
-    if keras_name:
-        return applications.load(keras_name, weights)
-    choose("image tower", name, [*IMAGE_ENCODERS, *applications.NETWORKS.values(), "hub:HANDLE"])
-    return IMAGE_ENCODERS[name](weights)
+    if name in IMAGE_ENCODERS:
+        return IMAGE_ENCODERS[name](weights)
+    networks = applications.networks()
+    keras_name = networks.get(name.lower().replace("_", ""))
+    if keras_name is None:
+        choose("image encoder", name, [*IMAGE_ENCODERS, *networks.values(), "hub:HANDLE"])
+    return applications.load(keras_name, weights)
 
 
-__all__ = ["IMAGE_ENCODERS", "ImageEncoder", "extract", "load_image_encoder"]
+__all__ = [
+    "IMAGE_ENCODERS",
+    "WITH_MAPS",
+    "ImageEncoder",
+    "Preprocessing",
+    "check_kind",
+    "extract",
+    "load_image_encoder",
+]

@@ -1,13 +1,15 @@
-"""Any network of `keras.applications` as a tower: its last features, averaged over the picture."""
+"""Any network of `keras.applications` as an encoder: its last features, averaged by location."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import cache
 from types import ModuleType
 
-from tfxmodal.encoders.image.image_encoder import ImageEncoder, hash_weights
-from tfxmodal.errors import InputError
+from tfxmodal.encoders.image.image_encoder import ImageEncoder, Preprocessing
+from tfxmodal.encoders.weights import DAMAGED, hash_weights
+from tfxmodal.errors import InputError, first_line
 from tfxmodal.lazy import keras
 
 # Sides of the inputs that are not 224 pixels: Keras tells them in its documentation alone.
@@ -32,16 +34,18 @@ SIZES = {
 }
 
 
-# VGG-19 has a tower of its own.
-NETWORKS = {n.lower(): n for n in vars(keras.applications) if n[0].isupper() and n != "VGG19"}
-"""The networks of this Keras: as Keras writes them, by their name in lower case."""
+@cache
+def networks() -> dict[str, str]:
+    """The networks of this Keras: as Keras writes them, by their name in lower case."""
+    names = {name for name in vars(keras.applications) if name[0].isupper()}
+    return {name.lower(): name for name in sorted(names - {"VGG19"})}  # it has a file of its own
 
 
 def load(name: str, weights: str = "imagenet") -> ImageEncoder:
     """A network of `keras.applications` up to its average pooling, at its own input size.
 
     Args:
-        name: One of `NETWORKS`' values, such as "ResNet50".
+        name: One of `networks`' values, such as "ResNet50".
         weights: "imagenet" (downloaded by Keras), "random", or the path of a weights file without
             the classifier, as Keras gives it (`..._notop.h5`).
 
@@ -55,8 +59,14 @@ def load(name: str, weights: str = "imagenet") -> ImageEncoder:
             include_top=False, pooling="avg", weights=weights, input_shape=(size, size, 3)
         )
 
-    network = load_weights(build, weights, name)
-    return with_preprocessing(name.lower(), network, _module(name), resize=size)
+    module = _module(name)
+    model = behind_preprocessing(load_weights(build, weights, name), module, name.lower())
+    return ImageEncoder(
+        name=name.lower(),
+        model=model,
+        preprocessing=Preprocessing(size, size, f"{module.__name__}.preprocess_input"),
+        weights_hash=hash_weights(model),
+    )
 
 
 def load_weights(
@@ -77,6 +87,8 @@ def load_weights(
     """
     if weights == "random":
         return build(None)
+    # Keras raises an Exception of no other kind where a download fails.
+    failures = (Exception,) if weights == "imagenet" else (*DAMAGED, UserWarning)
     try:
         if weights == "imagenet":
             return build("imagenet")
@@ -86,29 +98,17 @@ def load_weights(
             warnings.simplefilter("error", UserWarning)
             network.load_weights(weights)
         return network
-    # Keras raises a plain Exception for a failed download, and h5py nearly any for a damaged file.
-    except Exception as error:
-        reason = str(error).strip().split("\n")[0]
+    except failures as error:
         raise InputError(
-            f"The weights {weights!r} of {name} cannot be had ({reason}); give its Keras weights "
-            'file by --image-weights FILE, or "random" to try things out.'
+            f"The weights {weights!r} of {name} cannot be had ({first_line(error)}); give its "
+            'Keras weights file as `image_weights`, or "random" to try things out.'
         ) from error
 
 
-def with_preprocessing(
-    tower: str, network: keras.Model, module: ModuleType, resize: int
-) -> ImageEncoder:
-    """The tower of a network behind the `preprocess_input` of its Keras module."""
+def behind_preprocessing(network: keras.Model, module: ModuleType, name: str) -> keras.Model:
+    """A network behind the `preprocess_input` of its Keras module."""
     images = keras.Input(network.input_shape[1:], name="images")
-    model = keras.Model(images, network(module.preprocess_input(images)), name=tower)
-    return ImageEncoder(
-        name=tower,
-        model=model,
-        resize=resize,
-        crop=network.input_shape[1],
-        preprocessing=f"{module.__name__}.preprocess_input",
-        weights_hash=hash_weights(model),
-    )
+    return keras.Model(images, network(module.preprocess_input(images)), name=name)
 
 
 def _module(name: str) -> ModuleType:

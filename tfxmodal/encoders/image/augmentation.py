@@ -1,7 +1,8 @@
-"""What pictures go through when a tower is trained on them."""
+"""What pictures go through when an encoder is trained on them."""
 
 from __future__ import annotations
 
+from tfxmodal.encoders.image.image_encoder import ImageEncoder
 from tfxmodal.lazy import keras, tf
 
 
@@ -43,19 +44,18 @@ class RandomCropFlip(keras.layers.Layer):
         return super().get_config() | {"crop": self.crop}
 
 
-def augmented(model: keras.Model, resize: int, crop: int) -> keras.Model:
-    """An image network below which pictures are cropped and mirrored at random in training.
+def augmented(encoder: ImageEncoder) -> keras.Model:
+    """An encoder's network below which pictures are cropped and mirrored at random in training.
 
     A network without a margin between `resize` and `crop` sees them mirrored alone.
 
     Args:
-        model: From `[batch, crop, crop, 3]`.
-        resize: Side of the pictures it is given, in pixels.
-        crop: Side of its own input.
+        encoder: Its model takes `[batch, crop, crop, 3]`.
 
     Returns:
-        A model from `[batch, resize, resize, 3]`, uint8, with the layers of `model`.
+        A model from `[batch, resize, resize, 3]`, uint8, with the layers of the encoder's.
     """
-    pictures = keras.Input([resize, resize, 3], dtype="uint8", name="pictures")
-    crops = RandomCropFlip(crop, dtype="uint8")(pictures)
+    model, side = encoder.model, encoder.preprocessing.resize
+    pictures = keras.Input([side, side, 3], dtype="uint8", name="pictures")
+    crops = RandomCropFlip(encoder.preprocessing.crop, dtype="uint8")(pictures)
     return keras.Model(pictures, model(keras.ops.cast(crops, model.inputs[0].dtype)))

@@ -1,13 +1,12 @@
-"""EfficientNet-Lite0: 1,280 features in 0.4 GFLOP, the tower for a laptop."""
+"""EfficientNet-Lite0: 1,280 features in 0.4 GFLOP, the encoder for a laptop."""
 
 from __future__ import annotations
 
 from importlib import resources
 
-from keras import layers
-
-from tfxmodal.encoders.image.image_encoder import ImageEncoder, hash_weights
+from tfxmodal.encoders.image.image_encoder import ImageEncoder, Preprocessing
 from tfxmodal.encoders.image.torch_weights import read_torch_weights
+from tfxmodal.encoders.weights import hash_weights
 from tfxmodal.errors import InputError
 from tfxmodal.lazy import keras
 
@@ -26,7 +25,7 @@ STAGES = (
 
 
 def load(weights: str = "imagenet") -> ImageEncoder:
-    """EfficientNet-Lite0 up to its average pooling.
+    """EfficientNet-Lite0 up to its average pooling; its map is what is averaged, 7 x 7 x 1,280.
 
     Tan and Le, "EfficientNet", ICML 2019, in the "Lite" variant of TensorFlow's models: ReLU6 in
     place of swish, no squeeze-and-excitation.
@@ -44,20 +43,20 @@ def load(weights: str = "imagenet") -> ImageEncoder:
         weights = str(package / "models" / "efficientnet-lite0-57934424.pth")
     if weights != "random":
         _assign(model, read_torch_weights(weights), weights)
+    averaged = keras.layers.Reshape([-1, 1280])(model.get_layer("features").input)
     return ImageEncoder(
         name="efficientnet_lite0",
         model=model,
-        resize=SIZE,
-        crop=SIZE,
-        preprocessing="(x - 127) / 128",
+        preprocessing=Preprocessing(SIZE, SIZE, "(x - 127) / 128"),
         weights_hash=hash_weights(model),
+        map_model=keras.Model(model.input, averaged, name="efficientnet_lite0_map"),
     )
 
 
 def build() -> keras.Model:
     """The network, untrained; "_" and a layer's name is its name in the PyTorch state dict."""
     images = keras.Input([SIZE, SIZE, 3], name="images")
-    x = layers.Rescaling(1 / 128, offset=-127 / 128, name="normalise")(images)
+    x = keras.layers.Rescaling(1 / 128, offset=-127 / 128, name="normalise")(images)
     x = _convolve(x, "conv_stem", "bn0", filters=32, kernel=3, stride=2)
     block = 0
     for blocks, kernel, stride, expansion, filters in STAGES:
@@ -65,7 +64,7 @@ def build() -> keras.Model:
             x = _block(x, f"blocks.{block}.", kernel, stride if i == 0 else 1, expansion, filters)
             block += 1
     x = _convolve(x, "conv_head", "bn1", filters=1280, kernel=1)
-    features = layers.GlobalAveragePooling2D(name="features")(x)
+    features = keras.layers.GlobalAveragePooling2D(name="features")(x)
     return keras.Model(images, features, name="efficientnet_lite0")
 
 
@@ -76,18 +75,18 @@ def _block(x, name, kernel, stride, expansion, filters):
         x = _convolve(x, f"{name}_expand_conv", f"{name}_bn0", channels * expansion)
     x = _convolve(x, f"{name}_depthwise_conv", f"{name}_bn1", None, kernel, stride)
     x = _convolve(x, f"{name}_project_conv", f"{name}_bn2", filters, relu=False)
-    return layers.Add()([x, start]) if stride == 1 and channels == filters else x
+    return keras.layers.Add()([x, start]) if stride == 1 and channels == filters else x
 
 
 def _convolve(x, name, norm, filters, kernel=1, stride=1, relu=True):
     """Convolution (depthwise where `filters` is None), batch normalisation, ReLU6."""
     options = {"strides": stride, "padding": "same", "use_bias": False, "name": name}
     if filters is None:
-        x = layers.DepthwiseConv2D(kernel, **options)(x)
+        x = keras.layers.DepthwiseConv2D(kernel, **options)(x)
     else:
-        x = layers.Conv2D(filters, kernel, **options)(x)
-    x = layers.BatchNormalization(epsilon=1e-3, name=norm)(x)
-    return layers.ReLU(6)(x) if relu else x
+        x = keras.layers.Conv2D(filters, kernel, **options)(x)
+    x = keras.layers.BatchNormalization(epsilon=1e-3, name=norm)(x)
+    return keras.layers.ReLU(6)(x) if relu else x
 
 
 def _assign(model: keras.Model, state: dict, path: str) -> None:
@@ -95,11 +94,11 @@ def _assign(model: keras.Model, state: dict, path: str) -> None:
     try:
         for layer in model.layers:
             name = f"_{layer.name}"  # TensorFlow lets no name begin with an underscore.
-            if isinstance(layer, layers.DepthwiseConv2D):
+            if isinstance(layer, keras.layers.DepthwiseConv2D):
                 layer.set_weights([state[f"{name}.weight"].transpose(2, 3, 0, 1)])
-            elif isinstance(layer, layers.Conv2D):
+            elif isinstance(layer, keras.layers.Conv2D):
                 layer.set_weights([state[f"{name}.weight"].transpose(2, 3, 1, 0)])
-            elif isinstance(layer, layers.BatchNormalization):
+            elif isinstance(layer, keras.layers.BatchNormalization):
                 parts = ("weight", "bias", "running_mean", "running_var")
                 layer.set_weights([state[f"{name}.{part}"] for part in parts])
     except (KeyError, ValueError) as error:

@@ -1,17 +1,33 @@
-"""What every image tower is, and how features are extracted by one."""
+"""What every image encoder is, and how features are extracted by one."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
+from tfxmodal.errors import InputError, choose
 from tfxmodal.lazy import keras, tf
+
+WITH_MAPS = ("efficientnet_lite0", "vgg19")
+"""Names of the encoders that give maps too."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What happens to a picture before it is encoded (DRSL, section 3.2.1: 256 and 224).
+
+    Attributes:
+        resize: Side in pixels of the square to which a picture is squeezed.
+        crop: Side in pixels of the crop at the square's centre: the model's input.
+        normalisation: What the model does to RGB in 0..255 first, in words.
+    """
+
+    resize: int
+    crop: int
+    normalisation: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,68 +35,85 @@ class ImageEncoder:
     """A network from pictures to features.
 
     Attributes:
-        name: The name by which `--image-tower` knows it.
-        model: RGB float32 in 0..255, `[batch, crop, crop, 3]`, to features `[batch, dim]`. The
-            normalisation is part of it, so that an export needs nothing else.
-        resize: Side to which pictures are resized before the crop, in pixels.
-        crop: Side of the centre crop, in pixels: the model's input.
-        preprocessing: The normalisation in words, for the cache's manifest.
-        weights_hash: A hash of the weights (see `hash_weights`).
+        name: The name by which `load_image_encoder` knows it.
+        model: RGB float32 in 0..255, `[batch, crop, crop, 3]`, to `global` features `[batch, dim]`.
+            The normalisation is part of it, so that an export needs nothing else.
+        preprocessing: What happens to a picture's pixels before.
+        weights_hash: A hash of the weights of `model` (see `tfxmodal.encoders.weights`).
+        map_model: The same input, through layers of `model`, to `map` features `[batch, locations,
+            channels]`, locations row by row; None where the encoder has none.
     """
 
     name: str
     model: keras.Model
-    resize: int
-    crop: int
-    preprocessing: str
+    preprocessing: Preprocessing
     weights_hash: str
+    map_model: keras.Model | None = None
 
     @property
     def dim(self) -> int:
-        """Width of the features."""
+        """Width of the global features."""
         return self.model.output_shape[-1]
 
     @property
     def fingerprint(self) -> str:
         """A hash of all that decides the features of a picture."""
-        parts = (self.name, self.resize, self.crop, self.preprocessing, self.weights_hash)
+        how = self.preprocessing
+        parts = self.name, how.resize, how.crop, how.normalisation, self.weights_hash
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of features that it gives."""
+        return ("global",) if self.map_model is None else ("global", "map")
+
+    def model_of(self, kind: str) -> keras.Model:
+        """The model that gives a kind of features.
+
+        Raises:
+            InputError: If the encoder gives none of that kind.
+        """
+        choose("kind of image features", kind, ("global", "map"))
+        if kind not in self.kinds:
+            raise without_maps(self.name)
+        return self.map_model if kind == "map" else self.model
+
     @cached_property
-    def _forward(self):
-        spec = tf.TensorSpec([None, self.crop, self.crop, 3], tf.float32)
-        return tf.function(lambda images: self.model(images, training=False), [spec])
+    def _graphs(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+        return {kind: self._graph(self.model_of(kind)) for kind in self.kinds}
+
+    def _graph(self, model: keras.Model):
+        side = self.preprocessing.crop
+        spec = tf.TensorSpec([None, side, side, 3], tf.float32)
+        return tf.function(lambda images: model(images, training=False), [spec])
 
 
-def extract(tower: ImageEncoder, images: np.ndarray, batch_size: int = 32) -> np.ndarray:
-    """Features of pictures, by a graph compiled once a tower.
+def without_maps(name: str) -> InputError:
+    """The error for an encoder that is asked for a map and has none."""
+    return InputError(
+        f"The image encoder {name} gives no `map` features; use one of: {', '.join(WITH_MAPS)}."
+    )
+
+
+def extract(
+    encoder: ImageEncoder, images: np.ndarray, kind: str = "global", batch_size: int = 32
+) -> np.ndarray:
+    """Features of pictures, by a graph compiled once an encoder.
 
     Args:
-        tower: The network.
+        encoder: The network.
         images: RGB 0..255, `[n, crop, crop, 3]`.
+        kind: `global` or `map`.
         batch_size: Pictures at a time.
 
     Returns:
-        Features `[n, dim]` float32.
+        Features float32, `[n, dim]` or `[n, locations, channels]`.
+
+    Raises:
+        InputError: If the encoder gives no features of that kind.
     """
-    features = np.empty((len(images), tower.dim), np.float32)
+    features = np.empty((len(images), *encoder.model_of(kind).output_shape[1:]), np.float32)
     for i in range(0, len(images), batch_size):
         batch = np.asarray(images[i : i + batch_size], np.float32)
-        features[i : i + batch_size] = tower._forward(batch)
+        features[i : i + batch_size] = encoder._graphs[kind](batch)
     return features
-
-
-def save_weights(model: keras.Model, path: Path) -> None:
-    """Writes a model's weights to `NAME.weights.h5`, whole or not at all."""
-    # Keras insists on the name's ending.
-    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        model.save_weights(Path(scratch) / path.name)
-        os.replace(Path(scratch) / path.name, path)
-
-
-def hash_weights(model: keras.Model) -> str:
-    """A hash of a model's weights, in their order."""
-    digest = hashlib.sha256()
-    for weight in model.weights:
-        digest.update(np.ascontiguousarray(weight))
-    return digest.hexdigest()[:16]

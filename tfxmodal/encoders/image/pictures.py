@@ -6,13 +6,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from tfxmodal.errors import InputError
+from tfxmodal.encoders.image.headers import count_pixels, is_jpeg
+from tfxmodal.encoders.image.image_encoder import Preprocessing
+from tfxmodal.errors import InputError, first_line
 from tfxmodal.lazy import tf
 
 MAX_PIXELS = 100_000_000
@@ -40,20 +41,20 @@ def bad_images(bad: Mapping[int | str, str], n: int) -> InputError:
     some = "; ".join(f"row {row}: {reason}" for row, reason in list(bad.items())[:3])
     return InputError(
         f"{len(bad)} of {n} images are bad ({some}); repair them, or leave them out with "
-        "`--on-bad-image skip`."
+        "`on_bad_image` skip."
     )
 
 
-def decode(contents: tf.Tensor, size: tuple[int, int] = (256, 224)) -> tf.Tensor:
+def decode(contents: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
     """Decodes a JPEG, PNG, GIF, BMP or WebP file, by core ops that a server can run too.
 
-    The picture is squeezed to `resize` x `resize` and cropped at its centre (DRSL, section 3.2.1:
-    256 and 224). Grey becomes three equal channels, CMYK is converted, 16 bits become 8, alpha is
-    dropped, of an animation the first frame is taken; EXIF orientation is not applied.
+    The picture is squeezed to a square and cropped at its centre. Grey becomes three equal
+    channels, CMYK is converted, 16 bits become 8, alpha is dropped, of an animation the first frame
+    is taken; EXIF orientation is not applied.
 
     Args:
         contents: The bytes of the file, a scalar string.
-        size: `(resize, crop)` in pixels.
+        preprocessing: The sides of the square and of the crop; the model normalises.
 
     Returns:
         RGB in 0..255, `[crop, crop, 3]` float32.
@@ -61,7 +62,7 @@ def decode(contents: tf.Tensor, size: tuple[int, int] = (256, 224)) -> tf.Tensor
     Raises:
         tf.errors.InvalidArgumentError: If the bytes are no whole picture.
     """
-    resize, crop = size
+    resize, crop = preprocessing.resize, preprocessing.crop
     image = tf.io.decode_image(contents, channels=3, expand_animations=False)
     # Without antialiasing a 12-megapixel photo would lose most pixels, and its features with them.
     image = tf.image.resize(image, [resize, resize], antialias=True)
@@ -71,13 +72,13 @@ def decode(contents: tf.Tensor, size: tuple[int, int] = (256, 224)) -> tf.Tensor
 
 
 def load_images(
-    paths: Iterable[str | Path], size: tuple[int, int] = (256, 224)
+    paths: Iterable[str | Path], preprocessing: Preprocessing
 ) -> Iterator[tuple[int, np.ndarray | BadImage]]:
     """Reads and decodes picture files in threads, a few ahead of the caller.
 
     Args:
         paths: Picture files.
-        size: `(resize, crop)`, see `decode`.
+        preprocessing: See `decode`.
 
     Yields:
         `(row, picture)` in the order of `paths`: `[crop, crop, 3]` float32, or a `BadImage` where
@@ -86,7 +87,7 @@ def load_images(
     pending = deque()
     with ThreadPoolExecutor(THREADS) as pool:
         for row, path in enumerate(paths):
-            pending.append((row, pool.submit(_load, path, size)))
+            pending.append((row, pool.submit(_load, path, preprocessing)))
             if len(pending) > AHEAD:
                 row, future = pending.popleft()
                 yield row, future.result()
@@ -94,25 +95,38 @@ def load_images(
             yield row, future.result()
 
 
-def _load(path: str | Path, size: tuple[int, int]) -> np.ndarray | BadImage:
+def _load(path: str | Path, preprocessing: Preprocessing) -> np.ndarray | BadImage:
     try:
-        if not Path(path).stat().st_size:
+        contents = Path(path).read_bytes()
+        if not contents:
             return BadImage("the file is empty")
-        # Reads the header alone: no memory is taken for the pixels yet.
-        with Image.open(path) as header:
-            width, height = header.size
-        if width * height > MAX_PIXELS:
-            return BadImage(f"{width} x {height} pixels are more than {MAX_PIXELS:,}")
-        return _decoder(size)(Path(path).read_bytes()).numpy()
-    except Image.UnidentifiedImageError:
-        return BadImage("the file is no picture of a known format")
+        pixels = int(_size()(contents))  # By the header alone: nothing is decoded yet.
+        if not pixels:
+            return BadImage("the file is no picture of a known format")
+        if pixels > MAX_PIXELS:
+            return BadImage(f"{pixels:,} pixels are more than {MAX_PIXELS:,}")
+        return _decoder(preprocessing)(contents).numpy()
+    except OSError as error:
+        return BadImage(error.strerror or first_line(error))
     except tf.errors.OpError as error:
         return BadImage(error.message.split("\n")[0].split("}} ")[-1])
-    # A damaged header can fail anywhere in Pillow; one file never ends a run over many.
-    except Exception as error:
-        return BadImage(getattr(error, "strerror", None) or str(error))
 
 
-@lru_cache
-def _decoder(size: tuple[int, int]):
-    return tf.function(lambda contents: decode(contents, size), [tf.TensorSpec([], tf.string)])
+@cache
+def _decoder(preprocessing: Preprocessing):
+    contents = tf.TensorSpec([], tf.string)
+    return tf.function(lambda contents: decode(contents, preprocessing), [contents])
+
+
+@cache
+def _size():
+    """A graph from a file's bytes to its pixels, 0 where it is no picture of a known format."""
+
+    def pixels(contents):
+        return tf.cond(
+            is_jpeg(contents[None])[0],
+            lambda: tf.reduce_prod(tf.image.extract_jpeg_shape(contents, tf.int64)[:2]),
+            lambda: count_pixels(contents[None])[0],
+        )
+
+    return tf.function(pixels, [tf.TensorSpec([], tf.string)])

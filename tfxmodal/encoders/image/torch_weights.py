@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfxmodal.errors import InputError
+from tfxmodal.errors import InputError, first_line
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _STORAGES = {
@@ -60,11 +60,11 @@ def read_torch_weights(path: str | Path) -> dict[str, np.ndarray]:
                     raise EOFError("the file ends too early")
     except FileNotFoundError:
         raise InputError(f"The weights file {path} does not exist; give another path.") from None
-    # A damaged pickle can fail in any of its instructions, hence with nearly any exception.
+    # Python's documentation of `pickle` names no kinds of error but "not necessarily limited to".
     except Exception as error:
         raise InputError(
-            f"The weights file {path} cannot be read ({error}); give a state dict saved by "
-            "torch.save(..., _use_new_zipfile_serialization=False)."
+            f"The weights file {path} cannot be read ({first_line(error)}); give a state dict "
+            "saved by torch.save(..., _use_new_zipfile_serialization=False)."
         ) from error
     return dict(weights)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from tfxmodal.encoders.image.applications import load_weights, with_preprocessing
-from tfxmodal.encoders.image.image_encoder import ImageEncoder
+from tfxmodal.encoders.image.applications import behind_preprocessing, load_weights
+from tfxmodal.encoders.image.image_encoder import ImageEncoder, Preprocessing
+from tfxmodal.encoders.weights import hash_weights
 from tfxmodal.lazy import keras
 
 
 def load(weights: str = "imagenet") -> ImageEncoder:
-    """VGG-19 up to fc7 (Keras: "fc2"), after its ReLU.
+    """VGG-19 up to fc7 (Keras: "fc2"), after its ReLU; its map is pool5, 7 x 7 x 512.
 
     Simonyan and Zisserman, "Very Deep Convolutional Networks", ICLR 2015. Pictures are resized to
     256 x 256 and cropped to 224 x 224 (DRSL, section 3.2.1); then BGR, less the mean of ImageNet.
@@ -20,6 +21,15 @@ def load(weights: str = "imagenet") -> ImageEncoder:
     Raises:
         InputError: If the weights cannot be had.
     """
-    vgg19 = load_weights(lambda kind: keras.applications.VGG19(weights=kind), weights, "VGG19")
-    network = keras.Model(vgg19.input, vgg19.get_layer("fc2").output)
-    return with_preprocessing("vgg19", network, keras.applications.vgg19, resize=256)
+    module = keras.applications.vgg19
+    vgg19 = load_weights(lambda kind: module.VGG19(weights=kind), weights, "VGG19")
+    fc7 = keras.Model(vgg19.input, vgg19.get_layer("fc2").output)
+    model = behind_preprocessing(fc7, module, "vgg19")
+    pool5 = keras.layers.Reshape([49, 512])(vgg19.get_layer("block5_pool").output)
+    return ImageEncoder(
+        name="vgg19",
+        model=model,
+        preprocessing=Preprocessing(256, 224, f"{module.__name__}.preprocess_input"),
+        weights_hash=hash_weights(model),
+        map_model=behind_preprocessing(keras.Model(vgg19.input, pool5), module, "vgg19_map"),
+    )

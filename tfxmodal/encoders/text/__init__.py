@@ -1,16 +1,24 @@
-"""The text encoders by name: a bag of words, a TextCNN, or a SavedModel from TensorFlow Hub."""
+"""The text encoders by name: a bag of words, a TextCNN, or a SavedModel from TensorFlow Hub.
+
+A new text encoder is one file with a class as `TextEncoder` says and one line in `TEXT_ENCODERS`.
+The file imports TensorFlow when the encoder is made, not before (`tfxmodal.lazy`).
+"""
 
 from pathlib import Path
 
 from tfxmodal.data.pairs import Captions
 from tfxmodal.encoders.text.bag_of_words import BagOfWords
-from tfxmodal.encoders.text.hub import REFERENCE, HubText
-from tfxmodal.encoders.text.text_cnn import DESCRIPTION, TextCNN
+from tfxmodal.encoders.text.hub import HubText
+from tfxmodal.encoders.text.text_cnn import TextCNN
+from tfxmodal.encoders.text.text_encoder import TextEncoder, TrainableTextEncoder
 from tfxmodal.errors import choose
 
-TextEncoder = BagOfWords | HubText | TextCNN
-"""`dim`, `fingerprint`, `model` (strings `[batch]` to `[batch, dim]`), `knows`, `encode`, `save`,
-`load`."""
+TEXT_ENCODERS: dict[str, type[TextEncoder]] = {
+    "hub:HANDLE": HubText,
+    "text_cnn:FOLDER": TextCNN,
+    "tf_idf": BagOfWords,
+}
+"""What a name begins with, and what follows its colon."""
 
 
 def load_text_encoder(
@@ -28,12 +36,11 @@ def load_text_encoder(
     Raises:
         InputError: If the name is unknown, or the encoder cannot be had.
     """
-    if name.startswith("hub:"):
-        return HubText(name.removeprefix("hub:"))
-    if name.startswith("text_cnn:"):
-        return TextCNN.load(name.removeprefix("text_cnn:"))
-    choose("text encoder", name, ["tf_idf", "hub:HANDLE", "text_cnn:FOLDER"])
-    return BagOfWords.fit(captions, vocabulary_size, progress)
+    start, colon, rest = name.partition(":")
+    known = {(each.partition(":")[:2]): encoder for each, encoder in TEXT_ENCODERS.items()}
+    if (start, colon) not in known:
+        choose("text encoder", name, TEXT_ENCODERS)
+    return known[start, colon].from_name(rest, captions, vocabulary_size, progress)
 
 
 def open_text_encoder(folder: str | Path) -> TextEncoder:
@@ -42,7 +49,14 @@ def open_text_encoder(folder: str | Path) -> TextEncoder:
     Raises:
         InputError: If there is none, or its SavedModel cannot be had.
     """
-    for file, encoder in ((REFERENCE, HubText), (DESCRIPTION, TextCNN)):
-        if (Path(folder) / file).exists():
-            return encoder.load(folder)
-    return BagOfWords.load(folder)
+    there = [each for each in TEXT_ENCODERS.values() if (Path(folder) / each.file).exists()]
+    return (there or [BagOfWords])[0].load(folder)
+
+
+__all__ = [
+    "TEXT_ENCODERS",
+    "TextEncoder",
+    "TrainableTextEncoder",
+    "load_text_encoder",
+    "open_text_encoder",
+]

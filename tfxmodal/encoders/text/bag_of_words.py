@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from tfxmodal.data.pairs import Captions, fingerprint
+from tfxmodal.data.pairs import Captions
 from tfxmodal.errors import InputError
 from tfxmodal.io.atomic import whole_file
+from tfxmodal.io.hashing import fingerprint
 from tfxmodal.lazy import keras, tf
 
 SEPARATOR = r"[^\p{L}\p{M}\p{N}]\p{M}*"
 """What stands between words: all but letters, their marks and numbers."""
 
-VOCABULARY = "vocabulary.json"
 BATCH = 1024
 
 
@@ -111,6 +111,9 @@ class BagOfWords:
         model: Keras functional model from strings `[batch]` to vectors `[batch, vocabulary]`.
     """
 
+    file = "vocabulary.json"
+    uses_tensorflow_text = False
+
     def __init__(self, words: Sequence[str], idf: Sequence[float]):
         self.words = tuple(words)
         self.idf = np.asarray(idf, np.float64)
@@ -144,6 +147,13 @@ class BagOfWords:
         idf = np.log((1 + vocabulary.texts) / (1 + vocabulary.texts_with)) + 1
         return cls(vocabulary.words, idf)
 
+    @classmethod
+    def from_name(
+        cls, rest: str, captions: Captions, vocabulary_size: int, progress=None
+    ) -> BagOfWords:
+        """A bag of the training texts' words; nothing follows its name."""
+        return cls.fit(captions, vocabulary_size, progress)
+
     @property
     def dim(self) -> int:
         """Width of the vectors: the vocabulary's size."""
@@ -165,7 +175,7 @@ class BagOfWords:
     def save(self, folder: str | Path) -> None:
         """Writes the vocabulary, each word with its idf, to `vocabulary.json` in a folder."""
         weights = dict(zip(self.words, self.idf.tolist(), strict=True))
-        with whole_file(Path(folder) / VOCABULARY) as file:
+        with whole_file(Path(folder) / self.file) as file:
             file.write(json.dumps({"idf": weights}, indent=1, ensure_ascii=False).encode())
 
     @classmethod
@@ -175,7 +185,7 @@ class BagOfWords:
         Raises:
             InputError: If the file is missing or not such a file.
         """
-        path = Path(folder) / VOCABULARY
+        path = Path(folder) / cls.file
         try:
             weights = json.loads(path.read_text("utf-8"))["idf"]
             return cls(list(weights), list(weights.values()))

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from keras import layers
 
-from tfxmodal.encoders.image.hub import hash_files, resolve
+from tfxmodal.data.pairs import Captions
+from tfxmodal.encoders.saved_models import resolve, serving_default_of
 from tfxmodal.encoders.text.bag_of_words import encode_texts, tokens
 from tfxmodal.errors import InputError
 from tfxmodal.io.atomic import whole_file
+from tfxmodal.io.hashing import hash_files
+from tfxmodal.io.reading import read_json
 from tfxmodal.lazy import keras, tf
 
-REFERENCE = "text_encoder.json"
 BATCH = 128
 
 
@@ -32,6 +33,9 @@ class HubText:
         fingerprint: A hash of the SavedModel's files.
     """
 
+    file = "text_encoder.json"
+    uses_tensorflow_text = True
+
     def __init__(self, handle: str):
         """Loads the SavedModel.
 
@@ -41,22 +45,27 @@ class HubText:
         import tensorflow_text  # noqa: F401, slow to import; registers its ops
 
         folder = resolve(handle)
-        try:
-            network = layers.TFSMLayer(folder, call_endpoint="serving_default", name="saved_model")
+        must = "take strings [batch] and give one [batch, dim]"
+        with serving_default_of(handle, "text encoder", must):
+            network = keras.layers.TFSMLayer(
+                folder, call_endpoint="serving_default", name="saved_model"
+            )
             (probe,) = network(tf.constant(["a probe"])).values()
             _, dim = probe.shape
-        except Exception as error:
-            raise InputError(
-                f"The SavedModel {handle} is no text encoder ({str(error).splitlines()[0]}); its "
-                "serving_default must take strings [batch] and give one [batch, dim]."
-            ) from error
         texts = keras.Input((), dtype="string", name="text")
         (vectors,) = network(texts).values()
-        vectors = layers.Reshape([dim], dtype="float32", name="vectors")(vectors)
+        vectors = keras.layers.Reshape([dim], dtype="float32", name="vectors")(vectors)
         self.handle = handle
         self.model = keras.Model(texts, vectors, name="text_encoder")
         self.dim = dim
         self.fingerprint = hash_files(Path(folder))
+
+    @classmethod
+    def from_name(
+        cls, rest: str, captions: Captions, vocabulary_size: int, progress=None
+    ) -> HubText:
+        """The SavedModel of a handle; nothing is fitted."""
+        return cls(rest)
 
     def knows(self, texts: tf.Tensor) -> tf.Tensor:
         """Which texts hold a word at all, since nobody knows its vocabulary: bool `[batch]`."""
@@ -69,7 +78,7 @@ class HubText:
     def save(self, folder: str | Path) -> None:
         """Writes to `text_encoder.json` in a folder which SavedModel this is."""
         reference = {"handle": self.handle, "fingerprint": self.fingerprint}
-        with whole_file(Path(folder) / REFERENCE) as file:
+        with whole_file(Path(folder) / self.file) as file:
             file.write(json.dumps(reference, indent=1).encode())
 
     @classmethod
@@ -79,7 +88,7 @@ class HubText:
         Raises:
             InputError: If it cannot be had, or is another by now.
         """
-        reference = json.loads((Path(folder) / REFERENCE).read_text())
+        reference = read_json(Path(folder) / cls.file)
         encoder = cls(reference["handle"])
         if encoder.fingerprint != reference["fingerprint"]:
             raise InputError(

@@ -1,4 +1,4 @@
-"""TextCNN: a sentence CNN over word vectors, the text tower of DRSL."""
+"""TextCNN: a sentence CNN over word vectors, the text encoder of DRSL."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from keras import layers, ops
 
-from tfxmodal.data.pairs import Captions, fingerprint
-from tfxmodal.encoders.image.image_encoder import hash_weights, save_weights
+from tfxmodal.data.pairs import Captions
 from tfxmodal.encoders.text.bag_of_words import (
     SEPARATOR,
     Vocabulary,
@@ -19,8 +17,10 @@ from tfxmodal.encoders.text.bag_of_words import (
     tokens,
 )
 from tfxmodal.encoders.text.word_vectors import load_word_vectors
-from tfxmodal.errors import InputError, choose
+from tfxmodal.encoders.weights import DAMAGED, hash_weights, initial_weights, save_weights
+from tfxmodal.errors import InputError, choose, first_line
 from tfxmodal.io.atomic import whole_file
+from tfxmodal.io.hashing import fingerprint
 from tfxmodal.lazy import keras, tf
 
 MODES = ("random", "static", "non_static", "multichannel")
@@ -30,7 +30,6 @@ FIRST_ID = 2  # of a word; Keras' lookup keeps 0 for padding and 1 for unknown w
 FILTERS = 100
 MAX_WORDS = 400
 BATCH = 64
-DESCRIPTION = "text_cnn.json"
 WEIGHTS = "text_cnn.weights.h5"
 
 
@@ -58,6 +57,8 @@ class TextCNN:
         model: Both: from strings `[batch]` to features `[batch, 300]`.
     """
 
+    file = "text_cnn.json"
+    uses_tensorflow_text = False
     dim = FILTERS * len(WIDTHS)
 
     def __init__(self, words: Sequence[str], dim: int, mode: str, max_words: int):
@@ -75,6 +76,7 @@ class TextCNN:
         word_vectors: str = "random",
         mode: str = "random",
         max_words: int = MAX_WORDS,
+        seed: int = 0,
         progress=None,
     ) -> TextCNN:
         """An untrained network for the texts of a training split.
@@ -91,6 +93,7 @@ class TextCNN:
             mode: One of `MODES`.
             max_words: Most words of a text to read (an article of Wikipedia has thousands), and
                 never more than the longest training text has.
+            seed: Seed of the initial weights; the process' own random numbers go on as they were.
             progress: Wraps an iterable, as tqdm does.
 
         Raises:
@@ -109,14 +112,23 @@ class TextCNN:
         pretrained = load_word_vectors(word_vectors, vocabulary.words, progress)
         vectors, known = pretrained.vectors, pretrained.known
         limit = np.sqrt(3 * vectors[known].var()) if known.any() else 0.25
-        start = keras.random.uniform(vectors.shape, -limit, limit)
-        rows = np.where(known[:, None], vectors, start)
         longest = min(max_words, vocabulary.longest)
-        encoder = cls(vocabulary.words, vectors.shape[1], mode, longest)
+        with initial_weights(seed):
+            generator = keras.random.SeedGenerator()
+            start = keras.random.uniform(vectors.shape, -limit, limit, seed=generator)
+            encoder = cls(vocabulary.words, vectors.shape[1], mode, longest)
+        rows = np.where(known[:, None], vectors, start)
         for layer in encoder.network.layers:
-            if isinstance(layer, layers.Embedding):
+            if isinstance(layer, keras.layers.Embedding):
                 layer.set_weights([np.pad(rows, [[FIRST_ID, 0], [0, 0]])])
         return encoder
+
+    @classmethod
+    def from_name(
+        cls, rest: str, captions: Captions, vocabulary_size: int, progress=None
+    ) -> TextCNN:
+        """The trained network of a folder."""
+        return cls.load(rest)
 
     @property
     def fingerprint(self) -> str:
@@ -153,7 +165,7 @@ class TextCNN:
             "words": self.words,
         }
         save_weights(self.network, folder / WEIGHTS)
-        with whole_file(folder / DESCRIPTION) as file:
+        with whole_file(folder / self.file) as file:
             file.write(json.dumps(description, indent=1, ensure_ascii=False).encode())
 
     @classmethod
@@ -165,15 +177,15 @@ class TextCNN:
         """
         folder = Path(folder)
         try:
-            saved = json.loads((folder / DESCRIPTION).read_text("utf-8"))
+            saved = json.loads((folder / cls.file).read_text("utf-8"))
             encoder = cls(saved["words"], saved["dim"], saved["mode"], saved["max_words"])
             encoder.network.load_weights(folder / WEIGHTS)
             if encoder.fingerprint != saved["fingerprint"]:
-                raise ValueError(f"{WEIGHTS} is not what {DESCRIPTION} was written with")
-        except Exception as error:  # Keras and h5py raise nearly any for a damaged file.
-            reason = str(error).strip().split("\n")[0]
+                raise ValueError(f"{WEIGHTS} is not what {cls.file} was written with")
+        except (*DAMAGED, TypeError) as error:
             raise InputError(
-                f"{folder} holds no trained TextCNN ({reason}): train one, or give its folder."
+                f"{folder} holds no trained TextCNN ({first_line(error)}): train one, or give its "
+                "folder."
             ) from error
         return encoder
 
@@ -192,40 +204,30 @@ class TokenIds:
         self.save = encoder.save
 
 
-@keras.saving.register_keras_serializable("tfxmodal")
-class PadWords(layers.Layer):
-    """Pads ids `[batch, words]` with 0 to at least as many words as the widest filter has."""
-
-    def call(self, ids):
-        """Ids `[batch, max(words, 5)]`."""
-        return tf.pad(ids, [[0, 0], [0, tf.maximum(WIDEST - tf.shape(ids)[1], 0)]])
-
-    def compute_output_shape(self, shape):
-        """The number of words is known when the graph runs."""
-        return shape[0], None
-
-
 def _tokenizer(words: tuple[str, ...], max_words: int) -> keras.Model:
     """Strings `[batch]` to ids, by core TensorFlow ops."""
     texts = keras.Input((), dtype="string", name="text")
-    ids = layers.TextVectorization(
+    ids = keras.layers.TextVectorization(
         standardize=None,
         split=lambda texts: tokens(texts)[:, :max_words],
         vocabulary=list(words),
         name="word_ids",
     )(texts)
-    return keras.Model(texts, ops.cast(ids, "int32"), name="tokenizer")
+    return keras.Model(texts, keras.ops.cast(ids, "int32"), name="tokenizer")
 
 
 def _network(words: int, dim: int, mode: str) -> keras.Model:
     """Ids `[batch, words]` to features; all word vectors are zero until they are set."""
+    from tfxmodal.encoders.text.pad_words import PadWords  # a layer, which needs TensorFlow
+
+    layers, ops = keras.layers, keras.ops
 
     def look_up(ids, name, trainable):
         table = layers.Embedding(words + FIRST_ID, dim, "zeros", trainable=trainable, name=name)
         return table(ids)
 
     ids = keras.Input([None], dtype="int32", name="ids")
-    padded = PadWords(name="pad")(ids)
+    padded = PadWords(WIDEST, name="pad")(ids)
     columns = look_up(padded, "vectors", trainable=mode != "static")
     if mode == "multichannel":
         columns += look_up(padded, "static_vectors", trainable=False)

@@ -8,17 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from tfxmodal.data.items import Items
-from tfxmodal.data.pairs import fingerprint
 from tfxmodal.errors import InputError
-from tfxmodal.inputs.cache import cached_features, stamp
+from tfxmodal.inputs.cache import FeatureCache, Space
+from tfxmodal.inputs.contents import content_keys
 from tfxmodal.io.atomic import whole_file
+from tfxmodal.io.hashing import hash_text
 from tfxmodal.serving.client.client import Client
 
 ROWS = 16
 """Rows of a request."""
-
-SHARD = 512
-"""Rows of a part that a killed command does not compute again."""
 
 
 def embed_all(
@@ -53,26 +51,23 @@ def embed_all(
             "`on_bad_input` flag to embed many."
         )
     width = outputs["embedding"].tensor_shape.dim[1].size
-    stamps = [stamp(path) for path in items.values] if items.kind == "images" else ()
-    key = {
-        "server": client.target,
-        "model": client.spec.name,
-        "version": version,
-        "items": fingerprint(items.ids, items.values, stamps),
-    }
+    parts = out.with_suffix(".parts")
+    if items.kind == "images":
+        keys = content_keys(items.values, parts / "files.npy")
+    else:
+        keys = [hash_text(text) for text in items.values]
+    key = {"server": client.target, "model": client.spec.name, "version": version}
+    cache = FeatureCache(parts, Space(key | {"signature": signature}, (width,)))
     client = client.at_version(version)
     with ThreadPoolExecutor(in_flight) as pool:
 
-        def compute(start: int, stop: int):
-            ranges = [(i, min(i + ROWS, stop)) for i in range(start, stop, ROWS)]
-            parts = list(pool.map(lambda span: _rows(client, signature, items, *span), ranges))
-            bad = {row: why for _, reasons in parts for row, why in reasons.items()}
-            return np.concatenate([vectors for vectors, _ in parts]), bad
+        def compute(rows: np.ndarray):
+            requests = [rows[i : i + ROWS] for i in range(0, len(rows), ROWS)]
+            answers = list(pool.map(lambda some: _rows(client, signature, items, some), requests))
+            bad = {row: why for _, reasons in answers for row, why in reasons.items()}
+            return np.concatenate([vectors for vectors, _ in answers]), bad
 
-        parts = out.with_suffix(".parts")
-        features = cached_features(
-            parts, key, len(items.ids), width, compute, SHARD, "skip", progress
-        )
+        features = cache.features(keys, compute, progress=progress)
     bad = {items.ids[row]: reason for row, reason in features.bad.items()}
     about = key | {"ids": [items.ids[row] for row in features.kept], "bad": bad}
     vectors = features[:]
@@ -85,10 +80,10 @@ def embed_all(
 
 
 def _rows(
-    client: Client, signature: str, items: Items, start: int, stop: int
+    client: Client, signature: str, items: Items, numbers: np.ndarray
 ) -> tuple[np.ndarray, dict[int, str]]:
-    """Vectors `[stop - start, width]` of these rows, and the bad ones with the reasons."""
-    rows, unread = list(items.values[start:stop]), {}
+    """Vectors `[len(numbers), width]` of these rows, and the bad ones with the reasons."""
+    rows, unread = [items.values[number] for number in numbers], {}
     if items.kind == "images":
         for i, path in enumerate(rows):
             try:
@@ -99,4 +94,4 @@ def _rows(
     outputs = client.predict(signature, **{name: rows})
     bad = np.flatnonzero(~outputs["valid"]).tolist()
     reasons = dict.fromkeys(bad, f"the server finds no {name} in it") | unread
-    return outputs["embedding"], {start + i: reason for i, reason in reasons.items()}
+    return outputs["embedding"], {int(numbers[i]): reason for i, reason in reasons.items()}

@@ -22,7 +22,7 @@ class EagerModel:
     def embed_image(self, image: np.ndarray) -> Arrays:
         """Embeddings of encoded pictures, bytes `[b]`."""
         tower = self._served.tower
-        rows = np.stack([decode(contents, (tower.resize, tower.crop)) for contents in image])
+        rows = np.stack([decode(contents, tower.preprocessing) for contents in image])
         return self.embed_image_features(self._served.run.image_rows(tower, rows))
 
     def embed_text(self, text: np.ndarray) -> Arrays:

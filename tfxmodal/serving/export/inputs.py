@@ -5,7 +5,7 @@ All is done by core TensorFlow ops, the same as in training; bad rows become zer
 
 from __future__ import annotations
 
-from tfxmodal.encoders.image import ImageEncoder
+from tfxmodal.encoders.image import ImageEncoder, Preprocessing
 from tfxmodal.encoders.image.headers import count_pixels, is_jpeg
 from tfxmodal.encoders.image.pictures import MAX_PIXELS, THREADS, decode
 from tfxmodal.encoders.text import TextEncoder
@@ -15,12 +15,12 @@ Rows = tuple[tf.Tensor, tf.Tensor]
 """Rows `[batch, ...]`, and bool `[batch]`: which of them are of a valid input."""
 
 
-def decode_rows(images: tf.Tensor, size: tuple[int, int]) -> Rows:
+def decode_rows(images: tf.Tensor, preprocessing: Preprocessing) -> Rows:
     """Decodes encoded pictures, each by itself.
 
     Args:
         images: The bytes of files, strings `[batch]`.
-        size: `(resize, crop)`, see `tfxmodal.encoders.image.pictures.decode`.
+        preprocessing: See `tfxmodal.encoders.image.pictures.decode`.
 
     Returns:
         RGB in 0..255, `[batch, crop, crop, 3]` float32, and bool `[batch]`: which could be decoded.
@@ -35,11 +35,11 @@ def decode_rows(images: tf.Tensor, size: tuple[int, int]) -> Rows:
         pixels = tf.reduce_prod(tf.cast(tf.io.extract_jpeg_shape(jpeg)[:2], tf.int64))
         check = tf.raw_ops.Assert(condition=pixels <= MAX_PIXELS, data=[pixels])
         with tf.control_dependencies([check]):
-            return row, decode(contents, size)
+            return row, decode(contents, preprocessing)
 
     # A graph has no `try`, but a dataset drops elements that fail. The one at its end is always
     # there, as `get_single_element` wants it, which takes a tenth of the time of `reduce`.
-    batch, side = tf.shape(images)[0], size[1]
+    batch, side = tf.shape(images)[0], preprocessing.crop
     files = tf.data.Dataset.from_tensor_slices((tf.range(batch), images, jpegs))
     decoded = files.map(decode_small, num_parallel_calls=THREADS, deterministic=False)
     end = tf.data.Dataset.from_tensors((batch, tf.zeros([side, side, 3])))
@@ -58,7 +58,7 @@ def image_rows(tower: ImageEncoder, images: tf.Tensor, raw: bool) -> Rows:
         raw: Pixels `[batch, crop, crop, 3]`, as an encoder takes them that was trained end to end;
             else features `[batch, dim]`.
     """
-    pixels, valid = decode_rows(images, (tower.resize, tower.crop))
+    pixels, valid = decode_rows(images, tower.preprocessing)
     if raw:
         return tf.cast(tf.round(pixels), tf.uint8), valid
     return embed(tower.model, pixels), valid

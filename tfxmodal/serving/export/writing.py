@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from tfxmodal.encoders.image.pictures import MAX_PIXELS
-from tfxmodal.encoders.text.hub import HubText
 from tfxmodal.lazy import keras, tf
 from tfxmodal.serving.export.half_weights import HalfWeights
 from tfxmodal.serving.export.signatures import ServedRun, Signature
@@ -81,7 +80,7 @@ def describe(
         "run": served.run.folder.path.resolve().name,
         "tfxmodal": version("tfxmodal"),
         "min_server": MIN_SERVER,
-        "tensorflow_text": not matrix and isinstance(served.encoder, HubText),
+        "tensorflow_text": not matrix and _uses_tensorflow_text(served),
         "batchable": not matrix,
         "on_bad_input": "refuse" if matrix else served.on_bad_input,
         "top_k": min(served.top_k, *sizes.values()) if sizes else None,
@@ -99,6 +98,10 @@ def describe(
             for name, signature in signatures.items()
         },
     }
+
+
+def _uses_tensorflow_text(served: ServedRun) -> bool:
+    return served.encoder is not None and served.encoder.uses_tensorflow_text
 
 
 def write_description(folder: Path, description: dict):

@@ -1,3 +1,4 @@
+import random
 from dataclasses import replace
 
 import keras
@@ -5,7 +6,13 @@ import numpy as np
 import pytest
 from keras.src.applications import imagenet_utils
 
-from tfxmodal.encoders.image import applications, extract, load_image_encoder
+from tfxmodal.encoders.image import (
+    applications,
+    check_kind,
+    efficientnet_lite0,
+    extract,
+    load_image_encoder,
+)
 from tfxmodal.errors import InputError
 
 
@@ -15,20 +22,8 @@ def pictures():
 
 
 @pytest.fixture(scope="module")
-def tower():
+def encoder():
     return load_image_encoder("efficientnet_lite0", "random")
-
-
-def test_vgg19_is_fc7_behind_the_preprocessing_of_keras(pictures):
-    tower = load_image_encoder("vgg19", "random")
-    network = tower.model.layers[-1]
-    assert [layer.name for layer in network.layers[-3:]] == ["flatten", "fc1", "fc2"]
-    assert (tower.resize, tower.crop, tower.dim) == (256, 224, 4096)
-
-    features = extract(tower, pictures[:1])
-    expected = network(keras.applications.vgg19.preprocess_input(pictures[:1].copy())).numpy()
-    assert expected.min() == 0 < expected.max()  # After the ReLU.
-    np.testing.assert_allclose(features, expected, atol=1e-4 * expected.max())
 
 
 def test_any_keras_application_with_weights_from_a_file(pictures, tmp_path):
@@ -39,9 +34,10 @@ def test_any_keras_application_with_weights_from_a_file(pictures, tmp_path):
     scaled = keras.applications.mobilenet.preprocess_input(pictures.copy())
     expected = reference(scaled, training=False).numpy()
 
-    tower = load_image_encoder("MobileNet", str(tmp_path / "mobilenet.weights.h5"))
-    assert (tower.name, tower.resize, tower.crop, tower.dim) == ("mobilenet", 224, 224, 1024)
-    np.testing.assert_allclose(extract(tower, pictures), expected, rtol=1e-3, atol=1e-5)
+    encoder = load_image_encoder("MobileNet", str(tmp_path / "mobilenet.weights.h5"))
+    assert (encoder.name, encoder.dim) == ("mobilenet", 1024)
+    assert (encoder.preprocessing.resize, encoder.preprocessing.crop) == (224, 224)
+    np.testing.assert_allclose(extract(encoder, pictures), expected, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["EfficientNetV2B0", "efficientnet_v2_b0", "efficientnetv2b0"])
@@ -50,7 +46,7 @@ def test_names_of_applications_in_any_case(name, monkeypatch):
     assert load_image_encoder(name, "weights") == ("EfficientNetV2B0", "weights")
 
 
-@pytest.mark.parametrize("name", applications.NETWORKS.values())
+@pytest.mark.parametrize("name", applications.networks().values())
 def test_applications_have_their_own_input_size(name, monkeypatch):
     if name.startswith("MobileNetV3"):
         pytest.skip("tells its size (224) in its documentation alone")
@@ -67,31 +63,56 @@ def test_applications_have_their_own_input_size(name, monkeypatch):
     assert told.value.args == (applications.SIZES.get(name, 224),)
 
 
-def test_fingerprint_tells_weights_and_preprocessing_apart(tower):
+def test_fingerprint_tells_weights_and_preprocessing_apart(encoder):
     same, other = (load_image_encoder("efficientnet_lite0", "random", seed) for seed in (0, 1))
-    assert same.fingerprint == tower.fingerprint
-    assert len({t.fingerprint for t in (tower, other, replace(tower, resize=256))}) == 3
+    assert same.fingerprint == encoder.fingerprint
+    resized = replace(encoder, preprocessing=replace(encoder.preprocessing, resize=256))
+    assert len({t.fingerprint for t in (encoder, other, resized)}) == 3
 
 
-def test_mixed_precision_leaves_the_tower_alone():
+def test_random_weights_are_those_of_the_seed_and_no_draw_of_the_process(encoder):
+    def draws():
+        return random.random(), np.random.rand(), float(keras.random.uniform([]))
+
+    keras.utils.set_random_seed(7)
+    expected = draws()
+    keras.utils.set_random_seed(7)
+    again = load_image_encoder("efficientnet_lite0", "random", seed=0)
+    assert draws() == expected
+    keras.utils.set_random_seed(0)
+    for ours, theirs in zip(again.model.weights, efficientnet_lite0.build().weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_only_those_of_whom_it_is_said_give_maps(encoder):
+    assert encoder.kinds == ("global", "map")
+    check_kind("vgg19", "map")
+    check_kind("ResNet50", "global")
+    with pytest.raises(InputError, match="ResNet50 gives no `map` features; use one of: eff.*vgg"):
+        check_kind("ResNet50", "map")
+    with pytest.raises(InputError, match="Unknown kind of image features 'words'; use one of: gl"):
+        encoder.model_of("words")
+
+
+def test_mixed_precision_leaves_the_encoder_alone():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        tower = load_image_encoder("efficientnet_lite0", "random")
+        encoder = load_image_encoder("efficientnet_lite0", "random")
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
     finally:
         keras.config.set_dtype_policy("float32")
-    assert {layer.compute_dtype for layer in tower.model.layers} == {"float32"}
+    assert {layer.compute_dtype for layer in encoder.model.layers} == {"float32"}
 
 
-def test_extract_gives_each_picture_its_own_row(tower, pictures):
+def test_extract_gives_each_picture_its_own_row(encoder, pictures):
     many = np.concatenate([pictures, pictures[::-1], pictures[:1]]).astype(np.uint8)
-    features = extract(tower, many, batch_size=2)
+    features = extract(encoder, many, batch_size=2)
     assert features.shape == (5, 1280)
     np.testing.assert_allclose(features[[3, 2, 3]], features[[0, 1, 4]], rtol=1e-3, atol=1e-5)
-    assert extract(tower, many[:0]).shape == (0, 1280)
+    assert extract(encoder, many[:0]).shape == (0, 1280)
 
 
-def test_unknown_tower_lists_the_known():
+def test_an_unknown_encoder_lists_the_known():
     with pytest.raises(InputError, match="'vgg20'.*ResNet50.*efficientnet_lite0, hub:H.*, vgg19"):
         load_image_encoder("vgg20")
 
@@ -101,7 +122,16 @@ def test_failed_download_names_the_remedy(monkeypatch):
         raise Exception("URL fetch failure on https://storage.googleapis.com: None -- unknown host")
 
     monkeypatch.setattr(keras.applications, "MobileNet", offline)
-    with pytest.raises(InputError, match="'imagenet' of MobileNet.*unknown host.*--image-weights"):
+    with pytest.raises(InputError, match="'imagenet' of MobileNet.*unknown host.*`image_weights`"):
+        load_image_encoder("MobileNet")
+
+
+def test_a_failure_without_words_is_told_by_its_kind(monkeypatch):
+    def silent(**_):
+        raise Exception
+
+    monkeypatch.setattr(keras.applications, "MobileNet", silent)
+    with pytest.raises(InputError, match=r"'imagenet' of MobileNet cannot be had \(Exception\)"):
         load_image_encoder("MobileNet")
 
 

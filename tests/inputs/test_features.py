@@ -1,0 +1,129 @@
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.encoders.image.tiny import tiny_encoder
+from tfxmodal.encoders.image import extract
+from tfxmodal.encoders.image.pictures import load_images
+from tfxmodal.encoders.text.bag_of_words import BagOfWords
+from tfxmodal.encoders.weights import initial_weights
+from tfxmodal.errors import InputError
+from tfxmodal.inputs import features
+from tfxmodal.inputs.features import image_features, text_features
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return tiny_encoder()
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for row in range(6):
+        picture = rng.integers(0, 255, (30, 40, 3), np.uint8)
+        Image.fromarray(picture).save(folder / f"{row}.png")
+    return [str(folder / f"{row}.png") for row in range(6)]
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """How many pictures were encoded at a time."""
+    counts = []
+
+    def counted(encoder, images, kind):
+        counts.append(len(images))
+        return extract(encoder, images, kind)
+
+    monkeypatch.setattr(features, "extract", counted)
+    return counts
+
+
+def expected(encoder, paths):
+    pictures = [picture for _, picture in load_images(paths, encoder.preprocessing)]
+    return extract(encoder, np.stack(pictures))
+
+
+def test_features_are_those_of_the_pictures(encoder, photos, tmp_path):
+    found = image_features(encoder, photos, tmp_path / "cache")
+    assert found.shape == (6, encoder.dim)
+    np.testing.assert_allclose(found[:], expected(encoder, photos), rtol=1e-5, atol=1e-6)
+
+
+def test_recopied_and_deleted_photos_are_found(encoder, photos, tmp_path, computed):
+    first = image_features(encoder, photos, tmp_path / "cache")[:]
+    shutil.copytree(tmp_path / "photos", tmp_path / "copied")
+    copies = [path.replace("photos", "copied") for path in photos]
+    for path in copies:
+        os.utime(path, (1, 1))
+    np.testing.assert_array_equal(image_features(encoder, copies, tmp_path / "cache")[:], first)
+    shutil.rmtree(tmp_path / "photos")
+    np.testing.assert_array_equal(image_features(encoder, photos, tmp_path / "cache")[:], first)
+    assert computed == [6]
+
+
+def test_a_photo_more_costs_one_and_a_changed_one_is_seen(encoder, photos, tmp_path, computed):
+    image_features(encoder, photos[:5], tmp_path / "cache")
+    image_features(encoder, photos, tmp_path / "cache")
+    assert computed == [5, 1]
+    Image.new("RGB", (30, 40), "red").save(photos[2])
+    found = image_features(encoder, photos, tmp_path / "cache")
+    assert computed == [5, 1, 1]
+    np.testing.assert_allclose(found[:], expected(encoder, photos), rtol=1e-5, atol=1e-6)
+
+
+def test_bad_photos_are_refused_or_left_out_by_their_names(encoder, photos, tmp_path, computed):
+    (tmp_path / "photos" / "1.png").write_bytes(b"no picture")
+    (tmp_path / "photos" / "4.png").unlink()
+    message = r"2 of 6 images are bad \(row 1: .*1.png: the file is no pict.*No such file.*`on_bad_"
+    with pytest.raises(InputError, match=message):
+        image_features(encoder, photos, tmp_path / "cache")
+    found = image_features(encoder, photos, tmp_path / "cache", on_bad="skip")
+    assert list(found.kept) == [0, 2, 3, 5] and computed == [6]
+    assert found.bad[4] == f"{photos[4]}: No such file or directory"
+    for row in (1, 4):
+        shutil.copy(photos[0], photos[row])
+    assert len(image_features(encoder, photos, tmp_path / "cache")) == 6
+    assert computed == [6]  # the copies' content is known
+
+
+def test_a_file_that_can_be_decoded_by_now_is_tried_again(
+    encoder, photos, tmp_path, monkeypatch, computed
+):
+    monkeypatch.setattr("tfxmodal.encoders.image.pictures.MAX_PIXELS", 10)
+    assert len(image_features(encoder, photos, tmp_path / "cache", on_bad="skip")) == 0
+    monkeypatch.undo()
+    assert len(image_features(encoder, photos, tmp_path / "cache", on_bad="skip")) == 0
+    assert len(image_features(encoder, photos, tmp_path / "cache")) == 6
+
+
+def test_each_space_has_its_folder(encoder, photos, tmp_path):
+    one = image_features(encoder, photos, tmp_path / "cache")
+    with initial_weights(1):
+        other = image_features(tiny_encoder(), photos, tmp_path / "cache")
+    assert one.folder != other.folder and one.folder.name.startswith("tiny-global-")
+    assert np.abs(one[:] - other[:]).max() > 1e-3
+
+
+def test_arguments_are_checked(encoder, photos, tmp_path):
+    with pytest.raises(InputError, match="Unknown on_bad 'drop'; use one of: refuse, skip"):
+        image_features(encoder, photos, tmp_path, on_bad="drop")
+    with pytest.raises(InputError, match="tiny gives no `map` features; use one of: effici"):
+        image_features(encoder, photos, tmp_path, "map")
+
+
+def test_texts_are_encoded_once(tmp_path, monkeypatch):
+    bag = BagOfWords.fit([("a dog",), ("a cat", "the dog")], 10)
+    texts = ["a dog", "", "a cat and a dog", "a dog"]
+    found = text_features(bag, texts, tmp_path)
+    np.testing.assert_array_equal(found[:], bag.encode(texts))
+    asked = []
+    encode = bag.encode
+    monkeypatch.setattr(bag, "encode", lambda some: asked.extend(some) or encode(some))
+    text_features(bag, ["a cat", *texts], tmp_path)
+    assert asked == ["a cat"]

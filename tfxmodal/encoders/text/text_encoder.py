@@ -1,0 +1,80 @@
+"""What every text encoder is, and those that a method can train."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Protocol, Self
+
+import numpy as np
+
+from tfxmodal.data.pairs import Captions
+from tfxmodal.lazy import keras, tf
+
+
+class TextEncoder(Protocol):
+    """From texts to features.
+
+    Attributes:
+        file: The file in a folder by which `load` knows that `save` wrote it.
+        uses_tensorflow_text: Whether its graph has ops of TensorFlow Text, which a server must
+            have too.
+        dim: Width of the features.
+        fingerprint: A hash of all that decides the features of a text.
+        model: Keras functional model from strings `[batch]` to features `[batch, dim]`.
+    """
+
+    file: ClassVar[str]
+    uses_tensorflow_text: ClassVar[bool]
+    dim: int
+    fingerprint: str
+    model: keras.Model
+
+    @classmethod
+    def from_name(cls, rest: str, captions: Captions, vocabulary_size: int, progress=None) -> Self:
+        """The encoder that a name asks for.
+
+        Args:
+            rest: What follows the colon in the name.
+            captions: Captions of the training pairs, for an encoder that is fitted to them.
+            vocabulary_size: Most words of a vocabulary.
+            progress: Wraps an iterable, as tqdm does.
+
+        Raises:
+            InputError: If it cannot be had.
+        """
+
+    def knows(self, texts: tf.Tensor) -> tf.Tensor:
+        """Which texts say something to it: strings `[batch]` to bool `[batch]`."""
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Features of texts, `[n, dim]` float32."""
+
+    def save(self, folder: str | Path) -> None:
+        """Writes to a folder what `load` needs."""
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Reads what `save` wrote.
+
+        Raises:
+            InputError: If it is missing or damaged.
+        """
+
+
+class TrainableTextEncoder(TextEncoder, Protocol):
+    """A text encoder with weights that can be trained.
+
+    Attributes:
+        tokenizer: Keras functional model from strings `[batch]` to ids `[batch, words]` int32.
+        network: Keras functional model from ids `[batch, words]` to features `[batch, dim]`; both
+            in a row are `model`.
+        max_words: Words of a text that are read.
+    """
+
+    tokenizer: keras.Model
+    network: keras.Model
+    max_words: int
+
+    def token_ids(self, texts: Sequence[str]) -> np.ndarray:
+        """Ids of texts for `network`: `[n, max_words]` int32, 0 after a text's end."""

@@ -1,0 +1,106 @@
+"""Features of images and texts, by an encoder, from a cache."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tfxmodal.encoders.image import ImageEncoder, extract
+from tfxmodal.encoders.image.pictures import BadImage, bad_images, load_images
+from tfxmodal.encoders.text import TextEncoder
+from tfxmodal.errors import choose
+from tfxmodal.inputs.cache import FeatureCache, Space
+from tfxmodal.inputs.contents import content_keys
+from tfxmodal.inputs.shards import ShardedFeatures
+from tfxmodal.io.hashing import fingerprint, hash_text
+
+KEPT_AS = {"global": "float32", "map": "float16"}
+"""How features of each kind are kept."""
+
+
+def image_features(
+    encoder: ImageEncoder,
+    paths: Sequence[str | Path],
+    cache_dir: Path,
+    kind: str = "global",
+    on_bad: str = "refuse",
+    progress=None,
+) -> ShardedFeatures:
+    """Features of picture files.
+
+    Pictures that were deleted since their features were computed are still found by their paths.
+
+    Args:
+        encoder: What makes them.
+        paths: The files, `[n]`.
+        cache_dir: The folder of all caches.
+        kind: `global` for `[n, dim]`, or `map` for `[n, locations, channels]`.
+        on_bad: What to do about files that cannot be read: `refuse`, or `skip` to leave them out.
+        progress: Wraps an iterable, as tqdm does.
+
+    Raises:
+        InputError: If the encoder has no features of that kind, files are bad and `on_bad` is
+            `refuse`, or the features cannot be computed or written (`FeatureCache.features`).
+    """
+    choose("on_bad", on_bad, ("refuse", "skip"))
+    how = encoder.preprocessing
+    key = {
+        "encoder": encoder.name,
+        "resize": how.resize,
+        "crop": how.crop,
+        "normalisation": how.normalisation,
+        "weights": encoder.weights_hash,
+        "kind": kind,
+    }
+    space = Space(key, encoder.model_of(kind).output_shape[1:], KEPT_AS[kind])
+
+    def compute(rows: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
+        images = np.zeros((len(rows), how.crop, how.crop, 3), np.float32)
+        bad = {}
+        for i, image in load_images((paths[row] for row in rows), how):
+            if isinstance(image, BadImage):
+                bad[int(rows[i])] = image.reason
+            else:
+                images[i] = image
+        return extract(encoder, images, kind), bad
+
+    cache = FeatureCache(_folder(cache_dir, f"{encoder.name}-{kind}", space), space)
+    keys = content_keys(paths, Path(cache_dir) / "files.npy", progress)
+    features = cache.features(keys, compute, on_bad == "refuse", progress)
+    features.bad = {row: f"{paths[row]}: {reason}" for row, reason in features.bad.items()}
+    if features.bad and on_bad == "refuse":
+        raise bad_images(features.bad, len(paths))
+    return features
+
+
+def text_features(
+    encoder: TextEncoder, texts: Sequence[str], cache_dir: Path, progress=None
+) -> ShardedFeatures:
+    """Features of texts, `[n, dim]`.
+
+    Args:
+        encoder: What makes them.
+        texts: The texts, `[n]`.
+        cache_dir: The folder of all caches.
+        progress: Wraps an iterable, as tqdm does.
+
+    Raises:
+        InputError: If they cannot be computed or written (`FeatureCache.features`).
+    """
+    space = Space({"encoder": encoder.fingerprint}, (encoder.dim,))
+    cache = FeatureCache(_folder(cache_dir, "texts", space), space)
+
+    def compute(rows: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
+        return encoder.encode([texts[row] for row in rows]), {}
+
+    return cache.features([hash_text(text) for text in texts], compute, progress=progress)
+
+
+def _folder(cache_dir: Path, name: str, space: Space) -> Path:
+    """The folder of a space, which its key names."""
+    name = re.sub(r"[^\w.-]+", "_", name)[:60]
+    parts = sorted(space.key.items()), space.shape, space.dtype
+    return Path(cache_dir) / f"{name}-{fingerprint(*parts)}"
