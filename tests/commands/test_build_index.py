@@ -41,7 +41,7 @@ def test_a_folder_of_photos_is_found_by_text(method, trained, drsl, photos, caps
     assert len(ids) == 7 and all((photos / name).is_file() for name in ids)
 
     opened = load_run(run)
-    scorer, encoder = opened.method.scorer(), opened.load_encoder()
+    scorer, encoder = opened.method.scorer(), opened.load_text_encoder()
     index = Index.load("index/photos", scorer, build_index.model_fingerprint(opened))
     query = scorer.embed_texts(encoder.encode(["a dog on the grass"]))
     rows, _ = scorer.top_k_images(query, index.embeddings, 7)
