@@ -14,6 +14,7 @@ from tfxmodal.encoders.text.text_cnn import TextCNN
 from tfxmodal.errors import InputError
 from tfxmodal.inputs import prepare
 from tfxmodal.inputs.cache import ShardedFeatures
+from tfxmodal.inputs.raw import check_trainable
 from tfxmodal.methods.gradient.encoder_classifier import EncoderClassifier
 from tfxmodal.training import encoder_training
 from tfxmodal.training.replicas import make_strategy
@@ -107,7 +108,7 @@ def test_a_training_that_is_killed_goes_on(learn, modality, monkeypatch, complai
     taken = complaint(lambda _: learn(*flags))
     assert f"--to parts/{modality} holds a run already; add --resume or name another" in taken
     changed = complaint(lambda _: learn(*flags, "--resume", "--seed=3"))
-    assert "found another configuration" in changed
+    assert "begun with other settings (training.seed: 0 -> 3)" in changed
     learn(*flags, "--resume")
     weights = {"image": "tower.json", "text": "text_cnn.json"}[modality]
     for name in (weights, "metrics.json"):
@@ -127,13 +128,13 @@ def test_bad_photos_are_refused_or_left_out(small, complaint, capsys, tmp_path):
     assert "1 of 30 images are bad (row " in complaint(train_towers.main, *flags)
     assert not Path("t").exists()
     train_towers.main([*flags, "--on-bad-image", "skip"])
-    assert f"image tower: {PHOTOS * 3 // 4 - 1} training rows" in capsys.readouterr().out
+    assert f"image encoder: {PHOTOS * 3 // 4 - 1} training rows" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     "dataset, flags, message",
     [
-        ("flickr8k", "", "train split of flickr8k has no labels, and towers learn by classifying"),
+        ("flickr8k", "", "train split of flickr8k has no labels, and encoders learn by class"),
         ("wikipedia", "", "dataset wikipedia has ready features of them: give one with image fi"),
         (
             "coco",
@@ -152,7 +153,7 @@ def test_bad_photos_are_refused_or_left_out(small, complaint, capsys, tmp_path):
             "Cannot read word vectors from gone",
         ),
         ("coco", "--modality text --vocabulary-size 0", "at least 1; received 0"),
-        ("coco", "--image-weights t", "holds no trained image tower"),
+        ("coco", "--image-weights t", "holds no trained image encoder"),
         ("coco", "--epochs-image 0", "--epochs must be at least 1"),
     ],
 )
@@ -165,11 +166,11 @@ def test_what_cannot_be_trained_is_told(learn, complaint, dataset, flags, messag
 def test_a_folder_without_towers_is_told(small, complaint):
     Path("empty").mkdir()
     told = complaint(extract_features.main, *small("coco"), "--towers", "empty")
-    assert "--towers empty holds no trained tower: give the folder that" in told
+    assert "--encoders empty holds no trained encoder: give the folder that" in told
 
 
 def test_a_tower_without_weights_is_refused():
     tower = tiny_encoder()
     tower.model.trainable = False
     with pytest.raises(InputError, match="tiny has no weights that can be trained: take vgg19"):
-        train_towers.check_trainable(tower)
+        check_trainable(tower)

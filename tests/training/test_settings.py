@@ -68,5 +68,5 @@ def test_what_does_not_change_the_result_may_change_when_a_run_goes_on(other):
     ],
 )
 def test_what_changes_the_result_is_refused(other, told):
-    with pytest.raises(InputError, match=f"begun with other settings.*{told}.*`run_dir`"):
+    with pytest.raises(InputError, match=f"begun with other settings.*{told}.*name another folder"):
         other.continuing(SCL)

@@ -6,10 +6,9 @@ and from a TextCNN trained on the training texts.
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +30,7 @@ from tfxmodal.training.experiment import run_epochs
 from tfxmodal.training.loop import Trainer
 from tfxmodal.training.replicas import make_strategy
 from tfxmodal.training.run_folder import METRICS, RunFolder
+from tfxmodal.training.settings import check_continuing, plain
 from tfxmodal.training.summaries import Summaries
 
 MODALITIES = ("image", "text")
@@ -59,12 +59,9 @@ class EncoderSettings:
     def to_json(self) -> dict:
         """What the folder's `config.json` holds."""
         own = {"image": ("dropout", "freeze"), "text": ("dropout", "max_norm")}[self.modality]
-        return {
-            "method": "classifier",
-            "data": dataclasses.asdict(self.data),
-            "classifier": {name: getattr(self, name) for name in own},
-            "training": dataclasses.asdict(self.training),
-        }
+        classifier = {name: getattr(self, name) for name in own}
+        groups = {"data": self.data, "classifier": classifier, "training": self.training}
+        return plain({"method": "classifier"} | groups)
 
 
 def check_labels(source: Dataset):
@@ -107,6 +104,8 @@ def train_encoder(
     run = RunFolder(folder, "to")
     run.check(resume)
     config = settings.to_json()
+    if run.begun:
+        check_continuing(run.config, config)
     if (folder / METRICS).exists():
         reporter.say(f"{folder} is finished.")
         return True
@@ -175,7 +174,7 @@ def _image_stage(settings: EncoderSettings, source: Dataset, reporter: Reporter)
         _freeze(encoder)
 
     side = encoder.preprocessing.resize
-    squares = dataclasses.replace(encoder.preprocessing, crop=side)
+    squares = replace(encoder.preprocessing, crop=side)
 
     def rows(split: str) -> Pairs:
         pairs = getattr(source, split)

@@ -78,8 +78,7 @@ class Settings:
     def to_json(self) -> dict:
         """What `config.json` holds."""
         groups = {"data": self.data, self.method: self.config, "training": self.training}
-        plain = {name: dataclasses.asdict(group) for name, group in groups.items()}
-        return json.loads(json.dumps({"method": self.method} | plain, default=str))
+        return plain({"method": self.method} | groups)
 
     @classmethod
     def from_json(cls, saved: dict) -> Settings:
@@ -104,17 +103,35 @@ class Settings:
         Raises:
             InputError: If anything differs that changes what the run learns.
         """
-        changed = [
-            f"{group}.{name}: {old} -> {new}"
-            for group, name, old, new in _differences(recorded.to_json(), self.to_json())
-            if name not in MAY_CHANGE.get(group, ())
-        ]
-        if changed:
-            raise InputError(
-                f"The run was begun with other settings ({'; '.join(changed)}): leave them out to "
-                "go on with the run's own, or name another `run_dir`."
-            )
+        check_continuing(recorded.to_json(), self.to_json())
         return self
+
+
+def plain(groups: dict) -> dict:
+    """Settings by group, dataclasses among them, as JSON gives them back."""
+    groups = {
+        name: dataclasses.asdict(group) if dataclasses.is_dataclass(group) else group
+        for name, group in groups.items()
+    }
+    return json.loads(json.dumps(groups, default=str))
+
+
+def check_continuing(recorded: dict, now: dict):
+    """Checks that a run may go on with other settings than it began with; both as JSON.
+
+    Raises:
+        InputError: If anything differs that changes what the run learns.
+    """
+    changed = [
+        f"{group}.{name}: {old} -> {new}"
+        for group, name, old, new in _differences(recorded, now)
+        if name not in MAY_CHANGE.get(group, ())
+    ]
+    if changed:
+        raise InputError(
+            f"The run was begun with other settings ({'; '.join(changed)}): leave them out to go "
+            "on with the run's own, or name another folder."
+        )
 
 
 def training_config(spec: MethodSpec) -> type:

@@ -93,7 +93,7 @@ PASCAL = "PASCAL --image-tower efficientnet_lite0"
         ("--dataset wikipedia", "data/wikipedia .*npz"),
         ("--dataset features --data-dir nowhere", "nowhere lacks train_img"),
         ("--dataset flickr8k --download", "Unknown option of dataset flickr8k 'download'"),
-        ("--dataset-options sise=20", "Unknown option .* 'sise'; use one of: seed, size"),
+        ("--dataset-options sise=20", "Unknown option .* 'sise'; use one of: .*seed, size"),
         ("--dataset-options 20", "takes NAME=VALUE; received '20'"),
         ("--dataset-options size=5", "`size` must be 10 or more"),
         ("--dataset-options size=five", "size takes a whole number; received 'five'"),
