@@ -24,12 +24,13 @@ from tfxmodal.encoders.weights import hash_weights
 from tfxmodal.errors import check_ranges
 from tfxmodal.inputs.spec import MethodInputs
 from tfxmodal.methods import METHODS
-from tfxmodal.methods.learner import Method
+from tfxmodal.methods.learner import Method, Update
 from tfxmodal.methods.spec import Fitted, MethodSpec
 from tfxmodal.retrieval.cosine import CosineScorer
 from tfxmodal.search.index import Index
 from tfxmodal.search.new_index import build_index
 from tfxmodal.search.stores import STORES
+from tfxmodal.serving.export import export
 
 
 @pytest.fixture(autouse=True)
@@ -166,10 +167,52 @@ PULL = MethodSpec(
 )
 
 
+# === A method with an adversary ==================================================================
+
+
+class Fool(Pull):
+    """Pulls pairs together, and hides from an adversary which modality a vector is of."""
+
+    def __init__(self, inputs: MethodInputs, config: PullConfig):
+        super().__init__(inputs, config)
+        self.weights = {"distance": 1.0, "confusion": 0.1}
+        codes = keras.Input([config.embedding_dim])
+        self.networks["adversary"] = keras.Model(codes, keras.layers.Dense(1)(codes))
+
+    def updates(self):
+        """The encoders', and then the adversary's."""
+        encoders = self.trainable_variables("image_encoder", "text_encoder")
+        adversary = self.trainable_variables("adversary")
+        return [
+            Update("encoders", self.loss_terms, self.weights, encoders),
+            Update("adversary", self.adversary_terms, {"adversary": 1.0}, adversary),
+        ]
+
+    def loss_terms(self, batch, replicas):
+        """The distance of pairs, and how well the adversary tells the modalities, negated."""
+        told = self.adversary_terms(batch, replicas)["adversary"]
+        return super().loss_terms(batch, replicas) | {"confusion": -told}
+
+    def adversary_terms(self, batch, replicas):
+        """The cross-entropy of the adversary's guess."""
+        losses = []
+        for name, target in (("image", 1.0), ("text", 0.0)):
+            codes = self.networks[f"{name}_encoder"](batch["pairs"][f"{name}s"])
+            logits = self.networks["adversary"](codes)[:, 0]
+            targets = tf.fill(tf.shape(logits), target)
+            losses.append(tf.nn.sigmoid_cross_entropy_with_logits(targets, logits))
+        return {"adversary": tf.reduce_mean(tf.concat(losses, 0))}
+
+
+FOOL = replace(PULL, name="fool", title="Pull pairs together, against an adversary", learner=Fool)
+
+QUICK = "--embedding-dim 4 --epochs 2 --batch-size 16"
+
+
 @pytest.mark.parametrize(
     "spec, flags",
-    [(CLASS_MEANS, "--sharpness 2"), (PULL, "--embedding-dim 4 --epochs 2 --batch-size 16")],
-    ids=["closed form", "gradient"],
+    [(CLASS_MEANS, "--sharpness 2"), (PULL, QUICK), (FOOL, QUICK)],
+    ids=["closed form", "gradient", "adversary"],
 )
 def test_a_method_is_trained_measured_and_exported(spec, flags, blobs, monkeypatch, tmp_path):
     monkeypatch.setitem(METHODS, spec.name, spec)
@@ -178,7 +221,7 @@ def test_a_method_is_trained_measured_and_exported(spec, flags, blobs, monkeypat
     evaluate.main("--run run".split())
     measured = json.loads((tmp_path / "run/evaluation/blobs-test/metrics.json").read_text())
     assert spec.name in measured["methods"]
-    monkeypatch.setattr(export_savedmodel, "check", lambda folders: None)  # in a fresh process
+    monkeypatch.setattr(export, "check", lambda *_: None)  # which runs in a fresh process
     export_savedmodel.main("--run run --to model".split())
     assert (tmp_path / "model/1/saved_model.pb").exists()
 

@@ -20,6 +20,7 @@ from typing import Literal
 
 from tfxmodal.commands import cli
 from tfxmodal.commands.terminal import Terminal
+from tfxmodal.errors import check_ranges
 from tfxmodal.inputs.config import DataConfig, load
 from tfxmodal.training.config import TrainingConfig
 
@@ -77,6 +78,16 @@ class Flags:
     memory_gb: float = 1.0
     """Largest training split, in GB of pixels or token ids, that is kept in memory; a larger one is
     decoded anew in every epoch, in the background."""
+
+    def __post_init__(self):
+        at_least_1 = ("epochs_image", "epochs_text", "batch_size_image", "batch_size_text")
+        above_0 = ("learning_rate_image", "learning_rate_text", "max_norm_text")
+        check_ranges(
+            self,
+            **dict.fromkeys(at_least_1, "[1, inf)"),
+            **dict.fromkeys(above_0, "(0, inf)"),
+            dropout="[0, 1)",
+        )
 
 
 def defaults(dataset: str | None) -> Flags:

@@ -27,6 +27,7 @@ from tfxmodal.lazy import keras
 from tfxmodal.methods.gradient.encoder_classifier import EncoderClassifier
 from tfxmodal.training.config import TrainingConfig
 from tfxmodal.training.experiment import run_epochs
+from tfxmodal.training.isolation import isolated
 from tfxmodal.training.loop import Trainer
 from tfxmodal.training.replicas import make_strategy
 from tfxmodal.training.run_folder import METRICS, RunFolder
@@ -100,15 +101,27 @@ def train_encoder(
     Raises:
         InputError: If anything the user gave is wrong.
     """
-    training = settings.training
     run = RunFolder(folder, "to")
     run.check(resume)
-    config = settings.to_json()
     if run.begun:
-        check_continuing(run.config, config)
+        check_continuing(run.config, settings.to_json())
     if (folder / METRICS).exists():
         reporter.say(f"{folder} is finished.")
         return True
+    with isolated(settings.training.precision, settings.training.seed):
+        return _train(settings, source, run, resume, reporter, stop_asked)
+
+
+def _train(
+    settings: EncoderSettings,
+    source: Dataset,
+    run: RunFolder,
+    resume: bool,
+    reporter: Reporter,
+    stop_asked: Callable[[], bool],
+) -> bool:
+    """The training itself; False where it was stopped before its end."""
+    training, folder = settings.training, run.path
 
     # --- Encoder, its rows and classifier, on every replica ------------------------------------
     strategy = make_strategy()
@@ -122,7 +135,7 @@ def train_encoder(
             settings.dropout,
             settings.max_norm,
         )
-        run.create(config)  # Not earlier: a mistake leaves no folder behind.
+        run.create(settings.to_json())  # Not earlier: a mistake leaves no folder behind.
         trainer = Trainer(learner, stage.train, training, strategy, folder)
     if resume and trainer.restore_last():
         reporter.say(f"Resuming after epoch {trainer.state.epoch}.")

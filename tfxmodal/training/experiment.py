@@ -21,9 +21,9 @@ from tfxmodal.inputs.config import load
 from tfxmodal.inputs.prepare import Prepared, prepare
 from tfxmodal.inputs.raw import check_raw
 from tfxmodal.io.reporter import SILENT, Reporter
-from tfxmodal.lazy import keras
 from tfxmodal.methods import Fitted
 from tfxmodal.methods.learner import Method
+from tfxmodal.training.isolation import isolated
 from tfxmodal.training.loop import Interrupted, NonFiniteLoss, Trainer
 from tfxmodal.training.replicas import make_strategy
 from tfxmodal.training.run_folder import METRICS, MODEL, RunFolder, choose_run_dir
@@ -85,7 +85,7 @@ def run_experiment(
     run.check(resume)
     if run.begun:
         settings = settings.continuing(Settings.from_json(run.config))
-    source = dataset or load(settings.data, reporter.bar)
+    source = load(settings.data, reporter.bar) if dataset is None else dataset
     spec.check(source.train)
     kinds = spec.inputs(settings.config)
     raw = kinds["image"] == "pixels"
@@ -98,14 +98,25 @@ def run_experiment(
     with strategy.scope() if strategy and raw else nullcontext():
         seed = settings.training.seed
         data = prepare(source, settings.data, kinds, seed=seed, reporter=reporter)
-    story = _train if spec.learner else _fit
-    method, facts, summaries = story(settings, run, data, strategy, resume, reporter, stop_asked)
-    if method is None:
-        return RunResult(run.path, settings, {})
+    precision = settings.training.precision if spec.learner else "float32"
+    with isolated(precision, seed):
+        if spec.fit:
+            fitted = _fit(settings, run, data, reporter)
+        else:
+            fitted = _train(settings, run, data, strategy, resume, reporter, stop_asked)
 
-    # --- Evaluation of what was chosen ----------------------------------------------------------
-    metrics = _measure(settings, run, method, data, facts, summaries)
+        # --- Evaluation of what was chosen ------------------------------------------------------
+        metrics = {} if fitted is None else _measure(settings, run, data, fitted)
     return RunResult(run.path, settings, metrics)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """A method as it was trained, what `metrics.json` tells of the training, and its log."""
+
+    method: Method | Fitted
+    facts: dict
+    summaries: Summaries
 
 
 def _begin(settings: Settings, run: RunFolder, data: Prepared) -> Summaries:
@@ -119,20 +130,14 @@ def _begin(settings: Settings, run: RunFolder, data: Prepared) -> Summaries:
     return summaries
 
 
-def _train(settings, run, data, strategy, resume, reporter, stop_asked) -> tuple:
-    """Trains by gradients; None for the method where the training was stopped."""
+def _train(settings, run, data, strategy, resume, reporter, stop_asked) -> _Outcome | None:
+    """Trains by gradients; None where the training was stopped."""
     pairs, validation, training = data.features.train, data.features.validation, settings.training
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(training.precision)
-    try:
-        keras.utils.set_random_seed(training.seed)  # after the encoders, which draw too
-        with strategy.scope():
-            method = settings.spec.learner(data.inputs, settings.config)
-            method.adapt(pairs)
-            summaries = _begin(settings, run, data)
-            trainer = Trainer(method, pairs, training, strategy, run.path)
-    finally:
-        keras.config.set_dtype_policy(policy)
+    with strategy.scope():
+        method = settings.spec.learner(data.inputs, settings.config)
+        method.adapt(pairs)
+        summaries = _begin(settings, run, data)
+        trainer = Trainer(method, pairs, training, strategy, run.path)
     if resume and trainer.restore_last():
         anew = ", with a new optimizer" if trainer.state.finished else ""
         reporter.say(f"Resuming after epoch {trainer.state.epoch}{anew}.")
@@ -148,7 +153,7 @@ def _train(settings, run, data, strategy, resume, reporter, stop_asked) -> tuple
         return selection_score(metrics, training.select_by), metrics
 
     if not run_epochs(trainer, validate, summaries, trainer.most_epochs, reporter, stop_asked):
-        return None, {}, summaries
+        return None
     trainer.finish()
     trainer.checkpoints.restore_best()
     state = trainer.state
@@ -158,10 +163,10 @@ def _train(settings, run, data, strategy, resume, reporter, stop_asked) -> tuple
         "seconds": state.seconds,
         "pairs_per_second": state.pairs / max(state.seconds, 1e-9),
     }
-    return method, facts, summaries
+    return _Outcome(method, facts, summaries)
 
 
-def _fit(settings, run, data, strategy, resume, reporter, stop_asked) -> tuple:
+def _fit(settings, run, data, reporter) -> _Outcome:
     """Fits in closed form."""
     start, fitting = time.perf_counter(), settings.training
     fitted = settings.spec.fit(
@@ -177,20 +182,13 @@ def _fit(settings, run, data, strategy, resume, reporter, stop_asked) -> tuple:
     save_fitted(run, fitted)
     run.write_json(MODEL, data.description() | {"chosen": dict(fitted.chosen)})
     facts = {"chosen": dict(fitted.chosen), "tried": dict(fitted.tried), "seconds": seconds}
-    return fitted, facts, summaries
+    return _Outcome(fitted, facts, summaries)
 
 
-def _measure(
-    settings: Settings,
-    run: RunFolder,
-    method: Method | Fitted,
-    data: Prepared,
-    facts: dict,
-    summaries: Summaries,
-) -> dict:
+def _measure(settings: Settings, run: RunFolder, data: Prepared, outcome: _Outcome) -> dict:
     """Metrics of each split, figures, and what TensorBoard shows of them."""
-    scorer, step = method.scorer(), facts.get("selected_epoch", 0)
-    metrics = dict(facts)
+    scorer, summaries = outcome.method.scorer(), outcome.summaries
+    step, metrics = outcome.facts.get("selected_epoch", 0), dict(outcome.facts)
     for split in MEASURED:
         features, source = getattr(data.features, split), getattr(data.source, split)
         results = evaluate_split(scorer, features, source, data.text_encoder)
