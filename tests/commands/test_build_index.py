@@ -8,8 +8,9 @@ import pytest
 
 from tests.runs import PHOTOS
 from tfxmodal.commands import build_index
-from tfxmodal.inputs.prepare import DataConfig, prepare
+from tfxmodal.inputs.prepare import DataConfig
 from tfxmodal.search.index import Index
+from tfxmodal.search.run_index import model_fingerprint
 from tfxmodal.training.trained_run import load_run
 
 
@@ -42,7 +43,7 @@ def test_a_folder_of_photos_is_found_by_text(method, trained, drsl, photos, caps
 
     opened = load_run(run)
     scorer, encoder = opened.method.scorer(), opened.load_text_encoder()
-    index = Index.load("index/photos", scorer, build_index.model_fingerprint(opened))
+    index = Index.load("index/photos", scorer, model_fingerprint(opened))
     query = scorer.embed_texts(encoder.encode(["a dog on the grass"]))
     rows, _ = scorer.top_k_images(query, index.embeddings, 7)
     assert ids == [index.ids[row] for row in rows[0]]
@@ -82,9 +83,9 @@ def test_a_split_of_the_runs_own_dataset(gallery, drsl, small, cache_dir):
     build_index.main([*flags, "--rescore", "0.1", "--anchors", "8", "--kind", "scan"])
     run = load_run(drsl)
     config = DataConfig("pascal_sentences", Path(small("pascal_sentences")[3]), cache_dir=cache_dir)
-    train = prepare(config, run, ["train"]).features.train
+    train = run.prepare(load(config), config, ["train"]).features.train
     scorer = run.method.scorer()
-    index = Index.load("index", scorer, build_index.model_fingerprint(run))
+    index = Index.load("index", scorer, model_fingerprint(run))
     assert index.ids == train.ids.tolist() and index.rescore == 0.1
     rows = {"images": train.images, "texts": train.texts}[gallery]
     embed = {"images": scorer.embed_images, "texts": scorer.embed_texts}[gallery]
@@ -96,7 +97,7 @@ def test_other_sources(source, drsl, trained, small):
     data = small("pairs")[3] if source == "manifest" else str(trained("pascal_sentences"))
     build_index.main(["--run", drsl, "--to", "index", "--data", data, "--gallery", "texts"])
     run = load_run(drsl)
-    index = Index.load("index", run.method.scorer(), build_index.model_fingerprint(run))
+    index = Index.load("index", run.method.scorer(), model_fingerprint(run))
     assert len(index) == (PHOTOS if source == "manifest" else 5)
 
 

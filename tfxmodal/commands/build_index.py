@@ -111,6 +111,10 @@ def main(argv: list[str] | None = None):
     (wrong,) = set(QUERIES.values()) - {right}
     if getattr(flags, wrong) is not None:
         raise InputError(f"`to` {flags.to} is an index of {gallery}: search it by `{right}`.")
+    query = getattr(flags, right)
+    if query is not None:
+        embed = run.embed_texts if right == "text" else run.embed_images
+        query = embed([query])
 
     # --- Its items, in a new index where there is none -----------------------------------------
     if flags.data is not None:
@@ -123,9 +127,8 @@ def main(argv: list[str] | None = None):
         print(f"{flags.to} holds {len(index):,} {gallery} ({how}).")
 
     # --- What is found -------------------------------------------------------------------------
-    query = getattr(flags, right)
     if query is not None:
-        print_found(*index.search([query], flags.top_k))
+        print_found(*index.index.search(query, flags.top_k))
     else:
         asked = "--image FILE" if gallery == "texts" else "--text TEXT"
         print(f"Search it: trainers/build_index.py --run {flags.run} --to {flags.to} {asked}")
