@@ -111,10 +111,11 @@ def main(argv: list[str] | None = None):
     (wrong,) = set(QUERIES.values()) - {right}
     if getattr(flags, wrong) is not None:
         raise InputError(f"`to` {flags.to} is an index of {gallery}: search it by `{right}`.")
-    query = getattr(flags, right)
-    if query is not None:
-        embed = run.embed_texts if right == "text" else run.embed_images
-        query = embed([query])
+    query = None
+    if flags.text is not None:
+        query = run.embed_texts([flags.text])
+    if flags.image is not None:
+        query = run.embed_images([flags.image], data.image_weights)
 
     # --- Its items, in a new index where there is none -----------------------------------------
     if flags.data is not None:

@@ -114,8 +114,10 @@ class RunIndex:
         """
         if isinstance(queries, (str, Path)):
             raise InputError(f"`queries` is one query, {queries!r}: give a list.")
-        by_text = QUERIES[self.index.gallery] == "text"
-        embeddings = (self._run.embed_texts if by_text else self._run.embed_images)(queries)
+        if QUERIES[self.index.gallery] == "text":
+            embeddings = self._run.embed_texts(queries)
+        else:
+            embeddings = self._run.embed_images(queries, self._data.image_weights)
         return self.index.search(embeddings, k)
 
     def save(self, folder: str | Path):
