@@ -8,7 +8,7 @@ import pytest
 
 from tests.runs import PHOTOS
 from tfxmodal.commands import build_index
-from tfxmodal.inputs.prepare import DataConfig
+from tfxmodal.inputs.config import DataConfig, load
 from tfxmodal.search.index import Index
 from tfxmodal.search.run_index import model_fingerprint
 from tfxmodal.training.trained_run import load_run
