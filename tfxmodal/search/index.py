@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfxmodal.errors import InputError, choose
+from tfxmodal.errors import InputError, choose, first_line
 from tfxmodal.io.atomic import recover_folder, whole_folder
 from tfxmodal.io.reading import read_arrays
 from tfxmodal.retrieval.scorer import Scorer, best
@@ -217,7 +217,7 @@ class Index:
         except InputError:
             raise
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = first_line(error)
             raise InputError(
                 f"{folder} holds no whole index ({reason}): build it with trainers/build_index.py."
             ) from error
