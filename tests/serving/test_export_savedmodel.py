@@ -15,11 +15,12 @@ from tests.encoders.image.tiny import tiny_encoder
 from tests.runs import PHOTOS
 from tfxmodal.commands import export_savedmodel, train
 from tfxmodal.commands.verify_savedmodel import main as verify_main
+from tfxmodal.data.items import read_items
 from tfxmodal.encoders.image import IMAGE_ENCODERS, load_image_encoder
 from tfxmodal.encoders.text.bag_of_words import document
 from tfxmodal.errors import InputError
 from tfxmodal.inputs import prepare as preparing
-from tfxmodal.inputs.prepare import DataConfig, prepare
+from tfxmodal.inputs.config import DataConfig, load
 from tfxmodal.serving.export import export as exporting
 from tfxmodal.serving.export import gallery
 from tfxmodal.serving.export.gallery import load_galleries
@@ -100,7 +101,7 @@ def evaluated(run_of, small, cache_dir):
     def of(kind: str) -> dict[str, tuple[dict, dict]]:
         run, folder = load_run(run_of(kind)), Path(small("pascal_sentences")[3])
         config = DataConfig("pascal_sentences", folder, cache_dir=cache_dir)
-        test = prepare(config, run, ["test"])
+        test = run.prepare(load(config), config, ["test"])
         source, features, scorer = test.source.test, test.features.test, run.method.scorer()
         images, texts = scorer.embed_images(features.images), scorer.embed_texts(features.texts)
         photos = {"image": [Path(path).read_bytes() for path in source.images]}
@@ -118,7 +119,7 @@ def evaluated(run_of, small, cache_dir):
             "search_texts": (photos, {"ids": source.ids[found_texts], "scores": text_scores}),
             "search_images": (captions, {"ids": source.ids[found_images], "scores": image_scores}),
         }
-        if not run.end_to_end:
+        if not run.inputs.image.raw:
             for modality in ("image", "text"):
                 rows = getattr(features, f"{modality}s")[:]
                 signature = f"embed_{modality}_features"
@@ -353,8 +354,12 @@ def test_galleries_of_a_folder_a_file_and_a_manifest(trained, small, tmp_path, c
     first = min(photos.iterdir())
     unknown = "qzxqzx xqzxqz\n🧿\n"  # Two texts that would have the same score for all.
     (tmp_path / "texts.txt").write_text(f"dogs\tTwo dogs run.\n{unknown}A cow in a field.\n")
-    row = {"id": "one", "image": str(first), "text": "A cat."}
-    (tmp_path / "mine.jsonl").write_text(json.dumps(row))
+    other = max(photos.iterdir())
+    rows = [
+        {"id": "one", "image": str(first), "text": "A cat."},
+        {"id": "two", "image": str(other), "texts": ["A dog.", "A dog and a cow."]},
+    ]
+    (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, rows)))
     sources = [str(photos), str(tmp_path / "texts.txt"), str(tmp_path / "mine.jsonl")]
     run = load_run(trained("pascal_sentences"))
     galleries, shown = load_galleries(sources, run, DataConfig(cache_dir=cache_dir))
@@ -362,14 +367,18 @@ def test_galleries_of_a_folder_a_file_and_a_manifest(trained, small, tmp_path, c
         "dogs": "Two dogs run.",
         "A cow in a field.": "A cow in a field.",
         "one": "A cat.",
+        "two#0": "A dog.",
+        "two#1": "A dog and a cow.",
     }
-    assert len(shown["images"]) == PHOTOS + 1 and shown["images"]["one"] == str(first)
-    assert galleries["texts"].ids.numpy().tolist() == [b"dogs", b"A cow in a field.", b"one"]
+    for kind in ("texts", "images"):  # By the ids with which bulk embedding names them.
+        assert set(read_items(tmp_path / "mine.jsonl", kind).ids) <= shown[kind].keys()
+    assert len(shown["images"]) == PHOTOS + 2 and shown["images"]["one"] == str(first)
+    assert galleries["texts"].ids.numpy().astype(str).tolist() == [*shown["texts"]]
     scorer, encoder = run.method.scorer(), run.load_text_encoder()
     texts = scorer.embed_texts(encoder.encode(list(shown["texts"].values())))
     np.testing.assert_allclose(galleries["texts"].embeddings, texts, rtol=1e-5, atol=1e-6)
     images = galleries["images"].embeddings
-    np.testing.assert_allclose(images[0], images[-1], rtol=1e-5, atol=1e-6)  # the same photo
+    np.testing.assert_allclose(images[0], images[PHOTOS], rtol=1e-5, atol=1e-6)  # the same photo
 
 
 def test_a_gallery_of_many_blocks(monkeypatch):

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
-from tensorflow_serving.apis.model_pb2 import ModelSpec
 
 from tfxmodal.serving.client.protos.serving_pb2 import ModelConfig, ModelServerConfig
+from tfxmodal.serving.messages import get_model_status_pb2, model_pb2
 from tfxmodal.serving.model_config import versions
 from tfxmodal.serving.verification.served_model import RequestError, ServedModel, invalid
 
+ModelSpec = model_pb2.ModelSpec
+ModelVersionStatus = get_model_status_pb2.ModelVersionStatus
 State = ModelVersionStatus.State
 LONGEST_WAIT = 60.0
 """Seconds between two attempts to load a version; the first ones follow sooner."""

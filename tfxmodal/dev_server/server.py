@@ -11,19 +11,19 @@ from functools import partial, wraps
 from pathlib import Path
 
 import grpc
-from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    model_management_pb2,
-    model_service_pb2_grpc,
-    prediction_service_pb2_grpc,
-)
 
 from tfxmodal.dev_server.batching import Batcher, Batching
 from tfxmodal.dev_server.model_store import ModelStore
 from tfxmodal.errors import InputError
 from tfxmodal.io.reading import read_text
 from tfxmodal.serving.client.protos.serving_pb2 import ModelServerConfig
+from tfxmodal.serving.messages import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_management_pb2,
+    model_service_pb2_grpc,
+    prediction_service_pb2_grpc,
+)
 from tfxmodal.serving.verification.served_model import RequestError, ServedModel, invalid
 
 UNLIMITED = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tfxmodal.data import listings, manifest
+from tfxmodal.data.items import text_ids
 from tfxmodal.data.pairs import Features, Pairs
 from tfxmodal.encoders.text.bag_of_words import EncodedTexts, document, known_texts
 from tfxmodal.errors import InputError
@@ -63,8 +64,9 @@ def items_of(
     """The items that a user names, `images`, `texts` or both, as features of a run.
 
     Args:
-        source: A split of the run's dataset (`test`, ...); a folder of pictures; a manifest of
-            pairs; a file of texts; or the folder of another run, whose test split it is.
+        source: A split of the run's dataset (`test`, ...), where a pair's captions are one text,
+            as in its evaluation; a folder of pictures; a manifest of pairs, where each text is an
+            item of its own; a file of texts; or the folder of another run, whose test split it is.
         run: The trained run.
         config: How its data are loaded.
         kind: `images` or `texts`, where the source must hold them.
@@ -81,8 +83,7 @@ def items_of(
         place = {name: getattr(other, name) for name in ("dataset", *PLACE)}
         return _items_of_split(run, replace(config, **place), "test", reporter)
     if path.suffix in manifest.SUFFIXES:
-        pairs = manifest.load_pairs(path)
-        return _both(*_as_features(run, replace(config, dataset="pairs"), pairs, True, reporter))
+        return _items_of_manifest(path, run, config, reporter)
     if kind not in (None, "images" if path.is_dir() else "texts"):
         raise InputError(
             f"{source} holds no {kind}: give {ALONE[kind]}, a manifest, a run's folder or one of "
@@ -136,26 +137,40 @@ def _items_of_pictures(
     ids, paths = listings.pictures_in(folder)
     pairs = Pairs(np.array(ids), np.array(paths), [()] * len(paths))
     config = replace(config, dataset=folder.name)
-    return _both(*_as_features(run, config, pairs, False, reporter))["images"]
+    return _both(*_as_features(run, config, pairs, reporter))["images"]
 
 
 def _items_of_texts(path: Path, run: TrainedRun) -> Items:
     """The texts of a UTF-8 file, one a line: ID<TAB>TEXT, or TEXT, which then is its own id."""
-    ids, texts = listings.texts_in(path)
-    return Items(ids, EncodedTexts(run.row_encoder(run.load_text_encoder()), texts), texts, True)
+    return _texts(*listings.texts_in(path), run)
+
+
+def _items_of_manifest(
+    path: Path, run: TrainedRun, config: DataConfig, reporter: Reporter
+) -> dict[str, Items]:
+    """A manifest's images, and each of its texts as an item of its own, with its id of bulk."""
+    pairs = manifest.load_pairs(path)
+    config = replace(config, dataset="pairs")
+    images = _both(*_as_features(run, config, pairs, reporter))["images"]
+    texts = [text for each in pairs.texts for text in each]
+    return {"images": images, "texts": _texts(text_ids(pairs.ids, pairs.texts), texts, run)}
+
+
+def _texts(ids: list[str], texts: list[str], run: TrainedRun) -> Items:
+    encoder = run.row_encoder(run.load_text_encoder())
+    return Items(ids, EncodedTexts(encoder, texts), texts, True)
 
 
 def _as_features(
-    run: TrainedRun, config: DataConfig, pairs: Pairs, texts: bool, reporter: Reporter
+    run: TrainedRun, config: DataConfig, pairs: Pairs, reporter: Reporter
 ) -> tuple[Pairs, Pairs]:
-    """Pairs of files and captions, those that can be read, as they came and as features."""
+    """Pairs whose images can be read, as they came and with what the run reads of the images."""
     images = run.load_image_encoder(config.image_weights)
     if run.inputs.image.raw:
         rows = run.row_encoder(run.load_text_encoder())
         return split_raw(config, "gallery", pairs, images, rows, reporter)
-    encoder = run.load_text_encoder() if texts else None
     kind = run.inputs.image.kind
-    return split_features(config, "gallery", pairs, images, encoder, reporter, kind)
+    return split_features(config, "gallery", pairs, images, None, reporter, kind)
 
 
 def _both(source: Pairs, features: Pairs) -> dict[str, Items]:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from tfxmodal.lazy import tf
 from tfxmodal.serving.export.eager import Arrays, EagerModel
 from tfxmodal.serving.export.signatures import ServedRun, Signature
+from tfxmodal.serving.messages import predict_pb2, prediction_log_pb2
 from tfxmodal.serving.model_config import WARM_UP
 
 SENTENCES = ("a dog runs on the beach", "two people ride horses", "a red bus in the city")

@@ -8,12 +8,11 @@ from functools import cached_property
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
-from tensorflow.core.protobuf import saved_model_pb2
-from tensorflow_serving.apis import predict_pb2
 
 from tfxmodal.lazy import tf
 from tfxmodal.serving.export.eager import Arrays
 from tfxmodal.serving.export.examples import read_examples
+from tfxmodal.serving.messages import predict_pb2, saved_model_pb2
 from tfxmodal.serving.model_config import DESCRIPTION, WARM_UP
 from tfxmodal.serving.verification.served_model import ServedModel
 

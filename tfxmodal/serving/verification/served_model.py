@@ -7,17 +7,16 @@ find. Feeds, too, go straight to the graph, with no check of their shapes, as th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
 import grpc
 import numpy as np
-from tensorflow.core.framework import types_pb2
-from tensorflow.core.protobuf.config_pb2 import CallableOptions
-from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from tfxmodal.lazy import tf
+from tfxmodal.serving.messages import config_pb2, predict_pb2, prediction_log_pb2, types_pb2
 from tfxmodal.serving.model_config import WARM_UP
 
 MAX_WARM_UP_RECORDS = 1000
@@ -71,7 +70,7 @@ class ServedModel:
             inter_op_parallelism_threads=threads,
         )
         self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
-        with self._session.graph.as_default():
+        with self._session.graph.as_default(), _without_warnings():
             graph = tf.compat.v1.saved_model.loader.load(self._session, ["serve"], str(folder))
         self.signatures = dict(graph.signature_def)
         self._batcher = batcher
@@ -106,7 +105,7 @@ class ServedModel:
         """A function from the signature's inputs, sorted by name, to `outputs`."""
         signature = self.signatures[name]
         call = self._session._make_callable_from_options(
-            CallableOptions(
+            config_pb2.CallableOptions(
                 feed=[signature.inputs[key].name for key in sorted(signature.inputs)],
                 fetch=[signature.outputs[key].name for key in outputs],
             )
@@ -128,6 +127,18 @@ class ServedModel:
             if log.WhichOneof("log_type") != "predict_log":
                 raise invalid("Unsupported log_type for warmup")
             self.predict(log.predict_log.request)
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """The session loader is deprecated, but it is what servers use."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _feeds(signature, request: predict_pb2.PredictRequest) -> list[np.ndarray]:
