@@ -1,5 +1,6 @@
 # make run        from nothing to a trained, evaluated model and a picture of what it retrieves
 # make serve-demo from nothing to two models on a server, asked by text and by picture
+#                 (METHODS="ridge_cca pls" takes others)
 # make test       the whole test suite
 # make lint       ruff, the import contracts, the types of the public API
 # make docs       the documentation, from docs/ and the docstrings, into site/
@@ -8,7 +9,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := runs/quickstart
-DRSL_RUN := runs/quickstart-drsl
+METHODS ?= scl drsl
 PORT ?= 8500
 # What the development server says once it answers, and what TensorFlow Serving says.
 UP := ^Ready\|Running gRPC ModelServer
@@ -22,16 +23,18 @@ run: .venv/ready
 
 # What is there already, runs and exports, is taken as it is.
 serve-demo: .venv/ready
-	test -f $(RUN)/metrics.json || $(BIN)/python trainers/train_scl.py --run-dir $(RUN) --resume
-	test -f $(DRSL_RUN)/metrics.json || $(BIN)/python trainers/train_drsl.py --run-dir $(DRSL_RUN) --resume
-	test -d models/scl/1 || $(BIN)/python export/export_savedmodel.py --run $(RUN) --to models/scl --gallery test
-	test -d models/drsl/1 || $(BIN)/python export/export_savedmodel.py --run $(DRSL_RUN) --to models/drsl --gallery test
-	@$(BIN)/python export/serve.py --model models/scl --model models/drsl --port $(PORT) --rest-port 0 > models/server.log 2>&1 & \
+	@mkdir -p models
+	@for method in $(METHODS); do \
+		run=runs/quickstart-$$method; test $$method != scl || run=$(RUN); \
+		test -f $$run/metrics.json || $(BIN)/python trainers/train.py $$method --run-dir $$run --resume || exit 1; \
+		test -d models/$$method/1 || $(BIN)/python export/export_savedmodel.py --run $$run --to models/$$method --gallery test || exit 1; \
+	done
+	@$(BIN)/python export/serve.py $(foreach method,$(METHODS),--model models/$(method)) --port $(PORT) --rest-port 0 > models/server.log 2>&1 & \
 	server=$$!; trap "kill $$server; wait $$server; cat models/server.log | tail -1" EXIT; \
 	until grep -q "$(UP)" models/server.log; do kill -0 $$server || { cat models/server.log; exit 1; }; sleep 1; done; \
 	grep "$(UP)" models/server.log; \
 	picture=$$(ls data/emoji_scenes/*/images/* | tail -1); \
-	for model in scl drsl; do \
+	for model in $(METHODS); do \
 		ask="$(BIN)/python export/query.py --server localhost:$(PORT) --model $$model"; \
 		echo "$$model: pictures for 'a cat and a pizza'"; $$ask --text "a cat and a pizza" --html models/$$model.html || exit 1; \
 		echo "$$model: texts for $$picture"; $$ask --image $$picture || exit 1; \

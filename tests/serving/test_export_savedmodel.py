@@ -221,20 +221,32 @@ def test_an_export_passes_its_verification(kind, exported, run_of):
     assert verify(folder / "m_matrix").passed
 
 
-def test_ready_features(trained, tmp_path, complaint, capsys):
-    run = str(trained("features"))
-    told = complaint(
-        export_savedmodel.main, "--run", run, "--to", str(tmp_path / "f"), "--gallery", "test"
-    )
-    assert "is searched by pictures or by texts" in told
-    assert not (tmp_path / "f").exists()
-    export_savedmodel.main(["--run", run, "--to", str(tmp_path / "f")])
+def test_ready_features(trained, tmp_path, capsys):
+    run = trained("features")
+    to = tmp_path / "f"
+    export_savedmodel.main(["--run", str(run), "--to", str(to), "--gallery", "test"])
     assert "trained on ready features of images and texts" in capsys.readouterr().out
-    about = json.loads((tmp_path / "f/1/signatures.json").read_text())
+    about = json.loads((to / "1/signatures.json").read_text())
     names = [name for name in about["signatures"]]
-    assert set(names) == {"embed_text_features", "embed_image_features", "score_embedding_pairs"}
+    assert set(names) == {
+        *("embed_text_features", "embed_image_features", "score_embedding_pairs"),
+        *("search_texts_by_features", "search_images_by_features"),
+    }
     assert names[0] == "embed_text_features"
-    assert verify(tmp_path / "f").passed and verify(tmp_path / "f_matrix").passed
+    assert verify(to).passed and verify(tmp_path / "f_matrix").passed
+
+    # A query's features find what the scorer ranks first in the split.
+    opened = load_run(run)
+    test = load(opened.settings.data).test
+    scorer, model = opened.scorer(), ServedModel(to / "1")
+    images, texts = scorer.embed_images(test.images), scorer.embed_texts(test.texts)
+    found = ask(model, "search_texts_by_features", features=test.images)
+    rows, scores = scorer.top_k(images, texts, 100)
+    assert [[name.decode() for name in row] for row in found["ids"]] == test.ids[rows].tolist()
+    np.testing.assert_allclose(found["scores"], scores, rtol=1e-5, atol=1e-6)
+    found = ask(model, "search_images_by_features", features=test.texts)
+    rows, _ = scorer.top_k_images(texts, images, 100)
+    assert [[name.decode() for name in row] for row in found["ids"]] == test.ids[rows].tolist()
 
 
 def test_weights_in_half_the_space(trained, tmp_path):

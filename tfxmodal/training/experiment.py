@@ -189,16 +189,18 @@ def _measure(settings: Settings, run: RunFolder, data: Prepared, outcome: _Outco
     """Metrics of each split, figures, and what TensorBoard shows of them."""
     scorer, summaries = outcome.method.scorer(), outcome.summaries
     step, metrics = outcome.facts.get("selected_epoch", 0), dict(outcome.facts)
+    results = {}
     for split in MEASURED:
         features, source = getattr(data.features, split), getattr(data.source, split)
-        results = evaluate_split(scorer, features, source, data.text_encoder)
-        metrics[split] = results.metrics
-        summaries.results(split, results.metrics, step)
-    figures = draw({settings.method.upper(): results}, source, data.source.class_names)
+        results[split] = evaluate_split(scorer, features, source, data.text_encoder)
+        metrics[split] = results[split].metrics
+        summaries.results(split, metrics[split], step)
+    test, pairs = results["test"], data.source.test
+    figures = draw({settings.method.upper(): test}, pairs, data.source.class_names)
     run.write_figures(figures)
     for name, png in figures.items():
         summaries.figure(name, png, step)
-    summaries.embeddings(results.images, results.texts, captions_or_ids(source))
+    summaries.embeddings(test.images, test.texts, captions_or_ids(pairs))
     run.write_json(METRICS, metrics)
     return metrics
 

@@ -54,16 +54,30 @@ class EagerModel:
 
     def search_texts(self, image: np.ndarray) -> Arrays:
         """The best texts of the gallery."""
-        gallery = self._served.galleries["texts"]
-        queries = self.embed_image(image)["embedding"]
-        found = self._scorer.top_k(queries, gallery.embeddings, self._served.top_k)
-        return self._found(gallery, *found)
+        return self._best_texts(self.embed_image(image))
 
     def search_images(self, text: np.ndarray) -> Arrays:
         """The best images of the gallery."""
+        return self._best_images(self.embed_text(text))
+
+    def search_texts_by_features(self, features: np.ndarray) -> Arrays:
+        """The best texts of the gallery."""
+        return self._best_texts(self.embed_image_features(features))
+
+    def search_images_by_features(self, features: np.ndarray) -> Arrays:
+        """The best images of the gallery."""
+        return self._best_images(self.embed_text_features(features))
+
+    def _best_texts(self, queries: Arrays) -> Arrays:
+        gallery = self._served.galleries["texts"]
+        found = self._scorer.top_k(queries["embedding"], gallery.embeddings, self._served.top_k)
+        return self._found(gallery, *found)
+
+    def _best_images(self, queries: Arrays) -> Arrays:
         gallery = self._served.galleries["images"]
-        queries = self.embed_text(text)["embedding"]
-        found = self._scorer.top_k_images(queries, gallery.embeddings, self._served.top_k)
+        found = self._scorer.top_k_images(
+            queries["embedding"], gallery.embeddings, self._served.top_k
+        )
         return self._found(gallery, *found)
 
     def _embeddings(self, image, text) -> Arrays:

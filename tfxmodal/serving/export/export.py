@@ -66,11 +66,6 @@ def export_run(
         to: served.signatures(),
         to.with_name(f"{to.name}_matrix"): served.matrix_signatures(),
     }
-    if shown and not models[to].keys() & {"search_texts", "search_images"}:
-        raise InputError(
-            f"`gallery` is searched by pictures or by texts, and {run.folder.path} was trained on "
-            "ready features: leave it out."
-        )
 
     with publish(models) as folders:
         for (base, signatures), folder in zip(models.items(), folders, strict=True):

@@ -93,10 +93,14 @@ class ServedRun:
         offered["score_embedding_pairs"] = Signature(
             self.score_embedding_pairs, _inputs(**embeddings)
         )
-        if self.tower and "texts" in self.galleries:
-            offered["search_texts"] = Signature(self.search_texts, image)
-        if self.encoder and "images" in self.galleries:
-            offered["search_images"] = Signature(self.search_images, text)
+        # Where features come ready, a query's do, too.
+        for gallery, kind, raw in (("texts", "image", image), ("images", "text", text)):
+            if gallery in self.galleries:
+                name = f"search_{gallery}" + "_by_features" * (f"embed_{kind}" not in offered)
+                asked = (
+                    raw if f"embed_{kind}" in offered else offered[f"embed_{kind}_features"].inputs
+                )
+                offered[name] = Signature(getattr(self, name), asked)
         return offered
 
     def models(self) -> list[keras.layers.Layer]:
@@ -162,20 +166,22 @@ class ServedRun:
     def search_texts(self, image: tf.Tensor) -> Outputs:
         """The texts of the gallery that match encoded pictures best."""
         images, valid = self._images(image)
-        rows = self.scorer.graph_images(images)
-        found = self.galleries["texts"].search(
-            lambda texts: self.scorer.graph_score_rows(rows, texts), self.top_k
-        )
-        return self._answer(found, image=valid)
+        return self._answer(self._best_texts(images), image=valid)
 
     def search_images(self, text: tf.Tensor) -> Outputs:
         """The images of the gallery that match texts best."""
         texts, valid = self._texts(text)
-        rows = self.scorer.graph_texts(texts)
-        found = self.galleries["images"].search(
-            lambda images: tf.transpose(self.scorer.graph_score_rows(images, rows)), self.top_k
-        )
-        return self._answer(found, text=valid)
+        return self._answer(self._best_images(texts), text=valid)
+
+    def search_texts_by_features(self, features: tf.Tensor) -> Outputs:
+        """The texts of the gallery that match ready features of images best."""
+        images = self._embed("image", features)
+        return self._answer(self._best_texts(images), features=finite(features))
+
+    def search_images_by_features(self, features: tf.Tensor) -> Outputs:
+        """The images of the gallery that match ready features of texts best."""
+        texts = self._embed("text", features)
+        return self._answer(self._best_images(texts), features=finite(features))
 
     def score_matrix(self, image_embedding: tf.Tensor, text_embedding: tf.Tensor) -> Outputs:
         """Scores of all pairs of embeddings; rows that are not of finite numbers are refused."""
@@ -197,6 +203,20 @@ class ServedRun:
 
     def _embed(self, kind: str, rows: tf.Tensor) -> tf.Tensor:
         return embed(self.run.method.networks[f"{kind}_encoder"], rows)
+
+    def _best_texts(self, images: tf.Tensor) -> Outputs:
+        """What the gallery of texts holds for embeddings of images `[batch, d]`."""
+        rows = self.scorer.graph_images(images)
+        return self.galleries["texts"].search(
+            lambda texts: self.scorer.graph_score_rows(rows, texts), self.top_k
+        )
+
+    def _best_images(self, texts: tf.Tensor) -> Outputs:
+        """What the gallery of images holds for embeddings of texts `[batch, d]`."""
+        rows = self.scorer.graph_texts(texts)
+        return self.galleries["images"].search(
+            lambda images: tf.transpose(self.scorer.graph_score_rows(images, rows)), self.top_k
+        )
 
     def _answer(self, outputs: Outputs, **valid: tf.Tensor) -> Outputs:
         """The outputs with what is to be done about bad rows; `valid` is by input."""
