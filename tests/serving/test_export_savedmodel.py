@@ -299,6 +299,7 @@ def test_the_library_exports_without_a_word(trained, tmp_path, monkeypatch, caps
     monkeypatch.undo()
     reports = []
     run = load_run(trained("features"))
+    capsys.readouterr()  # what the training said
     published = exporting.export_run(run, tmp_path / "f", report=reports.append)
     assert published == [tmp_path / "f/1", tmp_path / "f_matrix/1"]
     assert [report.passed for report in reports] == [True, True]
