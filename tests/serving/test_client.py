@@ -112,7 +112,9 @@ def test_says_what_is_missing_and_what_is_there(server):
     assert message(model="other") == (
         f"There is no model 'other' at {at}: correct the name, or serve it with export/serve.py."
     )
-    assert message(version=7) == f"The model 'tiny' at {at} has no version 7: it has 1."
+    for version in (0, 7):
+        told = f"The model 'tiny' at {at} has no version {version}: it has 1."
+        assert message(version=version) == told
     assert (
         message(label="canary")
         == f"The model 'tiny' at {at} has no version labelled 'canary': it has 1."
