@@ -40,7 +40,7 @@ def model_config(folders: Iterable[Path], file: Path | None = None) -> ModelServ
         path = Path(os.path.abspath(folder))  # a link keeps its name
         models.add(name=path.name, base_path=str(path), model_platform="tensorflow")
     if not models:
-        raise InputError("There is no model to serve: give --model MODELS/NAME or --config FILE.")
+        raise InputError("There is no model to serve: give `model` MODELS/NAME or `config` FILE.")
     names = [model.name for model in models]
     for model in models:
         if names.count(model.name) > 1:
