@@ -80,7 +80,7 @@ class Flags:
     training."""
 
     image_weights: str | None = None
-    """Weights of the run's image tower, by default as in training; for a file that has moved."""
+    """Weights of the run's image encoder, by default as in training; for a file that has moved."""
 
     on_bad_image: Literal["refuse", "skip"] | None = None
     """What to do when images cannot be read: end with a list, or leave them out; by default as in

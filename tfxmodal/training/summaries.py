@@ -11,7 +11,7 @@ from tfxmodal.lazy import tf
 from tfxmodal.training.report import EpochReport
 
 METRICS = ("map_all", "map_50", "recall_at", "median_rank", "accuracy", "class_map")
-"""Those that are logged: of retrieval, and of a tower's classifier."""
+"""Those that are logged: of retrieval, and of an encoder's classifier."""
 
 
 class Summaries:

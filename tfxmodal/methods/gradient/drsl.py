@@ -66,7 +66,7 @@ class DRSLConfig:
     dissimilar pairs count alike in all, however rare the similar ones are."""
 
     end_to_end: bool = False
-    """Train the towers too, from pixels and token ids, instead of on cached features;
+    """Train the encoders too, from pixels and token ids, instead of on cached features;
     image_scaling and text_scaling are fitted to the features of a few training rows before the
     training."""
 
@@ -239,6 +239,6 @@ SPEC = MethodSpec(
     },
     examples=(
         "--dataset wikipedia --data-dir WIKIPEDIA --fusion multiplication",
-        "--dataset pascal_sentences --data-dir PASCAL --towers towers/pascal",
+        "--dataset pascal_sentences --data-dir PASCAL --encoders towers/pascal",
     ),
 )

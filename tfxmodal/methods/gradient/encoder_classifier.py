@@ -1,4 +1,4 @@
-"""A tower under a classifier: the stage before DRSL, by which its towers come to know the classes.
+"""An encoder under a classifier: before DRSL, by which its encoders come to know the classes.
 
 DRSL, sections 3.2.1 and 3.4: VGG-19 is fine-tuned on the training images and the Text CNN is
 trained on the training texts; then both give features. Neither section tells the classifier: here
@@ -20,15 +20,15 @@ BATCH = 32
 
 
 class EncoderClassifier(Learner):
-    """Learns the classes of images, or of texts, through a tower.
+    """Learns the classes of images, or of texts, through an encoder.
 
     The loss is the cross-entropy of a softmax where each training row has exactly one class, else
     of a sigmoid a class.
 
     Args:
-        train: Training rows with labels, of which `column` is what the tower takes.
+        train: Training rows with labels, of which `column` is what the encoder takes.
         column: `images` or `texts`.
-        tower: From raw rows to features `[batch, dim]`.
+        network: From raw rows to features `[batch, dim]`.
         dropout: Fraction of the features that is dropped before the classifier (Kim: .5).
         max_norm: Largest norm of a class' weights (Kim: 3), or None for no limit.
     """
@@ -37,7 +37,7 @@ class EncoderClassifier(Learner):
         self,
         train: Pairs,
         column: Literal["images", "texts"],
-        tower: keras.Model,
+        network: keras.Model,
         dropout: float = 0.5,
         max_norm: float | None = None,
     ):
@@ -45,12 +45,12 @@ class EncoderClassifier(Learner):
         self.weights = {"cross_entropy": 1.0}
         self._column = column
         limit = max_norm and keras.constraints.MaxNorm(max_norm, axis=0)
-        features = keras.layers.Dropout(dropout)(tower.outputs[0])
+        features = keras.layers.Dropout(dropout)(network.outputs[0])
         classify = keras.layers.Dense(train.labels.shape[1], kernel_constraint=limit)
-        self.networks = {"classifier": keras.Model(tower.inputs, classify(features))}
+        self.networks = {"classifier": keras.Model(network.inputs, classify(features))}
         self._predict = tf.function(
             lambda rows: self.networks["classifier"](rows, training=False),
-            [tf.TensorSpec(tower.inputs[0].shape, tower.inputs[0].dtype)],
+            [tf.TensorSpec(network.inputs[0].shape, network.inputs[0].dtype)],
         )
 
     def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""What a run answers by the library's own scorer, tower and encoder: the measure of an export."""
+"""What a run answers by the library's own scorer and encoders: the measure of an export."""
 
 import numpy as np
 
@@ -21,13 +21,13 @@ class EagerModel:
 
     def embed_image(self, image: np.ndarray) -> Arrays:
         """Embeddings of encoded pictures, bytes `[b]`."""
-        tower = self._served.tower
-        rows = np.stack([decode(contents, tower.preprocessing) for contents in image])
-        return self.embed_image_features(self._served.run.image_rows(tower, rows))
+        encoder = self._served.image_encoder
+        rows = np.stack([decode(contents, encoder.preprocessing) for contents in image])
+        return self.embed_image_features(self._served.run.image_rows(encoder, rows))
 
     def embed_text(self, text: np.ndarray) -> Arrays:
         """Embeddings of texts, UTF-8 `[b]`."""
-        encoder = self._served.run.row_encoder(self._served.encoder)
+        encoder = self._served.run.row_encoder(self._served.text_encoder)
         return self.embed_text_features(encoder.encode([each.decode() for each in text]))
 
     def embed_image_features(self, features: np.ndarray) -> Arrays:

@@ -49,30 +49,29 @@ def decode_rows(images: tf.Tensor, preprocessing: Preprocessing) -> Rows:
     return pictures, tf.math.bincount(rows, minlength=batch, maxlength=batch) > 0
 
 
-def image_rows(tower: ImageEncoder, images: tf.Tensor, raw: bool) -> Rows:
-    """What an image encoder takes, of encoded pictures: strings `[batch]`.
+def image_rows(encoder: ImageEncoder, images: tf.Tensor, kind: str) -> Rows:
+    """What a method reads of encoded pictures.
 
     Args:
-        tower: The image tower.
+        encoder: The image encoder.
         images: The bytes of files, strings `[batch]`.
-        raw: Pixels `[batch, crop, crop, 3]`, as an encoder takes them that was trained end to end;
-            else features `[batch, dim]`.
+        kind: The named input, see `tfxmodal.inputs.spec`.
     """
-    pixels, valid = decode_rows(images, tower.preprocessing)
-    if raw:
+    pixels, valid = decode_rows(images, encoder.preprocessing)
+    if kind == "pixels":
         return tf.cast(tf.round(pixels), tf.uint8), valid
-    return embed(tower.model, pixels), valid
+    return embed(encoder.model_of(kind), pixels), valid
 
 
-def text_rows(encoder: TextEncoder, texts: tf.Tensor, raw: bool) -> Rows:
-    """What a text encoder takes, of strings `[batch]`; those are valid that it `knows`.
+def text_rows(encoder: TextEncoder, texts: tf.Tensor, kind: str) -> Rows:
+    """What a method reads of texts; those are valid that the encoder `knows`.
 
     Args:
-        encoder: What turns texts into features.
+        encoder: The text encoder.
         texts: Strings `[batch]`.
-        raw: Token ids `[batch, words]`, for an encoder trained end to end; else features.
+        kind: The named input, see `tfxmodal.inputs.spec`.
     """
-    rows = encoder.tokenizer(texts) if raw else embed(encoder.model, texts)
+    rows = encoder.tokenizer(texts) if kind == "words" else embed(encoder.model, texts)
     return rows, encoder.knows(texts)
 
 

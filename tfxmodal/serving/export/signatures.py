@@ -55,20 +55,20 @@ class ServedRun:
 
     Attributes:
         galleries: What is searched: of `images`, of `texts`, both or none.
-        tower: The image tower, or None where features of images came ready.
-        encoder: The text encoder, or None where features of texts came ready.
+        image_encoder: The image encoder, or None where features of images came ready.
+        text_encoder: The text encoder, or None where features of texts came ready.
     """
 
     def __init__(self, run: TrainedRun, on_bad_input: str = "flag", top_k: int = 100):
         self.run, self.on_bad_input, self.top_k = run, on_bad_input, top_k
         self.galleries: dict[str, Gallery] = {}
         self.scorer = run.scorer()
-        self.tower: ImageEncoder | None = None
-        self.encoder: TextEncoder | None = None
+        self.image_encoder: ImageEncoder | None = None
+        self.text_encoder: TextEncoder | None = None
         if run.description["image_encoder"]:
-            self.tower = run.load_image_encoder()
+            self.image_encoder = run.load_image_encoder()
         if run.description["text_encoder"]:
-            self.encoder = run.load_text_encoder()
+            self.text_encoder = run.load_text_encoder()
 
     def signatures(self) -> dict[str, Signature]:
         """All that the run can offer, by name; the first is what is asked for by default."""
@@ -79,16 +79,16 @@ class ServedRun:
             for kind in ("image", "text")
         }
         offered = {}
-        if self.encoder:
+        if self.text_encoder:
             offered["embed_text"] = Signature(self.embed_text, text)
-        if self.tower:
+        if self.image_encoder:
             offered["embed_image"] = Signature(self.embed_image, image)
         for kind in ("text", "image"):
             if not self.run.inputs.modality(kind).raw:
                 features = _inputs(features=(networks[f"{kind}_encoder"].input_shape, tf.float32))
                 name = f"embed_{kind}_features"
                 offered[name] = Signature(getattr(self, name), features)
-        if self.tower and self.encoder:
+        if self.image_encoder and self.text_encoder:
             offered["score_pairs"] = Signature(self.score_pairs, image | text)
         offered["score_embedding_pairs"] = Signature(
             self.score_embedding_pairs, _inputs(**embeddings)
@@ -104,9 +104,9 @@ class ServedRun:
         return offered
 
     def models(self) -> list[keras.layers.Layer]:
-        """All networks with weights, the towers among them."""
-        towers = [part.model for part in (self.tower, self.encoder) if part]
-        return [*self.run.method.networks.values(), *towers]
+        """All networks with weights, the encoders' among them."""
+        encoders = [part.model for part in (self.image_encoder, self.text_encoder) if part]
+        return [*self.run.method.networks.values(), *encoders]
 
     def matrix_signatures(self) -> dict[str, Signature]:
         """The scores of all pairs, whose rows are not a batch's: for a model of its own."""
@@ -118,9 +118,9 @@ class ServedRun:
 
     def tables(self) -> list[keras.layers.Layer]:
         """Layers with vocabularies or graphs of their own; an export finds variables by itself."""
-        models = [self.tower.model] if self.tower else []
-        if self.encoder:
-            models.append(getattr(self.encoder, "tokenizer", self.encoder.model))
+        models = [self.image_encoder.model] if self.image_encoder else []
+        if self.text_encoder:
+            models.append(getattr(self.text_encoder, "tokenizer", self.text_encoder.model))
         kinds = keras.layers.TextVectorization, keras.layers.TFSMLayer
         return [layer for model in models for layer in model.layers if isinstance(layer, kinds)]
 
@@ -194,11 +194,11 @@ class ServedRun:
     # === Their parts ===========================================================================
 
     def _images(self, image: tf.Tensor) -> Rows:
-        rows, valid = image_rows(self.tower, image, self.run.inputs.image.raw)
+        rows, valid = image_rows(self.image_encoder, image, self.run.inputs.image.kind)
         return self._embed("image", rows), valid
 
     def _texts(self, text: tf.Tensor) -> Rows:
-        rows, valid = text_rows(self.encoder, text, self.run.inputs.text.raw)
+        rows, valid = text_rows(self.text_encoder, text, self.run.inputs.text.kind)
         return self._embed("text", rows), valid
 
     def _embed(self, kind: str, rows: tf.Tensor) -> tf.Tensor:

@@ -101,7 +101,7 @@ def describe(
 
 
 def _uses_tensorflow_text(served: ServedRun) -> bool:
-    return served.encoder is not None and served.encoder.uses_tensorflow_text
+    return served.text_encoder is not None and served.text_encoder.uses_tensorflow_text
 
 
 def write_description(folder: Path, description: dict):
