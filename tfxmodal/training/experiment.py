@@ -100,13 +100,14 @@ def run_experiment(
         data = prepare(source, settings.data, kinds, seed=seed, reporter=reporter)
     precision = settings.training.precision if spec.learner else "float32"
     with isolated(precision, seed):
+        outcome: _Outcome | None
         if spec.fit:
-            fitted = _fit(settings, run, data, reporter)
+            outcome = _fit(settings, run, data, reporter)
         else:
-            fitted = _train(settings, run, data, strategy, resume, reporter, stop_asked)
+            outcome = _train(settings, run, data, strategy, resume, reporter, stop_asked)
 
         # --- Evaluation of what was chosen ------------------------------------------------------
-        metrics = {} if fitted is None else _measure(settings, run, data, fitted)
+        metrics = {} if outcome is None else _measure(settings, run, data, outcome)
     return RunResult(run.path, settings, metrics)
 
 
