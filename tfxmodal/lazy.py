@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -43,8 +44,17 @@ else:
 
 
 def _imported(name: str) -> ModuleType:
-    if name in sys.modules:
-        return sys.modules[name]
+    _start()
+    return importlib.import_module(name)
+
+
+@cache
+def _start():
+    """Imports both, once.
+
+    Raises:
+        ImportError: If Keras runs on another backend.
+    """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with _without_start_up_messages():
@@ -58,7 +68,6 @@ def _imported(name: str) -> ModuleType:
             f"tfxmodal needs Keras on TensorFlow, and Keras runs on {keras.config.backend()!r}: "
             "set KERAS_BACKEND=tensorflow before Keras is imported."
         )
-    return importlib.import_module(name)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from tfxmodal.commands import cli
 from tfxmodal.commands.terminal import Terminal
@@ -103,11 +103,12 @@ def chosen(metrics: dict) -> str:
 
 def print_methods():
     """A table of all methods: setting, what they read, source."""
-    table = Table("METHOD", "what it is", "setting", "reads", "source", title="Methods")
+    whole = (Column(name, no_wrap=True) for name in ("METHOD", "setting"))
+    table = Table(*whole, "what it is", "reads", "source", title="Methods")
     for spec in METHODS.values():
         kinds = " and ".join(dict.fromkeys(spec.inputs(spec.config()).values()))
         labels = ", labels" * spec.needs_labels
-        table.add_row(spec.name, spec.title, spec.setting, f"{kinds}{labels}", spec.source)
+        table.add_row(spec.name, spec.setting, spec.title, f"{kinds}{labels}", spec.source)
     Console().print(table)
     print("Train one: python trainers/train.py METHOD [flags]; its flags: METHOD --help")
 
