@@ -98,7 +98,7 @@ def test_what_is_no_trained_run(tmp_path):
     with pytest.raises(InputError, match="has no config.json: give the folder of a run"):
         load_run(tmp_path)
     make_run(tmp_path / "stopped", saved=False)
-    with pytest.raises(InputError, match="stopped before the first validation"):
+    with pytest.raises(InputError, match="stopped before an epoch was chosen"):
         load_run(tmp_path / "stopped")
     make_run(tmp_path / "old")
     path = tmp_path / "old" / "config.json"

@@ -183,13 +183,13 @@ def test_streams():
 
 def test_labels_are_needed():
     train = make_pairs()
-    with pytest.raises(InputError, match="--labelled-fraction 0.1 needs labels"):
+    with pytest.raises(InputError, match="`labelled_fraction` 0.1 needs labels"):
         small(Pairs(train.ids, train.images, train.texts), labelled_fraction=0.1)
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.01])
 def test_a_fraction_is_between_0_and_1(fraction):
-    with pytest.raises(InputError, match=f"--labelled-fraction must be .* received {fraction}"):
+    with pytest.raises(InputError, match=f"`labelled_fraction` must be .* received {fraction}"):
         small(labelled_fraction=fraction).streams(make_pairs(), 0)
 
 
