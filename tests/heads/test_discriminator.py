@@ -150,10 +150,10 @@ def test_mixed_bfloat16_is_near_and_sums_in_float32():
         lambda *xs: mixed.mean_loss(*xs, info_nce), mixed, *batch(dtype="float32")
     )
     assert two[0].dtype == tf.float32
-    for a, b in zip(one, two, strict=True):
-        a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-        # A CPU without bfloat16 instructions rounds more often than one that has them.
-        assert np.linalg.norm(a - b) <= 0.1 * np.linalg.norm(a) + 0.01
+    assert abs(float(two[0]) - float(one[0])) < 0.02 * abs(float(one[0]))
+    # All gradients together: a small one alone shows how often the CPU rounds within a sum.
+    a, b = (np.concatenate([np.ravel(np.float64(g)) for g in each[1:]]) for each in (one, two))
+    assert np.linalg.norm(a - b) <= 0.1 * np.linalg.norm(a)
 
 
 def test_inside_mirrored_strategy(two_replicas):
