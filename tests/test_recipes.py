@@ -20,6 +20,7 @@ from tfxmodal.encoders.image import (
     Preprocessing,
     load_image_encoder,
 )
+from tfxmodal.encoders.text import TEXT_ENCODERS
 from tfxmodal.encoders.weights import hash_weights
 from tfxmodal.errors import check_ranges
 from tfxmodal.inputs.spec import MethodInputs
@@ -31,6 +32,7 @@ from tfxmodal.search.index import Index
 from tfxmodal.search.new_index import build_index
 from tfxmodal.search.stores import STORES
 from tfxmodal.serving.export import export
+from tfxmodal.training.trained_run import load_run
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +80,56 @@ def test_an_image_encoder_makes_the_features_of_a_run_by_its_name(monkeypatch, s
     flags = ["--image-encoder", "colours", "--run-dir", "run"]
     train.main(["pls", *small("pascal_sentences"), *flags])
     assert json.loads((tmp_path / "run/model.json").read_text())["inputs"]["image"]["shape"] == [12]
+
+
+# === A text encoder ===============================================================================
+
+
+class Letters:
+    """How often bytes are in a text, in 32 buckets."""
+
+    file, uses_tensorflow_text, dim, fingerprint = "letters.txt", False, 32, "letters"
+
+    def __init__(self):
+        texts = keras.Input((), dtype="string")
+
+        def count(texts):
+            buckets = tf.strings.to_hash_bucket_fast(tf.strings.bytes_split(texts), self.dim)
+            return tf.reduce_sum(tf.one_hot(buckets.to_tensor(-1), self.dim), axis=1)
+
+        counts = keras.layers.Lambda(count, output_shape=(self.dim,))(texts)
+        self.model = keras.Model(texts, counts)
+
+    @classmethod
+    def from_name(cls, rest, captions, vocabulary_size, progress=None):
+        """Always the same."""
+        return cls()
+
+    def knows(self, texts):
+        """All that are not empty."""
+        return tf.strings.length(texts) > 0
+
+    def encode(self, texts):
+        """The counts."""
+        return self.model(tf.constant(list(texts))).numpy()
+
+    def save(self, folder):
+        """A mark."""
+        (folder / self.file).write_text("letters")
+
+    @classmethod
+    def load(cls, folder):
+        """Always the same."""
+        return cls()
+
+
+def test_a_text_encoder_makes_the_features_of_a_run_by_its_name(monkeypatch, small, tmp_path):
+    monkeypatch.setitem(TEXT_ENCODERS, "letters", Letters)
+    flags = ["--image-encoder", "efficientnet_lite0", "--text-encoder", "letters"]
+    train.main(["pls", *small("pascal_sentences"), *flags, "--run-dir", "run"])
+    run = load_run(tmp_path / "run")
+    assert run.inputs.text.shape == (32,) and isinstance(run.load_text_encoder(), Letters)
+    assert run.embed_texts(["a dog"]).shape[0] == 1
 
 
 # === A method in closed form =====================================================================
