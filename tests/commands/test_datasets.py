@@ -11,7 +11,8 @@ from tfxmodal.commands import cli, evaluate, extract_features, train
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.encoders.image import load_image_encoder
 from tfxmodal.inputs.config import DataConfig
-from tfxmodal.inputs.prepare import split_features
+from tfxmodal.inputs.prepare import split_rows
+from tfxmodal.methods.spec import GLOBAL
 
 LABELLED = set(MAKERS) - {"flickr8k"}
 WITH_PHOTOS = {"pascal_sentences", "flickr8k", "coco", "pairs"}
@@ -172,7 +173,7 @@ def test_features_of_another_picture_in_the_place_of_one_are_not_taken(tmp_path,
         Image.new("RGB", (8, 8), colour).save(picture)  # of one size, whatever it shows
         pairs = Pairs(np.array(["a"]), np.array([str(picture)]), [()])
         config = DataConfig("pairs", cache_dir=cache_dir)
-        return split_features(config, "test", pairs, tower, None)[1].images[:]
+        return split_rows(config, "test", pairs, GLOBAL, tower, None)[1].images[:]
 
     red, blue = features("red"), features("blue")
     assert np.abs(red - blue).max() > 0.1

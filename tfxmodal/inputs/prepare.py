@@ -12,16 +12,18 @@ from tfxmodal.encoders.image import ImageEncoder, check_kind, load_image_encoder
 from tfxmodal.encoders.text import TextEncoder, load_text_encoder
 from tfxmodal.encoders.text.bag_of_words import document
 from tfxmodal.encoders.text.text_cnn import TokenIds
+from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.inputs.features import image_features, text_features
+from tfxmodal.inputs.pixels import Pixels
 from tfxmodal.inputs.raw import (
     check_raw,
     check_trainable,
-    split_raw,
     text_cnn_to_train,
+    token_ids,
     without_bad,
 )
-from tfxmodal.inputs.spec import MethodInputs
+from tfxmodal.inputs.spec import RAW, MethodInputs
 from tfxmodal.io.reporter import SILENT, Reporter
 
 SPLITS = ("train", "validation", "test")
@@ -81,30 +83,40 @@ def prepare(
     Raises:
         InputError: If anything the user gave is wrong; see the encoders.
     """
-    raw = kinds["image"] == "pixels"
-    if raw:
-        check_raw(source, ("images", "texts"), "Training end to end")
-    elif source.train.has_image_files:
-        check_kind(config.image_encoder, kinds["image"])
+    _check_kinds(source, config, kinds)
     images = texts = None
     if source.train.has_image_files:
         images = (image_encoder or (lambda: named_image_encoder(config, seed)))()
     if source.train.has_captions:
-        texts = (
-            text_encoder() if text_encoder else _text_encoder(config, source, raw, seed, reporter)
-        )
-    to_rows = partial(split_features, kind=kinds["image"])
-    if raw:
+        made = partial(_text_encoder, config, source, kinds["text"], seed, reporter)
+        texts = (text_encoder or made)()
+    networks = {}
+    if kinds["image"] == "pixels":
         check_trainable(images)
-        to_rows, texts = split_raw, TokenIds(texts)
+        networks["image"] = images.model
+    if kinds["text"] == "words":
+        networks["text"], texts = texts.network, TokenIds(texts)
     features = source
     for name in splits:
-        pairs, rows = to_rows(config, name, getattr(source, name), images, texts, reporter)
+        pairs = getattr(source, name)
+        pairs, rows = split_rows(config, name, pairs, kinds, images, texts, reporter)
         source = source.replace_splits(**{name: pairs})
         features = features.replace_splits(**{name: rows})
-    networks = {"image": images.model, "text": texts.network} if raw else {}
     inputs = MethodInputs.of(getattr(features, splits[0]), kinds, networks)
     return Prepared(features, source, images, texts, inputs)
+
+
+def _check_kinds(source: Dataset, config: DataConfig, kinds: Mapping[str, str]):
+    """Checks, before any network is built, that a dataset can be read as a method reads it."""
+    raw = [f"{modality}s" for modality in ("image", "text") if kinds[modality] in RAW]
+    check_raw(source, raw, "Training end to end")
+    if source.train.has_image_files and kinds["image"] not in RAW:
+        check_kind(config.image_encoder, kinds["image"])
+    elif kinds["image"] == "map":
+        raise InputError(
+            f"The method reads maps of images, and the dataset {source.name} has ready features of "
+            "them, one vector each: give one with image files."
+        )
 
 
 def named_image_encoder(config: DataConfig, seed: int = 0) -> ImageEncoder:
@@ -113,46 +125,52 @@ def named_image_encoder(config: DataConfig, seed: int = 0) -> ImageEncoder:
 
 
 def _text_encoder(
-    config: DataConfig, source: Dataset, raw: bool, seed: int, reporter: Reporter
+    config: DataConfig, source: Dataset, kind: str, seed: int, reporter: Reporter
 ) -> TextEncoder:
     captions = source.train.texts
-    if raw:
+    if kind == "words":
         return text_cnn_to_train(config, captions, seed, reporter)
     return load_text_encoder(config.text_encoder, captions, config.vocabulary_size, reporter.bar)
 
 
-def split_features(
+def split_rows(
     config: DataConfig,
     split: str,
     pairs: Pairs,
+    kinds: Mapping[str, str],
     image_encoder: ImageEncoder | None,
-    text_encoder: TextEncoder | None,
+    text_encoder: TextEncoder | TokenIds | None,
     reporter: Reporter = SILENT,
-    kind: str = "global",
 ) -> tuple[Pairs, Pairs]:
-    """The pairs that have features, as they came and as features.
+    """The pairs whose images can be read, as they came and as a method reads them.
 
     Args:
         config: How bad images are treated, and where the cache is.
         split: Its name, for the progress.
         pairs: Image files, captions or ready features.
-        image_encoder: What makes features of the image files, or None.
-        text_encoder: What makes features of the captions, or None.
+        kinds: The kind of input of `image` and of `text`.
+        image_encoder: What makes features of the image files, or None where they stay as they are.
+        text_encoder: What makes features, or token ids, of the captions, or None likewise.
         reporter: Is told of the progress.
-        kind: The kind of the images' features, `global` or `map`.
     """
     images = texts = None
-    if image_encoder:
+    if image_encoder and kinds["image"] == "pixels":
+        bar = reporter.named(f"{split} images", "image")
+        images = Pixels(pairs.images, image_encoder.preprocessing, config.on_bad_image, bar)
+    elif image_encoder:
         images = image_features(
             image_encoder,
             pairs.images,
             config.cache_dir,
-            kind,
+            kinds["image"],
             config.on_bad_image,
             reporter.named(f"{split} images"),
         )
+    if images is not None:
         pairs = without_bad(split, pairs, images, reporter)
-    if text_encoder:
+    if text_encoder and kinds["text"] == "words":
+        texts = token_ids(text_encoder, pairs.texts)
+    elif text_encoder:
         documents = [document(captions) for captions in pairs.texts]
         bar = reporter.named(f"{split} texts")
         texts = text_features(text_encoder, documents, config.cache_dir, bar)

@@ -74,21 +74,6 @@ def text_cnn_to_train(
     )
 
 
-def split_raw(
-    config: DataConfig,
-    split: str,
-    pairs: Pairs,
-    image_encoder: ImageEncoder,
-    text_encoder: TokenIds,
-    reporter: Reporter = SILENT,
-) -> tuple[Pairs, Pairs]:
-    """The pairs whose images can be read, as they came and as pixels and token ids."""
-    bar = reporter.named(f"{split} images", "image")
-    images = Pixels(pairs.images, image_encoder.preprocessing, config.on_bad_image, bar)
-    pairs = without_bad(split, pairs, images, reporter)
-    return pairs, pairs.with_features(images, token_ids(text_encoder, pairs.texts))
-
-
 def token_ids(encoder: TokenIds, captions: Captions) -> np.ndarray:
     """Ids of each pair's text, `[n, words]` int32."""
     return encoder.encode([document(each) for each in captions])

@@ -18,7 +18,7 @@ KINDS = {
 }
 """The inputs that there are, and the shape of a row of each."""
 
-RAW = ("words", "pixels")
+RAW = frozenset({"words", "pixels"})
 """Those that no encoder computes: a method that reads them trains the encoders' networks too."""
 
 
@@ -84,6 +84,11 @@ class MethodInputs:
             None if train.labels is None else train.labels.shape[1],
             networks or {},
         )
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """The kind of `image` and of `text`."""
+        return {"image": self.image.kind, "text": self.text.kind}
 
     def modality(self, name: str) -> InputSpec:
         """The spec of `image` or `text`."""

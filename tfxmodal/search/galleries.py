@@ -14,8 +14,7 @@ from tfxmodal.data.pairs import Features, Pairs
 from tfxmodal.encoders.text.bag_of_words import EncodedTexts, document, known_texts
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import PLACE, DataConfig, load
-from tfxmodal.inputs.prepare import split_features
-from tfxmodal.inputs.raw import split_raw
+from tfxmodal.inputs.prepare import split_rows
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.retrieval.scorer import Scorer
 from tfxmodal.training.run_folder import CONFIG, RunFolder
@@ -166,11 +165,7 @@ def _as_features(
 ) -> tuple[Pairs, Pairs]:
     """Pairs whose images can be read, as they came and with what the run reads of the images."""
     images = run.load_image_encoder(config.image_weights)
-    if run.inputs.image.raw:
-        rows = run.row_encoder(run.load_text_encoder())
-        return split_raw(config, "gallery", pairs, images, rows, reporter)
-    kind = run.inputs.image.kind
-    return split_features(config, "gallery", pairs, images, None, reporter, kind)
+    return split_rows(config, "gallery", pairs, run.inputs.kinds, images, None, reporter)
 
 
 def _both(source: Pairs, features: Pairs) -> dict[str, Items]:

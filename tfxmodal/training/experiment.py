@@ -19,7 +19,7 @@ from tfxmodal.evaluation.protocol import evaluate_pairs, selection_score
 from tfxmodal.evaluation.results import captions_or_ids, draw, evaluate_split
 from tfxmodal.inputs.config import load
 from tfxmodal.inputs.prepare import Prepared, prepare
-from tfxmodal.inputs.raw import check_raw
+from tfxmodal.inputs.spec import RAW
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.methods import Fitted
 from tfxmodal.methods.learner import Method
@@ -88,9 +88,7 @@ def run_experiment(
     source = load(settings.data, reporter.bar) if dataset is None else dataset
     spec.check(source.train)
     kinds = spec.inputs(settings.config)
-    raw = kinds["image"] == "pixels"
-    if raw:
-        check_raw(source, ("images", "texts"), "`end_to_end`")
+    raw = not RAW.isdisjoint(kinds.values())
 
     # --- Inputs, and the method -----------------------------------------------------------------
     strategy = make_strategy() if spec.learner else None

@@ -167,11 +167,10 @@ class TrainedRun:
         Raises:
             InputError: If it is no dataset that the method can read.
         """
-        kinds = {"image": self.inputs.image.kind, "text": self.inputs.text.kind}
         prepared = prepare(
             source,
             config,
-            kinds,
+            self.inputs.kinds,
             lambda: self.load_image_encoder(config.image_weights),
             self.load_text_encoder,
             splits,
@@ -216,7 +215,9 @@ def load_run(path: str | Path) -> TrainedRun:
     spec, encoder, networks = settings.spec, None, {}
     if description["inputs"]["image"]["kind"] == "pixels":
         encoder = load_image_encoder(settings.data.image_encoder, "random")
-        networks = {"image": encoder.model, "text": open_text_encoder(folder.path).network}
+        networks["image"] = encoder.model
+    if description["inputs"]["text"]["kind"] == "words":
+        networks["text"] = open_text_encoder(folder.path).network
     inputs = MethodInputs.from_json(description["inputs"], networks)
     if spec.fit:
         method = spec.reopen(_saved_networks(folder), description["chosen"])
