@@ -23,7 +23,7 @@ run: .venv/ready
 
 # What is there already, runs and exports, is taken as it is.
 serve-demo: .venv/ready
-	@mkdir -p models
+	@mkdir -p models && : > models/server.log
 	@for method in $(METHODS); do \
 		run=runs/quickstart-$$method; test $$method != scl || run=$(RUN); \
 		test -f $$run/metrics.json || $(BIN)/python trainers/train.py $$method --run-dir $$run --resume || exit 1; \
