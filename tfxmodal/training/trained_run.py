@@ -22,6 +22,7 @@ from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.lazy import keras
 from tfxmodal.methods import Fitted
 from tfxmodal.methods.learner import Method
+from tfxmodal.methods.spec import GLOBAL
 from tfxmodal.retrieval.scorer import Scorer
 from tfxmodal.training.checkpoints import Checkpoints
 from tfxmodal.training.run_folder import METRICS, MODEL, RunFolder
@@ -257,11 +258,10 @@ def _of_this_version(description: dict, settings: Settings) -> dict:
     """A `model.json`; one of an earlier version told widths alone."""
     if "inputs" in description:
         return description
-    raw = getattr(settings.config, "end_to_end", False)
     side, words = description["image_dim"], description["text_dim"]
     image = {"kind": "global", "shape": [side]}
     text = {"kind": "global", "shape": [words]}
-    if raw:
+    if settings.spec.inputs(settings.config) != GLOBAL:  # Then both were raw.
         image = {"kind": "pixels", "shape": [side, side, 3], "dtype": "uint8"}
         text = {"kind": "words", "shape": [words], "dtype": "int32"}
     classes = description["class_names"]

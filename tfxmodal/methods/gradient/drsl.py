@@ -19,7 +19,7 @@ from tfxmodal.losses.relational_similarity import (
     similarity,
 )
 from tfxmodal.methods.learner import Batch, Method
-from tfxmodal.methods.spec import MethodSpec
+from tfxmodal.methods.spec import GLOBAL, MethodSpec
 from tfxmodal.retrieval.scorer import Scorer
 
 
@@ -207,8 +207,7 @@ SAMPLE = 32
 
 def inputs_of(config: DRSLConfig) -> dict[str, str]:
     """Features, or end to end pixels and token ids."""
-    kinds = ("pixels", "words") if config.end_to_end else ("global", "global")
-    return dict(zip(("image", "text"), kinds, strict=True))
+    return {"image": "pixels", "text": "words"} if config.end_to_end else GLOBAL
 
 
 SPEC = MethodSpec(
