@@ -1,4 +1,4 @@
-"""The whole story of a training as one call, on small made-up pairs."""
+"""A whole training as one call, on small made-up pairs."""
 
 import json
 

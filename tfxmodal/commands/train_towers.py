@@ -77,7 +77,7 @@ class Flags:
 
     memory_gb: float = 1.0
     """Largest training split, in GB of pixels or token ids, that is kept in memory; a larger one is
-    decoded anew in every epoch, in the background."""
+    decoded again in every epoch, in the background."""
 
     def __post_init__(self):
         at_least_1 = ("epochs_image", "epochs_text", "batch_size_image", "batch_size_text")

@@ -34,7 +34,7 @@ class Flags:
     """Models (MODELS/NAME, whose newest version it is) or versions of them (MODELS/NAME/3)."""
 
     run: Path | None = None
-    """The run that was exported: its answers are computed anew, in place of those that the export
+    """The run that was exported: its answers are computed again, in place of those that the export
     recorded (a search's apart, which depend on its gallery)."""
 
 

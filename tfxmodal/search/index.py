@@ -224,7 +224,7 @@ class Index:
         if info["fingerprint"] != fingerprint:
             raise InputError(
                 f"The index {folder} was made with the model {info['fingerprint']}, and this is "
-                f"{fingerprint}: give the run that made it, or build it anew."
+                f"{fingerprint}: give the run that made it, or build it again."
             )
         arrays = read_arrays(folder / "space.npz")
         arrays = {RENAMED.get(name, name): array for name, array in arrays.items()}

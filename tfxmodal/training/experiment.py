@@ -1,4 +1,4 @@
-"""The story of a training as one call: what a command prints and the benchmark repeats.
+"""A training as one call: what a command prints and the benchmark repeats.
 
 Load the pairs; turn images and texts into what the method reads (cached); train or fit; keep what
 validation prefers; measure it on the test split; draw curves and retrieved items. Everything ends

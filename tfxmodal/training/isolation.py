@@ -33,7 +33,7 @@ def isolated(precision: str, seed: int) -> Iterator[None]:
 
     Within it, Keras' dtype policy is `precision`, the random seeds of Python, NumPy, TensorFlow and
     Keras are `seed`, and compiled functions are repeatable. After it, all are as they were before;
-    only TensorFlow's unseeded operations begin their random numbers anew.
+    only TensorFlow's unseeded operations begin their random numbers again.
 
     Args:
         precision: A Keras dtype policy, as in `TrainingConfig.precision`.

@@ -93,6 +93,6 @@ class HubText:
         if encoder.fingerprint != reference["fingerprint"]:
             raise InputError(
                 f"The SavedModel {encoder.handle} is not the one that {folder} was made with; put "
-                "the former back, or train anew."
+                "the earlier one back, or train again."
             )
         return encoder

@@ -24,7 +24,7 @@ REFINED = 4
 """Times as many are found by their codes as are wanted; the vectors then decide among them."""
 
 GROWTH = 4
-"""Codes learned from n vectors are learned anew for more than `GROWTH * n`."""
+"""Codes learned from n vectors are learned again for more than `GROWTH * n`."""
 
 
 class FaissStore:

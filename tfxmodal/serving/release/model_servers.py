@@ -72,7 +72,7 @@ class ModelServers:
                 version, state = min(waiting.items())
                 what = f"version {version} of {self._model} at {target}"
                 if now - ended.get(version, now) > ENDED_FOR:
-                    raise InputError(f"{what} does not load ({state}): export it anew.")
+                    raise InputError(f"{what} does not load ({state}): export it again.")
                 if now > give_up:
                     raise InputError(
                         f"{what} is not AVAILABLE after {self._wait:g} s, but {state}: see that "

@@ -66,7 +66,7 @@ def verify(folder: Path, run: TrainedRun | None = None) -> Report:
 
     Args:
         folder: MODELS/NAME, whose newest version it is, or MODELS/NAME/VERSION.
-        run: The run that was exported: its answers are computed anew, in place of those that the
+        run: The run that was exported: its answers are computed again, in place of those that the
             export recorded (a search's apart, which depend on its gallery).
 
     Raises:
