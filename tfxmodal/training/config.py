@@ -19,6 +19,10 @@ class TrainingConfig:
     learning_rate: float = 1e-4
     """Adam's learning rate (SCL paper: 0.0001)."""
 
+    weight_decay: float = 0.0
+    """Decoupled weight decay: each step shrinks every weight by this times the learning rate
+    (papers: none)."""
+
     seed: int = 0
     """Seed of initial weights, epoch order and dropout."""
 
@@ -58,6 +62,7 @@ class TrainingConfig:
             self,
             **dict.fromkeys(at_least_1, "[1, inf)"),
             **dict.fromkeys(above_0, "(0, inf)"),
+            weight_decay="[0, inf)",
             patience="[0, inf)",
             memory_gb="[0, inf)",
             seed="[0, inf)",

@@ -134,7 +134,8 @@ def _train(settings, run, data, strategy, resume, reporter, stop_asked) -> _Outc
     pairs, validation, training = data.features.train, data.features.validation, settings.training
     with strategy.scope():
         method = settings.spec.learner(data.inputs, settings.config)
-        method.adapt(pairs)
+        select_start_by = "auto" if training.select_by == "last" else training.select_by
+        method.adapt(pairs, validation, select_start_by, reporter.bar)
         summaries = _begin(settings, run, data)
         trainer = Trainer(method, pairs, training, strategy, run.path)
     if resume and trainer.restore_last():

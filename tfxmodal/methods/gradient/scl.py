@@ -17,6 +17,7 @@ from tfxmodal.losses.label_prediction import label_prediction
 from tfxmodal.losses.modality_invariant import modality_invariant
 from tfxmodal.losses.mutual_information import mutual_information
 from tfxmodal.losses.pair_batch import PairBatch
+from tfxmodal.methods.closed_form import pls, ridge_cca
 from tfxmodal.methods.learner import Batch, Method
 from tfxmodal.methods.spec import MethodSpec
 from tfxmodal.retrieval.cosine import CosineScorer
@@ -37,6 +38,12 @@ class SCLConfig:
 
     share_last_layer: bool = True
     """Share the projectors' last layer between the modalities (sec. III-A)."""
+
+    start: Literal["random", "pls", "ridge_cca"] = "random"
+    """What the projectors begin as (paper: random). Ours: the linear map of pls or ridge_cca that
+    validation prefers. The paper's projectors are added to it before the normalisation, and their
+    last layer starts at zero. So the first scores are the linear map's, validation may keep them,
+    and the result is never below it there."""
 
     dropout: float = 0.0
     """Fraction dropped after each ReLU of the projectors (paper: none; released code: .5)."""
@@ -96,6 +103,11 @@ class SCLConfig:
             mi_negatives="[0, inf)",
             labelled_fraction="[0, 1]",
         )
+        if self.start != "random" and self.output_activation != "linear":
+            raise InputError(
+                f"`start` {self.start} needs `output_activation` linear: a linear map has scores "
+                f"below 0, too; received {self.output_activation}."
+            )
 
 
 class SCL(Method):
@@ -117,6 +129,7 @@ class SCL(Method):
 
     def __init__(self, inputs: MethodInputs, config: SCLConfig):
         from tfxmodal.heads.discriminator import PairDiscriminator, input_branch
+        from tfxmodal.heads.linear_start import LinearStart
         from tfxmodal.heads.projector import projector
         from tfxmodal.heads.scaling import feature_scaling
 
@@ -131,6 +144,8 @@ class SCL(Method):
 
         # === Networks ===
         self.networks = {}
+        self.starts_trained = config.start != "random"
+        self._starts = {}
         for kind, scaling in (("image", config.image_scaling), ("text", config.text_scaling)):
             (width,) = inputs.modality(kind).shape
             features = keras.Input([width], name="features")
@@ -142,9 +157,15 @@ class SCL(Method):
                 last if config.share_last_layer else None,
                 config.dropout,
                 config.output_activation,
+                normalize=config.start == "random",
                 name=f"{kind}_projector",
             )
-            self.networks[f"{kind}_encoder"] = keras.Model(features, project(scaled))
+            encoder = keras.Model(features, project(scaled))
+            if self.starts_trained:
+                layers = [each for each in project.layers if isinstance(each, keras.layers.Dense)]
+                self._starts[kind] = LinearStart(features, encoder.output, layers[-1])
+                encoder = self._starts[kind].network
+            self.networks[f"{kind}_encoder"] = encoder
             if "mutual_information" in self.weights:
                 branch = input_branch(width, last_layer=branch_last)
                 self.networks[f"{kind}_input_branch"] = keras.Model(features, branch(scaled))
@@ -160,12 +181,20 @@ class SCL(Method):
             logits = keras.layers.Dense(inputs.classes, dtype=keras.config.floatx())(codes)
             self.networks["classifier"] = keras.Model(codes, logits, name="classifier")
 
-    def adapt(self, train: Pairs):
-        """Fits the scaling of the features."""
+    def adapt(self, train: Pairs, validation: Pairs, select_by: str = "auto", progress=None):
+        """Fits the scaling of the features, and the linear map that the projectors begin as."""
+        from tfxmodal.heads.linear import projection_of
         from tfxmodal.heads.scaling import adapt
 
         adapt(self.networks["image_encoder"], train.images)
         adapt(self.networks["text_encoder"], train.texts)
+        if self.starts_trained:
+            fit, config, components = STARTS[self.config.start]
+            dim = self.config.embedding_dim
+            config = config(components=dim if dim < max(components) else None)
+            linear = fit(train, validation, config, select_by, progress=progress).networks
+            for kind, features in (("image", train.images), ("text", train.texts)):
+                self._starts[kind].begin(*projection_of(linear[f"{kind}_encoder"]), features)
 
     def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:
         """Batches u come from all pairs; batches x, semi-supervised, from the labelled ones."""
@@ -230,6 +259,13 @@ class SCL(Method):
             self.networks["image_encoder"](rows["images"], training=True),
             self.networks["text_encoder"](rows["texts"], training=True),
         )
+
+
+STARTS = {
+    module.SPEC.name: (module.fit, module.SPEC.config, module.COMPONENTS)
+    for module in (pls, ridge_cca)
+}
+"""Linear maps to begin as: fit, config, and the dimensions that validation chooses from."""
 
 
 def _weights(config: SCLConfig) -> dict[str, float]:
