@@ -30,6 +30,10 @@ class TrainingConfig:
     """Validations without a better score before training stops early; 0 never stops (the papers
     train a fixed number of epochs and keep the best by validation, which is the same model)."""
 
+    minutes: float = 0.0
+    """Longest time of the training steps; the training then ends after the epoch under way, and
+    keeps the best as ever. Stages have equal shares. 0: no limit."""
+
     validate_every: int = 1
     """Epochs between two validations (released SCL code: 1)."""
 
@@ -62,6 +66,7 @@ class TrainingConfig:
             self,
             **dict.fromkeys(at_least_1, "[1, inf)"),
             **dict.fromkeys(above_0, "(0, inf)"),
+            minutes="[0, inf)",
             weight_decay="[0, inf)",
             patience="[0, inf)",
             memory_gb="[0, inf)",

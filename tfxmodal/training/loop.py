@@ -173,7 +173,13 @@ class Trainer:
 
     def _stage_is_over(self) -> bool:
         waited_enough = self._selects() and 0 < self._config.patience <= self.state.waited
-        return waited_enough or self.state.stage_epoch >= self._length(self._stage)
+        return waited_enough or self._is_last_epoch()
+
+    def _is_last_epoch(self) -> bool:
+        """Whether the stage has had its epochs, or its share of the time."""
+        share = 60 * self._config.minutes * (self.state.stage + 1) / len(self._stages)
+        time_is_up = 0 < share <= self.state.seconds
+        return time_is_up or self.state.stage_epoch >= self._length(self._stage)
 
     # --- one epoch ----------------------------------------------------------------------------
 
@@ -210,7 +216,7 @@ class Trainer:
         state.stage_epoch += 1
         state.seconds, state.pairs = state.seconds + seconds, state.pairs + pairs
 
-        last = state.stage_epoch == self._length(stage)
+        last = self._is_last_epoch()
         score, details, improved = None, None, last and not self._selects()
         if stage.validated and (last or state.stage_epoch % config.validate_every == 0):
             score, details = validate()
