@@ -40,7 +40,7 @@ def read_text(path: Path, errors: str = "strict") -> str:
         InputError: If the file cannot be read or is not UTF-8.
     """
     try:
-        return path.read_text("utf-8-sig", errors)
+        return path.read_bytes().decode("utf-8-sig", errors)
     except OSError as error:
         raise InputError(
             f"Cannot read {path} ({error.strerror}): correct its path, or that of its folder."
@@ -50,6 +50,23 @@ def read_text(path: Path, errors: str = "strict") -> str:
             f"{path} is not UTF-8 text (byte {error.object[error.start]:#x} at {error.start}): "
             "convert it, or download it again."
         ) from error
+
+
+def read_lines(path: Path, errors: str = "strict") -> list[tuple[int, str]]:
+    """The lines of a UTF-8 file that are not blank, each with its number, from 1.
+
+    Only a line feed ends a line, with or without a carriage return before it: captions hold the
+    other characters at which `str.splitlines` splits (U+0085, U+2028, form feeds).
+
+    Args:
+        path: The file.
+        errors: See `read_text`.
+
+    Raises:
+        InputError: See `read_text`.
+    """
+    lines = enumerate(read_text(path, errors).split("\n"), start=1)
+    return [(number, line.removesuffix("\r")) for number, line in lines if line.strip()]
 
 
 def read_json(path: Path, keep: Sequence[str] = ()):
