@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tfxmodal.errors import InputError, first_line
+from tfxmodal.io.matlab import read_mat
 
 DAMAGE = (
     ArithmeticError,
@@ -105,31 +106,11 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         if path.suffix == ".npz":
             with np.load(path) as arrays:
                 return dict(arrays)
-        return _read_mat(path)
+        return read_mat(path)
     except DAMAGE as error:
         raise InputError(
             f"Cannot read arrays from {path} ({first_line(error)}): write or download it again."
         ) from error
-
-
-def _read_mat(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a MATLAB file; the libraries for it are imported here, where one is read."""
-    import h5py
-    import scipy.io
-    import scipy.sparse
-
-    if h5py.is_hdf5(path):  # MATLAB 7.3 writes HDF5, columns first.
-        with h5py.File(path) as file:
-            return {name: item[()].T for name, item in file.items() if not name.startswith("#")}
-    try:
-        found = scipy.io.loadmat(path)
-    except scipy.io.matlab.MatReadError as error:
-        raise ValueError(first_line(error)) from error
-    return {
-        name: array.toarray() if scipy.sparse.issparse(array) else array
-        for name, array in found.items()
-        if not name.startswith("__")
-    }
 
 
 def file_names(folder: Path) -> set[str]:
