@@ -128,6 +128,15 @@ def test_the_tables_of_kaggle(tmp_path, caplog):
         read_rows(flickr30k)
 
 
+def test_images_in_two_folders_are_not_guessed(tmp_path):
+    for folder in ("large", "small"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.jpg").touch()
+    (tmp_path / "pairs.csv").write_text("image,text\na.jpg,a dog\n")
+    with pytest.raises(InputError, match=f"no image file at {tmp_path}/a.jpg"):
+        manifest.load_pairs(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [

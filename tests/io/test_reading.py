@@ -62,6 +62,8 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("arrays")
     np.save(folder / "a.npy", ARRAY)
     np.savez_compressed(folder / "a.npz", a=ARRAY)
+    (folder / "sparse").mkdir()
+    scipy.sparse.save_npz(folder / "sparse" / "a.npz", scipy.sparse.csr_array(ARRAY))
     sparse = {"a": scipy.sparse.csr_matrix(ARRAY)}
     scipy.io.savemat(folder / "a.mat", sparse, do_compression=True)
     with h5py.File(folder / "a_73.mat", "w", userblock_size=512) as file:
@@ -106,6 +108,11 @@ def test_only_line_feeds_end_lines(tmp_path_factory, lines, end, mark):
     expected = [(n, line) for n, line in enumerate(lines, 1) if line.strip()]
     if mark or not "".join(lines).startswith("\ufeff"):
         assert read_lines(path) == [(n, line.removesuffix("\r")) for n, line in expected]
+
+
+def test_a_sparse_matrix_of_scipy(files):
+    path = files["sparse"] / "a.npz"
+    np.testing.assert_array_equal(read_arrays(path)["a"], ARRAY, strict=True)
 
 
 def test_arrays_of_matlab_7_3(tmp_path):

@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from tfxmodal.data import manifest
 from tfxmodal.data.databases import DATABASES, with_database
 from tfxmodal.data.datasets import (
@@ -95,8 +97,8 @@ def _check_apart(dataset: Dataset) -> None:
     """Checks that no image file is in two splits: a test on training images says nothing."""
     split_of: dict[str, str] = {}
     for name, pairs in dataset.splits():
-        for image in pairs.images if pairs.has_image_files else ():
-            other = split_of.setdefault(str(image), name)
+        for image in map(str, np.asarray(pairs.images)) if pairs.has_image_files else ():
+            other = split_of.setdefault(image, name)
             if other != name:
                 raise InputError(
                     f"{image} is in the {other} and the {name} split of {dataset.name}: take it "

@@ -138,9 +138,10 @@ def _strings(line: int, meaning: str, columns: Columns, values: list) -> list[st
     found: list[str] = []
     for value in columns.of(meaning, values):
         for each in value if isinstance(value, list) else [] if value is None else [value]:
-            is_number = isinstance(each, int | float) and not isinstance(each, bool)
-            if not isinstance(each, str) and not (meaning == "labels" and is_number):
-                raise RowError(line, f"has `{meaning}` {value!r}: give strings")
+            if not isinstance(each, str):
+                is_number = type(each) in (int, float)  # a bool is none
+                if not is_number or meaning != "labels":
+                    raise RowError(line, f"has `{meaning}` {value!r}: give strings")
             found.append(str(each))
     return found
 

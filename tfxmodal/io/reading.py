@@ -95,7 +95,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
     Args:
         path: An `.npy` file (its one array, named like the file, stays on disk, mapped into
-            memory), an `.npz`, or a `.mat` of any MATLAB version; sparse matrices become dense.
+            memory), an `.npz`, or a `.mat` of any MATLAB version. Sparse matrices, SciPy's too,
+            become dense.
 
     Raises:
         InputError: If the file is damaged or holds Python objects.
@@ -105,6 +106,10 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             return {path.stem: np.load(path, mmap_mode="r")}
         if path.suffix == ".npz":
             with np.load(path) as arrays:
+                if {"format", "shape", "data"} <= set(arrays):
+                    import scipy.sparse
+
+                    return {path.stem: scipy.sparse.load_npz(path).toarray()}
                 return dict(arrays)
         return read_mat(path)
     except DAMAGE as error:

@@ -367,6 +367,12 @@ def test_one_array_in_an_npz_of_its_name(tmp_path):
     np.testing.assert_array_equal(dataset.train.images, arrays["train_img"])
 
 
+def test_an_npz_of_one_name_may_hold_others(tmp_path):
+    arrays = made_up(validation=5)
+    np.savez(tmp_path / "train_img.npz", **arrays)
+    assert_equal(features.load(tmp_path), arrays)
+
+
 def test_large_values_in_a_later_chunk_name_their_row(tmp_path):
     arrays = made_up(train=5000)
     arrays["train_img"] = arrays["train_img"].astype(np.float64)

@@ -22,18 +22,17 @@ def read_folder(data_dir: Path, known: Collection[str]) -> dict[str, np.ndarray]
     """
     arrays = {}
     for path in sorted(data_dir.glob("*.np[yz]")) + sorted(data_dir.glob("*.mat")):
-        if path.suffix == ".npz" and path.stem not in known:
-            found = {name: array for name, array in read_arrays(path).items() if name in known}
-        elif path.stem in known:
-            content = read_arrays(path)
+        if path.suffix != ".npz" and path.stem not in known:
+            continue
+        content = read_arrays(path)
+        found = {name: content[name] for name in content if name in known}
+        if path.stem in known and (path.suffix != ".npz" or not found):
             if len(content) != 1:
                 raise InputError(
                     f"{path} must hold one array; received {', '.join(content) or 'none'}: keep "
                     "one a file."
                 )
             found = {path.stem: next(iter(content.values()))}
-        else:
-            continue
         if twice := found.keys() & arrays.keys():
             raise InputError(f"{data_dir} gives {min(twice)} in two files: keep one of them.")
         arrays |= found
