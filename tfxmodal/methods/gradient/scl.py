@@ -74,8 +74,8 @@ class SCLConfig:
     a number, which divides the cost of the term by batch size over it."""
 
     labelled_fraction: float = 0.0
-    """Fraction of the training pairs whose labels are used: 0 is unsupervised, equation (8);
-    more is semi-supervised, equation (15) (table III: .05, .1, .3)."""
+    """Fraction of the training pairs that have labels whose labels are used: 0 is unsupervised,
+    equation (8); more is semi-supervised, equation (15) (table III: .05, .1, .3)."""
 
     labelled_rows: Literal["stratified", "first"] = "stratified"
     """Which pairs those are: the same share of every class, or the first rows (released code)."""
