@@ -124,7 +124,7 @@ def test_the_tables_of_kaggle(tmp_path, caplog):
     assert manifest.load_pairs(flickr30k).texts == [("Two dogs , and “a” cat .",)]
     assert "the column 'comment_number' is not read" in caplog.text
     flickr30k.write_text("\n".join([*lines[:2], "b.jpg| 4   A dog runs ."]))
-    with pytest.raises(InputError, match="Line 3 of .* has 2 fields and the header 3"):
+    with pytest.raises(InputError, match="Line 3 of .* has 2 field.s. and the header 3"):
         read_rows(flickr30k)
 
 
@@ -146,6 +146,8 @@ def test_images_in_two_folders_are_not_guessed(tmp_path):
         ("image,filepath,text\na,b,c\n", None),
         ("filename,filepath,text\na,b,c\n", "'filename' and 'filepath', which may both be `image`"),
         ("image,text,split,split\na,b,train,test\n", "'split' and 'split', which may both be"),
+        ("text,image\na dog\n", r"Line 2 of .* has 1 field\(s\) and the header 2"),
+        ('image,"text\na.jpg,a dog\n', "Line 1 of .* is no CSV"),
         ("image,text\na.jpg,\"['a dog', 'a cat']\"\n", "has a list as its `text`"),
     ],
 )
@@ -171,3 +173,25 @@ def test_several_columns_of_texts_and_labels(tmp_path):
     path.write_text("image,caption_0,caption_1,label1,label2\na.jpg,one,two,dog,cat\n")
     (row,) = read_rows(path)
     assert row.texts == ["one", "two"] and row.labels == ["dog", "cat"]
+
+
+pieces = st.sampled_from(
+    ["image", "text", "labels", "split", "a.jpg", "a dog", "-1", ",", ";", "|", "\t", '"', "\n"]
+    + ["\r", "\x85", " ", "{", "}", "[", "]", ":", "null", "1", '{"image": "a.jpg", "text": "b"}\n']
+)
+
+
+@given(
+    content=st.lists(pieces, max_size=30).map("".join),
+    header=st.sampled_from(["", "image,text\n", "text|image|labels\n"]),
+    suffix=st.sampled_from([".csv", ".tsv", ".jsonl", ".json"]),
+)
+def test_anything_is_read_or_refused(tmp_path_factory, content, header, suffix):
+    path = tmp_path_factory.getbasetemp() / f"anything{suffix}"
+    path.write_text(header + content, newline="")
+    try:
+        rows = read_rows(path)
+    except InputError as error:
+        assert str(path) in str(error)
+    else:
+        assert rows and all(row.image and row.split in SPLITS for row in rows)

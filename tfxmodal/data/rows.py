@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfxmodal.data.columns import Columns
+from tfxmodal.data.columns import REQUIRED, Columns
 from tfxmodal.data.json_rows import read_json_file, read_json_lines
 from tfxmodal.data.tables import RowError, read_table
 from tfxmodal.errors import InputError
@@ -103,7 +103,7 @@ def _merged(path: Path, records: list[tuple[int, Columns, list]]) -> list[Row]:
 def _row(line: int, columns: Columns, values: list, of_table: bool) -> Row:
     """Checks a row's fields and fills in the defaults."""
     images, names, splits = (columns.of(name, values) for name in ("image", "id", "split"))
-    for column in ("image", "text"):
+    for column in REQUIRED:
         if not columns.has(column):
             found = ", ".join(map(repr, columns.names)) or "none"
             raise RowError(line, f"has no `{column}` among its keys ({found}): add that key")

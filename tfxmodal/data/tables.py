@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from tfxmodal.data.columns import Columns, is_known
+from tfxmodal.data.columns import REQUIRED, Columns, is_known
 from tfxmodal.data.listings import PICTURES
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -45,7 +45,7 @@ def read_table(path: Path, text: str, splits: Sequence[str]) -> Iterator[tuple[i
         columns = Columns([name.strip() for name in names])
     except ValueError as error:
         raise RowError(1, f"{error}: rename one of them") from None
-    for meaning in ("image", "text"):
+    for meaning in REQUIRED:
         if not columns.has(meaning):
             found = ", ".join(map(repr, columns.names)) or "none"
             what = f"has no `{meaning}` among its columns ({found})"
@@ -53,7 +53,6 @@ def read_table(path: Path, text: str, splits: Sequence[str]) -> Iterator[tuple[i
     # As in `image_name| comment`: there a quote may follow the space.
     spaced = len(names) > 1 and all(name.startswith(" ") for name in names[1:])
     reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=spaced)
-    next(reader)
     while True:
         line = reader.line_num + 1
         try:
@@ -63,13 +62,13 @@ def read_table(path: Path, text: str, splits: Sequence[str]) -> Iterator[tuple[i
             raise RowError(line, f"{what}: a field that begins with a quote {TWICE}") from None
         if values is None:
             return
-        if not values:
+        if line == 1 or not values:
             continue
         if len(values) > len(names):
             what = f"has more fields than the header: quote texts that hold {delimiter!r}"
             raise RowError(line, what)
-        if len(columns.of("text", values)) < len(columns.of("text", names)):
-            what = f"has {len(values)} fields and the header {len(names)}"
+        if any(len(columns.of(each, values)) < len(columns.of(each, names)) for each in REQUIRED):
+            what = f"has {len(values)} field(s) and the header {len(names)}"
             raise RowError(line, f"{what}: add what is missing")
         record = lines[line - 1 : reader.line_num]
         if len(record) > 1 and _several_rows(path, record, columns, delimiter, splits):
