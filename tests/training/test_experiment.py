@@ -10,6 +10,7 @@ from tests.training.tiny import make_pairs
 from tfxmodal.data.pairs import Dataset
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
+from tfxmodal.io.reporter import Reporter
 from tfxmodal.methods import METHODS
 from tfxmodal.training import experiment
 from tfxmodal.training.experiment import run_experiment
@@ -113,3 +114,16 @@ def test_what_cannot_be_learned_is_told_before_anything_is_built(method, labels,
     with pytest.raises(InputError, match=told):
         run_experiment(settings(method), tmp_path / "run", dataset=data.replace_splits(**bare))
     assert not (tmp_path / "run").exists()
+
+
+def test_supervised_methods_tell_how_many_rows_have_no_label(tmp_path):
+    told, data = [], dataset()
+    data.train.labels[:20] = data.test.labels[:4] = 0
+    reporter = Reporter()
+    reporter.say = told.append
+    result = run_experiment(
+        settings("semantic_matching"), tmp_path / "run", dataset=data, reporter=reporter
+    )
+    assert "20 training rows have no label: semantic_matching leaves them out." in told
+    without = result.metrics["test"]["queries_without_relevant"]
+    assert without == {"image_to_text": 4, "text_to_image": 4}

@@ -34,7 +34,8 @@ class Pairs:
         ids: `[n]` strings, unique: the user's names of the pairs.
         images: `[n]` paths of image files, or features `[n, d_image]`.
         texts: Captions of each pair (one or several), or features `[n, d_text]`.
-        labels: `[n, classes]` multi-hot (uint8), or None where the dataset has none.
+        labels: `[n, classes]` multi-hot (uint8), or None where the dataset has none. A row of zeros
+            has no label: supervised methods leave it out, and nothing is relevant to it.
         text_labels: `[m, classes]`, only where images and texts do not belong together one by one:
             then there may be another number m of texts, and `ids` and `labels` are the images'.
         queries: bool `[n]`, which rows ask in an evaluation; the others are the database that is
@@ -99,6 +100,12 @@ class Pairs:
         if self.queries is None:
             return slice(None), slice(None)
         return np.flatnonzero(self.queries), np.flatnonzero(~self.queries)
+
+    @property
+    def unlabelled(self) -> int:
+        """How many images and texts of their own have no label, where there are labels."""
+        sides = [side for side in (self.labels, self.text_labels) if side is not None]
+        return sum(len(side) - len(labelled(side)) for side in sides)
 
     def take(self, rows: np.ndarray) -> "Pairs":
         """The pairs at `rows` (integer indices), in that order; of unpaired sets the images."""
@@ -178,9 +185,23 @@ class Dataset:
         return replace(self, **changed)
 
 
+def labelled(labels: np.ndarray) -> np.ndarray:
+    """The rows of multi-hot labels `[n, classes]` that have a class, as indices."""
+    return np.flatnonzero(labels.any(axis=1))
+
+
 def multi_hot(labels: Sequence[Sequence[int]], classes: int) -> np.ndarray:
-    """Lists of class indices as a multi-hot matrix `[n, classes]` (uint8)."""
+    """Lists of class indices as a multi-hot matrix `[n, classes]` (uint8).
+
+    Raises:
+        InputError: If an index is negative or too large.
+    """
     matrix = np.zeros((len(labels), classes), np.uint8)
     for row, indices in enumerate(labels):
+        if any(not 0 <= index < classes for index in indices):
+            raise InputError(
+                f"Class numbers must be from 0 to {classes - 1}; received {list(indices)} in row "
+                f"{row}: correct it, or leave the row without a class."
+            )
         matrix[row, list(indices)] = 1
     return matrix

@@ -115,7 +115,7 @@ def retrieved_figure(
     names = captions_or_ids(source)
 
     def right(query: int, found: np.ndarray) -> list[bool]:
-        if source.labels is None:
+        if source.labels is None or not source.labels[query].any():
             return list(found == query)
         return list(relevance(source.labels[query][None], source.labels[found])[0])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfxmodal.data import listings, manifest
+from tfxmodal.data import listings, manifest, rows
 from tfxmodal.data.items import text_ids
 from tfxmodal.data.pairs import Features, Pairs
 from tfxmodal.encoders.text.bag_of_words import EncodedTexts, document, known_texts
@@ -21,7 +21,7 @@ from tfxmodal.training.run_folder import CONFIG, RunFolder
 from tfxmodal.training.settings import Settings
 from tfxmodal.training.trained_run import TrainedRun
 
-SPLITS = manifest.SPLITS
+SPLITS = rows.SPLITS
 SHOWN = 20
 """Texts that are named where they are left out."""
 ALONE = {"images": "a folder of pictures", "texts": "a file of texts"}
@@ -81,7 +81,7 @@ def items_of(
         other = Settings.from_json(RunFolder(path).config).data
         place = {name: getattr(other, name) for name in ("dataset", *PLACE)}
         return _items_of_split(run, replace(config, **place), "test", reporter)
-    if path.suffix in manifest.SUFFIXES:
+    if rows.is_manifest(path):
         return _items_of_manifest(path, run, config, reporter)
     if kind not in (None, "images" if path.is_dir() else "texts"):
         raise InputError(

@@ -140,6 +140,8 @@ def _train(
     if resume and trainer.restore_last():
         reporter.say(f"Resuming after epoch {trainer.state.epoch}.")
     rows = f"{len(stage.train):,} training rows"
+    if without := stage.train.unlabelled:
+        rows += f", of which {without:,} have no label and are left out"
     reporter.say(f"{settings.modality} encoder: {rows}; folder {folder}")
 
     # --- Training, and the weights of the best epoch -------------------------------------------

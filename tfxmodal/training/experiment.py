@@ -87,6 +87,8 @@ def run_experiment(
         settings = settings.continuing(Settings.from_json(run.config))
     source = load(settings.data, reporter.bar) if dataset is None else dataset
     spec.check(source.train)
+    if spec.needs_labels and (without := source.train.unlabelled):
+        reporter.say(f"{without:,} training rows have no label: {spec.name} leaves them out.")
     kinds = spec.inputs(settings.config)
     raw = not RAW.isdisjoint(kinds.values())
 

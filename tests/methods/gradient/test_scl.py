@@ -220,3 +220,13 @@ def test_stratified_rows_depend_on_the_seed_and_skip_unlabelled_pairs():
     assert [np.sum(rows < 30), np.sum((rows >= 30) & (rows < 60)), len(rows)] == [6, 6, 12]
     np.testing.assert_array_equal(rows, labelled_rows(labels, 0.2, "stratified", 0))
     assert (rows != labelled_rows(labels, 0.2, "stratified", 1)).any()
+
+
+@pytest.mark.parametrize("how", ["first", "stratified"])
+def test_labelled_rows_are_of_those_with_labels(how):
+    labels = np.eye(2)[[0, 1] * 20]
+    labels[:30] = 0
+    rows = labelled_rows(labels, 0.4, how, 0)
+    assert len(rows) == 4 and rows.min() >= 30
+    with pytest.raises(InputError, match="`labelled_fraction` 0.4 needs labels, and no training"):
+        labelled_rows(np.zeros([40, 2]), 0.4, how, 0)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from tfxmodal.data.pairs import Pairs
+from tfxmodal.data.pairs import Pairs, labelled
 from tfxmodal.errors import InputError, check_ranges
 from tfxmodal.inputs.spec import MethodInputs
 from tfxmodal.lazy import keras, tf
@@ -74,8 +74,8 @@ class SCLConfig:
     a number, which divides the cost of the term by batch size over it."""
 
     labelled_fraction: float = 0.0
-    """Fraction of the training pairs whose labels are used: 0 is unsupervised, equation (8);
-    more is semi-supervised, equation (15) (table III: .05, .1, .3)."""
+    """Fraction of the training pairs that have labels whose labels are used: 0 is unsupervised,
+    equation (8); more is semi-supervised, equation (15) (table III: .05, .1, .3)."""
 
     labelled_rows: Literal["stratified", "first"] = "stratified"
     """Which pairs those are: the same share of every class, or the first rows (released code)."""
@@ -250,7 +250,7 @@ def labelled_rows(labels: np.ndarray, fraction: float, how: str, seed: int) -> n
 
     Args:
         labels: `[n, classes]` multi-hot.
-        fraction: Share of the rows, above 0 and at most 1.
+        fraction: Share of the rows that have a label, above 0 and at most 1.
         how: `"first"`, the first rows; `"stratified"`, a random share of each class, rounded and at
             least one row (a row of several classes counts for its first).
         seed: Decides which, for `"stratified"`.
@@ -259,16 +259,22 @@ def labelled_rows(labels: np.ndarray, fraction: float, how: str, seed: int) -> n
         Sorted row numbers.
 
     Raises:
-        InputError: If the fraction is not in (0, 1].
+        InputError: If the fraction is not in (0, 1], or no row has a label.
     """
     if not 0 < fraction <= 1:
         raise InputError(f"`labelled_fraction` must be above 0 and at most 1; received {fraction}.")
+    known = labelled(labels)
+    if not len(known):
+        raise InputError(
+            f"`labelled_fraction` {fraction} needs labels, and no training pair has one; leave it "
+            "at 0."
+        )
     if how == "first":
-        return np.arange(max(1, round(fraction * len(labels))))
+        return known[: max(1, round(fraction * len(known)))]
     random = np.random.default_rng(seed)
     chosen = []
     for first_class in range(labels.shape[1]):
-        rows = np.flatnonzero((labels.argmax(axis=1) == first_class) & labels.any(axis=1))
+        rows = known[labels[known].argmax(axis=1) == first_class]
         count = max(1, round(fraction * len(rows)))
         chosen.append(random.permutation(rows)[:count])
     return np.sort(np.concatenate(chosen))
