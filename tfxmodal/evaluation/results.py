@@ -52,7 +52,7 @@ def evaluate_split(scorer: Scorer, features: Pairs, source: Pairs, encoder) -> S
         if any(count != 1 for count in counts):
             flat = [caption for each in source.texts for caption in each]
             embeddings = scorer.embed_texts(EncodedTexts(encoder, flat))
-            captions = Side(embeddings, np.repeat(np.arange(len(source)), counts))
+            captions = Side(embeddings, np.repeat(features.owners, counts))
     metrics = evaluate(scorer, features.with_features(images, texts), captions)
     return SplitResults(scorer, metrics, images, texts)
 
@@ -90,16 +90,21 @@ def draw(results: dict[str, SplitResults], source: Pairs, class_names, seed: int
 
 def _curves(curve, results: dict[str, SplitResults], source: Pairs) -> figures.Curves:
     """A curve of each direction and method, on at most `CURVE_ROWS` queries and found items."""
-    asking, searched = (np.arange(len(source))[side][:CURVE_ROWS] for side in source.sides)
-    relevant = relevance(source.labels[asking], source.labels[searched])
+    asking, searched = (np.arange(len(source))[side] for side in source.sides)
+    of_direction = {
+        "image_to_text": (source.once(asking), searched),
+        "text_to_image": (asking, source.once(searched)),
+    }
     panels = {direction: {} for direction in DIRECTIONS}
-    for name, result in results.items():
-        scores = result.scorer.score(result.images[asking], result.texts[searched])
-        backward = scores
-        if source.queries is not None:
-            backward = result.scorer.score(result.images[searched], result.texts[asking])
-        for direction, matrix in zip(DIRECTIONS, (scores, backward.T), strict=True):
-            panels[direction][name] = curve(matrix, relevant)  # labels relate both ways alike
+    for direction, sides in of_direction.items():
+        queries, gallery = (rows[:CURVE_ROWS] for rows in sides)
+        relevant = relevance(source.labels[queries], source.labels[gallery])
+        for name, result in results.items():
+            if direction == "image_to_text":
+                scores = result.scorer.score(result.images[queries], result.texts[gallery])
+            else:
+                scores = result.scorer.score(result.images[gallery], result.texts[queries]).T
+            panels[direction][name] = curve(scores, relevant)
     return panels
 
 
