@@ -18,6 +18,7 @@ from tfxmodal.errors import InputError
 from tfxmodal.evaluation.protocol import evaluate_pairs, selection_score
 from tfxmodal.evaluation.results import captions_or_ids, draw, evaluate_split
 from tfxmodal.inputs.config import load
+from tfxmodal.inputs.duplicates import tell_duplicates
 from tfxmodal.inputs.prepare import Prepared, prepare
 from tfxmodal.inputs.spec import RAW
 from tfxmodal.io.reporter import SILENT, Reporter
@@ -96,6 +97,7 @@ def run_experiment(
     with strategy.scope() if strategy and raw else nullcontext():
         seed = settings.training.seed
         data = prepare(source, settings.data, kinds, seed=seed, reporter=reporter)
+    tell_duplicates(dict(data.source.splits()), settings.data.cache_dir, reporter)
     precision = settings.training.precision if spec.learner else "float32"
     with isolated(precision, seed):
         outcome: _Outcome | None

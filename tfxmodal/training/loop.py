@@ -72,9 +72,10 @@ class Trainer:
 
     def plan(self, epoch: int) -> Rows:
         """The rows of each step of an epoch."""
-        replicas = self._strategy.num_replicas_in_sync
+        config, replicas = self._config, self._strategy.num_replicas_in_sync
+        owners = None if self._train.image_ids is None else self._train.owners
         return epoch_rows(
-            self._streams, self._config.batch_size, replicas, self._config.seed, epoch
+            self._streams, config.batch_size, replicas, config.seed, epoch, owners
         )
 
     def restore_last(self) -> bool:
