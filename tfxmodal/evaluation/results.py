@@ -9,8 +9,10 @@ import numpy as np
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.evaluation import figures
 from tfxmodal.evaluation.curves import SCOPES, precision_recall, precision_scope
+from tfxmodal.evaluation.fonts import lacking
 from tfxmodal.evaluation.metrics import relevance
 from tfxmodal.evaluation.protocol import DIRECTIONS, Side, evaluate
+from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.retrieval.scorer import Scorer
 
 CURVE_ROWS = 5000
@@ -57,7 +59,13 @@ def evaluate_split(scorer: Scorer, features: Pairs, source: Pairs, encoder) -> S
     return SplitResults(scorer, metrics, images, texts)
 
 
-def draw(results: dict[str, SplitResults], source: Pairs, class_names, seed: int = 0) -> dict:
+def draw(
+    results: dict[str, SplitResults],
+    source: Pairs,
+    class_names,
+    seed: int = 0,
+    reporter: Reporter = SILENT,
+) -> dict:
     """Figures of a split as PNG files, by name.
 
     Args:
@@ -66,6 +74,7 @@ def draw(results: dict[str, SplitResults], source: Pairs, class_names, seed: int
         source: The split as it came; what it lacks, labels or files and captions, is not drawn.
         class_names: Names of the classes.
         seed: Of what is drawn at random.
+        reporter: Is told of scripts that no installed font has.
     """
     first = next(iter(results.values()))
     drawn = {}
@@ -85,6 +94,8 @@ def draw(results: dict[str, SplitResults], source: Pairs, class_names, seed: int
     # Photos may be gone: with cached features only the pictures need them.
     if source.has_image_files and source.has_captions and os.path.isfile(source.images[0]):
         drawn["retrieved"] = retrieved_figure(first, source, seed)
+    if missing := lacking(drawn.values()):
+        reporter.say(missing)
     return {name: figures.figure_png(figure) for name, figure in drawn.items()}
 
 

@@ -107,7 +107,7 @@ def run_experiment(
             outcome = _train(settings, run, data, strategy, resume, reporter, stop_asked)
 
         # --- Evaluation of what was chosen ------------------------------------------------------
-        metrics = {} if outcome is None else _measure(settings, run, data, outcome)
+        metrics = {} if outcome is None else _measure(settings, run, data, outcome, reporter)
     return RunResult(run.path, settings, metrics)
 
 
@@ -186,7 +186,9 @@ def _fit(settings, run, data, reporter) -> _Outcome:
     return _Outcome(fitted, facts, summaries)
 
 
-def _measure(settings: Settings, run: RunFolder, data: Prepared, outcome: _Outcome) -> dict:
+def _measure(
+    settings: Settings, run: RunFolder, data: Prepared, outcome: _Outcome, reporter: Reporter
+) -> dict:
     """Metrics of each split, figures, and what TensorBoard shows of them."""
     scorer, summaries = outcome.method.scorer(), outcome.summaries
     step, metrics = outcome.facts.get("selected_epoch", 0), dict(outcome.facts)
@@ -197,7 +199,8 @@ def _measure(settings: Settings, run: RunFolder, data: Prepared, outcome: _Outco
         metrics[split] = results[split].metrics
         summaries.results(split, metrics[split], step)
     test, pairs = results["test"], data.source.test
-    figures = draw({settings.method.upper(): test}, pairs, data.source.class_names)
+    of_method = {settings.method.upper(): test}
+    figures = draw(of_method, pairs, data.source.class_names, reporter=reporter)
     run.write_figures(figures)
     for name, png in figures.items():
         summaries.figure(name, png, step)

@@ -92,7 +92,7 @@ def evaluate_run(
     dataset = data.source.name
     name = f"{dataset}-{split}" if name is None else name
     done = RunEvaluation(RunFolder(run.folder.path / "evaluation" / name), source, results)
-    done.folder.write_figures(draw(results, source, data.source.class_names))
+    done.folder.write_figures(draw(results, source, data.source.class_names, reporter=reporter))
     what = {"dataset": dataset, "split": split, "pairs": len(source)}
     done.folder.write_json(METRICS, what | {"methods": done.metrics})
     return done
