@@ -9,6 +9,8 @@ from tfxmodal.data.datasets import features
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.data.repeated import first_rows, with_image_ids
 from tfxmodal.errors import InputError
+from tfxmodal.evaluation.protocol import DIRECTIONS, evaluate_pairs
+from tfxmodal.methods import METHODS
 
 
 def grouped(owners) -> set[frozenset[int]]:
@@ -124,3 +126,29 @@ def test_rows_that_do_not_fit_name_the_map(tmp_path):
     arrays = {n: a for n, a in layouts()["mapped"].items() if n != "test_cap_img"}
     with pytest.raises(InputError, match="8 and 24 rows: .* each caption's image in test_cap_img"):
         features.load(write_npy(tmp_path, arrays))
+
+
+def test_repeated_rows_measure_like_one_caption_each(tmp_path):
+    """Text to image R@1 was 0: each text found five equal images, one of them the right one."""
+    rng = np.random.default_rng(0)
+    to_image, to_text = rng.standard_normal((8, 24)), rng.standard_normal((8, 16))
+    recalls = {}
+    for captions in (1, 5):
+        arrays = {}
+        for split, n in (("train", 120), ("validation", 40), ("test", 40)):
+            seen = np.random.default_rng(n + len(split)).standard_normal((n, 8))
+            rows = np.repeat(np.arange(n), captions)
+            noise = 0.5 * rng.standard_normal((len(rows), 16))
+            arrays[f"{split}_img"] = (seen @ to_image)[rows].astype(np.float32)
+            arrays[f"{split}_txt"] = (seen[rows] @ to_text + noise).astype(np.float32)
+        folder = tmp_path / str(captions)
+        folder.mkdir()
+        dataset = features.load(write_npy(folder, arrays))
+        pls = METHODS["pls"]
+        fitted = pls.fit(dataset.train, dataset.validation, pls.config(), "auto", 0, None)
+        found = evaluate_pairs(fitted.scorer(), dataset.test)
+        assert found["queries"] == {"image_to_text": 40, "text_to_image": 40 * captions}
+        assert found["queries_with_ties"] == {"image_to_text": 0, "text_to_image": 0}
+        recalls[captions] = [found["recall_at"][way]["1"] for way in DIRECTIONS]
+    assert min(recalls[1]) > 0.8
+    assert recalls[5] == pytest.approx(recalls[1], abs=0.12)

@@ -104,11 +104,12 @@ def _tell_repeated(name: str, pairs: Pairs, images: int, reporter: Reporter):
     _, counts = np.unique(pairs.owners, return_counts=True)
     low, high = counts.min(), counts.max()
     number = f"{high}" if low == high else f"{low} to {high}"
-    reporter.say(
-        f"{name}: {len(pairs):,} rows are {images:,} images with {number} captions each; evaluated "
-        f"by the {number}-caption protocol: an image is ranked once, and found at the best of its "
-        "captions."
+    said = f"{name}: {len(pairs):,} rows are {images:,} images with {number} captions each"
+    protocol = (
+        f"; evaluated by the {number}-caption protocol: an image is ranked once, and found at the "
+        "best of its captions"
     )
+    reporter.say(f"{said}{'' if name == 'train' else protocol}.")
 
 
 def _examples(found: list[str]) -> str:
