@@ -91,8 +91,9 @@ def test_installed_fonts_that_have_the_glyphs_are_taken(system):
 
 def test_a_script_without_a_font_is_told_once_and_warned_of_never(system):
     figure = figure_of(CHINESE)
-    said = lacking([figure, figure_of("สุนัข 🐶"), figure_of("naïve Ωμέγα ✓")])
+    said = lacking([figure, figure_of("สุนัข 🐶 𝄠"), figure_of("naïve Ωμέγα ✓")])
     assert said.count("CJK (上 ") == said.count("Thai (") == said.count("Emoji (🐶)") == 1
+    assert said.count("Symbols (𝄠)") == 1
     for family in ("Noto Sans CJK", "Noto Emoji", "Noto Sans Thai"):
         assert family in said.partition("install ")[2]
     assert "Greek" not in said and "Latin" not in said

@@ -58,7 +58,9 @@ def rows_of_captions(given: np.ndarray, images: Features, captions: int, name: s
     """
     numbers = given.reshape(-1)
     if numbers.dtype.kind not in "fiub" or not np.array_equal(numbers, np.rint(numbers)):
-        raise InputError(f"{name} must be whole numbers; received {given.dtype}: write row numbers.")
+        raise InputError(
+            f"{name} must be whole numbers; received {given.dtype}: write row numbers."
+        )
     if len(numbers) != captions:
         raise InputError(
             f"{name} must give each of the {captions} captions the row of its image; received "

@@ -125,4 +125,6 @@ def _script(character: str) -> str:
     word = unicodedata.name(character, "UNKNOWN").partition(" ")[0]
     if word in CJK:
         return "CJK"
-    return word.title() if unicodedata.category(character)[0] in "LM" else "Emoji"
+    if unicodedata.category(character)[0] in "LMN":
+        return word.title()
+    return "Emoji" if character >= "\U0001f000" else "Symbols"

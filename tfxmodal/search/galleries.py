@@ -132,8 +132,9 @@ def tell_duplicates(
         if items.are_texts:
             keys += map(text_key, items.shown)
         else:
-            known = items.shown is not items.ids
-            keys += image_keys(np.array(items.shown) if known else items.features, config.cache_dir)
+            unknown = items.shown == items.ids  # Then the features are all that there is.
+            values = items.features if unknown else np.array(items.shown)
+            keys += image_keys(values, config.cache_dir)
     ids = [name for items in parts for name in items.ids]
     if equal := told_equal(ids, keys, range(len(ids)), kind):
         reporter.say(f"gallery: {equal}: each takes a place of its own among what is found.")

@@ -74,9 +74,7 @@ class Trainer:
         """The rows of each step of an epoch."""
         config, replicas = self._config, self._strategy.num_replicas_in_sync
         owners = None if self._train.image_ids is None else self._train.owners
-        return epoch_rows(
-            self._streams, config.batch_size, replicas, config.seed, epoch, owners
-        )
+        return epoch_rows(self._streams, config.batch_size, replicas, config.seed, epoch, owners)
 
     def restore_last(self) -> bool:
         """Takes up the run where its last checkpoint was saved; False where it has none yet.

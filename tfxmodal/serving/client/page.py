@@ -41,7 +41,7 @@ def write_page(
         found: Id, score and what to show (a text; a picture's path), best first. Where there is
             nothing to show, the id is shown.
     """
-    asked = _picture(query) if isinstance(query, Path) else f'<h1 {TEXT}>{escape(query)}</h1>'
+    asked = _picture(query) if isinstance(query, Path) else f"<h1 {TEXT}>{escape(query)}</h1>"
     items = "\n".join(_item(kind, *item) for item in found)
     page = (
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
@@ -53,7 +53,8 @@ def write_page(
 
 
 def _item(kind: str, name: str, score: float, show: str) -> str:
-    body = _picture(Path(show)) if kind == "images" and show else f"<p {TEXT}>{escape(show or name)}</p>"
+    picture = kind == "images" and show
+    body = _picture(Path(show)) if picture else f"<p {TEXT}>{escape(show or name)}</p>"
     return f"<li>{body}\n<small>{score:.4f} {escape(name)}</small></li>"
 
 
