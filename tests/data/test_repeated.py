@@ -122,6 +122,13 @@ def test_a_map_that_joins_unlike_rows(tmp_path):
         features.load(tmp_path)
 
 
+def test_labels_of_captions_and_of_images_that_differ(tmp_path):
+    arrays = layouts()["labels of images"]
+    arrays["train_txt_lab"] = 1 - np.minimum(arrays["train_img_lab"][arrays["train_cap_img"]], 1)
+    with pytest.raises(InputError, match="train_img_lab and train_txt_lab in .* differ: align"):
+        features.load(write_npy(tmp_path, arrays))
+
+
 def test_rows_that_do_not_fit_name_the_map(tmp_path):
     arrays = {n: a for n, a in layouts()["mapped"].items() if n != "test_cap_img"}
     with pytest.raises(InputError, match="8 and 24 rows: .* each caption's image in test_cap_img"):

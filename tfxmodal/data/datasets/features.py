@@ -54,7 +54,7 @@ def load(data_dir: Path) -> Dataset:
     mapped = [name for name in names if f"{name}_cap_img" in arrays]
     for name in mapped:
         images[name] = _of_captions(data_dir, arrays, name, images[name], len(texts[name]))
-    unpaired = _unpaired(arrays)
+    unpaired = "train" not in mapped and _unpaired(arrays)
     of_pairs = [name for name in names if not (unpaired and name == "train")]
     for name in of_pairs:
         rows = len(images[name]), len(texts[name])
@@ -211,7 +211,7 @@ def _of_captions(
     for kind in ("lab", "img_lab"):
         labels = arrays.get(f"{split}_{kind}", np.empty(0))
         labels = labels.reshape(-1) if labels.size == len(images) else labels
-        if len(labels) == len(images) != captions:
+        if labels.shape[:1] == (len(images),) and len(images) != captions:
             arrays[f"{split}_{kind}"] = labels[rows]
     return TakenFeatures(images, rows)
 
