@@ -113,6 +113,7 @@ def test_page_of_texts_escapes_everything(ask, info, tmp_path, photos):
     page = Page(path.read_text())
     shown = json.loads(info.read_text())["texts"].values()
     assert sum(text in shown for text in page.texts) == tiny.TOP_K
+    assert [p["dir"] for p in page.named("p")] == ["auto"] * tiny.TOP_K  # Of any script.
     assert not page.named("script")
     assert len(page.named("img")) == 1
 

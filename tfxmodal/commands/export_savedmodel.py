@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from tfxmodal.commands import cli
+from tfxmodal.commands.terminal import Terminal
 from tfxmodal.serving.export.config import ExportConfig
 from tfxmodal.serving.model_config import DESCRIPTION
 
@@ -67,7 +68,8 @@ def main(argv: list[str] | None = None):
     run = load_run(flags.run)
     data = run.settings.data.with_given(flags, ("data_dir", *HANDLING))
     run = replace(run, settings=replace(run.settings, data=data))
-    tell(export_run(run, flags.to, flags.gallery, flags.export, print_report))
+    published = export_run(run, flags.to, flags.gallery, flags.export, print_report, Terminal())
+    tell(published)
 
 
 def tell(published: list[Path]):

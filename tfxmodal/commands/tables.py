@@ -23,6 +23,14 @@ def print_table(metrics: dict[str, dict], title: str):
             cells = (_cell(read(of_split, way)) for _, read in METRICS)
             table.add_row(first, way.replace("_", " "), *cells, end_section=way == "average")
     Console().print(table)
+    for name, of_split in metrics.items():
+        for way, tied in of_split["queries_with_ties"].items():
+            if tied:
+                print(
+                    f"{name}, {way.replace('_', ' ')}: of {of_split['queries'][way]:,} queries "
+                    f"{tied:,} have a wrong item with the score of the right one; it counts as "
+                    "better."
+                )
 
 
 def _cell(value: float | None) -> str:

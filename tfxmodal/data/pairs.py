@@ -40,6 +40,8 @@ class Pairs:
             then there may be another number m of texts, and `ids` and `labels` are the images'.
         queries: bool `[n]`, which rows ask in an evaluation; the others are the database that is
             searched for items of their classes. By default every row asks and all are searched.
+        image_ids: `[n]` integers, equal in rows that repeat one image (and its labels) with another
+            text of it; None where no image is repeated.
     """
 
     ids: np.ndarray
@@ -48,11 +50,12 @@ class Pairs:
     labels: np.ndarray | None = None
     text_labels: np.ndarray | None = None
     queries: np.ndarray | None = None
+    image_ids: np.ndarray | None = None
 
     def __post_init__(self):
         columns: dict[str, Any] = {"ids": self.ids, "images": self.images, "texts": self.texts}
         labels = {"labels": self.labels, "text_labels": self.text_labels}
-        given = labels | {"queries": self.queries}
+        given = labels | {"queries": self.queries, "image_ids": self.image_ids}
         columns |= {name: column for name, column in given.items() if column is not None}
         for name in labels.keys() & columns:
             if columns[name].ndim != 2:
@@ -75,6 +78,15 @@ class Pairs:
                 f"{self.queries.dtype} with{'out' if self.labels is None else ''} labels: mark the "
                 "rows that ask."
             )
+        if self.image_ids is not None and self.labels is not None:
+            owners = self.owners
+            unlike = np.flatnonzero((self.labels != self.labels[owners]).any(axis=1))
+            if len(unlike):
+                row = unlike[0]
+                raise InputError(
+                    f"Rows {owners[row]} and {row} of a split are captions of one image and have "
+                    "different labels: give an image's rows the same labels."
+                )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -107,10 +119,24 @@ class Pairs:
         sides = [side for side in (self.labels, self.text_labels) if side is not None]
         return sum(len(side) - len(labelled(side)) for side in sides)
 
+    @property
+    def owners(self) -> np.ndarray:
+        """`[n]`, the first row with the image of each row: its own where no image is repeated."""
+        if self.image_ids is None:
+            return np.arange(len(self))
+        _, first, image = np.unique(self.image_ids, return_index=True, return_inverse=True)
+        return first[image]
+
+    def once(self, rows: np.ndarray | slice) -> np.ndarray:
+        """Those of `rows` that are the first ones there with their image."""
+        rows = np.arange(len(self))[rows]
+        _, first = np.unique(self.owners[rows], return_index=True)
+        return rows[np.sort(first)]
+
     def take(self, rows: np.ndarray) -> "Pairs":
         """The pairs at `rows` (integer indices), in that order; of unpaired sets the images."""
         images: dict[str, Any] = {"ids": self.ids[rows], "images": self.images[rows]}
-        for name in ("labels", "queries"):
+        for name in ("labels", "queries", "image_ids"):
             column = getattr(self, name)
             images[name] = None if column is None else column[rows]
         if not self.paired:

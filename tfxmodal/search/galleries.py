@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tfxmodal.data.pairs import Features, Pairs
 from tfxmodal.encoders.text.bag_of_words import EncodedTexts, document, known_texts
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import PLACE, DataConfig, load
+from tfxmodal.inputs.duplicates import image_keys, text_key, told_equal
 from tfxmodal.inputs.prepare import split_rows
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.retrieval.scorer import Scorer
@@ -119,6 +121,23 @@ def embed(
     rows = np.flatnonzero(known)
     ids, shown = ([values[row] for row in rows] for values in (items.ids, items.shown))
     return Embedded(ids, embeddings[rows], shown)
+
+
+def tell_duplicates(
+    parts: Sequence[Items], kind: str, config: DataConfig, reporter: Reporter = SILENT
+) -> None:
+    """Tells how many items of a gallery, which may have several parts, are equal to another one."""
+    keys: list[bytes] = []
+    for items in parts:
+        if items.are_texts:
+            keys += map(text_key, items.shown)
+        else:
+            unknown = items.shown == items.ids  # Then the features are all that there is.
+            values = items.features if unknown else np.array(items.shown)
+            keys += image_keys(values, config.cache_dir)
+    ids = [name for items in parts for name in items.ids]
+    if equal := told_equal(ids, keys, range(len(ids)), kind):
+        reporter.say(f"gallery: {equal}: each takes a place of its own among what is found.")
 
 
 def _items_of_split(

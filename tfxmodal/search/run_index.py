@@ -12,7 +12,7 @@ from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig, load
 from tfxmodal.io.hashing import fingerprint
 from tfxmodal.io.reporter import SILENT, Reporter
-from tfxmodal.search.galleries import embed, items_of
+from tfxmodal.search.galleries import embed, items_of, tell_duplicates
 from tfxmodal.search.index import Index
 from tfxmodal.search.new_index import build_index
 from tfxmodal.training.trained_run import TrainedRun
@@ -96,6 +96,7 @@ class RunIndex:
         """
         gallery = self.index.gallery
         items = items_of(str(source), self._run, self._data, gallery, self._reporter)[gallery]
+        tell_duplicates([items], gallery, self._data, self._reporter)
         items = embed(items, gallery, self._run, self._scorer, self._reporter)
         self.index.add(items.ids, items.embeddings, self._reporter.bar)
 

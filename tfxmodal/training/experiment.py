@@ -18,6 +18,7 @@ from tfxmodal.errors import InputError
 from tfxmodal.evaluation.protocol import evaluate_pairs, selection_score
 from tfxmodal.evaluation.results import captions_or_ids, draw, evaluate_split
 from tfxmodal.inputs.config import load
+from tfxmodal.inputs.duplicates import tell_duplicates
 from tfxmodal.inputs.prepare import Prepared, prepare
 from tfxmodal.inputs.spec import RAW
 from tfxmodal.io.reporter import SILENT, Reporter
@@ -98,6 +99,7 @@ def run_experiment(
     with strategy.scope() if strategy and raw else nullcontext():
         seed = settings.training.seed
         data = prepare(source, settings.data, kinds, seed=seed, reporter=reporter)
+    tell_duplicates(dict(data.source.splits()), settings.data.cache_dir, reporter)
     precision = settings.training.precision if spec.learner else "float32"
     with isolated(precision, seed):
         outcome: _Outcome | None
@@ -107,7 +109,7 @@ def run_experiment(
             outcome = _train(settings, run, data, strategy, resume, reporter, stop_asked)
 
         # --- Evaluation of what was chosen ------------------------------------------------------
-        metrics = {} if outcome is None else _measure(settings, run, data, outcome)
+        metrics = {} if outcome is None else _measure(settings, run, data, outcome, reporter)
     return RunResult(run.path, settings, metrics)
 
 
@@ -186,7 +188,9 @@ def _fit(settings, run, data, reporter) -> _Outcome:
     return _Outcome(fitted, facts, summaries)
 
 
-def _measure(settings: Settings, run: RunFolder, data: Prepared, outcome: _Outcome) -> dict:
+def _measure(
+    settings: Settings, run: RunFolder, data: Prepared, outcome: _Outcome, reporter: Reporter
+) -> dict:
     """Metrics of each split, figures, and what TensorBoard shows of them."""
     scorer, summaries = outcome.method.scorer(), outcome.summaries
     step, metrics = outcome.facts.get("selected_epoch", 0), dict(outcome.facts)
@@ -197,7 +201,8 @@ def _measure(settings: Settings, run: RunFolder, data: Prepared, outcome: _Outco
         metrics[split] = results[split].metrics
         summaries.results(split, metrics[split], step)
     test, pairs = results["test"], data.source.test
-    figures = draw({settings.method.upper(): test}, pairs, data.source.class_names)
+    of_method = {settings.method.upper(): test}
+    figures = draw(of_method, pairs, data.source.class_names, reporter=reporter)
     run.write_figures(figures)
     for name, png in figures.items():
         summaries.figure(name, png, step)

@@ -9,6 +9,7 @@ from tfxmodal.data.pairs import Dataset, Pairs
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.results import SplitResults, draw, evaluate_split
 from tfxmodal.inputs.config import DataConfig, load
+from tfxmodal.inputs.duplicates import tell_duplicates
 from tfxmodal.inputs.prepare import Prepared
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.methods import METHODS
@@ -82,6 +83,8 @@ def evaluate_run(
             )
             scorers[baseline] = fitted.scorer()
     features, source = getattr(data.features, split), getattr(data.source, split)
+    config = run.settings.data if isinstance(measured, Dataset) else measured
+    tell_duplicates({split: source}, config.cache_dir, reporter)
     results = {
         name: evaluate_split(scorer, features, source, data.text_encoder)
         for name, scorer in scorers.items()
@@ -89,7 +92,7 @@ def evaluate_run(
     dataset = data.source.name
     name = f"{dataset}-{split}" if name is None else name
     done = RunEvaluation(RunFolder(run.folder.path / "evaluation" / name), source, results)
-    done.folder.write_figures(draw(results, source, data.source.class_names))
+    done.folder.write_figures(draw(results, source, data.source.class_names, reporter=reporter))
     what = {"dataset": dataset, "split": split, "pairs": len(source)}
     done.folder.write_json(METRICS, what | {"methods": done.metrics})
     return done

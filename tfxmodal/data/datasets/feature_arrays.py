@@ -85,6 +85,8 @@ def features_of(
 
 def _is_transposed(arrays: dict, split: str, kind: str) -> bool:
     """Whether labels, the other splits or the other modality say that columns are the pairs."""
+    if f"{split}_cap_img" in arrays:  # Then there are more texts than images.
+        return False
     rows, width = arrays[f"{split}_{kind}"].shape
     for name in (f"{split}_{kind}_lab", f"{split}_lab"):
         if name in arrays:

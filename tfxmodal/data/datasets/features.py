@@ -12,9 +12,14 @@ Training images and texts need not be paired, nor of one number: where `train_im
 Where `test_queries` is there, 0 or 1 for each test row, the rows of 1 ask, and those of 0 are the
 database that is searched for them (`tfxmodal.data.databases` has other ways).
 
-Without `validation_*`, every tenth training row is validation (rows 9, 19, ...; copied into
-memory): it repeats, it keeps the classes' shares in files sorted by class, and it leaves the test
-rows alone.
+Several captions of an image are rows of their own. Either the image's row is repeated for each, and
+equal rows are then taken as one image; or `test_img` has each image once, and `test_cap_img` `[n]`
+gives each row of `test_txt` the row of its image in `test_img`, from 0 (`train_cap_img` and
+`validation_cap_img` likewise; the labels may then be the images').
+
+Without `validation_*`, every tenth training image is validation (9, 19, ..., with all of its
+captions; copied into memory): it repeats, it keeps the classes' shares in files sorted by class,
+and it leaves the test rows alone.
 """
 
 import logging
@@ -26,13 +31,14 @@ import numpy as np
 from tfxmodal.data.datasets.feature_arrays import features_of, read_folder
 from tfxmodal.data.datasets.feature_labels import labels_of, numbers
 from tfxmodal.data.pairs import Dataset, Pairs
+from tfxmodal.data.repeated import TakenFeatures, rows_of_captions, with_image_ids
 from tfxmodal.errors import InputError
 from tfxmodal.io.atomic import whole_folder
 
 LOG = logging.getLogger(__name__)
 SPLITS = ("train", "validation", "test")
 LABELS = ("lab", "img_lab", "txt_lab")
-NAMES = {f"{split}_{kind}" for split in SPLITS for kind in ("img", "txt", *LABELS)}
+NAMES = {f"{split}_{kind}" for split in SPLITS for kind in ("img", "txt", "cap_img", *LABELS)}
 QUERIES = "test_queries"
 
 
@@ -48,15 +54,18 @@ def load(data_dir: Path) -> Dataset:
     names = [split for split in SPLITS if split != "validation" or "validation_img" in arrays]
     images = features_of(data_dir, arrays, names, "img")
     texts = features_of(data_dir, arrays, names, "txt")
-    unpaired = _unpaired(data_dir, arrays)
+    mapped = [name for name in names if f"{name}_cap_img" in arrays]
+    for name in mapped:
+        images[name] = _of_captions(data_dir, arrays, name, images[name], len(texts[name]))
+    unpaired = "train" not in mapped and _unpaired(data_dir, arrays)
     of_pairs = [name for name in names if not (unpaired and name == "train")]
     for name in of_pairs:
         rows = len(images[name]), len(texts[name])
         if rows[0] != rows[1]:
             raise InputError(
                 f"{name}_img and {name}_txt in {data_dir} have {rows[0]} and {rows[1]} rows: "
-                "write one row a pair (training sets that are not paired: give train_img_lab and "
-                "train_txt_lab)."
+                f"write one row a pair, or give the row of each caption's image in {name}_cap_img "
+                "(training sets that are not paired: give train_img_lab and train_txt_lab)."
             )
     given = {name: (len(images[name]), [f"{name}_{kind}" for kind in LABELS]) for name in of_pairs}
     if unpaired:
@@ -67,7 +76,12 @@ def load(data_dir: Path) -> Dataset:
     for name in names:
         ids = np.array([f"{name}/{row}" for row in range(len(images[name]))])
         text_labels = labels.get(f"{name} texts")
-        splits[name] = Pairs(ids, images[name], texts[name], labels.get(name), text_labels)
+        pairs = Pairs(ids, images[name], texts[name], labels.get(name), text_labels)
+        if name in mapped:
+            pairs = replace(pairs, image_ids=images[name].rows)
+        elif name in of_pairs:
+            pairs = with_image_ids(pairs)
+        splits[name] = pairs
     if QUERIES in arrays:
         test = splits["test"]
         splits["test"] = replace(test, queries=_queries(data_dir, arrays, len(test)))
@@ -77,9 +91,10 @@ def load(data_dir: Path) -> Dataset:
             "so that none can be set aside as pairs: add validation_img, _txt and _lab."
         )
     if "validation" not in splits:
-        train, rows = splits["train"], np.arange(len(splits["train"]))
-        splits["validation"] = train.take(rows[9::10])
-        splits["train"] = train.take(rows[rows % 10 != 9])
+        train = splits["train"]
+        _, image = np.unique(train.owners, return_inverse=True)
+        splits["validation"] = train.take(np.flatnonzero(image % 10 == 9))
+        splits["train"] = train.take(np.flatnonzero(image % 10 != 9))
     return Dataset("features", **splits, class_names=classes)
 
 
@@ -104,6 +119,8 @@ def save(dataset: Dataset, folder: Path, progress=None) -> None:
             arrays[f"{split}_txt_lab"] = pairs.text_labels, np.uint8
         elif pairs.labels is not None:
             arrays[f"{split}_lab"] = pairs.labels, np.uint8
+        if pairs.image_ids is not None:
+            arrays[f"{split}_cap_img"] = pairs.owners, np.int64
     if dataset.test.queries is not None:
         arrays[QUERIES] = dataset.test.queries, np.uint8
     progress = progress or (lambda items, **_: items)
@@ -131,6 +148,20 @@ def _save_rows(path: Path, rows, dtype, chunk: int = 4096) -> None:
         np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, len(rows), chunk):
             file.write(np.asarray(rows[start : start + chunk], dtype, order="C").data)
+
+
+def _of_captions(
+    data_dir: Path, arrays: dict, split: str, images: np.ndarray, captions: int
+) -> TakenFeatures:
+    """The image of each caption; labels `[m]` of images become the captions', too."""
+    name = f"{split}_cap_img"
+    rows = rows_of_captions(arrays[name], images, captions, f"{name} in {data_dir}")
+    for kind in ("lab", "img_lab"):
+        labels = arrays.get(f"{split}_{kind}", np.empty(0))
+        labels = labels.reshape(-1) if labels.size == len(images) else labels
+        if labels.shape[:1] == (len(images),) and len(images) != captions:
+            arrays[f"{split}_{kind}"] = labels[rows]
+    return TakenFeatures(images, rows)
 
 
 def _unpaired(data_dir: Path, arrays: dict) -> bool:
