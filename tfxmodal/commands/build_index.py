@@ -13,6 +13,7 @@ Examples:
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -27,6 +28,7 @@ from tfxmodal.commands.terminal import Terminal
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import HANDLING
 from tfxmodal.io.atomic import recover_folder
+from tfxmodal.io.locks import held, lock_beside
 
 GALLERIES = ("texts", "images")
 KINDS = ("auto", "flat", "scan")
@@ -93,6 +95,13 @@ class Flags:
 def main(argv: list[str] | None = None):
     """Builds, adds or queries as the command line says."""
     flags = cli.parse(Flags, __doc__, argv)
+    alone = held(lock_beside(flags.to), f"`to` {flags.to}")
+    with nullcontext() if flags.data is None else alone:
+        work(flags)
+
+
+def work(flags: Flags):
+    """Builds, adds or queries, where no other process writes the index."""
     recover_folder(flags.to)
     there = (flags.to / "index.json").exists()
     check(flags, there)

@@ -20,7 +20,7 @@ from tfxmodal.commands.terminal import Terminal
 from tfxmodal.errors import choose
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.methods import METHODS, MethodSpec
-from tfxmodal.training.run_folder import RunFolder, choose_run_dir
+from tfxmodal.training.run_folder import RunFolder, newest_run_dir
 from tfxmodal.training.settings import Settings, training_config
 
 
@@ -85,7 +85,8 @@ def defaults(spec: MethodSpec, words: list[str]):
     given, _ = first.parse_known_args(words)
     settings = Settings.for_dataset(spec.name, given.dataset)
     if given.resume:
-        run = RunFolder(choose_run_dir(given.run_dir, f"{spec.name}-{given.dataset}", True))
+        newest = newest_run_dir(f"{spec.name}-{given.dataset}")
+        run = RunFolder(newest if given.run_dir is None else given.run_dir)
         if run.begun:
             settings = Settings.from_json(run.config)
             choose(f"method for {run.path}", spec.name, [settings.method])
