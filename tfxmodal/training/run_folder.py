@@ -104,7 +104,8 @@ class RunFolder:
         """Writes pictures to `figures/NAME.png`."""
         (self.path / "figures").mkdir(parents=True, exist_ok=True)
         for name, png in pngs.items():
-            (self.path / "figures" / f"{name}.png").write_bytes(png)
+            with whole_file(self.path / "figures" / f"{name}.png") as file:
+                file.write(png)
 
     def write_json(self, name: str, content: dict):
         """Writes a JSON file into the run, whole or not at all."""
