@@ -19,14 +19,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from tfxmodal.commands import cli
-from tfxmodal.commands.terminal import Terminal
+from tfxmodal.commands.terminal import Terminal, show
 from tfxmodal.errors import InputError
-from tfxmodal.inputs.config import HANDLING
+from tfxmodal.inputs.config import HANDLING, PLACE
 from tfxmodal.io.atomic import recover_folder
 from tfxmodal.io.locks import held, lock_beside
 
@@ -81,6 +80,12 @@ class Flags:
     """Where the run's own dataset is now, for a gallery of it and for landmarks; by default as in
     training."""
 
+    dataset_options: tuple[str, ...] | None = None
+    """Options of the run's own dataset, in place of those of the training."""
+
+    download: bool | None = None
+    """Fetch the run's own dataset, COCO, from its official host (20.4 GB), or go on with it."""
+
     image_weights: str | None = None
     """Weights of the run's image encoder, by default as in training; for a file that has moved."""
 
@@ -110,7 +115,7 @@ def work(flags: Flags):
     from tfxmodal.training.trained_run import load_run
 
     run, reporter = load_run(flags.run), Terminal()
-    data = run.settings.data.with_given(flags, ("data_dir", *HANDLING))
+    data = run.settings.data.with_given(flags, (*PLACE, *HANDLING))
 
     # --- The index that is there, and a query that fits the gallery ----------------------------
     if there:
@@ -179,7 +184,7 @@ def given_options(flags: Flags) -> dict:
 
 def print_found(ids: np.ndarray, scores: np.ndarray):
     """A table of what one query found."""
-    table = Table("", "score", "id")
+    table = Table("", "score", Column("id", overflow="fold"))
     for rank, (name, score) in enumerate(zip(ids[0], scores[0], strict=True), start=1):
         table.add_row(str(rank), f"{score:.4f}", escape(str(name)))
-    Console().print(table)
+    show(table)

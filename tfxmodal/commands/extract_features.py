@@ -16,11 +16,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from tfxmodal.commands import cli
-from tfxmodal.commands.terminal import Terminal
+from tfxmodal.commands.terminal import Terminal, show
 from tfxmodal.data.pairs import Dataset
 from tfxmodal.inputs.config import DataConfig, load
 from tfxmodal.io.locks import held, lock_beside
@@ -72,4 +71,4 @@ def print_summary(features: Dataset):
             folder = getattr(rows, "folder", "came as features")
             table.add_row(split, kind, *(f"{n:,}" for n in (*rows.shape, bad)), str(folder))
             split = ""
-    Console().print(table)
+    show(table)

@@ -90,12 +90,13 @@ def main(argv: list[str] | None = None):
 
 def print_status(labels: ModelLabels, servers: ModelServers):
     """Prints each version's labels and its state on every server."""
-    from rich.console import Console
     from rich.table import Table
+
+    from tfxmodal.commands.terminal import show
 
     states = servers.states()
     table = Table("version", "labels", *states, title=labels.model)
     for version in sorted(labels.versions.union(*states.values())):
         names = ", ".join(sorted(n for n, number in labels.current.items() if number == version))
         table.add_row(str(version), names, *(each.get(version, "-") for each in states.values()))
-    Console().print(table)
+    show(table)

@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING
+
 from tqdm import tqdm
 
+from tfxmodal.commands import cli
 from tfxmodal.io.reporter import Reporter
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+UNLIMITED = 1_000_000
+"""Columns of what is no terminal."""
+
+
+def show(table: Table):
+    """Prints a table; into a file or a pipe as wide as it is, so that no path is broken."""
+    from rich.console import Console
+
+    if sys.stdout.isatty():
+        Console().print(table)
+        return
+    console = Console(width=UNLIMITED)
+    if table.title:  # A table wraps its title to its own width.
+        console.print(table.title)
+        table.title = None
+    console.print(table)
 
 
 class Terminal(Reporter):
     """Prints; its bars keep quiet when the output is no terminal, where a line an epoch is left."""
 
     def say(self, text: str):
-        """Prints it."""
-        print(text, flush=True)
+        """Prints it, with arguments as flags."""
+        print(cli.with_flags(text), flush=True)
 
     def bar(self, items, total: int | None = None, desc: str | None = None, unit: str = "part"):
         """A bar by tqdm."""

@@ -102,7 +102,7 @@ class RunIndex:
         if there := len(items.ids) - added:
             self._reporter.say(
                 f"{there:,} of {len(items.ids):,} {gallery} are in the index already, {added:,} "
-                "are added."
+                "added."
             )
 
     def search(self, queries: Sequence[str | Path], k: int = 10) -> tuple[np.ndarray, np.ndarray]:

@@ -91,6 +91,10 @@ def _run(settings, run, resume, dataset, reporter, stop_asked) -> RunResult:
     source = load(settings.data, reporter.bar) if dataset is None else dataset
     spec = settings.spec
     spec.check(source.train)
+    config, decision = spec.decide(settings.config, source.train)
+    settings = replace(settings, config=config)
+    if decision:
+        reporter.say(decision)
     kinds = spec.inputs(settings.config)
     raw = not RAW.isdisjoint(kinds.values())
 
