@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
 from tfxmodal.commands import cli
 from tfxmodal.io.reporter import Reporter
 
@@ -40,10 +38,14 @@ class Terminal(Reporter):
 
     def bar(self, items, total: int | None = None, desc: str | None = None, unit: str = "part"):
         """A bar by tqdm."""
+        from tqdm import tqdm
+
         return tqdm(items, total=total, desc=desc, unit=unit, disable=None)
 
     def training(self, epochs: int, done: int):
         """Opens the bar of the epochs."""
+        from tqdm import tqdm
+
         self._epochs = tqdm(total=epochs, initial=done, unit="epoch", disable=None)
 
     def step(self, done: int, steps: int):
