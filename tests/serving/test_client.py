@@ -98,7 +98,7 @@ def test_deadline():
     service = Stubborn()
     service.go.clear()
     with listening(service) as target, Client(target, "m", deadline=0.2) as client:
-        with pytest.raises(ServerError, match="did not answer within 0.2 s .* longer --deadline"):
+        with pytest.raises(ServerError, match="did not answer within 0.2 s .* allow more time"):
             client.predict("any")
 
 

@@ -60,7 +60,7 @@ def load(data_dir: Path, on_bad_row: str = "refuse") -> Dataset:
     """
     choose("on_bad_row", on_bad_row, ("refuse", "skip"))
     path = _find(Path(data_dir))
-    rows = _good_rows(path, on_bad_row)
+    rows = _good_rows(path, on_bad_row, "`dataset_options` on_bad_row=skip")
     try:
         classes, labels = _labels(path, rows)
     except RowError as error:
@@ -82,26 +82,27 @@ def load(data_dir: Path, on_bad_row: str = "refuse") -> Dataset:
     return Dataset("pairs", **splits, class_names=classes)
 
 
-def load_pairs(data_dir: Path) -> Pairs:
+def load_pairs(data_dir: Path, on_bad_image: str = "refuse") -> Pairs:
     """Loads all pairs of a manifest, whatever their splits, without labels.
+
+    Args:
+        data_dir: See `load`.
+        on_bad_image: `skip` leaves out pairs without a text or an image file, and logs how many.
 
     Raises:
         InputError: If the manifest is missing or malformed, or a pair is bad.
     """
-    return _pairs(_good_rows(_find(Path(data_dir)), "refuse"))
+    return _pairs(_good_rows(_find(Path(data_dir)), on_bad_image, "`on_bad_image` skip"))
 
 
-def _good_rows(path: Path, on_bad_row: str) -> list[Row]:
+def _good_rows(path: Path, on_bad_row: str, remedy: str) -> list[Row]:
     rows = read_rows(path)
     bad = {row.line: fault for row in rows if (fault := _fault(row))}
     if bad:
         first = "; ".join(f"line {line} {fault}" for line, fault in list(bad.items())[:3])
         message = f"{len(bad)} of {len(rows)} pairs in {path} are bad ({first})"
         if on_bad_row == "refuse":
-            raise InputError(
-                f"{message}: correct them, or leave them out with "
-                "`--dataset-options on_bad_row=skip`."
-            )
+            raise InputError(f"{message}: correct them, or leave them out with {remedy}.")
         LOG.warning("%s: skipped.", message)
         rows = [row for row in rows if row.line not in bad]
     return rows

@@ -167,7 +167,7 @@ def _items_of_manifest(
     path: Path, run: TrainedRun, config: DataConfig, reporter: Reporter
 ) -> dict[str, Items]:
     """A manifest's images, and each of its texts as an item of its own, with its id of bulk."""
-    pairs = manifest.load_pairs(path)
+    pairs = manifest.load_pairs(path, config.on_bad_image)
     config = replace(config, dataset="pairs")
     images = _both(*_as_features(run, config, pairs, reporter))["images"]
     texts = [text for each in pairs.texts for text in each]

@@ -101,15 +101,14 @@ def train_encoder(
     Raises:
         InputError: If anything the user gave is wrong.
     """
-    run = RunFolder(folder, "to")
-    run.check(resume)
-    if run.begun:
-        check_continuing(run.config, settings.to_json())
-    if (folder / METRICS).exists():
-        reporter.say(f"{folder} is finished.")
-        return True
-    with isolated(settings.training.precision, settings.training.seed):
-        return _train(settings, source, run, resume, reporter, stop_asked)
+    with RunFolder(folder, "to").claimed(resume) as run:
+        if run.begun:
+            check_continuing(run.config, settings.to_json())
+        if (folder / METRICS).exists():
+            reporter.say(f"{folder} is finished.")
+            return True
+        with isolated(settings.training.precision, settings.training.seed):
+            return _train(settings, source, run, resume, reporter, stop_asked)
 
 
 def _train(

@@ -27,7 +27,7 @@ from tfxmodal.methods.learner import Method
 from tfxmodal.training.isolation import isolated
 from tfxmodal.training.loop import Interrupted, NonFiniteLoss, Trainer
 from tfxmodal.training.replicas import make_strategy
-from tfxmodal.training.run_folder import METRICS, MODEL, RunFolder, choose_run_dir
+from tfxmodal.training.run_folder import METRICS, MODEL, RunFolder, claimed_run
 from tfxmodal.training.settings import Settings
 from tfxmodal.training.summaries import Summaries
 from tfxmodal.training.trained_run import save_fitted
@@ -79,17 +79,25 @@ def run_experiment(
     Raises:
         InputError: If anything the user gave is wrong, or a loss is no longer finite.
     """
-    # --- What can be known before any work -----------------------------------------------------
     settings = replace(settings, data=settings.data.with_trained_encoders())
-    spec, name = settings.spec, f"{settings.method}-{settings.data.dataset}"
-    run = RunFolder(choose_run_dir(run_dir, name, resume))
-    run.check(resume)
+    with claimed_run(run_dir, f"{settings.method}-{settings.data.dataset}", resume) as run:
+        return _run(settings, run, resume, dataset, reporter, stop_asked)
+
+
+def _run(settings, run, resume, dataset, reporter, stop_asked) -> RunResult:
+    """Trains and measures, in a folder that no other process uses."""
+    # --- What can be known before any work -----------------------------------------------------
     if run.begun:
         settings = settings.continuing(Settings.from_json(run.config))
     source = load(settings.data, reporter.bar) if dataset is None else dataset
+    spec = settings.spec
     spec.check(source.train)
     if spec.needs_labels and (without := source.train.unlabelled):
         reporter.say(f"{without:,} training rows have no label: {spec.name} leaves them out.")
+    config, decision = spec.decide(settings.config, source.train)
+    settings = replace(settings, config=config)
+    if decision:
+        reporter.say(decision)
     kinds = spec.inputs(settings.config)
     raw = not RAW.isdisjoint(kinds.values())
 

@@ -53,7 +53,7 @@ def load(
     if "label" not in columns:
         raise InputError(
             f"{data_dir} holds no Wikipedia data: give the folder with trainset_txt_img_cat.list "
-            "and testset_txt_img_cat.list, or with wikipedia_2866.npz, as `--data-dir`."
+            "and testset_txt_img_cat.list, or with wikipedia_2866.npz, as `data_dir`."
         )
     images = _choose("image_features", image_features, "img_", columns, data_dir / "images")
     texts = _choose("text_features", text_features, "txt_", columns, data_dir / "texts")

@@ -216,12 +216,12 @@ class Client:
         if code == Code.UNAVAILABLE:
             return (
                 f"No server answers at {self.target} ({details}): start one with export/serve.py, "
-                "or correct the address and --tls."
+                "or correct the address and `tls`."
             )
         if code == Code.DEADLINE_EXCEEDED:
             return (
-                f"The {model} did not answer within {self.deadline:g} s ({what}): give a longer "
-                "--deadline, or send fewer rows at once."
+                f"The {model} did not answer within {self.deadline:g} s ({what}): send fewer "
+                "rows at once, or allow more time."
             )
         if code == Code.NOT_FOUND or "version label" in details:
             there = self._versions()

@@ -62,15 +62,12 @@ def export_run(
     check_exportable(run)
     check_target(to)
     config = ExportConfig() if config is None else config
-    served = ServedRun(run, config.on_bad_input, config.top_k)
-    half = HalfWeights(served.models()) if config.weights == "bfloat16" else None
-    served.galleries, shown = load_galleries(gallery, run, run.settings.data, reporter)
-    models = {
-        to: served.signatures(),
-        to.with_name(f"{to.name}_matrix"): served.matrix_signatures(),
-    }
-
-    with publish(models) as folders:
+    matrix = to.with_name(f"{to.name}_matrix")
+    with publish([to, matrix]) as folders:
+        served = ServedRun(run, config.on_bad_input, config.top_k)
+        half = HalfWeights(served.models()) if config.weights == "bfloat16" else None
+        served.galleries, shown = load_galleries(gallery, run, run.settings.data, reporter)
+        models = {to: served.signatures(), matrix: served.matrix_signatures()}
         for (base, signatures), folder in zip(models.items(), folders, strict=True):
             outputs = write_savedmodel(folder, signatures, served.tables(), half)
             found = examples(served, signatures)
