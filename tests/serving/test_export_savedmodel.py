@@ -16,6 +16,7 @@ from tests.runs import PHOTOS
 from tfxmodal.commands import export_savedmodel, train
 from tfxmodal.commands.verify_savedmodel import main as verify_main
 from tfxmodal.data.items import read_items
+from tfxmodal.data.pairs import MAX_TEXT_BYTES
 from tfxmodal.encoders.image import IMAGE_ENCODERS, load_image_encoder
 from tfxmodal.encoders.text.bag_of_words import document
 from tfxmodal.errors import InputError
@@ -332,7 +333,8 @@ def test_bad_rows_are_flagged_and_harm_none(loaded, small):
     model = loaded("scl")
     photo = next((Path(small("pascal_sentences")[3]) / "images").iterdir()).read_bytes()
     texts = [b"a dog on the grass", b"", b" .,;", b"qzxqzx xqzxqz", b"a cow\xff", b"\x00"]
-    known = [True, False, False, False, True, False]
+    texts.append(b"a dog ".ljust(MAX_TEXT_BYTES + 1))
+    known = [True, False, False, False, True, False, False]
     embedded = ask(model, "embed_text", text=texts)
     assert embedded["valid"].tolist() == known
     found = ask(model, "search_images", text=texts)
