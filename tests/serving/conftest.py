@@ -17,7 +17,13 @@ from tfxmodal.dev_server.batching import Batching
 from tfxmodal.dev_server.server import DevServer, Tls
 from tfxmodal.serving.client.client import Client, ServerError
 from tfxmodal.serving.model_config import model_config
-from tfxmodal.serving.model_server import ServerConfig, command_line, find_binary, free_port
+from tfxmodal.serving.model_server import (
+    ENVIRONMENT,
+    ServerConfig,
+    command_line,
+    find_binary,
+    free_port,
+)
 
 REAL = pytest.param(
     "real",
@@ -123,7 +129,11 @@ def _real(folder: Path, config, batching, tls):
     )
     command = command_line(find_binary(), flags, config, folder)
     log = folder / "server.log"
-    with open(log, "w") as file, subprocess.Popen(command, stdout=file, stderr=file) as process:
+    environment = ENVIRONMENT | os.environ
+    with (
+        open(log, "w") as file,
+        subprocess.Popen(command, env=environment, stdout=file, stderr=file) as process,
+    ):
         try:
             served = Served(
                 f"localhost:{flags.port}", f"http://localhost:{flags.rest_port}", log.read_text
