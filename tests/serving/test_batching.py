@@ -9,7 +9,7 @@ from tests.serving import tiny
 from tests.serving.conftest import PATIENCE, eventually
 from tfxmodal.dev_server.batching import Batcher, Batching
 from tfxmodal.errors import InputError
-from tfxmodal.serving.client.refusals import BY_OTHERS
+from tfxmodal.serving.client.refusals import BY_OTHERS, ServerError
 from tfxmodal.serving.client.tensors import to_array
 
 BATCHING = """
@@ -61,6 +61,14 @@ def test_a_request_of_no_rows_is_never_answered(serving, base):
             client.embed_texts([])
         some = tiny.request(text=tf.constant([], tf.string), outputs=["embedding"])
         assert len(client._stub.predict(some, timeout=PATIENCE).outputs) == 1  # in no batch
+
+
+def test_more_rows_than_a_batch_holds_are_refused(serving, base):
+    with serving(base, batching=BATCHING).client() as client:
+        with pytest.raises(
+            ServerError, match="Task size 65 is larger than maximum input batch size"
+        ):
+            client.embed_texts(["red"] * 65)
 
 
 def test_a_request_of_no_rows_is_answered_without_batching(server):

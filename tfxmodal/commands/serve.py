@@ -12,7 +12,6 @@ Examples:
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -29,13 +28,7 @@ from tfxmodal.commands import cli
 from tfxmodal.errors import InputError
 from tfxmodal.serving.client.protos.serving_pb2 import ModelServerConfig
 from tfxmodal.serving.model_config import model_config, unbatchable
-from tfxmodal.serving.model_server import (
-    BINARY,
-    ENVIRONMENT,
-    ServerConfig,
-    command_line,
-    find_binary,
-)
+from tfxmodal.serving.model_server import BINARY, ServerConfig, command_line, find_binary
 
 
 @dataclass(frozen=True)
@@ -81,7 +74,7 @@ def run_real(binary: str, server: ServerConfig, models: ModelServerConfig):
         print(" ".join(command), flush=True)
         early = []
         on_signals(early.append)
-        with subprocess.Popen(command, env=ENVIRONMENT | os.environ) as process:
+        with subprocess.Popen(command) as process:
             on_signals(process.send_signal)
             for number in early:
                 process.send_signal(number)

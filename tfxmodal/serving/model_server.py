@@ -18,10 +18,6 @@ from tfxmodal.serving.client.protos.serving_pb2 import ModelServerConfig
 BINARY = "tensorflow_model_server"
 KINDS = ("intra", "inter")
 
-ENVIRONMENT = {"TF_ENABLE_ONEDNN_OPTS": "0"}
-"""What the program runs with, unless it is set otherwise: with oneDNN, memory that cannot be had is
-asked for again for 10 s, which a request of 45 bytes can cause (docs/serving.md has the cost)."""
-
 
 @dataclass(frozen=True)
 class ServerConfig:

@@ -93,8 +93,8 @@ def fault_of(
             kind, given = type_name(told.dtype), type_name(tensor.dtype)
             return f"`{key}` of {name} must be of type {kind}; received {given}."
         shape, given = _shape(told), _shape(tensor)
-        fits = len(shape) == len(given)
-        if not fits or any(side not in (-1, got) for side, got in zip(shape, given, strict=True)):
+        fits = len(shape) == len(given) and all(map(_fits, shape, given))
+        if not fits and not told.tensor_shape.unknown_rank:
             asked = str(shape).replace("-1", "any")
             return f"`{key}` of {name} must have the shape {asked}; received {given}."
     counts = {key: _shape(tensor)[0] for key, tensor in inputs.items()}
@@ -103,6 +103,10 @@ def fault_of(
         told = ", ".join(f"{count} of `{key}`" for key, count in sorted(counts.items()))
         return f"The inputs of {name} belong together row by row; received {told}: give as many."
     return None
+
+
+def _fits(wanted: int, given: int) -> bool:
+    return wanted in (-1, given)
 
 
 def _shape(tensor) -> list[int]:

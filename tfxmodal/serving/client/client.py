@@ -15,7 +15,7 @@ from tfxmodal.errors import InputError
 from tfxmodal.io.reading import read_json
 from tfxmodal.serving.client.checks import check_lengths, check_several, fault_of, tensor_of
 from tfxmodal.serving.client.protos import serving_pb2 as pb
-from tfxmodal.serving.client.refusals import BY_OTHERS, CLOSED, ServerError, explain
+from tfxmodal.serving.client.refusals import BY_OTHERS, CLOSED, TOO_MANY, ServerError, explain
 from tfxmodal.serving.client.tensors import to_array, type_name
 from tfxmodal.serving.client.wire import Stub, open_channel
 from tfxmodal.serving.model_config import GALLERY
@@ -141,7 +141,7 @@ class Client:
         try:
             answers = [self._predict(request, end)]
         except ServerError as error:
-            if error.code not in BY_OTHERS:
+            if error.code not in BY_OTHERS or TOO_MANY in error.details:
                 raise
             answers = self._predict_alone(request, outputs, end)
         return {n: to_array(tensor) for answer in answers for n, tensor in answer.outputs.items()}

@@ -16,6 +16,9 @@ Code = grpc.StatusCode
 BY_OTHERS = {Code.INTERNAL, Code.FAILED_PRECONDITION, Code.INVALID_ARGUMENT}
 """What a request is told, too, when another one of its batch is wrong."""
 
+TOO_MANY = "larger than maximum input batch size"
+"""What the server says of a request with more rows than a batch holds."""
+
 CLOSED = {Code.UNIMPLEMENTED, Code.PERMISSION_DENIED, Code.UNAUTHENTICATED}
 """What is told where a gateway lets only some calls pass."""
 
