@@ -22,6 +22,10 @@ class Features(Protocol):
     def __getitem__(self, rows) -> np.ndarray: ...
 
 
+MAX_TEXT_BYTES = 1_000_000
+"""Longer texts, in UTF-8, are refused, in training as by an export; Wikipedia has no article as
+long. An export needs up to 0.5 s of CPU for each megabyte."""
+
 Captions = Sequence[tuple[str, ...]]
 """One or several captions of each pair."""
 
