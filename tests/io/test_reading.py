@@ -107,7 +107,9 @@ def test_only_line_feeds_end_lines(tmp_path_factory, lines, end, mark):
     path.write_bytes(("\ufeff" * mark + end.join([*lines, ""])).encode())
     expected = [(n, line) for n, line in enumerate(lines, 1) if line.strip()]
     if mark or not "".join(lines).startswith("\ufeff"):
-        assert read_lines(path) == [(n, line.removesuffix("\r")) for n, line in expected]
+        assert read_lines(path) == [
+            (n, (line + end).removesuffix("\n").removesuffix("\r")) for n, line in expected
+        ]
 
 
 def test_a_sparse_matrix_of_scipy(files):

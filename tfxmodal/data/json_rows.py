@@ -42,7 +42,7 @@ def read_json_file(path: Path, text: str) -> Rows:
     keys = content.keys() if isinstance(content, dict) else set()
     if "annotations" in keys:
         raise InputError(
-            f"{path} is in COCO's layout: give its folder with `--dataset coco`, or write one "
+            f"{path} is in COCO's layout: give its folder with `dataset` coco, or write one "
             "object a pair."
         )
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
