@@ -5,6 +5,7 @@ All is done by core TensorFlow ops, the same as in training; bad rows become zer
 
 from __future__ import annotations
 
+from tfxmodal.data.pairs import MAX_TEXT_BYTES
 from tfxmodal.encoders.image import ImageEncoder, Preprocessing
 from tfxmodal.encoders.image.headers import count_pixels, is_jpeg
 from tfxmodal.encoders.image.pictures import MAX_PIXELS, THREADS, decode
@@ -66,11 +67,14 @@ def image_rows(encoder: ImageEncoder, images: tf.Tensor, kind: str) -> Rows:
 def text_rows(encoder: TextEncoder, texts: tf.Tensor, kind: str) -> Rows:
     """What a method reads of texts; those are valid that the encoder `knows`.
 
+    Texts of more than `MAX_TEXT_BYTES`, which training refuses, are empty ones: not computed.
+
     Args:
         encoder: The text encoder.
         texts: Strings `[batch]`.
         kind: The named input, see `tfxmodal.inputs.spec`.
     """
+    texts = tf.where(tf.strings.length(texts) <= MAX_TEXT_BYTES, texts, "")
     rows = encoder.tokenizer(texts) if kind == "words" else embed(encoder.model, texts)
     return rows, encoder.knows(texts)
 
