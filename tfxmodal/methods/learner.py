@@ -118,7 +118,7 @@ class Method(Learner):
     """A learner whose networks score images with texts."""
 
     def adapt(self, train: Pairs, validation: Pairs, select_by: str = "auto", progress=None):
-        """Takes from the data what gradients do not learn, such as scaling or a start: nothing here.
+        """Takes from the data what gradients do not learn, such as scaling: nothing here.
 
         It is kept in variables of the networks, so that a saved method has it without the pairs.
 

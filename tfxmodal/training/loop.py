@@ -150,9 +150,7 @@ class Trainer:
     def _enter_stage(self):
         """New optimizers, and no step compiled yet."""
         with self._strategy.scope():
-            self._steps = Steps(
-                self._stage, self._config, self._train, self._feed, self._strategy
-            )
+            self._steps = Steps(self._stage, self._config, self._train, self._feed, self._strategy)
         self._call_steps = 1  # Steps in the next compiled call: as many as its speed allows.
 
     def _goes_on(self) -> bool:
