@@ -87,9 +87,7 @@ def run_experiment(
         return run_claimed(settings, run, resume, dataset, reporter, stop_asked, splits)
 
 
-def run_claimed(
-    settings, run, resume, dataset, reporter, stop_asked, splits=MEASURED
-) -> RunResult:
+def run_claimed(settings, run, resume, dataset, reporter, stop_asked, splits=MEASURED) -> RunResult:
     """Trains and measures, in a folder that no other process uses."""
     # --- What can be known before any work -----------------------------------------------------
     if run.begun:
