@@ -90,7 +90,8 @@ def evaluate_run(
     name = f"{dataset}-{split}" if name is None else name
     done = RunEvaluation(RunFolder(run.folder.path / "evaluation" / name), source, results)
     done.folder.write_figures(draw(results, source, data.source.class_names))
-    what = {"dataset": dataset, "split": split, "pairs": len(source)}
+    known = data.known_words.get(split)
+    what = {"dataset": dataset, "split": split, "pairs": len(source), "known_words": known}
     done.folder.write_json(METRICS, what | {"methods": done.metrics})
     return done
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
@@ -22,6 +23,12 @@ MAX_RETRIES = 4
 """As many as gRPC makes."""
 
 FAULTS = {"image": "no picture that can be read", "text": "no word that the model knows"}
+REMEDIES = {
+    "image": "give JPEG, PNG, GIF, BMP or WebP files",
+    "text": "write other words, in the language of the captions that it was trained on",
+}
+SHOWN = 60
+"""Characters of a text that a message shows."""
 
 Image = bytes | str | Path
 """The bytes of a picture file, or its path."""
@@ -124,6 +131,14 @@ class Client:
         """Ids and scores `[b, k]` of the gallery's best images for each text."""
         return self._search("search_images", k, text=texts)
 
+    def unknown_words(self, texts: Sequence[str]) -> list[list[str]]:
+        """Words of each text that the model does not know, and which therefore say nothing.
+
+        At most 20 a text; none where the model cannot tell, as exports of earlier versions.
+        """
+        told = self.predict("embed_text", text=texts).get("unknown_words", [""] * len(texts))
+        return [unicodedata.normalize("NFC", words).split() for words in told]
+
     def predict(self, signature: str, **inputs) -> dict[str, np.ndarray]:
         """Any signature, as the server answers it: where there is a `valid`, look at it.
 
@@ -191,16 +206,11 @@ class Client:
         for name, rows in inputs.items():
             if isinstance(rows, str | bytes | Path):
                 raise InputError(f"A single {name} is given, {str(rows)[:40]!r}: give a list.")
-        if "image" in inputs:
-            inputs["image"] = _contents(inputs["image"])
-        outputs = self.predict(signature, **inputs)
-        bad = np.flatnonzero(~outputs.get("valid", np.ones(0, bool)))
-        if bad.size:
-            faults = " or ".join(FAULTS[name] for name in sorted(inputs))
-            raise InputError(
-                f"{len(bad)} of {len(outputs['valid'])} rows hold {faults} (row "
-                f"{', '.join(map(str, bad[:3]))}{', ...' * (len(bad) > 3)}): give others."
-            )
+        sent = inputs | ({"image": _contents(inputs["image"])} if "image" in inputs else {})
+        outputs = self.predict(signature, **sent)
+        valid = outputs.get("valid", np.ones(0, bool))
+        if not valid.all():
+            raise _bad_rows(inputs, valid)
         return outputs
 
     def _call(self, method, request, what: str):
@@ -250,6 +260,26 @@ class Client:
             return ""
         numbers = [v.version for v in response.model_version_status if v.state == AVAILABLE]
         return ", ".join(map(str, sorted(numbers))) or "none that is loaded"
+
+
+def _bad_rows(inputs: dict[str, Sequence], valid: np.ndarray) -> InputError:
+    """What is wrong with rows that the model calls bad, as a person sees them."""
+    bad, names = np.flatnonzero(~valid), sorted(inputs)
+    shown = [" with ".join(_shown(row, inputs[name][row]) for name in names) for row in bad[:3]]
+    rows = ", ".join(shown) + ", ..." * (len(bad) > 3)
+    fault = " or ".join(FAULTS[name] for name in names)
+    remedy = ", and ".join(REMEDIES[name] for name in names)
+    if len(valid) == 1:
+        return InputError(f"The {' with the '.join(names)} {rows} holds {fault}: {remedy}.")
+    return InputError(f"{len(bad)} of {len(valid)} rows hold {fault} ({rows}): {remedy}.")
+
+
+def _shown(row: int, value: Image) -> str:
+    """A text, shortened, or a picture's path; the row where a picture has none."""
+    if isinstance(value, bytes):
+        return f"of row {row}"
+    text = str(value)
+    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
 
 
 def _contents(images: Sequence[Image]) -> list[bytes]:

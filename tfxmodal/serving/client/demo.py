@@ -36,14 +36,16 @@ def make_app(client: Client, title: str, gallery: dict[str, dict[str, str]], top
 
     def page(search=None, **query):
         """The page with what `search` finds; a mistake of the user or the server is told there."""
-        found, error = [], None
+        found, unknown, error = [], [], None
         try:
             if search:
                 ids, scores = search()
                 found = [(str(i), float(s)) for i, s in zip(ids[0], scores[0], strict=True)]
+                if query.get("text"):
+                    (unknown,) = client.unknown_words([query["text"]])
         except InputError as caught:
             error = str(caught)
-        parts = {"title": title, "texts": texts, "pictures": pictures}
+        parts = {"title": title, "texts": texts, "pictures": pictures, "unknown": unknown}
         html = flask.render_template("demo.html", found=found, error=error, **parts, **query)
         return html, 400 if error else 200
 
