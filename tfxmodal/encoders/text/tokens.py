@@ -11,16 +11,17 @@ from tfxmodal.lazy import tf
 SEPARATOR = r"[^\p{L}\p{M}\p{N}]\p{M}*"
 """What stands between words: all but letters, their marks and numbers."""
 
-WITHOUT_SPACES = (
-    r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\x{3006}\x{3031}-\x{3035}\x{303C}\x{30FC}"
-    r"\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tai_Le}\p{New_Tai_Lue}\p{Tai_Tham}\p{Tai_Viet}"
-    r"\p{Ahom}\p{Javanese}\p{Balinese}\p{Yi}\p{Tangut}\p{Nushu}\p{Khitan_Small_Script}]\p{M}*"
+SCRIPTS = (
+    *("Han", "Hiragana", "Katakana", "Bopomofo", "Yi", "Tangut", "Nushu", "Khitan_Small_Script"),
+    *("Thai", "Lao", "Khmer", "Myanmar", "Tai_Le", "New_Tai_Lue", "Tai_Tham", "Tai_Viet", "Ahom"),
+    *("Javanese", "Balinese"),
 )
-"""A character of the scripts that put no spaces between words, with its marks.
+"""The scripts that put no spaces between words: lines may be broken between their letters (Unicode
+Standard Annex 14). Korean has spaces, and Tibetan a sign after each syllable."""
 
-They are those whose lines may be broken between letters (Unicode Standard Annex 14). Korean has
-spaces, and Tibetan a sign after each syllable.
-"""
+LETTERS = "|".join(rf"[^\P{{{script}}}\p{{M}}]" for script in SCRIPTS)
+WITHOUT_SPACES = rf"(?:{LETTERS}|[\x{{3006}}\x{{3031}}-\x{{3035}}\x{{303C}}\x{{30FC}}])\p{{M}}*"
+"""A character of these scripts, or a sign that several of them share, with its marks."""
 
 PICTOGRAPH = (
     r"[\x{2194}-\x{2199}\x{21A9}\x{21AA}\x{231A}\x{231B}\x{2328}\x{23CF}\x{23E9}-\x{23F3}"

@@ -1,8 +1,8 @@
 """One form for texts that look alike: letters with accents in parts, full width, ligatures.
 
 Unicode writes `é` as one character or as `e` and an accent, and has wide, joined and styled copies
-of letters and digits. In the form of this file each letter is decomposed (Unicode Standard Annex 15,
-form NFKD), by core TensorFlow ops.
+of letters and digits. Here each letter is decomposed (Unicode Standard Annex 15, form NFKD), by
+core TensorFlow ops.
 """
 
 from __future__ import annotations
