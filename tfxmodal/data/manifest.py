@@ -14,6 +14,7 @@ import numpy as np
 
 from tfxmodal.data.pairs import Dataset, Pairs, multi_hot
 from tfxmodal.errors import InputError, choose
+from tfxmodal.io.reading import as_on_disk
 
 SPLITS = ("train", "validation", "test")
 QUERY = "query"
@@ -216,7 +217,7 @@ def _row(path: Path, line: int, fields: dict) -> Row:
     split = fields.get("split") or _hashed_split(name)
     if split not in (*SPLITS, QUERY):
         raise _error(path, line, f"has split {split!r}: use one of {', '.join((*SPLITS, QUERY))}")
-    file = os.path.normpath(os.path.join(path.parent, image))
+    file = as_on_disk(os.path.normpath(os.path.join(path.parent, image)))
     return Row(line, name, file, [text for text in texts if text.strip()], labels, split)
 
 

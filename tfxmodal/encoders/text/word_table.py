@@ -31,6 +31,7 @@ class WordTable:
         self.keys = list(words) if version == 1 else normal
         self.rule = SEPARATOR if version == 1 else f"tokenizer {version}"
         self.layer = keras.layers.StringLookup(vocabulary=self.keys, name="known_words")
+        self.layer.build([None])  # An export takes nothing that was not built.
 
     def tokens(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Words of texts that are read: `[batch, (words)]`."""
