@@ -161,15 +161,14 @@ def test_rows_that_cannot_be_read(server, tmp_path):
             "PNG, GIF, BMP or WebP files."
         )
         with pytest.raises(InputError) as refusal:
-            client.search_images([" ?!" * 30])
+            client.search_images([" " * 99])
         assert str(refusal.value) == (
-            f"The text {(' ?!' * 20)!r}".replace("!'", "!...'")
-            + " holds no word that the model knows: write other words, in the language of the "
-            "captions that it was trained on."
+            f"The text '{' ' * 60}...' holds no word that the model knows: write other words, in "
+            "the language of the captions that it was trained on."
         )
         with pytest.raises(InputError, match=r"2 of 5 rows hold no word .* \(' ', '\\n'\): write"):
             client.embed_texts(["a", " ", "b", "\n", "c"])
-        with pytest.raises(InputError, match="The image with the text of row 0 with ' ' holds"):
+        with pytest.raises(InputError, match=r"1 of 1 rows hold .* \(of row 0 with ' '\): give"):
             client.score_pairs([tiny.picture()], [" "])
         with pytest.raises(InputError, match="Cannot read .*none.jpg"):
             client.embed_images([tmp_path / "none.jpg"])

@@ -129,7 +129,8 @@ def evaluated(run_of, small, cache_dir):
             for modality in ("image", "text"):
                 rows = getattr(features, f"{modality}s")[:]
                 signature = f"embed_{modality}_features"
-                asked[signature] = {"features": rows}, asked[f"embed_{modality}"][1]
+                embedding = asked[f"embed_{modality}"][1]["embedding"]
+                asked[signature] = {"features": rows}, {"embedding": embedding}
         return asked
 
     return of

@@ -265,21 +265,21 @@ class Client:
 def _bad_rows(inputs: dict[str, Sequence], valid: np.ndarray) -> InputError:
     """What is wrong with rows that the model calls bad, as a person sees them."""
     bad, names = np.flatnonzero(~valid), sorted(inputs)
-    shown = [" with ".join(_shown(row, inputs[name][row]) for name in names) for row in bad[:3]]
-    rows = ", ".join(shown) + ", ..." * (len(bad) > 3)
+    shown = [" with ".join(_shown(name, row, inputs[name][row]) for name in names) for row in bad]
+    rows = ", ".join(shown[:3]) + ", ..." * (len(bad) > 3)
     fault = " or ".join(FAULTS[name] for name in names)
     remedy = ", and ".join(REMEDIES[name] for name in names)
-    if len(valid) == 1:
-        return InputError(f"The {' with the '.join(names)} {rows} holds {fault}: {remedy}.")
+    if len(names) == len(valid) == 1:
+        return InputError(f"The {names[0]} {rows} holds {fault}: {remedy}.")
     return InputError(f"{len(bad)} of {len(valid)} rows hold {fault} ({rows}): {remedy}.")
 
 
-def _shown(row: int, value: Image) -> str:
+def _shown(name: str, row: int, value: Image) -> str:
     """A text, shortened, or a picture's path; the row where a picture has none."""
     if isinstance(value, bytes):
         return f"of row {row}"
-    text = str(value)
-    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
+    whole = name == "image" or len(value) <= SHOWN
+    return repr(str(value) if whole else f"{value[:SHOWN]}...")
 
 
 def _contents(images: Sequence[Image]) -> list[bytes]:
