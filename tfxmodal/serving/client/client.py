@@ -264,7 +264,7 @@ class Client:
 
 def _bad_rows(inputs: dict[str, Sequence], valid: np.ndarray) -> InputError:
     """What is wrong with rows that the model calls bad, as a person sees them."""
-    bad, names = np.flatnonzero(~valid), sorted(inputs)
+    bad, names = np.flatnonzero(~valid).tolist(), sorted(inputs)
     shown = [" with ".join(_shown(name, row, inputs[name][row]) for name in names) for row in bad]
     rows = ", ".join(shown[:3]) + ", ..." * (len(bad) > 3)
     fault = " or ".join(FAULTS[name] for name in names)
@@ -278,8 +278,8 @@ def _shown(name: str, row: int, value: Image) -> str:
     """A text, shortened, or a picture's path; the row where a picture has none."""
     if isinstance(value, bytes):
         return f"of row {row}"
-    whole = name == "image" or len(value) <= SHOWN
-    return repr(str(value) if whole else f"{value[:SHOWN]}...")
+    shown = str(value)
+    return repr(shown if name == "image" or len(shown) <= SHOWN else f"{shown[:SHOWN]}...")
 
 
 def _contents(images: Sequence[Image]) -> list[bytes]:
