@@ -55,6 +55,12 @@ def page(app):
     return app.test_client()
 
 
+def test_words_that_the_model_does_not_know_are_named(page, monkeypatch):
+    assert "does not know" not in page.get("/?text=red+quux").text
+    monkeypatch.setattr(Client, "unknown_words", lambda self, texts: [["<quux>", "xyzzy"]])
+    assert "The model does not know: &lt;quux&gt;, xyzzy" in page.get("/?text=red+quux").text
+
+
 def test_the_page_begins_with_a_field_and_a_place_to_drop(page):
     html = page.get("/").text
     assert "Type a text" in html and "Drop an image" in html

@@ -188,6 +188,12 @@ def test_embedding_goes_on_where_it_was_killed(ask, photos, tmp_path, monkeypatc
     assert sorted(path.name for path in tmp_path.glob("v.*")) == ["v.ids.json", "v.npy"]
 
 
+def test_unknown_words_of_a_text_are_named(ask, monkeypatch):
+    assert "does not know" not in ask("--text", "a red quux")
+    monkeypatch.setattr(Client, "unknown_words", lambda self, texts: [["quux", "xyzzy"]])
+    assert "The model does not know: quux, xyzzy.\n" in ask("--text", "a red quux xyzzy")
+
+
 def test_a_model_that_refuses_requests_embeds_no_folder(server, photos, monkeypatch):
     """Under batching, a bad row of another caller would be taken for one of ours."""
     items = read_items(photos)
@@ -212,7 +218,7 @@ def test_what_cannot_be_asked(complaint, server, tmp_path, photos):
     assert "give one of" in of("--text", "x", "--image", "y.png")
     assert "--in-flight is 0" in of("--embed", twice, "--in-flight", 0)
     assert "top-k is 0" in of("--text", "x", "--top-k", 0)
-    assert "1 of 1 rows hold no word" in of("--text", " ")
+    assert "The text ' ' holds no word that the model knows: write other" in of("--text", " ")
     assert "Cannot read" in of("--image", tmp_path / "none.png")
     assert "give FILE.npy" in of("--embed", photos)
     assert "no folder with pictures" in of("--embed", empty, "--out", tmp_path / "v.npy")

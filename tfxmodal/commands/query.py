@@ -122,6 +122,8 @@ def search(client: Client, flags: Flags):
     for rank, (name, score, text) in enumerate(found, start=1):
         table.add_row(str(rank), f"{score:.4f}", escape(name), *([escape(text)] if shown else []))
     show(table)
+    if flags.text is not None and (unknown := client.unknown_words([flags.text])[0]):
+        print(f"The model does not know: {', '.join(unknown)}.")
     if flags.html:
         write_page(flags.html, query, kind, found)
         print(f"The page: {flags.html}")

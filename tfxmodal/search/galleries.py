@@ -12,7 +12,8 @@ import numpy as np
 from tfxmodal.data import listings, manifest, rows
 from tfxmodal.data.items import text_ids
 from tfxmodal.data.pairs import Features, Pairs
-from tfxmodal.encoders.text.bag_of_words import EncodedTexts, document, known_texts
+from tfxmodal.encoders.text.bag_of_words import EncodedTexts, document
+from tfxmodal.encoders.text.known_words import known_texts
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import PLACE, DataConfig, load
 from tfxmodal.inputs.duplicates import image_keys, text_key, told_equal

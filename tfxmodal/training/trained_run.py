@@ -12,7 +12,7 @@ from tfxmodal.data.pairs import Dataset, Pairs
 from tfxmodal.encoders.image import ImageEncoder, extract, load_image_encoder
 from tfxmodal.encoders.image.pictures import BadImage, load_images
 from tfxmodal.encoders.text import TextEncoder, open_text_encoder
-from tfxmodal.encoders.text.bag_of_words import known_texts
+from tfxmodal.encoders.text.known_words import known_texts, unknown_words
 from tfxmodal.encoders.text.text_cnn import TokenIds
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
@@ -27,6 +27,9 @@ from tfxmodal.retrieval.scorer import Scorer
 from tfxmodal.training.checkpoints import Checkpoints
 from tfxmodal.training.run_folder import METRICS, MODEL, RunFolder
 from tfxmodal.training.settings import Settings
+
+SHOWN = 60
+"""Characters of a text that a message shows."""
 
 BATCH = 32
 """Pictures embedded at a time."""
@@ -151,10 +154,18 @@ class TrainedRun:
         known = known_texts(encoder, texts)
         if not known.all():
             raise InputError(
-                f"`text` {texts[int(np.argmin(known))]!r} holds no word that {self.folder.path} "
-                "knows: give another."
+                f"`text` {texts[int(np.argmin(known))][:SHOWN]!r} holds no word that "
+                f"{self.folder.path} knows: write other words, in the language of its captions."
             )
         return self.scorer().embed_texts(self.row_encoder(encoder).encode(texts))
+
+    def unknown_words(self, texts: Sequence[str]) -> list[list[str]]:
+        """The words of each text that the run does not know, and which therefore say nothing.
+
+        Raises:
+            InputError: If the run learned from ready features.
+        """
+        return unknown_words(self.load_text_encoder(), texts)
 
     def prepare(
         self,

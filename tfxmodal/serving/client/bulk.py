@@ -16,6 +16,10 @@ from tfxmodal.io.hashing import hash_text
 from tfxmodal.io.locks import held, lock_beside
 from tfxmodal.serving.client.client import Client
 
+FAULTS = {
+    "image": "the server finds no image in it",
+    "text": "it holds no word that the model knows",
+}
 ROWS = 16
 """Rows of a request."""
 
@@ -100,5 +104,5 @@ def _rows(
     name = signature.removeprefix("embed_")
     outputs = client.predict(signature, **{name: rows})
     bad = np.flatnonzero(~outputs["valid"]).tolist()
-    reasons = dict.fromkeys(bad, f"the server finds no {name} in it") | unread
+    reasons = dict.fromkeys(bad, FAULTS[name]) | unread
     return outputs["embedding"], {int(numbers[i]): reason for i, reason in reasons.items()}

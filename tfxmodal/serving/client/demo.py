@@ -41,15 +41,23 @@ def make_app(client: Client, title: str, gallery: dict[str, dict[str, str]], top
 
     def page(search=None, **query):
         """The page with what `search` finds; a mistake of the user or the server is told there."""
-        found, error, can = [], None, SEARCHES
+        found, unknown, error, can = [], [], None, SEARCHES
         try:
             can = SEARCHES & client.metadata()[1].keys()
             if search:
                 ids, scores = search()
                 found = [(str(i), float(s)) for i, s in zip(ids[0], scores[0], strict=True)]
+                if query.get("text"):
+                    (unknown,) = client.unknown_words([query["text"]])
         except InputError as caught:
             error = str(caught)
-        parts = {"title": title, "texts": texts, "pictures": pictures, "can": can}
+        parts = {
+            "title": title,
+            "texts": texts,
+            "pictures": pictures,
+            "can": can,
+            "unknown": unknown,
+        }
         if not query:
             parts |= {"some_pictures": _some(pictures, top_k), "some_texts": _some(texts, EXAMPLES)}
         html = flask.render_template("demo.html", found=found, error=error, **parts, **query)

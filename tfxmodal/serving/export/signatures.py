@@ -123,7 +123,8 @@ class ServedRun:
         if self.text_encoder:
             models.append(getattr(self.text_encoder, "tokenizer", self.text_encoder.model))
         kinds = keras.layers.TextVectorization, keras.layers.TFSMLayer
-        return [layer for model in models for layer in model.layers if isinstance(layer, kinds)]
+        found = [layer for model in models for layer in model.layers if isinstance(layer, kinds)]
+        return found + ([self.text_encoder.table.layer] if self._tells_words else [])
 
     # === Endpoints: inputs and outputs share their first dimension ==============================
 
@@ -134,8 +135,8 @@ class ServedRun:
 
     def embed_text(self, text: tf.Tensor) -> Outputs:
         """Embeddings of texts."""
-        embedding, valid = self._texts(text)
-        return self._answer({"embedding": embedding}, text=valid)
+        embedding, valid, told = self._texts(text)
+        return self._answer({"embedding": embedding} | told, text=valid)
 
     def embed_image_features(self, features: tf.Tensor) -> Outputs:
         """Embeddings of ready features of images."""
@@ -150,9 +151,9 @@ class ServedRun:
     def score_pairs(self, image: tf.Tensor, text: tf.Tensor) -> Outputs:
         """Scores of encoded pictures with texts, pair by pair."""
         images, pictured = self._images(image)
-        texts, worded = self._texts(text)
+        texts, worded, told = self._texts(text)
         scores = self.scorer.graph_score_pairs(images, texts)
-        return self._answer({"score": scores}, image=pictured, text=worded)
+        return self._answer({"score": scores} | told, image=pictured, text=worded)
 
     def score_embedding_pairs(
         self, image_embedding: tf.Tensor, text_embedding: tf.Tensor
@@ -171,8 +172,8 @@ class ServedRun:
 
     def search_images(self, text: tf.Tensor) -> Outputs:
         """The images of the gallery that match texts best."""
-        texts, valid = self._texts(text)
-        return self._answer(self._best_images(texts), text=valid)
+        texts, valid, told = self._texts(text)
+        return self._answer(self._best_images(texts) | told, text=valid)
 
     def search_texts_by_features(self, features: tf.Tensor) -> Outputs:
         """The texts of the gallery that match ready features of images best."""
@@ -198,9 +199,16 @@ class ServedRun:
         rows, valid = image_rows(self.image_encoder, image, self.run.inputs.image.kind)
         return self._embed("image", rows), valid
 
-    def _texts(self, text: tf.Tensor) -> Rows:
-        rows, valid = text_rows(self.text_encoder, text, self.run.inputs.text.kind)
-        return self._embed("text", rows), valid
+    def _texts(self, text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Outputs]:
+        """Embeddings, which are valid, and the words that the model does not know."""
+        kind = self.run.inputs.text.kind
+        (rows, valid), unknown = text_rows(self.text_encoder, text, kind)
+        told = {"unknown_words": unknown} if self._tells_words else {}
+        return self._embed("text", rows), valid, told
+
+    @property
+    def _tells_words(self) -> bool:
+        return self.text_encoder is not None and self.text_encoder.words is not None
 
     def _embed(self, kind: str, rows: tf.Tensor) -> tf.Tensor:
         return embed(self.run.method.networks[f"{kind}_encoder"], rows)
