@@ -97,7 +97,7 @@ def test_a_text_longer_than_in_training_is_not_computed():
     longest, longer = b"red ".ljust(MAX_TEXT_BYTES), "réd car ".encode().ljust(MAX_TEXT_BYTES + 1)
     texts = tf.TensorSpec([None], tf.string)
     graph = tf.function(lambda texts: text_rows(encoder, texts, "features"), [texts])
-    rows, valid = graph(tf.constant([longest, longer, b"car"]))
+    (rows, valid), _ = graph(tf.constant([longest, longer, b"car"]))
     assert valid.numpy().tolist() == [True, False, True]
     assert rows.numpy().tolist() == [[1, 0], [0, 0], [0, 1]]
     np.testing.assert_array_equal(encoder.encode([longest.decode(), "car"]), rows.numpy()[::2])
