@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tfxmodal.encoders.image.headers import count_pixels, is_jpeg
+from tfxmodal.encoders.image import formats
+from tfxmodal.encoders.image.formats.exif import turn
 from tfxmodal.encoders.image.image_encoder import Preprocessing
 from tfxmodal.errors import InputError, first_line
 from tfxmodal.lazy import tf
@@ -48,9 +49,10 @@ def bad_images(bad: Mapping[int | str, str], n: int) -> InputError:
 def decode(contents: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
     """Decodes a JPEG, PNG, GIF, BMP or WebP file, by core ops that a server can run too.
 
-    The picture is squeezed to a square and cropped at its centre. Grey becomes three equal
-    channels, CMYK is converted, 16 bits become 8, alpha is dropped, of an animation the first frame
-    is taken; EXIF orientation is not applied.
+    The picture is as a person sees it: turned as its Exif orientation tells, and transparent parts
+    over white. Of an animation the first frame is taken. Grey becomes three equal channels, CMYK is
+    converted, 16 bits become 8; colour profiles are ignored. Then the picture is squeezed to a
+    square and cropped at its centre.
 
     Args:
         contents: The bytes of the file, a scalar string.
@@ -60,15 +62,36 @@ def decode(contents: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
         RGB in 0..255, `[crop, crop, 3]` float32.
 
     Raises:
-        tf.errors.InvalidArgumentError: If the bytes are no whole picture.
+        tf.errors.InvalidArgumentError: If the bytes are no whole picture, or one of more than
+            `MAX_PIXELS`.
     """
     resize, crop = preprocessing.resize, preprocessing.crop
-    image = tf.io.decode_image(contents, channels=3, expand_animations=False)
+    fault = _fault(contents)
+    with tf.control_dependencies([tf.raw_ops.Assert(condition=fault == "", data=[fault])]):
+        picture = formats.read(contents)
     # Without antialiasing a 12-megapixel photo would lose most pixels, and its features with them.
-    image = tf.image.resize(image, [resize, resize], antialias=True)
+    image = tf.image.resize(picture.image, [resize, resize], antialias=True)
+    image = turn(image, picture.orientation)  # A square, which is small, turns as the picture does.
     start = (resize - crop) // 2
     image = image[start : start + crop, start : start + crop]
     return tf.ensure_shape(image, [crop, crop, 3])
+
+
+def _fault(contents: tf.Tensor) -> tf.Tensor:
+    """What is wrong with a file, as far as it tells without being decoded; else an empty string."""
+    header = formats.header(contents)
+    pixels = header.width * header.height
+    large = tf.strings.join([tf.strings.as_string(pixels), f" pixels are more than {MAX_PIXELS:,}"])
+    faults = [
+        (tf.strings.length(contents) == 0, "the file is empty"),
+        (pixels == 0, "the file is no picture of a known format"),
+        (pixels > MAX_PIXELS, large),
+        (header.cut, "the file is cut short, or parts of it were never filled in"),
+    ]
+    told = tf.constant("")
+    for wrong, what in reversed(faults):
+        told = tf.where(wrong, what, told)
+    return told
 
 
 def load_images(
@@ -96,37 +119,29 @@ def load_images(
 
 
 def _load(path: str | Path, preprocessing: Preprocessing) -> np.ndarray | BadImage:
+    return _tried(lambda: _decoder(preprocessing)(Path(path).read_bytes()).numpy())
+
+
+def _tried(work):
+    """What `work` gives, or why it fails."""
     try:
-        contents = Path(path).read_bytes()
-        if not contents:
-            return BadImage("the file is empty")
-        pixels = int(_size()(contents))  # By the header alone: nothing is decoded yet.
-        if not pixels:
-            return BadImage("the file is no picture of a known format")
-        if pixels > MAX_PIXELS:
-            return BadImage(f"{pixels:,} pixels are more than {MAX_PIXELS:,}")
-        return _decoder(preprocessing)(contents).numpy()
+        return work()
     except OSError as error:
         return BadImage(error.strerror or first_line(error))
     except tf.errors.OpError as error:
-        return BadImage(error.message.split("\n")[0].split("}} ")[-1])
+        told = error.message.split("\n")[0].split("}} ")[-1]
+        return BadImage(told.removeprefix("assertion failed: [").removesuffix("]"))
 
 
 @cache
 def _decoder(preprocessing: Preprocessing):
-    contents = tf.TensorSpec([], tf.string)
-    return tf.function(lambda contents: decode(contents, preprocessing), [contents])
+    return _graph(lambda contents: decode(contents, preprocessing))
 
 
 @cache
-def _size():
-    """A graph from a file's bytes to its pixels, 0 where it is no picture of a known format."""
+def _examiner():
+    return _graph(_fault)
 
-    def pixels(contents):
-        return tf.cond(
-            is_jpeg(contents[None])[0],
-            lambda: tf.reduce_prod(tf.image.extract_jpeg_shape(contents, tf.int64)[:2]),
-            lambda: count_pixels(contents[None])[0],
-        )
 
-    return tf.function(pixels, [tf.TensorSpec([], tf.string)])
+def _graph(function):
+    return tf.function(function, [tf.TensorSpec([], tf.string)], autograph=False)
