@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from tfxmodal.encoders.image import formats
+from tfxmodal.encoders.image.formats import png
 from tfxmodal.encoders.image.formats.exif import orientation
 from tfxmodal.encoders.image.image_encoder import Preprocessing
 from tfxmodal.encoders.image.pictures import decode
@@ -235,3 +236,11 @@ OPAQUE = {
 def test_opaque_pictures_stay_as_they_are(how):
     expected = np.asarray(Image.open(io.BytesIO(OPAQUE[how])).convert("RGB"))
     np.testing.assert_array_equal(STORED(OPAQUE[how]), expected)
+
+
+def test_a_colour_profile_changes_nothing_and_never_reaches_the_decoder():
+    """libpng finds fault with this one, and TensorFlow would log a line for each such picture."""
+    plain = encode(smooth(), "PNG")
+    odd = encode(smooth(), "PNG", icc_profile=b"\0\0\0\x84odd " + bytes(124))
+    assert odd != plain and png._chunks(formats.FileBytes(tf.constant(odd)))[2] == plain
+    np.testing.assert_array_equal(SEEN(odd), SEEN(plain))

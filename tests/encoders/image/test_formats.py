@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from tfxmodal.encoders.image import formats
 from tfxmodal.encoders.image.pictures import _fault
@@ -26,7 +26,7 @@ def encode(image, kind, **options):
     return buffer.getvalue()
 
 
-def noise(width=37, height=21, **how):
+def noise(width=37, height=21):
     pixels = np.random.default_rng(0).integers(0, 256, [height, width, 3], np.uint8)
     return Image.fromarray(pixels)
 
@@ -186,13 +186,17 @@ FLAT = [
     Image.fromarray(np.tile(np.repeat(np.array([0, 255], np.uint8), 8), (400, 50))),
     Image.fromarray(np.tile(np.array([[0, 255], [255, 0]], np.uint8), (200, 300))),
 ]
+DRAWN = Image.new("RGB", (640, 480), "navy")
+for _ring in range(9):
+    ImageDraw.Draw(DRAWN).ellipse((40 * _ring, 20 * _ring, 640, 400), outline="red", width=5)
+    ImageDraw.Draw(DRAWN).rectangle((9 * _ring, 400, 30 + 60 * _ring, 460 - _ring), fill="white")
 LETTERBOX = Image.new("RGB", (640, 960))
 LETTERBOX.paste(photo(640, 400), (0, 280))
 
 
 @settings(max_examples=80, deadline=None)
 @given(
-    image=st.sampled_from([*FLAT, LETTERBOX, photo(), noise()]),
+    image=st.sampled_from([*FLAT, DRAWN, LETTERBOX, photo(), noise()]),
     mode=st.sampled_from(["L", "RGB"]),
     kind=st.sampled_from(["JPEG", "WEBP", "PNG", "GIF"]),
     quality=st.integers(1, 95),

@@ -99,7 +99,7 @@ BAD = {
     "cut.jpg": (encode(noise(), "JPEG")[:2000], "cut short"),
     "cut.png": (encode(noise(), "PNG")[:2000], "cut short"),
     "cut.gif": (encode(noise(), "GIF")[:2000], "cut short"),
-    "scan.tiff": (encode(noise(), "TIFF"), "no picture of a known format"),
+    "scan.tiff": (encode(noise(), "TIFF")[:3000], "Invalid TIFF data"),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -14,15 +14,19 @@ import numpy as np
 from tfxmodal.encoders.image import formats
 from tfxmodal.encoders.image.formats.exif import turn
 from tfxmodal.encoders.image.image_encoder import Preprocessing
+from tfxmodal.encoders.image.with_pillow import MAX_PIXELS, UnreadPicture, as_decoded
 from tfxmodal.errors import InputError, first_line
+from tfxmodal.io.atomic import whole_file
 from tfxmodal.lazy import tf
 
-MAX_PIXELS = 100_000_000
-"""Larger pictures are refused: decoded, they would take 0.3 GB and more in each thread."""
+DECODING = 2
+"""Number of what `decode` makes of a picture: features of another one are not taken for its own."""
 
 THREADS = 4
 AHEAD = 32
 """Pictures decoded ahead of the caller: a batch."""
+SHOWN = 10
+"""Bad pictures that are named where there are more."""
 
 
 @dataclass(frozen=True)
@@ -32,18 +36,35 @@ class BadImage:
     reason: str
 
 
-def bad_images(bad: Mapping[int | str, str], n: int) -> InputError:
-    """The error for pictures that cannot be read: how many, the first three, what to do.
+def bad_images(bad: Mapping[int, str], n: int, folder: Path) -> InputError:
+    """The error for pictures that cannot be read: how many, which, what to do.
 
     Args:
         bad: The reasons, by row.
         n: How many pictures there are.
+        folder: Where all are listed, if they are many.
     """
-    some = "; ".join(f"row {row}: {reason}" for row, reason in list(bad.items())[:3])
     return InputError(
-        f"{len(bad)} of {n} images are bad ({some}); repair them, or leave them out with "
-        "`on_bad_image` skip."
+        f"{len(bad)} of {n} images are bad ({list_bad(bad, folder)}); repair them, or leave them "
+        "out with `on_bad_image` skip."
     )
+
+
+def list_bad(bad: Mapping[int, str], folder: Path) -> str:
+    """Bad pictures in one line: all, or the first and the file that lists all.
+
+    Args:
+        bad: The reasons, by row.
+        folder: Where the file is written, if there are many.
+    """
+    lines = [f"row {row}: {reason}" for row, reason in sorted(bad.items())]
+    if len(lines) <= SHOWN:
+        return "; ".join(lines)
+    path = folder / "bad_images.txt"
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as file:
+        file.write("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
+    return "; ".join([*lines[:SHOWN], f"... all are listed in {path}"])
 
 
 def decode(contents: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
@@ -107,10 +128,31 @@ def load_images(
         `(row, picture)` in the order of `paths`: `[crop, crop, 3]` float32, or a `BadImage` where
         the file is missing, empty, cut short, too large or no picture.
     """
+    decoder = _decoder(preprocessing)
+    return _ahead(lambda contents: decoder(tf.constant(contents)).numpy(), paths)
+
+
+def check_images(paths: Iterable[str | Path]) -> Iterator[tuple[int, BadImage | None]]:
+    """Looks at picture files without decoding them, which finds most that are bad in little time.
+
+    Yields:
+        `(row, fault)` in the order of `paths`; None where none is seen.
+    """
+    examiner = _examiner()
+
+    def check(contents: bytes) -> BadImage | None:
+        fault = examiner(tf.constant(contents)).numpy().decode()
+        return BadImage(fault) if fault else None
+
+    return _ahead(check, paths)
+
+
+def _ahead(work: Callable, paths: Iterable[str | Path]) -> Iterator[tuple]:
+    """What `work` makes of each file's contents, in threads, in the order of the files."""
     pending = deque()
     with ThreadPoolExecutor(THREADS) as pool:
         for row, path in enumerate(paths):
-            pending.append((row, pool.submit(_load, path, preprocessing)))
+            pending.append((row, pool.submit(_tried, work, path)))
             if len(pending) > AHEAD:
                 row, future = pending.popleft()
                 yield row, future.result()
@@ -118,16 +160,14 @@ def load_images(
             yield row, future.result()
 
 
-def _load(path: str | Path, preprocessing: Preprocessing) -> np.ndarray | BadImage:
-    return _tried(lambda: _decoder(preprocessing)(Path(path).read_bytes()).numpy())
-
-
-def _tried(work):
-    """What `work` gives, or why it fails."""
+def _tried(work: Callable, path: str | Path):
+    """What `work` makes of a file's contents, or why it cannot."""
     try:
-        return work()
+        return work(as_decoded(Path(path).read_bytes()))
     except OSError as error:
         return BadImage(error.strerror or first_line(error))
+    except UnreadPicture as error:
+        return BadImage(str(error))
     except tf.errors.OpError as error:
         told = error.message.split("\n")[0].split("}} ")[-1]
         return BadImage(told.removeprefix("assertion failed: [").removesuffix("]"))
@@ -144,4 +184,6 @@ def _examiner():
 
 
 def _graph(function):
-    return tf.function(function, [tf.TensorSpec([], tf.string)], autograph=False)
+    """The function traced at once: threads that use it first would each trace it."""
+    contents = tf.TensorSpec([], tf.string)
+    return tf.function(function, [contents], autograph=False).get_concrete_function()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tfxmodal.encoders.image.formats.file_bytes import FileBytes, apart
+from tfxmodal.encoders.image.formats.file_bytes import FileBytes, apart, weights
 from tfxmodal.lazy import tf
 
 MARK = b"Exif\0\0"
@@ -31,8 +31,7 @@ def orientation(block: tf.Tensor) -> tf.Tensor:
     entries = tf.cast(tf.reshape(entries, [-1, 12]), tf.int64)
 
     def column(start: int, size: int) -> tf.Tensor:
-        up = tf.constant([256**power for power in range(size)], tf.int64)
-        return tf.linalg.matvec(entries[:, start : start + size], tf.where(big, up[::-1], up))
+        return tf.linalg.matvec(entries[:, start : start + size], weights(size, big))
 
     known = (column(0, 2) == ORIENTATION) & (column(4, 4) == 1)
     told = sum(

@@ -29,14 +29,11 @@ class FileBytes:
 
     def values(self, at: tf.Tensor | int, count: int) -> tf.Tensor:
         """Bytes as int64 `[count]`, at most `ROOM` of them."""
-        at = self._inside(at)
-        return tf.cast(tf.ensure_shape(self._bytes[at : at + count], [count]), tf.int64)
+        return tf.cast(tf.slice(self._bytes, self._inside(at)[None], [count]), tf.int64)
 
     def number(self, at: tf.Tensor | int, size: int, big_endian: bool | tf.Tensor = False):
         """An unsigned number of `size` bytes, int64."""
-        values = self.values(at, size)
-        up = tf.constant([256**power for power in range(size)], tf.int64)
-        return tf.reduce_sum(values * tf.where(big_endian, up[::-1], up))
+        return tf.reduce_sum(self.values(at, size) * weights(size, big_endian))
 
     def has(self, at: tf.Tensor | int, text: bytes) -> tf.Tensor:
         """Whether `text` stands there."""
@@ -54,7 +51,16 @@ class FileBytes:
         return self._bytes[at : at + step * count : step]
 
     def _inside(self, at: tf.Tensor | int) -> tf.Tensor:
-        return tf.clip_by_value(tf.cast(at, tf.int64), 0, self.size)
+        return tf.maximum(tf.minimum(tf.cast(at, tf.int64), self.size), 0)
+
+
+def weights(size: int, big_endian: bool | tf.Tensor) -> tf.Tensor:
+    """What each byte of an unsigned number counts, int64 `[size]`."""
+    little = tf.constant([256**power for power in range(size)], tf.int64)
+    big = tf.constant([256**power for power in reversed(range(size))], tf.int64)
+    if isinstance(big_endian, bool):
+        return big if big_endian else little
+    return tf.where(big_endian, big, little)
 
 
 def holds(text: tf.Tensor, part: tf.Tensor | bytes) -> tf.Tensor:

@@ -25,12 +25,11 @@ def header(file: FileBytes) -> Header:
 def read(file: FileBytes) -> Picture:
     """The picture, of an animated one the default image, over white."""
     names = (b"tRNS", b"eXIf", b"iCCP")
-    has_any = tf.reduce_any([holds(file.contents, name) for name in names])
-    trns, block, profile, after = tf.cond(
-        has_any, lambda: _chunks(file), lambda: (tf.constant(False), b"", file.size, file.size)
+    trns, block, contents = tf.cond(
+        tf.reduce_any([holds(file.contents, name) for name in names]),
+        lambda: _chunks(file),
+        lambda: (tf.constant(False), tf.constant(b""), file.contents),
     )
-    # libpng logs a line for each profile that it finds fault with, and the decoder ignores them.
-    contents = tf.strings.join([file.text(0, profile), file.text(after)])
     colours = file.values(25, 1)[0]
     image = tf.cond(
         trns | (colours == GREY_ALPHA) | (colours == RGB_ALPHA),
@@ -42,7 +41,10 @@ def read(file: FileBytes) -> Picture:
 
 
 def _chunks(file: FileBytes):
-    """Whether there is a `tRNS`, the Exif block, and where the colour profile starts and ends."""
+    """Whether there is a `tRNS`; the Exif block; the file without its colour profile.
+
+    The decoder ignores profiles, but libpng logs a line for each that it finds fault with.
+    """
 
     def step(at, trns, block, profile, after):
         end = at + 12 + file.number(at, 4, True)
@@ -58,7 +60,7 @@ def _chunks(file: FileBytes):
         )
 
     start = (tf.constant(8, tf.int64), tf.constant(False), tf.constant(b""), file.size, file.size)
-    _, *found = tf.while_loop(
+    _, trns, block, profile, after = tf.while_loop(
         lambda at, *_: at < file.size, step, start, maximum_iterations=MAX_PARTS
     )
-    return tuple(found)
+    return trns, block, tf.strings.join([file.text(0, profile), file.text(after)])

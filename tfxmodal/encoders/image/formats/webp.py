@@ -69,27 +69,33 @@ def _animated(contents: tf.Tensor) -> tf.Tensor:
 
 
 def _has_gap(file: FileBytes, width: tf.Tensor, height: tf.Tensor) -> tf.Tensor:
-    """Whether the compressed data hold more zeros than so many blocks of 16 x 16 can give."""
-    blocks = (width // 16 + 1) * (height // 16 + 1)
-    return holds_zeros(_chunks(file)[1], tf.cast(ZEROS + blocks, tf.int32))
+    """Whether the compressed data hold more zeros than a flat picture of this size can give.
+
+    A lossy one has blocks of 16 x 16, of which each takes less than a byte; a lossless one may take
+    a bit a pixel.
+    """
+    _, name, data = _chunks(file)
+    flat = tf.where(name == b"VP8L", width * height // 8, (width // 16 + 1) * (height // 16 + 1))
+    return holds_zeros(data, tf.cast(ZEROS + flat, tf.int32))
 
 
 def _chunks(file: FileBytes):
-    """The Exif block, and the compressed data of the first picture, without its alpha."""
+    """The Exif block, and the name and data of the first picture's chunk, without its alpha."""
 
-    def step(at, block, data):
+    def step(at, block, kind, data):
         size = file.number(at + 4, 4)
         name, inside = file.text(at, 4), file.text(at + 8, size)
-        is_data = (name == b"VP8 ") | (name == b"VP8L")
+        is_first = ((name == b"VP8 ") | (name == b"VP8L")) & (kind == b"")
         return (
             # The chunks of a frame stand behind 16 bytes that tell of it.
             at + 8 + tf.where(name != b"ANMF", size + size % 2, 16),
             tf.where(name == b"EXIF", inside, block),
-            tf.where(is_data & (data == b""), inside, data),
+            tf.where(is_first, name, kind),
+            tf.where(is_first, inside, data),
         )
 
-    start = (tf.constant(12, tf.int64), tf.constant(b""), tf.constant(b""))
-    _, block, data = tf.while_loop(
+    start = (tf.constant(12, tf.int64), *[tf.constant(b"")] * 3)
+    _, *found = tf.while_loop(
         lambda at, *_: at < file.size, step, start, maximum_iterations=MAX_PARTS
     )
-    return block, data
+    return tuple(found)
