@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from html import escape, unescape
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -130,6 +131,16 @@ def test_pictures_of_the_gallery_and_no_others_are_served(page, gallery):
     assert (red.mimetype, red.data) == ("image/png", tiny.picture(tiny.COLOURS["red"]))
     for name in ("blue", "none", gallery["images"]["red"], "../../../etc/passwd"):
         assert page.get("/picture", query_string={"id": name}).status_code == 404
+
+
+def test_a_picture_that_browsers_do_not_show_is_converted(page, gallery):
+    path = Path(gallery["images"]["red"])
+    contents = path.read_bytes()
+    assert page.get("/picture?id=red").data == contents
+    Image.open(path).save(path, "TIFF")
+    found = page.get("/picture?id=red")
+    path.write_bytes(contents)
+    assert found.mimetype == "image/png" and found.data[:4] == b"\x89PNG"
 
 
 def test_what_is_bad_is_told_on_the_page(page):

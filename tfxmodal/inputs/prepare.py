@@ -162,7 +162,9 @@ def split_rows(
     images = texts = None
     if image_encoder and kinds["image"] == "pixels":
         bar = reporter.named(f"{split} images", "image")
-        images = Pixels(pairs.images, image_encoder.preprocessing, config.on_bad_image, bar)
+        images = Pixels(
+            pairs.images, image_encoder.preprocessing, config.cache_dir, config.on_bad_image, bar
+        )
     elif image_encoder:
         images = image_features(
             image_encoder,
@@ -173,7 +175,7 @@ def split_rows(
             reporter.named(f"{split} images"),
         )
     if images is not None:
-        pairs = without_bad(split, pairs, images, reporter)
+        pairs = without_bad(split, pairs, images, config.cache_dir, reporter)
     if text_encoder and kinds["text"] == "words":
         texts = token_ids(text_encoder, pairs.texts)
     elif text_encoder:

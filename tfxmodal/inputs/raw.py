@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from tfxmodal.data import Dataset
 from tfxmodal.data.pairs import Captions, Pairs
 from tfxmodal.encoders.image import ImageEncoder
+from tfxmodal.encoders.image.pictures import list_bad
 from tfxmodal.encoders.text import TextEncoder, load_text_encoder
 from tfxmodal.encoders.text.bag_of_words import document
 from tfxmodal.encoders.text.known_words import KnownWords
@@ -99,18 +101,21 @@ def known_words(
 
 
 def without_bad(
-    split: str, pairs: Pairs, images: ShardedFeatures | Pixels, reporter: Reporter = SILENT
+    split: str,
+    pairs: Pairs,
+    images: ShardedFeatures | Pixels,
+    cache_dir: Path,
+    reporter: Reporter = SILENT,
 ) -> Pairs:
-    """The pairs whose images could be read; the others are told.
+    """The pairs whose images could be read; the others are told, and listed if they are many.
 
     Raises:
         InputError: If none is left.
     """
     if not images.bad:
         return pairs
-    reporter.say(f"{len(images.bad)} of {len(pairs)} {split} images are left out:")
-    for reason in list(images.bad.values())[:5]:
-        reporter.say(f"  {reason}")
+    told = list_bad(images.bad, Path(cache_dir))
+    reporter.say(f"{len(images.bad)} of {len(pairs)} {split} images are left out: {told}")
     if not len(images):
         raise InputError(f"No image of the {split} split can be read; check `data_dir`.")
     return pairs.take(images.kept)

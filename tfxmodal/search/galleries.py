@@ -153,7 +153,7 @@ def _items_of_pictures(
     folder: Path, run: TrainedRun, config: DataConfig, reporter: Reporter
 ) -> Items:
     """The pictures in a folder and the folders in it, their paths from there as ids."""
-    ids, paths = listings.pictures_in(folder)
+    ids, paths = listings.pictures_in(folder, reporter)
     pairs = Pairs(np.array(ids), np.array(paths), [()] * len(paths))
     config = replace(config, dataset=folder.name)
     return _both(*_as_features(run, config, pairs, reporter))["images"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tfxmodal.data.items import Items
+from tfxmodal.encoders.image.with_pillow import UnreadPicture, as_decoded
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.cache import FeatureCache, Space
 from tfxmodal.inputs.contents import content_keys
@@ -98,9 +99,11 @@ def _rows(
     if items.kind == "images":
         for i, path in enumerate(rows):
             try:
-                rows[i] = Path(path).read_bytes()
+                rows[i] = as_decoded(Path(path).read_bytes())
             except OSError as error:
                 rows[i], unread[i] = b"", error.strerror
+            except UnreadPicture as error:
+                rows[i], unread[i] = b"", str(error)
     name = signature.removeprefix("embed_")
     outputs = client.predict(signature, **{name: rows})
     bad = np.flatnonzero(~outputs["valid"]).tolist()

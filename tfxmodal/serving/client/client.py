@@ -12,6 +12,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 
+from tfxmodal.encoders.image.with_pillow import UnreadPicture, as_decoded
 from tfxmodal.errors import InputError
 from tfxmodal.io.reading import read_json
 from tfxmodal.serving.client.checks import check_lengths, check_several, fault_of, tensor_of
@@ -283,14 +284,21 @@ class Client:
 
 
 def _contents(images: Sequence[Image]) -> list[bytes]:
+    contents = []
     try:
-        return [x if isinstance(x, bytes) else Path(x).read_bytes() for x in images]
+        for image in images:
+            contents.append(image if isinstance(image, bytes) else Path(image).read_bytes())
+            contents[-1] = as_decoded(contents[-1])
+    except UnreadPicture as error:
+        name = "a picture" if isinstance(image, bytes) else image
+        raise InputError(f"Cannot read {name} ({error}).") from None
     except OSError as error:
         raise InputError(
             f"Cannot read {error.filename} ({error.strerror}): give a picture."
         ) from None
     except (TypeError, ValueError) as error:
         raise InputError(f"`image` takes paths and the bytes of pictures ({error}).") from None
+    return contents
 
 
 def _described(tensors) -> dict[str, str]:

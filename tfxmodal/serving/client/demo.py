@@ -1,9 +1,11 @@
 """A page to search with, as a Flask application: type a text, or drop an image."""
 
 import base64
+import io
 from collections.abc import Iterable
 from pathlib import Path
 
+from tfxmodal.encoders.image.with_pillow import UnreadPicture, as_decoded
 from tfxmodal.errors import InputError
 from tfxmodal.serving.client.client import Client
 
@@ -76,13 +78,18 @@ def make_app(client: Client, title: str, gallery: dict[str, dict[str, str]], top
     @app.post("/")
     def drop():
         contents = flask.request.files["image"].read()
-        shown = base64.b64encode(contents).decode()
+        shown = base64.b64encode(_shown(contents)).decode()
         return page(lambda: client.search_texts([contents], top_k), dropped=shown)
 
     @app.get("/picture")
     def picture():
         path = Path(pictures.get(flask.request.args["id"], "")).resolve()
-        return flask.send_file(path) if path.is_file() else flask.abort(404)
+        if not path.is_file():
+            flask.abort(404)
+        contents = path.read_bytes()
+        shown = _shown(contents)
+        kind = None if shown is contents else "image/png"
+        return flask.send_file(io.BytesIO(shown), kind, download_name=path.name)
 
     return app
 
@@ -91,3 +98,11 @@ def _some(ids: Iterable[str], most: int) -> list[str]:
     """At most so many of the ids, from all over the gallery."""
     ids = list(ids)
     return ids[:: -(-len(ids) // most) or 1][:most]
+
+
+def _shown(contents: bytes) -> bytes:
+    """A picture in a kind that browsers show, which turn it and let the page shine through."""
+    try:
+        return as_decoded(contents)
+    except UnreadPicture:
+        return contents

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from tfxmodal.data.pairs import MAX_TEXT_BYTES
 from tfxmodal.encoders.image import ImageEncoder, Preprocessing
-from tfxmodal.encoders.image.headers import count_pixels, is_jpeg
-from tfxmodal.encoders.image.pictures import MAX_PIXELS, THREADS, decode
+from tfxmodal.encoders.image.pictures import THREADS, decode
 from tfxmodal.encoders.text import TextEncoder
 from tfxmodal.lazy import keras, tf
 
@@ -28,24 +27,17 @@ def decode_rows(images: tf.Tensor, preprocessing: Preprocessing) -> Rows:
 
     Returns:
         RGB in 0..255, `[batch, crop, crop, 3]` float32, and bool `[batch]`: which could be decoded.
-        The others, also those of more than `MAX_PIXELS` by their header, are black.
+        The others are black.
     """
-    small = count_pixels(images) <= MAX_PIXELS
-    images = tf.where(small, images, "")
-    # The op that reads a JPEG's size takes nothing else, and branches are slow in a dataset.
-    jpegs = tf.where(is_jpeg(images), images, tf.io.encode_jpeg(tf.zeros([1, 1, 3], tf.uint8)))
-
-    def decode_small(row, contents, jpeg):
-        pixels = tf.reduce_prod(tf.cast(tf.io.extract_jpeg_shape(jpeg)[:2], tf.int64))
-        check = tf.raw_ops.Assert(condition=pixels <= MAX_PIXELS, data=[pixels])
-        with tf.control_dependencies([check]):
-            return row, decode(contents, preprocessing)
-
     # A graph has no `try`, but a dataset drops elements that fail. The one at its end is always
     # there, as `get_single_element` wants it, which takes a tenth of the time of `reduce`.
     batch, side = tf.shape(images)[0], preprocessing.crop
-    files = tf.data.Dataset.from_tensor_slices((tf.range(batch), images, jpegs))
-    decoded = files.map(decode_small, num_parallel_calls=THREADS, deterministic=False)
+    files = tf.data.Dataset.from_tensor_slices((tf.range(batch), images))
+    decoded = files.map(
+        lambda row, contents: (row, decode(contents, preprocessing)),
+        num_parallel_calls=THREADS,
+        deterministic=False,
+    )
     end = tf.data.Dataset.from_tensors((batch, tf.zeros([side, side, 3])))
     decoded = decoded.ignore_errors().concatenate(end).batch(tf.cast(batch, tf.int64) + 1)
     rows, pictures = (each[:-1] for each in decoded.get_single_element())

@@ -24,7 +24,8 @@ from tfxmodal.training.trained_run import TrainedRun
 
 Outputs = dict[str, tf.Tensor]
 FAULTS = {
-    "image": f"is no picture that can be decoded, or one of more than {MAX_PIXELS:,} pixels",
+    "image": "is no whole JPEG, PNG, GIF, BMP or WebP picture, or one of more than "
+    f"{MAX_PIXELS:,} pixels: the query client converts other kinds that it can read",
     "text": f"holds no word that the model knows, or more than {MAX_TEXT_BYTES:,} bytes",
 } | dict.fromkeys(
     ("features", "image_embedding", "text_embedding"), "holds numbers that are not finite"
