@@ -13,9 +13,11 @@ from tensorflow_serving.apis import predict_pb2
 
 from tests.encoders.image.tiny import tiny_encoder
 from tests.runs import PHOTOS
+from tests.serving.conftest import REAL
 from tfxmodal.commands import export_savedmodel, train
 from tfxmodal.commands.verify_savedmodel import main as verify_main
 from tfxmodal.data.items import read_items
+from tfxmodal.data.pairs import MAX_TEXT_BYTES
 from tfxmodal.encoders.image import IMAGE_ENCODERS, load_image_encoder
 from tfxmodal.encoders.text.bag_of_words import document
 from tfxmodal.errors import InputError
@@ -156,7 +158,15 @@ def test_a_session_answers_as_the_evaluation_does(kind, evaluated, loaded):
     assert_same(partial(ask, loaded(kind)), evaluated(kind))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# The development server runs the same session, which is asked for every kind above and, by batches,
+# below.
+SERVERS = [
+    ("scl", "development"),
+    *(pytest.param(kind, "real", marks=REAL.marks) for kind in KINDS),
+]
+
+
+@pytest.mark.parametrize(("kind", "serving"), SERVERS, indirect=["serving"])
 def test_a_server_answers_as_the_evaluation_does(kind, evaluated, exported, serving):
     with serving(exported(kind) / "m").client("m") as client:
         assert_same(client.predict, evaluated(kind))
@@ -297,6 +307,7 @@ def test_an_export_that_fails_publishes_nothing(step, trained, tmp_path, monkeyp
 def test_what_fails_verification_is_not_published(trained, tmp_path, monkeypatch, complaint):
     monkeypatch.undo()
     monkeypatch.setattr(exporting, "write_examples", lambda *_: None)
+    monkeypatch.setattr(exporting, "verify_afresh", lambda folders: [*map(verify, folders)])
     flags = ["--run", str(trained("features")), "--to", str(tmp_path / "f")]
     assert "nothing was published" in complaint(export_savedmodel.main, *flags)
     assert not list(tmp_path.iterdir())
@@ -339,7 +350,8 @@ def test_bad_rows_are_flagged_and_harm_none(loaded, small):
     model = loaded("scl")
     photo = next((Path(small("pascal_sentences")[3]) / "images").iterdir()).read_bytes()
     texts = [b"a dog on the grass", b"", b" .,;", b"qzxqzx xqzxqz", b"a cow\xff", b"\x00"]
-    known = [True, False, False, False, True, False]
+    texts.append(b"a dog ".ljust(MAX_TEXT_BYTES + 1))
+    known = [True, False, False, False, True, False, False]
     embedded = ask(model, "embed_text", text=texts)
     assert embedded["valid"].tolist() == known
     assert not embedded["unknown_words"][~np.array(known)].any()

@@ -10,6 +10,7 @@ from tfxmodal.commands import query
 from tfxmodal.data.items import read_items
 from tfxmodal.errors import InputError
 from tfxmodal.inputs import cache
+from tfxmodal.io.locks import held, lock_beside
 from tfxmodal.serving.client import bulk
 from tfxmodal.serving.client.client import Client
 
@@ -49,6 +50,14 @@ def info(tmp_path, photos):
     path = tmp_path / "gallery.json"
     path.write_text(json.dumps(shown))
     return path
+
+
+def test_a_second_process_that_writes_the_same_file_is_told_who_has_it(server, photos, tmp_path):
+    out = tmp_path / "photos.npy"
+    with server.client() as client, held(lock_beside(out), "it"):
+        with pytest.raises(InputError, match=f"`out` .* is in use by process {os.getpid()} on "):
+            bulk.embed_all(client, read_items(photos), out)
+    assert not out.exists()
 
 
 def test_texts_of_a_picture(ask, photos, server, info):
@@ -113,6 +122,7 @@ def test_page_of_texts_escapes_everything(ask, info, tmp_path, photos):
     page = Page(path.read_text())
     shown = json.loads(info.read_text())["texts"].values()
     assert sum(text in shown for text in page.texts) == tiny.TOP_K
+    assert [p["dir"] for p in page.named("p")] == ["auto"] * tiny.TOP_K  # Of any script.
     assert not page.named("script")
     assert len(page.named("img")) == 1
 

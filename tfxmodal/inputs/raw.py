@@ -65,7 +65,7 @@ def text_cnn_to_train(
     if config.text_encoder != "tf_idf":
         return load_text_encoder(config.text_encoder, captions)
     mode = config.text_mode or ("random" if config.word_vectors == "random" else "non_static")
-    return TextCNN.create(
+    encoder = TextCNN.create(
         captions,
         config.vocabulary_size,
         config.word_vectors,
@@ -73,6 +73,9 @@ def text_cnn_to_train(
         seed=seed,
         progress=reporter.bar,
     )
+    if encoder.coverage:
+        reporter.say(encoder.coverage)
+    return encoder
 
 
 def token_ids(encoder: TokenIds, captions: Captions) -> np.ndarray:

@@ -313,3 +313,16 @@ def test_the_exported_graph_is_the_same_and_needs_core_ops_alone(shared_encoder,
     used = {n.op for n in graph.node} | {n.op for f in graph.library.function for n in f.node_def}
     assert {"UnicodeTranscode", "LookupTableFindV2"} <= used
     assert not any("PyFunc" in op for op in used)
+
+
+def test_what_the_word_vectors_know_is_kept_with_the_encoder(create, vectors_file, tmp_path):
+    encoder = create("static")
+    known = f"The word vectors {vectors_file} know 5 of 18 words (28%), and not "
+    assert encoder.coverage.startswith(known) and "Warning: that is few" in encoder.coverage
+    encoder.save(tmp_path)
+    assert TextCNN.load(tmp_path).coverage == encoder.coverage
+    description = json.loads((tmp_path / "text_cnn.json").read_text())
+    del description["coverage"]  # as encoders were written before
+    (tmp_path / "text_cnn.json").write_text(json.dumps(description))
+    assert TextCNN.load(tmp_path).coverage == ""
+    assert create("random").coverage == ""

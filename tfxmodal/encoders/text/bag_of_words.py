@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfxmodal.data.pairs import Captions
+from tfxmodal.data.pairs import MAX_TEXT_BYTES, Captions
 from tfxmodal.encoders.text.tokens import VERSION, tokens
 from tfxmodal.encoders.text.unicode_forms import composed
 from tfxmodal.encoders.text.word_table import WordTable, saved_version
@@ -210,5 +210,16 @@ class EncodedTexts:
 
 
 def to_bytes(texts: Sequence[str]) -> tf.Tensor:
-    """Texts for the graph; half of a surrogate pair, which UTF-8 cannot hold, becomes `?`."""
-    return tf.constant([text.encode("utf-8", "replace") for text in texts], tf.string)
+    """Texts for the graph; half of a surrogate pair, which UTF-8 cannot hold, becomes `?`.
+
+    Raises:
+        InputError: If one is longer than a served model takes it.
+    """
+    encoded = [text.encode("utf-8", "replace") for text in texts]
+    longest = max(encoded, key=len, default=b"")
+    if len(longest) > MAX_TEXT_BYTES:
+        raise InputError(
+            f"A text holds {len(longest):,} bytes, and a model takes {MAX_TEXT_BYTES:,} "
+            f"({longest[:40].decode('utf-8', 'replace')!r} ...): shorten it, or leave it out."
+        )
+    return tf.constant(encoded, tf.string)

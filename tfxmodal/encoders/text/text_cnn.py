@@ -46,6 +46,7 @@ class TextCNN:
         words: The vocabulary; their ids count from 2, after 0 for padding and 1 for unknown words.
         mode: One of `MODES`.
         max_words: Words of a text that are read; the rest is cut off.
+        coverage: What the pretrained vectors knew of the vocabulary, a sentence; empty without any.
         version: See `tokens`.
         tokenizer: Keras functional model from strings `[batch]` to ids `[batch, words]` int32, as
             wide as the batch's longest text.
@@ -62,6 +63,7 @@ class TextCNN:
         self, words: Sequence[str], dim: int, mode: str, max_words: int, version: int = VERSION
     ):
         self.words, self.mode, self.max_words = tuple(words), mode, max_words
+        self.coverage = ""
         self.version, self.table = version, WordTable(words, version, max_words)
         self.tokenizer = _tokenizer(self.table)
         self.network = _network(len(self.words), dim, mode)
@@ -117,6 +119,8 @@ class TextCNN:
             generator = keras.random.SeedGenerator()
             start = keras.random.uniform(vectors.shape, -limit, limit, seed=generator)
             encoder = cls(vocabulary.words, vectors.shape[1], mode, longest)
+        if known.any():
+            encoder.coverage = pretrained.coverage(word_vectors, vocabulary.words)
         rows = np.where(known[:, None], vectors, start)
         for layer in encoder.network.layers:
             if isinstance(layer, keras.layers.Embedding):
@@ -161,6 +165,7 @@ class TextCNN:
             "mode": self.mode,
             "dim": self.network.get_layer("vectors").output_dim,
             "max_words": self.max_words,
+            "coverage": self.coverage,
             "tokenizer": self.version,
             "fingerprint": self.fingerprint,
             "words": self.words,
@@ -181,6 +186,7 @@ class TextCNN:
             saved = json.loads((folder / cls.file).read_text("utf-8"))
             version = saved_version(folder / cls.file, saved)
             encoder = cls(saved["words"], saved["dim"], saved["mode"], saved["max_words"], version)
+            encoder.coverage = saved.get("coverage", "")  # Encoders of before have none.
             encoder.network.load_weights(folder / WEIGHTS)
             if encoder.fingerprint != saved["fingerprint"]:
                 raise ValueError(f"{WEIGHTS} is not what {cls.file} was written with")

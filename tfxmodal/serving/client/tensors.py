@@ -28,8 +28,8 @@ def encode(array: np.ndarray) -> pb.TensorProto:
     """The tensor of an array, as `tf.make_tensor_proto` makes it.
 
     Args:
-        array: Of any shape and a type in `FIELDS`; as objects bytes, or str which become UTF-8,
-            with `?` for what it cannot hold, as in training.
+        array: Of any shape and a type in `FIELDS`; as objects bytes, or str which become UTF-8
+            (half of a surrogate pair, which UTF-8 cannot hold, becomes `?`, as in training).
 
     Raises:
         InputError: If it is of another type.

@@ -5,6 +5,7 @@ All is done by core TensorFlow ops, the same as in training; bad rows become zer
 
 from __future__ import annotations
 
+from tfxmodal.data.pairs import MAX_TEXT_BYTES
 from tfxmodal.encoders.image import ImageEncoder, Preprocessing
 from tfxmodal.encoders.image.headers import count_pixels, is_jpeg
 from tfxmodal.encoders.image.pictures import MAX_PIXELS, THREADS, decode
@@ -69,6 +70,8 @@ def image_rows(encoder: ImageEncoder, images: tf.Tensor, kind: str) -> Rows:
 def text_rows(encoder: TextEncoder, texts: tf.Tensor, kind: str) -> tuple[Rows, tf.Tensor]:
     """What a method reads of texts; those are valid that hold a word the encoder knows.
 
+    Texts of more than `MAX_TEXT_BYTES`, which training refuses, are empty ones: not computed.
+
     Args:
         encoder: The text encoder.
         texts: Strings `[batch]`.
@@ -77,6 +80,7 @@ def text_rows(encoder: TextEncoder, texts: tf.Tensor, kind: str) -> tuple[Rows, 
     Returns:
         The rows, and the first words of each text that are unknown, a space between: `[batch]`.
     """
+    texts = tf.where(tf.strings.length(texts) <= MAX_TEXT_BYTES, texts, "")
     rows = encoder.tokenizer(texts) if kind == "words" else embed(encoder.model, texts)
     words, known = encoder.look_up(texts)
     unknown = tf.ragged.boolean_mask(words, ~known)[:, :UNKNOWN_WORDS]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tfxmodal.data.pairs import MAX_TEXT_BYTES
 from tfxmodal.encoders.image import ImageEncoder
 from tfxmodal.encoders.image.pictures import MAX_PIXELS
 from tfxmodal.encoders.text import TextEncoder
@@ -24,7 +25,7 @@ from tfxmodal.training.trained_run import TrainedRun
 Outputs = dict[str, tf.Tensor]
 FAULTS = {
     "image": f"is no picture that can be decoded, or one of more than {MAX_PIXELS:,} pixels",
-    "text": "holds no word that the model knows",
+    "text": f"holds no word that the model knows, or more than {MAX_TEXT_BYTES:,} bytes",
 } | dict.fromkeys(
     ("features", "image_embedding", "text_embedding"), "holds numbers that are not finite"
 )
