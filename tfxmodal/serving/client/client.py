@@ -130,7 +130,7 @@ class Client:
     def unknown_words(self, texts: Sequence[str]) -> list[list[str]]:
         """Words of each text that the model does not know, and which therefore say nothing.
 
-        At most 20 a text, each once; none where the model cannot tell, as exports of earlier versions.
+        At most 20 a text, each once; none where the model cannot tell them, as earlier exports.
         """
         told = self.predict("embed_text", text=texts).get("unknown_words", [""] * len(texts))
         return [[*dict.fromkeys(unicodedata.normalize("NFC", words).split())] for words in told]
