@@ -190,7 +190,7 @@ def test_words_that_the_model_does_not_know(server, monkeypatch):
     texts = ["a red quux", "café", "half of a pair \udc80"]
     with server.client() as client:
         assert client.unknown_words(texts) == [[], [], []]  # An export that does not tell.
-        told = {"unknown_words": np.array(["quux xyzzy", "cafe\u0301", ""])}
+        told = {"unknown_words": np.array(["quux xyzzy quux", "cafe\u0301", ""])}
         monkeypatch.setattr(client, "predict", lambda signature, text: told)
         assert client.unknown_words(texts) == [["quux", "xyzzy"], ["café"], []]
 

@@ -125,7 +125,8 @@ class RunIndex:
             embeddings = self._run.embed_texts(queries)
             for query, words in zip(queries, self._run.unknown_words(queries), strict=True):
                 if words:
-                    self._reporter.say(f"Unknown words of {query!r}: {', '.join(words)}")
+                    named = ", ".join(dict.fromkeys(words))
+                    self._reporter.say(f"Unknown words of {query!r}: {named}")
         else:
             embeddings = self._run.embed_images(queries, self._data.image_weights)
         return self.index.search(embeddings, k)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -150,7 +151,7 @@ class TrainedRun:
         Raises:
             InputError: If a text holds no word that the run knows.
         """
-        encoder = self.load_text_encoder()
+        encoder = self._text_encoder
         known = known_texts(encoder, texts)
         if not known.all():
             raise InputError(
@@ -165,7 +166,11 @@ class TrainedRun:
         Raises:
             InputError: If the run learned from ready features.
         """
-        return unknown_words(self.load_text_encoder(), texts)
+        return unknown_words(self._text_encoder, texts)
+
+    @cached_property
+    def _text_encoder(self) -> TextEncoder:
+        return self.load_text_encoder()
 
     def prepare(
         self,

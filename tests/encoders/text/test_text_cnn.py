@@ -248,7 +248,7 @@ def test_an_earlier_text_cnn_keeps_its_rule(tmp_path):
     new = TextCNN(earlier.words, 4, "random", 9)
     assert new.token_ids(["今天"]).tolist()[0][:4] == [1, 2, 1, 0]
     path.write_text(json.dumps(saved | {"tokenizer": 9}))
-    with pytest.raises(InputError, match="by the tokenizer 9"):
+    with pytest.raises(InputError, match="^[^(]*by the tokenizer 9"):
         TextCNN.load(tmp_path)
 
 

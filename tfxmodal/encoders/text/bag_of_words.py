@@ -174,6 +174,8 @@ class BagOfWords:
             saved = json.loads(path.read_text("utf-8"))
             weights = saved["idf"]
             return cls(list(weights), list(weights.values()), saved_version(path, saved))
+        except InputError:
+            raise
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path} is no vocabulary of a bag of words ({error!r}).") from error
 

@@ -190,6 +190,8 @@ class TextCNN:
             encoder.network.load_weights(folder / WEIGHTS)
             if encoder.fingerprint != saved["fingerprint"]:
                 raise ValueError(f"{WEIGHTS} is not what {cls.file} was written with")
+        except InputError:
+            raise
         except (*DAMAGED, TypeError) as error:
             raise InputError(
                 f"{folder} holds no trained TextCNN ({first_line(error)}): train one, or give its "

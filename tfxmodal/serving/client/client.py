@@ -131,10 +131,10 @@ class Client:
     def unknown_words(self, texts: Sequence[str]) -> list[list[str]]:
         """Words of each text that the model does not know, and which therefore say nothing.
 
-        At most 20 a text; none where the model cannot tell, as exports of earlier versions.
+        At most 20 a text, each once; none where the model cannot tell them, as earlier exports.
         """
         told = self.predict("embed_text", text=texts).get("unknown_words", [""] * len(texts))
-        return [unicodedata.normalize("NFC", words).split() for words in told]
+        return [[*dict.fromkeys(unicodedata.normalize("NFC", words).split())] for words in told]
 
     def predict(self, signature: str, **inputs) -> dict[str, np.ndarray]:
         """Any signature, as the server answers it: where there is a `valid`, look at it.

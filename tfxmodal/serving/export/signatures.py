@@ -125,7 +125,8 @@ class ServedRun:
             models.append(getattr(self.text_encoder, "tokenizer", self.text_encoder.model))
         kinds = keras.layers.TextVectorization, keras.layers.TFSMLayer
         found = [layer for model in models for layer in model.layers if isinstance(layer, kinds)]
-        return found + ([self.text_encoder.table.layer] if self._tells_words else [])
+        table = getattr(self.text_encoder, "table", None)
+        return found + ([table.layer] if table else [])
 
     # === Endpoints: inputs and outputs share their first dimension ==============================
 
@@ -204,12 +205,8 @@ class ServedRun:
         """Embeddings, which are valid, and the words that the model does not know."""
         kind = self.run.inputs.text.kind
         (rows, valid), unknown = text_rows(self.text_encoder, text, kind)
-        told = {"unknown_words": unknown} if self._tells_words else {}
+        told = {} if self.text_encoder.words is None else {"unknown_words": unknown}
         return self._embed("text", rows), valid, told
-
-    @property
-    def _tells_words(self) -> bool:
-        return self.text_encoder is not None and self.text_encoder.words is not None
 
     def _embed(self, kind: str, rows: tf.Tensor) -> tf.Tensor:
         return embed(self.run.method.networks[f"{kind}_encoder"], rows)
