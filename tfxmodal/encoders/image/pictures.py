@@ -14,7 +14,7 @@ import numpy as np
 from tfxmodal.encoders.image import formats
 from tfxmodal.encoders.image.formats.exif import turn
 from tfxmodal.encoders.image.image_encoder import Preprocessing
-from tfxmodal.encoders.image.with_pillow import MAX_PIXELS, UnreadPicture, as_decoded
+from tfxmodal.encoders.image.with_pillow import UnreadPicture, as_decoded
 from tfxmodal.errors import InputError, first_line
 from tfxmodal.io.atomic import whole_file
 from tfxmodal.lazy import tf
@@ -67,7 +67,9 @@ def list_bad(bad: Mapping[int, str], folder: Path) -> str:
     return "; ".join([*lines[:SHOWN], f"... all are listed in {path}"])
 
 
-def decode(contents: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
+def decode(
+    contents: tf.Tensor, preprocessing: Preprocessing, read: Callable = formats.read
+) -> tf.Tensor:
     """Decodes a JPEG, PNG, GIF, BMP or WebP file, by core ops that a server can run too.
 
     The picture is as a person sees it: turned as its Exif orientation tells, and transparent parts
@@ -78,41 +80,23 @@ def decode(contents: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
     Args:
         contents: The bytes of the file, a scalar string.
         preprocessing: The sides of the square and of the crop; the model normalises.
+        read: `formats.read`, or one of its parts where the format is known.
 
     Returns:
         RGB in 0..255, `[crop, crop, 3]` float32.
 
     Raises:
         tf.errors.InvalidArgumentError: If the bytes are no whole picture, or one of more than
-            `MAX_PIXELS`.
+            `with_pillow.MAX_PIXELS`.
     """
     resize, crop = preprocessing.resize, preprocessing.crop
-    fault = _fault(contents)
-    with tf.control_dependencies([tf.raw_ops.Assert(condition=fault == "", data=[fault])]):
-        picture = formats.read(contents)
+    picture = read(contents)
     # Without antialiasing a 12-megapixel photo would lose most pixels, and its features with them.
     image = tf.image.resize(picture.image, [resize, resize], antialias=True)
     image = turn(image, picture.orientation)  # A square, which is small, turns as the picture does.
     start = (resize - crop) // 2
     image = image[start : start + crop, start : start + crop]
     return tf.ensure_shape(image, [crop, crop, 3])
-
-
-def _fault(contents: tf.Tensor) -> tf.Tensor:
-    """What is wrong with a file, as far as it tells without being decoded; else an empty string."""
-    header = formats.header(contents)
-    pixels = header.width * header.height
-    large = tf.strings.join([tf.strings.as_string(pixels), f" pixels are more than {MAX_PIXELS:,}"])
-    faults = [
-        (tf.strings.length(contents) == 0, "the file is empty"),
-        (pixels == 0, "the file is no picture of a known format"),
-        (pixels > MAX_PIXELS, large),
-        (header.cut, "the file is cut short, or parts of it were never filled in"),
-    ]
-    told = tf.constant("")
-    for wrong, what in reversed(faults):
-        told = tf.where(wrong, what, told)
-    return told
 
 
 def load_images(
@@ -180,7 +164,7 @@ def _decoder(preprocessing: Preprocessing):
 
 @cache
 def _examiner():
-    return _graph(_fault)
+    return _graph(formats.fault)
 
 
 def _graph(function):

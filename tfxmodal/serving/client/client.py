@@ -266,6 +266,7 @@ def _contents(images: Sequence[Image]) -> list[bytes]:
         raise InputError(
             f"Cannot read {error.filename} ({error.strerror}): give a picture."
         ) from None
+    return contents
 
 
 def _described(tensors) -> dict[str, str]:
