@@ -5,6 +5,8 @@ All is done by core TensorFlow ops, the same as in training; bad rows become zer
 
 from __future__ import annotations
 
+from functools import partial
+
 from tfxmodal.encoders.image import ImageEncoder, Preprocessing, formats
 from tfxmodal.encoders.image.pictures import THREADS, decode
 from tfxmodal.encoders.text import TextEncoder
@@ -26,7 +28,7 @@ def decode_rows(images: tf.Tensor, preprocessing: Preprocessing) -> Rows:
         The others are black.
     """
     jpegs = formats.are_jpeg(images)
-    decoded = _decoded(images, jpegs, preprocessing, formats.read_jpeg)
+    decoded = _decoded(images, jpegs, preprocessing, partial(formats.read, kind="JPEG"))
 
     def with_others() -> Rows:
         pictures, valid = _decoded(images, ~jpegs, preprocessing, formats.read_other)
