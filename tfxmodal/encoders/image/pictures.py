@@ -6,17 +6,19 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
 from tfxmodal.encoders.image import formats
 from tfxmodal.encoders.image.formats.exif import turn
 from tfxmodal.encoders.image.image_encoder import Preprocessing
-from tfxmodal.encoders.image.with_pillow import MAX_PIXELS, UnreadPicture, as_decoded
+from tfxmodal.encoders.image.with_pillow import UnreadPicture, as_decoded
 from tfxmodal.errors import InputError, first_line
 from tfxmodal.io.atomic import whole_file
+from tfxmodal.io.picture_kinds import picture_kind
 from tfxmodal.lazy import tf
 
 DECODING = 2
@@ -25,6 +27,8 @@ DECODING = 2
 THREADS = 4
 AHEAD = 32
 """Pictures decoded ahead of the caller: a batch."""
+TRACING = Lock()
+"""Several threads that ask for a graph trace it once."""
 SHOWN = 10
 """Bad pictures that are named where there are more."""
 
@@ -67,7 +71,9 @@ def list_bad(bad: Mapping[int, str], folder: Path) -> str:
     return "; ".join([*lines[:SHOWN], f"... all are listed in {path}"])
 
 
-def decode(contents: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
+def decode(
+    contents: tf.Tensor, preprocessing: Preprocessing, read: Callable | None = None
+) -> tf.Tensor:
     """Decodes a JPEG, PNG, GIF, BMP or WebP file, by core ops that a server can run too.
 
     The picture is as a person sees it: turned as its Exif orientation tells, and transparent parts
@@ -78,41 +84,23 @@ def decode(contents: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
     Args:
         contents: The bytes of the file, a scalar string.
         preprocessing: The sides of the square and of the crop; the model normalises.
+        read: By default `formats.read`; a part of it where the format is known.
 
     Returns:
         RGB in 0..255, `[crop, crop, 3]` float32.
 
     Raises:
         tf.errors.InvalidArgumentError: If the bytes are no whole picture, or one of more than
-            `MAX_PIXELS`.
+            `with_pillow.MAX_PIXELS`.
     """
     resize, crop = preprocessing.resize, preprocessing.crop
-    fault = _fault(contents)
-    with tf.control_dependencies([tf.raw_ops.Assert(condition=fault == "", data=[fault])]):
-        picture = formats.read(contents)
+    picture = (read or formats.read)(contents)
     # Without antialiasing a 12-megapixel photo would lose most pixels, and its features with them.
     image = tf.image.resize(picture.image, [resize, resize], antialias=True)
     image = turn(image, picture.orientation)  # A square, which is small, turns as the picture does.
     start = (resize - crop) // 2
     image = image[start : start + crop, start : start + crop]
     return tf.ensure_shape(image, [crop, crop, 3])
-
-
-def _fault(contents: tf.Tensor) -> tf.Tensor:
-    """What is wrong with a file, as far as it tells without being decoded; else an empty string."""
-    header = formats.header(contents)
-    pixels = header.width * header.height
-    large = tf.strings.join([tf.strings.as_string(pixels), f" pixels are more than {MAX_PIXELS:,}"])
-    faults = [
-        (tf.strings.length(contents) == 0, "the file is empty"),
-        (pixels == 0, "the file is no picture of a known format"),
-        (pixels > MAX_PIXELS, large),
-        (header.cut, "the file is cut short, or parts of it were never filled in"),
-    ]
-    told = tf.constant("")
-    for wrong, what in reversed(faults):
-        told = tf.where(wrong, what, told)
-    return told
 
 
 def load_images(
@@ -128,8 +116,7 @@ def load_images(
         `(row, picture)` in the order of `paths`: `[crop, crop, 3]` float32, or a `BadImage` where
         the file is missing, empty, cut short, too large or no picture.
     """
-    decoder = _decoder(preprocessing)
-    return _ahead(lambda contents: decoder(tf.constant(contents)).numpy(), paths)
+    return _ahead(partial(_decoder, preprocessing), paths)
 
 
 def check_images(paths: Iterable[str | Path]) -> Iterator[tuple[int, BadImage | None]]:
@@ -138,21 +125,23 @@ def check_images(paths: Iterable[str | Path]) -> Iterator[tuple[int, BadImage | 
     Yields:
         `(row, fault)` in the order of `paths`; None where none is seen.
     """
-    examiner = _examiner()
-
-    def check(contents: bytes) -> BadImage | None:
-        fault = examiner(tf.constant(contents)).numpy().decode()
-        return BadImage(fault) if fault else None
-
-    return _ahead(check, paths)
+    for row, fault in _ahead(_examiner, paths):
+        if not isinstance(fault, BadImage):
+            fault = BadImage(fault.decode()) if fault else None
+        yield row, fault
 
 
-def _ahead(work: Callable, paths: Iterable[str | Path]) -> Iterator[tuple]:
-    """What `work` makes of each file's contents, in threads, in the order of the files."""
+def _ahead(graph_of: Callable, paths: Iterable[str | Path]) -> Iterator[tuple]:
+    """What graphs make of files, in threads, in the order of the files.
+
+    Args:
+        graph_of: From the kind of a picture to the graph of its contents.
+        paths: The files.
+    """
     pending = deque()
     with ThreadPoolExecutor(THREADS) as pool:
         for row, path in enumerate(paths):
-            pending.append((row, pool.submit(_tried, work, path)))
+            pending.append((row, pool.submit(_tried, graph_of, path)))
             if len(pending) > AHEAD:
                 row, future = pending.popleft()
                 yield row, future.result()
@@ -160,10 +149,18 @@ def _ahead(work: Callable, paths: Iterable[str | Path]) -> Iterator[tuple]:
             yield row, future.result()
 
 
-def _tried(work: Callable, path: str | Path):
-    """What `work` makes of a file's contents, or why it cannot."""
+def _tried(graph_of: Callable, path: str | Path):
+    """What a graph makes of a file, as NumPy, or why it cannot."""
     try:
-        return work(as_decoded(Path(path).read_bytes()))
+        contents = as_decoded(Path(path).read_bytes())
+        kind = picture_kind(contents)
+        if not contents:
+            return BadImage("the file is empty")
+        if kind not in formats.KINDS:
+            return BadImage("the file is no picture of a known format")
+        with TRACING:
+            graph = graph_of(kind)
+        return graph(tf.constant(contents)).numpy()
     except OSError as error:
         return BadImage(error.strerror or first_line(error))
     except UnreadPicture as error:
@@ -174,16 +171,17 @@ def _tried(work: Callable, path: str | Path):
 
 
 @cache
-def _decoder(preprocessing: Preprocessing):
-    return _graph(lambda contents: decode(contents, preprocessing))
+def _decoder(preprocessing: Preprocessing, kind: str):
+    return _graph(
+        lambda contents: decode(contents, preprocessing, partial(formats.read, kind=kind))
+    )
 
 
 @cache
-def _examiner():
-    return _graph(_fault)
+def _examiner(kind: str):
+    return _graph(partial(formats.fault, kind))
 
 
 def _graph(function):
-    """The function traced at once: threads that use it first would each trace it."""
     contents = tf.TensorSpec([], tf.string)
     return tf.function(function, [contents], autograph=False).get_concrete_function()

@@ -103,12 +103,11 @@ def _storable(picture: Image.Image) -> Image.Image:
 
 def _is_plain(contents: bytes) -> bool:
     """Whether TensorFlow decodes this BMP rightly; see `formats.bmp`."""
-    if len(contents) < 70:
-        return True  # It tells what is wrong.
-    size, bits, compression = (
-        *struct.unpack_from("<I", contents, 14),
-        *struct.unpack_from("<HI", contents, 28),
+    start = contents[:70].ljust(70, b"\0")
+    (size,), (bits, compression) = (
+        struct.unpack_from("<I", start, 14),
+        struct.unpack_from("<HI", start, 28),
     )
-    masked = bits == 32 and contents[54:66] == b"\0\0\xff\0\0\xff\0\0\xff\0\0\0"
+    masked = bits == 32 and start[54:66] == b"\0\0\xff\0\0\xff\0\0\xff\0\0\0"
     known = (compression == 0 and bits in PLAIN_BITMAPS) or (compression == 3 and masked)
     return size >= 40 and known

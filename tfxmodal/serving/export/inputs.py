@@ -5,8 +5,10 @@ All is done by core TensorFlow ops, the same as in training; bad rows become zer
 
 from __future__ import annotations
 
+from functools import partial
+
 from tfxmodal.data.pairs import MAX_TEXT_BYTES
-from tfxmodal.encoders.image import ImageEncoder, Preprocessing
+from tfxmodal.encoders.image import ImageEncoder, Preprocessing, formats
 from tfxmodal.encoders.image.pictures import THREADS, decode
 from tfxmodal.encoders.text import TextEncoder
 from tfxmodal.lazy import keras, tf
@@ -29,12 +31,26 @@ def decode_rows(images: tf.Tensor, preprocessing: Preprocessing) -> Rows:
         RGB in 0..255, `[batch, crop, crop, 3]` float32, and bool `[batch]`: which could be decoded.
         The others are black.
     """
+    jpegs = formats.are_jpeg(images)
+    decoded = _decoded(images, jpegs, preprocessing, partial(formats.read, kind="JPEG"))
+
+    def with_others() -> Rows:
+        pictures, valid = _decoded(images, ~jpegs, preprocessing, formats.read_other)
+        return decoded[0] + pictures, decoded[1] | valid
+
+    # A dataset takes time for each node of its function, in every request.
+    return tf.cond(tf.reduce_all(jpegs), lambda: decoded, with_others)
+
+
+def _decoded(images: tf.Tensor, chosen: tf.Tensor, preprocessing: Preprocessing, read) -> Rows:
+    """`decode_rows` of the chosen ones, bool `[batch]`; the others are black and not valid."""
     # A graph has no `try`, but a dataset drops elements that fail. The one at its end is always
     # there, as `get_single_element` wants it, which takes a tenth of the time of `reduce`.
     batch, side = tf.shape(images)[0], preprocessing.crop
-    files = tf.data.Dataset.from_tensor_slices((tf.range(batch), images))
+    rows = tf.cast(tf.where(chosen)[:, 0], tf.int32)
+    files = tf.data.Dataset.from_tensor_slices((rows, tf.gather(images, rows)))
     decoded = files.map(
-        lambda row, contents: (row, decode(contents, preprocessing)),
+        lambda row, contents: (row, decode(contents, preprocessing, read)),
         num_parallel_calls=THREADS,
         deterministic=False,
     )

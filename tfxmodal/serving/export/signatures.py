@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tfxmodal.data.pairs import MAX_TEXT_BYTES
 from tfxmodal.encoders.image import ImageEncoder
-from tfxmodal.encoders.image.pictures import MAX_PIXELS
+from tfxmodal.encoders.image.with_pillow import MAX_PIXELS
 from tfxmodal.encoders.text import TextEncoder
 from tfxmodal.lazy import keras, tf
 from tfxmodal.serving.export.gallery import Gallery

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tfxmodal.data.pairs import MAX_TEXT_BYTES
-from tfxmodal.encoders.image.pictures import MAX_PIXELS
+from tfxmodal.encoders.image.with_pillow import MAX_PIXELS
 from tfxmodal.lazy import keras, tf
 from tfxmodal.serving.export.half_weights import HalfWeights
 from tfxmodal.serving.export.signatures import ServedRun, Signature
