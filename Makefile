@@ -1,7 +1,7 @@
 # make run        from nothing to a trained, evaluated model and a picture of what it retrieves
 # make serve-demo from nothing to two models on a server, asked by text and by picture
 #                 (METHODS="ridge_cca pls" takes others)
-# make test       the whole test suite
+# make test       the whole test suite, on WORKERS processes (each takes up to 4 GB of memory)
 # make lint       ruff, the import contracts, the types of the public API
 # make docs       the documentation, from docs/ and the docstrings, into site/
 # make bench      the measurements quoted in the documentation
@@ -11,6 +11,7 @@ BIN := .venv/bin
 RUN := runs/quickstart
 METHODS ?= scl drsl
 PORT ?= 8500
+WORKERS ?= 2
 # What the development server says once it answers, and what TensorFlow Serving says.
 UP := ^Ready\|Running gRPC ModelServer
 
@@ -41,7 +42,7 @@ serve-demo: .venv/ready
 	done
 
 test: .venv/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -1,4 +1,5 @@
 import os
+import resource
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -48,6 +49,19 @@ def two_devices() -> list[str]:
 def two_replicas(two_devices) -> tf.distribute.MirroredStrategy:
     """The one strategy over `two_devices`: a second would number its collectives like the first."""
     return tf.distribute.MirroredStrategy(two_devices)
+
+
+@pytest.fixture
+def file_limit():
+    """`file_limit(size)`: no file grows beyond it, as on a full disk; None ends that."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limit(size: int | None):
+        now = before if size is None else (size, before[1])
+        resource.setrlimit(resource.RLIMIT_FSIZE, now)
+
+    yield limit
+    limit(None)
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 """Load on a served model, callers in a closed loop: `python -m tests.benchmarks.bench_serving`.
 
-Throughput and latency at 1, 8 and 32 callers, memory over 20,000 requests, and malformed requests.
-The server is the development server on a small model, or an export's (--model MODELS/NAME); where
-TF_MODEL_SERVER names TensorFlow Serving, that one follows. It runs in a process of its own.
+Throughput and latency at 1, 8 and 32 callers, memory over 20,000 requests, and malformed requests
+(none with --malformed 0). The server is the development server on a small model, or an export's
+(--model MODELS/NAME); where TF_MODEL_SERVER names TensorFlow Serving, that one follows, or is the
+only one (--server real). It runs in a process of its own, and batches with --batching FILE.
 """
 
 import argparse
@@ -68,10 +69,11 @@ def closed_loop(client: Client, ask, callers: int, n: int) -> tuple[float, np.nd
     return len(latencies) / (time.perf_counter() - start), np.array(latencies)
 
 
-def rss(process) -> float:
-    """Megabytes of memory that a process holds."""
-    pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+def rss(pid: int) -> float:
+    """Megabytes of memory that a process and its children hold; the real server is a child."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20 + sum(rss(int(child)) for child in children)
 
 
 def bench(base: Path, n: int, steady: int, malformed: int, *flags: str):
@@ -96,13 +98,15 @@ def bench(base: Path, n: int, steady: int, malformed: int, *flags: str):
         Console().print(table)  # a failed request would have ended this with its error
 
         ask = next(ask for name, ask in asks.items() if name in available)
-        sizes = [rss(process)]
+        sizes = [rss(process.pid)]
         for _ in range(4):
             closed_loop(client, ask, 8, steady // 4)
-            sizes.append(rss(process))
+            sizes.append(rss(process.pid))
         memory = " -> ".join(f"{size:.0f}" for size in sizes)
         print(f"Memory over {steady:,} requests: {memory} MB")
 
+        if not malformed:
+            return
         before = ask(client)
         start = time.perf_counter()
         counts = fuzz.answers(client, fuzz.requests(malformed, base.name, available))
@@ -117,7 +121,9 @@ def main():
     parser.add_argument("--model", type=Path, help="MODELS/NAME; by default a small model is made")
     parser.add_argument("--requests", type=int, default=2000, help="for each signature and callers")
     parser.add_argument("--steady", type=int, default=20_000)
-    parser.add_argument("--malformed", type=int, default=10_000)
+    parser.add_argument("--malformed", type=int, default=10_000, help="0 sends none")
+    parser.add_argument("--batching", type=Path, help="a batching parameters file")
+    parser.add_argument("--server", choices=["development", "real"], help="by default both")
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         base = flags.model
@@ -126,9 +132,13 @@ def main():
             base.mkdir()
             tiny.write_version(base)
         sizes = flags.requests, flags.steady, flags.malformed
-        bench(base, *sizes, "--development")
-        if find_binary():
-            bench(base, *sizes, "--rest-port", "0")
+        batching = ["--batching", str(flags.batching)] if flags.batching else []
+        if flags.server != "real":
+            bench(base, *sizes, "--development", *batching)
+        if flags.server == "real" and not find_binary():
+            parser.error("TF_MODEL_SERVER names no tensorflow_model_server")
+        if flags.server != "development" and find_binary():
+            bench(base, *sizes, "--rest-port", "0", *batching)
 
 
 if __name__ == "__main__":

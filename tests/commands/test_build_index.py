@@ -1,5 +1,7 @@
 """Indexes of real photos and texts, by a quick run of each method."""
 
+import json
+import os
 import re
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from tests.runs import PHOTOS
 from tfxmodal.commands import build_index
 from tfxmodal.inputs.config import DataConfig, load
+from tfxmodal.io.locks import held, lock_beside
 from tfxmodal.search.index import Index
 from tfxmodal.search.run_index import model_fingerprint
 from tfxmodal.training.trained_run import load_run
@@ -108,7 +111,6 @@ def test_mistakes_end_in_one_sentence(trained, drsl, photos, complaint):
     build_index.main(["--run", drsl, "--to", "index", "--data", str(photos)])
     assert "--to index holds an index already: give --add" in told("--data", str(photos))
     assert "holds an index already" in told("--data", str(photos), "--text", "dog")
-    assert "is in the index already" in told("--data", str(photos), "--add")
     assert "--to index is an index of images: search it by --text" in told("--image", "x.jpg")
     other = str(trained("pascal_sentences"))
     assert "was made with the model" in told("--text", "dog", run=other)
@@ -165,3 +167,44 @@ def test_bad_photos_are_skipped_where_asked(drsl, photos, complaint, tmp_path, c
     assert "1 of 2 images are bad" in complaint(build_index.main, *flags)
     build_index.main([*flags, "--on-bad-image", "skip", "--text", "dog"])
     assert found(capsys.readouterr().out) == ["deep/GOOD.JPG"]
+
+
+def test_a_bad_row_of_a_manifest_is_left_out_by_what_its_message_advises(
+    drsl, photos, complaint, tmp_path, capsys
+):
+    good = next(photos.iterdir())
+    rows = ({"image": image, "text": "a dog"} for image in (str(good), "gone.jpg"))
+    (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    flags = ["--run", drsl, "--to", "index", "--data", "mine.jsonl", "--cache-dir", "cache"]
+    told = complaint(build_index.main, *flags)
+    assert "1 of 2 pairs in mine.jsonl are bad (line 2 has no image" in told
+    advice = re.search(r"leave them out with (--.*)\.$", told)[1]
+    build_index.main([*flags, *advice.split()])
+    assert "index holds 1 images" in capsys.readouterr().out
+
+
+def test_a_folder_that_grew_is_added(drsl, photos, complaint, tmp_path, capsys):
+    folder, (first, second, third) = tmp_path / "mine", sorted(photos.iterdir())[:3]
+    folder.mkdir()
+
+    def add(*flags):
+        given = ["--run", drsl, "--to", "index", "--data", str(folder), "--cache-dir", "cache"]
+        return build_index.main([*given, *flags])
+
+    (folder / "a.jpg").write_bytes(first.read_bytes())
+    add()
+    (folder / "b.jpg").write_bytes(second.read_bytes())
+    add("--add")
+    told = capsys.readouterr().out
+    assert "1 of 2 images are in the index already, 1 added." in told
+    assert "index holds 2 images" in told
+    (folder / "a.jpg").write_bytes(third.read_bytes())
+    told = complaint(lambda _: add("--add"))
+    assert "1 items are in the index with other content ('a.jpg'), and nothing was added" in told
+
+
+def test_a_second_process_is_told_who_writes_the_index(drsl, photos, complaint):
+    flags = ["--run", drsl, "--to", "index"]
+    with held(lock_beside(Path("index")), "it"):
+        told = complaint(build_index.main, *flags, "--data", str(photos))
+    assert f"--to index is in use by process {os.getpid()} on " in told

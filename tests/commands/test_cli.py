@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pytest
 import tensorflow as tf
 import tyro
 
-from tfxmodal.commands import cli
+from tfxmodal.commands import cli, failures
 from tfxmodal.errors import InputError, check_ranges
+from tfxmodal.io.atomic import whole_file, whole_folder
+from tfxmodal.search.stores.faiss_store import FaissStore
 
 
 @dataclass(frozen=True)
@@ -94,31 +97,150 @@ def test_a_word_that_is_no_flag_is_told_by_the_parser(capsys):
     assert "Unrecognized options: --learning-rat" in capsys.readouterr().err
 
 
+ROOM = ": make room, and give the same command again."
+NODE = "{{function_node __wrapped__SaveV2_dtypes_3_device_/job:localhost/device:CPU:0}} "
+
+
 def test_a_full_disk_is_told_in_a_sentence(told):
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/a/metrics.json")
-    assert told(full) == "No space left on device: runs/a/metrics.json"
+    assert told(full) == f"No space left on device: runs/a/metrics.json{ROOM}"
     assert told(OSError("cannot read\nat all")) == "cannot read"
+    absent = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "a")
+    assert told(absent) == "No such file or directory: a"
 
 
-def test_tensorflows_errors_of_files_are_told_in_a_sentence(told, tmp_path):
-    (tmp_path / "file").touch()
-    full = tf.errors.ResourceExhaustedError(None, None, "a.data; No space left\n\t [[node]]")
-    assert told(full) == "a.data; No space left"
-    denied = tf.errors.PermissionDeniedError(None, None, "/a; Permission denied")
-    assert told(denied) == "/a; Permission denied"
+def test_the_remedy_for_a_full_disk_is_a_flag_of_the_command():
+    full = OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "a")
+    assert failures.told(full, {"resume"}).endswith("again, with `resume`.")
+
+
+@pytest.mark.parametrize("library", ["numpy", "faiss", "open"])
+def test_a_full_disk_in_another_library(told, library, tmp_path, file_limit):
+    path, rows = tmp_path / "a", np.zeros([400, 32], np.float32)
+
+    def write():
+        if library == "faiss":
+            with whole_folder(path) as folder:
+                store = FaissStore("flat")
+                store.add(rows)
+                store.write(folder)
+        else:
+            with whole_file(path) as file:
+                np.save(file, rows) if library == "numpy" else file.write(bytes(30_000))
+
+    file_limit(10_000)
+    with pytest.raises(OSError) as error:
+        write()
+    file_limit(None)
+    line = told(error.value)
+    what = "A file could not be written to its end" if library == "numpy" else "File too large"
+    assert line.startswith(f"{what}: {path}") and line.endswith(ROOM)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_under_hdf5(told):
+    message = (
+        "Can't synchronously write data (file write failed: time = Wed Nov 25 2026\n, filename = "
+        "'/a.h5', file descriptor = 3, errno = 28, error message = 'No space left on device', buf)"
+    )
+    assert told(OSError(errno.ENOSPC, message)) == f"No space left on device: /a.h5{ROOM}"
+
+
+@pytest.mark.parametrize(
+    "kind, message, expected",
+    [
+        (
+            tf.errors.ResourceExhaustedError,
+            NODE + "r/last/ckpt-1_temp/part-00000-of-00001.data.tempstate9; No space left on "
+            "device [Op:SaveV2]",
+            f"No space left on device: r/last/ckpt-1{ROOM}",
+        ),
+        (
+            tf.errors.ResourceExhaustedError,
+            NODE + "r/logs/e.v2; No space left on device\n\tFailed to flush 1 [Op:WriteSummary]",
+            f"No space left on device: r/logs/e.v2{ROOM}",
+        ),
+        (tf.errors.OutOfRangeError, "a; File too large [Op:X]", f"File too large: a{ROOM}"),
+        (tf.errors.PermissionDeniedError, "/a; Permission denied", "Permission denied: /a"),
+        (tf.errors.UnavailableError, "/a; Read-only file system", "Read-only file system: /a"),
+        (tf.errors.UnknownError, "/a b; Input/output error", "Input/output error: /a b"),
+        (tf.errors.FailedPreconditionError, NODE + "/a; Is a directory", "Is a directory: /a"),
+        (
+            tf.errors.NotFoundError,
+            "Unsuccessful TensorSliceReader constructor: Failed to find any matching files for /a",
+            "No such file or directory: /a",
+        ),
+        (
+            tf.errors.DataLossError,
+            NODE + "truncated record at 9 [Op:IteratorGetNext] name: ",
+            "A file is cut short or damaged (truncated record at 9): write or download it again.",
+        ),
+        (
+            tf.errors.ResourceExhaustedError,
+            NODE + "OOM when allocating tensor with shape[9,9] and type float on /job:localhost/"
+            "replica:0/task:0/device:GPU:1 by allocator GPU_1_bfc [Op:Fill] name: ",
+            "The memory of GPU:1 is not enough (OOM when allocating tensor with shape[9,9] and "
+            "type float on /job:localhost/replica:0/task:0/device:GPU:1 by allocator GPU_1_bfc): "
+            "end other programs that use it, or run on the CPU (CUDA_VISIBLE_DEVICES=-1).",
+        ),
+        (
+            tf.errors.InternalError,
+            "Failed copying input tensor from CPU:0 to GPU:0: Dst tensor is not initialized.",
+            "The memory of GPU:0 is not enough (Failed copying input tensor from CPU:0 to GPU:0: "
+            "Dst tensor is not initialized.): end other programs that use it, or run on the CPU "
+            "(CUDA_VISIBLE_DEVICES=-1).",
+        ),
+    ],
+)
+def test_tensorflows_errors_of_files_and_memory_are_told_in_a_sentence(
+    told, kind, message, expected
+):
+    assert told(kind(None, None, message)) == expected
+
+
+def test_tensorflows_own_errors_are_those(told, tmp_path):
+    """As it raises them, so that a change of their wording is noticed."""
+    with pytest.raises(tf.errors.OpError) as error:
+        tf.io.read_file(str(tmp_path))
+    assert told(error.value) == f"Is a directory: {tmp_path}"
+    with pytest.raises(tf.errors.OpError) as error:
+        tf.io.read_file("/nowhere/a")
+    assert told(error.value) == "No such file or directory: /nowhere/a"
+    with pytest.raises(tf.errors.OpError) as error:
+        tf.zeros([10**7, 10**6])
+    assert told(error.value).startswith("The memory is not enough (OOM when allocating tensor")
+
+
+def test_too_large_a_batch_is_told_as_the_flag():
+    told = failures.told(MemoryError("Unable to allocate 9 GiB"), {"batch_size", "seed"})
+    assert told == (
+        "The memory is not enough (Unable to allocate 9 GiB): lower `batch_size`, or end other "
+        "programs that use it."
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        tf.errors.FailedPreconditionError(None, None, "Could not find variable nix."),
+        tf.errors.InvalidArgumentError(None, None, "Matrix size-incompatible; [2,3] and [2,3]"),
+        tf.errors.NotFoundError(None, None, "Resource localhost/x does not exist."),
+        tf.errors.InternalError(None, None, "a; b"),
+        ZeroDivisionError(),
+        ValueError("a; No space left on device"),
+    ],
+)
+def test_a_fault_of_the_program_keeps_its_traceback(error):
+    def main():
+        raise error
+
+    with pytest.raises(type(error)):
+        cli.run(main)
 
 
 @pytest.mark.parametrize("error", [InputError(), OSError(), InputError("  \n")])
 def test_an_error_without_a_message_is_told_by_its_kind(told, error):
     assert told(error) == type(error).__name__
-
-
-def test_a_fault_of_the_program_keeps_its_traceback():
-    def main():
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        cli.run(main)
 
 
 def test_a_flag_of_an_earlier_version_is_taken():

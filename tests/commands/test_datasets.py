@@ -8,6 +8,7 @@ from PIL import Image
 
 from tests.runs import MAKERS, QUICK
 from tfxmodal.commands import cli, evaluate, extract_features, train
+from tfxmodal.data import DATASETS
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.encoders.image import load_image_encoder
 from tfxmodal.inputs.config import DataConfig
@@ -88,11 +89,11 @@ PASCAL = "PASCAL --image-tower efficientnet_lite0"
 @pytest.mark.parametrize(
     "flags, message",
     [
-        ("--dataset cocoa", "Unknown dataset 'cocoa'; use one of: coco, emoji_scenes"),
+        ("--dataset cocoa", f"Unknown dataset 'cocoa'; use one of: {', '.join(sorted(DATASETS))}"),
         ("--dataset coco", "data/coco/annotations lacks 4 annotations .*--download"),
         ("--dataset pairs", "No manifest at data/pairs"),
         ("--dataset wikipedia", "data/wikipedia .*npz"),
-        ("--dataset features --data-dir nowhere", "nowhere lacks train_img"),
+        ("--dataset features --data-dir nowhere", "--data-dir nowhere is not there"),
         ("--dataset flickr8k --download", "Unknown option of dataset flickr8k 'download'"),
         ("--dataset-options sise=20", "Unknown option .* 'sise'; use one of: .*seed, size"),
         ("--dataset-options 20", "takes NAME=VALUE; received '20'"),

@@ -99,3 +99,10 @@ def test_texts_have_ids_or_are_their_own(tmp_path):
     path.write_text("\n")
     with pytest.raises(InputError, match="holds no text: write one a line"):
         texts_in(path)
+
+
+def test_only_line_feeds_end_texts(tmp_path):
+    path = tmp_path / "texts.txt"
+    path.write_bytes("one\tA\x85dog\u2028runs\x0b.\r\n\r\nA\x0ccat\r\n".encode())
+    expected = ["one", "A\x0ccat"], ["A\x85dog\u2028runs\x0b.", "A\x0ccat"]
+    assert texts_in(path) == expected

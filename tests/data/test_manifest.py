@@ -19,8 +19,9 @@ captions = st.lists(texts.filter(str.strip), min_size=1, max_size=3)
 names = st.text(string.ascii_letters + string.digits + " é犬", min_size=1).filter(
     lambda name: name == name.strip()
 )
+words = names.map("class {}".format)
 rows = st.lists(
-    st.tuples(names, captions, st.lists(names, unique=True, max_size=3), st.sampled_from(SPLITS)),
+    st.tuples(names, captions, st.lists(words, unique=True, max_size=3), st.sampled_from(SPLITS)),
     min_size=3,
     max_size=8,
     unique_by=lambda row: row[0],
@@ -97,6 +98,15 @@ def test_defaults_of_a_folder(folder):
     assert dataset.train.labels is None and dataset.class_names is None
 
 
+def test_images_whose_names_are_composed_otherwise_are_found(folder):
+    stored, listed = "Cafe\u0301.jpg", "Café.jpg"
+    (folder / stored).touch()
+    write(folder / "pairs.jsonl", three(image=listed, id="x"))
+    loaded = load_dataset("pairs", folder)
+    found = [image for _, pairs in loaded.splits() for image in pairs.images]
+    assert str(folder / stored) in found
+
+
 def test_numbers_are_ids(folder):
     write(folder / "pairs.jsonl", three(id=0))
     assert manifest.load(folder).train.ids.tolist() == ["0"]
@@ -142,13 +152,13 @@ def test_hashed_split_is_80_10_10_and_stays_when_rows_are_added(tmp_path):
         ("jsonl", [], r"pairs.jsonl is empty"),
         ("csv", [["image", "text"]], r"pairs.csv is empty"),
         ("jsonl", [{"text": "x"}], r"Line 1 of .* has no `image`"),
-        ("csv", [["image"], ["a.jpg"]], r"Line 2 of .* has no `text`"),
+        ("csv", [["image"], ["a.jpg"]], r"Line 1 of .* has no `text` among its columns"),
         ("csv", "image,text\na.jpg,a dog, a cat\n", r"Line 2 of .* more fields than the header"),
         ("csv", 'image,text\na.jpg,"a dog\n', r"Line 2 of .* is no CSV"),
         ("jsonl", '{"image": "a.jpg", "text": "x"}\n{"image"\n', r"Line 2 of .* is no JSON"),
         ("jsonl", "[1]\n", r"Line 1 of .* is '\[1\]': write a JSON object"),
-        ("jsonl", three(text=5), r"Line 1 of .* has `text` \[5\]: give strings"),
-        ("jsonl", three(labels="dog"), r"Line 1 of .* has `labels` 'dog'"),
+        ("jsonl", three(text=5), r"Line 1 of .* has `text` 5: give strings"),
+        ("jsonl", three(labels="dog, cat"), r"Line 1 of .* has `labels` 'dog, cat': give a list"),
         ("jsonl", three(id="b.jpg"), r"Line 2 of .* repeats the id 'b.jpg' of line 1"),
         ("jsonl", three(image="c.jpg", id="x"), r"Line 3 of .* lists .*c.jpg again after line 1"),
         (

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from tfxmodal.data import Dataset, Pairs
+from tfxmodal.data.pairs import multi_hot
 from tfxmodal.errors import InputError
 
 
@@ -32,3 +33,9 @@ def test_a_split_of_queries_or_of_database_alone_is_refused(asks):
     test = pairs(some.labels, queries=asks)
     with pytest.raises(InputError, match="test split of mine names queries"):
         Dataset("mine", some, some, test)
+
+
+@pytest.mark.parametrize("wrong", [-1, 3])
+def test_class_numbers_out_of_range_are_refused(wrong):
+    with pytest.raises(InputError, match=f"from 0 to 2; received \\[{wrong}\\] in row 1"):
+        multi_hot([[0, 2], [wrong]], 3)

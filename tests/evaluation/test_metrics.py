@@ -13,6 +13,7 @@ from tfxmodal.evaluation.metrics import (
     ranks,
     recall_at,
     relevance,
+    ties,
 )
 
 
@@ -84,6 +85,8 @@ def test_equals_the_loop_with_ties_and_infinities(case, k):
     np.testing.assert_allclose(actual, expected, atol=1e-12)
     assert np.all((0 <= actual[~np.isnan(actual)]) & (actual[~np.isnan(actual)] <= 1))
     np.testing.assert_array_equal(ranks(scores, relevant), [loop_rank(s, r) for s, r in pairs])
+    equal = [np.count_nonzero(s[~r] == s[r].max()) if any(r) else 0 for s, r in pairs]
+    np.testing.assert_array_equal(ties(scores, relevant), equal)
 
 
 @given(ranking_problems(), st.integers(1, 15), st.randoms(use_true_random=False))

@@ -168,6 +168,56 @@ def test_queries_rank_the_other_rows(blocks, seed, n, data):
     assert results["median_rank"] == dict.fromkeys(DIRECTIONS, None)
 
 
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000), captions=st.lists(st.integers(1, 4), min_size=2, max_size=9))
+def test_repeated_images_are_taken_once(seed, captions):
+    """As the protocol of the field, which has each image once and its captions by themselves."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(np.repeat(np.arange(len(captions)), captions))
+    images = rng.standard_normal((len(captions), 4)).astype(np.float32)
+    labels = (rng.random((len(captions), 3)) < 0.5).astype(np.uint8)
+    texts = rng.standard_normal((len(order), 4)).astype(np.float32)
+    rows = pairs_of(images[order], texts, labels[order])
+    found = evaluate(Bilinear(), replace(rows, image_ids=order))
+
+    of_captions = evaluate(Bilinear(), pairs_of(images, images, labels), Side(texts, order))
+    for name in ("recall_at", "median_rank", "queries", "gallery", "queries_with_ties"):
+        assert found[name] == of_captions[name], name
+    scores = Bilinear().score(images, texts)
+    right = labels.astype(int) @ labels[order].T > 0
+    for direction, (matrix, relevant) in zip(
+        DIRECTIONS, [(scores, right), (scores.T, right.T)], strict=True
+    ):
+        each = [loop_average_precision(*row) for row in zip(matrix, relevant, strict=True)]
+        each = [value for value in each if not np.isnan(value)]
+        expected = pytest.approx(np.mean(each), abs=1e-9) if each else None
+        assert found["map_all"][direction] == expected
+
+
+def test_repeated_images_among_queries_and_database():
+    rng = np.random.default_rng(3)
+    texts = rng.standard_normal((8, 4)).astype(np.float32)
+    image_ids = np.array([5, 5, 2, 2, 5, 7, 7, 7])
+    images = rng.standard_normal((8, 4)).astype(np.float32)[image_ids]
+    pairs = pairs_of(images, texts, np.eye(8, dtype=np.uint8)[image_ids], np.arange(8) < 4)
+    found = evaluate(Bilinear(), replace(pairs, image_ids=image_ids))
+    assert found["queries"] == {"image_to_text": 2, "text_to_image": 4}
+    assert found["gallery"] == {"image_to_text": 4, "text_to_image": 2}
+
+
+def test_queries_with_ties_are_counted():
+    """Items 1 and 2 are the same picture with other texts; 0 and 3 are like no other."""
+    images, texts = np.eye(4, dtype=np.float32)[[0, 1, 1, 3]], np.eye(4, dtype=np.float32)
+    texts[2] = [0, 0.9, 0, 0]
+    scorer = Bilinear()
+    scorer.weights = np.eye(4, dtype=np.float32)
+    found = evaluate(scorer, pairs_of(images, texts))
+    assert found["queries_with_ties"] == {"image_to_text": 0, "text_to_image": 2}
+    # Texts 1 and 2 find two equal pictures, and the wrong one counts as the better.
+    assert found["recall_at"]["text_to_image"]["1"] == 0.5
+    assert found["recall_at"]["text_to_image"]["5"] == 1
+
+
 def test_queries_beside_their_own_copies_give_the_numbers_of_the_split(split):
     """Where the database is the queries again, the numbers are those of the split by itself."""
     pairs, _ = split

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.evaluation.test_protocol import Bilinear
+from tests.inputs.test_duplicates import Said
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.evaluation import results as results_module
 from tfxmodal.evaluation.curves import precision_recall
@@ -88,6 +89,28 @@ def test_curves_are_of_queries_and_database(source):
     for direction, matrix in (("image_to_text", scores), ("text_to_image", scores.T)):
         expected = precision_recall(matrix[asks][:, ~asks], relevant)
         np.testing.assert_allclose(panels[direction]["SCL"], expected)
+
+
+def test_curves_take_a_repeated_image_once(source):
+    owners = np.arange(12) // 3 * 3
+    source = replace(source, labels=source.labels[owners], image_ids=owners)
+    found = evaluate_split(Bilinear(), features_of(source), source, None)
+    panels = results_module._curves(precision_recall, {"SCL": found}, source)
+    scores = Bilinear().score(found.images[::3], found.texts)
+    relevant = relevance(source.labels[::3], source.labels)
+    for direction, matrix, right in (
+        ("image_to_text", scores, relevant),
+        ("text_to_image", scores.T, relevant.T),
+    ):
+        np.testing.assert_allclose(panels[direction]["SCL"], precision_recall(matrix, right))
+
+
+def test_a_script_without_a_font_is_told_once(source, monkeypatch):
+    said = Said()
+    monkeypatch.setattr(results_module, "lacking", lambda figures: f"of {len(list(figures))}")
+    found = evaluate_split(Bilinear(), features_of(source), source, Lengths())
+    draw({"SCL": found}, source, "xyz", reporter=said)
+    assert said.lines == ["of 4"]
 
 
 def test_importing_draws_in_nothing_that_draws():

@@ -6,6 +6,8 @@ from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.inputs.prepare import prepare
+from tfxmodal.inputs.raw import text_cnn_to_train
+from tfxmodal.io.reporter import Reporter
 
 
 def ready(images=None, texts=None) -> Dataset:
@@ -37,3 +39,14 @@ def test_token_ids_beside_ready_features():
 def test_ready_features_are_not_read_as_another_kind(image, text, message):
     with pytest.raises(InputError, match=message):
         prepare(ready(), DataConfig("mine"), {"image": image, "text": text})
+
+
+def test_what_word_vectors_know_is_told(tmp_path):
+    (tmp_path / "v.txt").write_text("dog 1 2\ncat 3 4\n")
+    told, reporter = [], Reporter()
+    reporter.say = told.append
+    config = DataConfig(word_vectors=str(tmp_path / "v.txt"))
+    text_cnn_to_train(config, [("a dog",), ("a cat runs",)], reporter=reporter)
+    assert told == [f"The word vectors {tmp_path}/v.txt know 2 of 4 words (50%), and not a, runs."]
+    text_cnn_to_train(DataConfig(), [("a dog",)], reporter=reporter)
+    assert len(told) == 1

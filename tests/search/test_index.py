@@ -270,8 +270,7 @@ def told(function, *arguments, **options) -> str:
 def test_bad_items_change_nothing():
     index = relation_index()
     index.add(["a", "b"], points(2, 3))
-    assert "The id 'b' is in the index already" in told(index.add, ["c", "b"], points(2, 3))
-    assert "The id 'd' is in the index already" in told(index.add, ["d", "d"], points(2, 3))
+    assert "The id 'd' is given 2 times" in told(index.add, ["d", "d"], points(2, 3))
     assert "received 1 ids for 2 embeddings" in told(index.add, ["c"], points(2, 3))
     bad = points(2, 3)
     bad[1, 2] = np.nan
@@ -280,6 +279,36 @@ def test_bad_items_change_nothing():
     assert f"must be [n, {DIM}]" in told(index.add, ["c"], wide)
     assert len(index) == 2 and index.ids == ["a", "b"]
     index.add(["c"], points(1, 5))
+
+
+@pytest.mark.parametrize("make, scorer", [(cosine_index, Cosine()), (relation_index, Relation())])
+def test_what_is_there_is_passed_over_and_the_rest_added(make, scorer, tmp_path):
+    index, items = make(), points(9, 3)
+    assert index.add(names(6), items[:6]) == 6
+    index.save(tmp_path / "index")
+    index = Index.load(tmp_path / "index", scorer, "A")
+    assert index.add(names(3), items[:3] * 1.0001) == 0  # Rounded otherwise, on another machine.
+    mixed = [7, 2, 8, 0, 6]
+    assert index.add([names(9)[row] for row in mixed], items[mixed]) == 3
+    assert index.ids == [*names(6), *names(2, 7), *names(1, 6)]
+    assert_same([index.embeddings], [items[[*range(6), 7, 8, 6]]])
+    once = make()
+    once.add(index.ids, index.embeddings)
+    assert_same(index.search(points(4, 4), 9), once.search(points(4, 4), 9))
+
+
+def test_an_id_whose_content_changed_is_refused_and_nothing_is_added():
+    index, items = relation_index(), points(6, 3)
+    index.add(names(5), items[:5])
+    changed = items.copy()
+    changed[[1, 3], 0] += 0.1
+    message = told(index.add, names(6), changed)
+    assert (
+        f"2 items are in the index with other content ({names(5)[1]!r}, {names(5)[3]!r})" in message
+    )
+    assert "give them other ids, or build the index again" in message
+    assert index.ids == names(5) and len(index.embeddings) == 5
+    assert index.add(names(6), items) == 1
 
 
 def test_bad_queries():

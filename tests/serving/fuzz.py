@@ -79,10 +79,6 @@ def shape_that_lies(rng, request, key, kinds, pictures):
         shape.dim.add(size=size)
 
 
-def unknown_shape(rng, request, key, kinds, pictures):
-    request.inputs[key].tensor_shape.unknown_rank = True
-
-
 def cut_content(rng, request, key, kinds, pictures):
     tensor = request.inputs[key]
     tensor.tensor_content = rng.bytes(int(rng.integers(1, 4)))
@@ -149,7 +145,6 @@ DAMAGES = [
     wrong_width,
     wrong_rank,
     shape_that_lies,
-    unknown_shape,
     cut_content,
     missing_input,
     one_more_input,

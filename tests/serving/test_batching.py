@@ -1,13 +1,16 @@
 from concurrent.futures import ThreadPoolExecutor
 
+import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.serving import tiny
-from tests.serving.conftest import eventually
+from tests.serving.conftest import PATIENCE, eventually
 from tfxmodal.dev_server.batching import Batcher, Batching
-from tfxmodal.serving.client.client import ServerError
+from tfxmodal.errors import InputError
+from tfxmodal.serving.client.refusals import BY_OTHERS, ServerError
+from tfxmodal.serving.client.tensors import to_array
 
 BATCHING = """
 max_batch_size { value: 64 }
@@ -31,10 +34,69 @@ def test_rows_of_concurrent_callers_do_not_mix(serving, base):
         for found, alone in zip(together, map(ask, sizes), strict=True):
             np.testing.assert_allclose(found[0], alone[0], rtol=1e-5, atol=1e-6)
             np.testing.assert_allclose(found[1], alone[1], rtol=1e-5, atol=1e-6)
-        with pytest.raises(ServerError, match="INVALID_ARGUMENT"):
-            client.predict(
-                "score_embedding_pairs", image_embedding=tiny.rows(2), text_embedding=tiny.rows(3)
-            )
+        unequal = tiny.request(
+            "score_embedding_pairs", image_embedding=tiny.rows(2), text_embedding=tiny.rows(3)
+        )
+        with pytest.raises(grpc.RpcError, match="equal 0th-dimension size"):
+            client._stub.predict(unequal)
+
+
+WAITING = """
+max_batch_size { value: 64 }
+batch_timeout_micros { value: 300000 }
+num_batch_threads { value: 2 }
+"""
+
+
+def test_a_request_of_no_rows_is_never_answered(serving, base):
+    """Why the client does not send it: the server waits for ever, and its thread with it."""
+    served = serving(base, batching=BATCHING)
+    with served.client() as client:
+        empty = tiny.request(text=tf.constant([], tf.string))
+        held = client._stub.predict.future(empty, timeout=1.5)
+        assert client.embed_texts(["red"]).shape == (1, tiny.DIM)
+        assert not held.done()
+        assert held.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        with pytest.raises(InputError, match="`text` has no rows"):
+            client.embed_texts([])
+        some = tiny.request(text=tf.constant([], tf.string), outputs=["embedding"])
+        assert len(client._stub.predict(some, timeout=PATIENCE).outputs) == 1  # in no batch
+
+
+def test_more_rows_than_a_batch_holds_are_refused(serving, base):
+    with serving(base, batching=BATCHING).client() as client:
+        with pytest.raises(
+            ServerError, match="Task size 65 is larger than maximum input batch size"
+        ):
+            client.embed_texts(["red"] * 65)
+
+
+def test_a_request_of_no_rows_is_answered_without_batching(server):
+    with server.client() as client:
+        empty = tiny.request(text=tf.constant([], tf.string))
+        outputs = client._stub.predict(empty, timeout=PATIENCE).outputs
+        assert to_array(outputs["embedding"]).shape == (0, tiny.DIM)
+
+
+WRONG = tiny.request(text=[["two", "columns"]])
+
+
+def test_a_wrong_request_fails_those_of_its_batch_but_not_the_clients(serving, base):
+    served = serving(base, batching=WAITING)
+    with served.client() as client, ThreadPoolExecutor(8) as pool:
+        right = client.embed_texts(["red"])
+
+        def beside_a_wrong_one(ask):
+            wrong = client._stub.predict.future(WRONG, timeout=PATIENCE)
+            answers = [pool.submit(ask) for _ in range(3)]
+            assert wrong.exception() is not None
+            return answers
+
+        plain = tiny.request(text=["red"])
+        raw = beside_a_wrong_one(lambda: client._stub.predict(plain, timeout=PATIENCE))
+        assert {answer.exception().code() for answer in raw} <= BY_OTHERS  # all of them fail
+        for answer in beside_a_wrong_one(lambda: client.embed_texts(["red"])):
+            np.testing.assert_allclose(answer.result(), right, rtol=1e-5, atol=1e-6)
 
 
 def test_batching_mixes_the_rows_of_a_matrix():

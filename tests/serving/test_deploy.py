@@ -5,18 +5,28 @@ import re
 import shutil
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import grpc
 import pytest
+import tensorflow as tf
 import yaml
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
+from tests.serving import tiny
 from tfxmodal.dev_server.batching import Batching
+from tfxmodal.dev_server.server import DevServer
+from tfxmodal.serving.client.client import Client
+from tfxmodal.serving.model_config import model_config
+from tfxmodal.serving.model_server import free_port
 
 DEPLOY = Path(__file__).resolve().parents[2] / "export" / "deploy"
 CONFIG = DEPLOY / "config"
+PROBE = CONFIG / "probe.sh"
 SERVERS = ("search", "matrix")
 
 # Of tensorflow_model_server 2.20, without those for TPUs, TFLite and experiments.
@@ -57,6 +67,13 @@ def load(name: str) -> list:
 def flags(command: list[str]) -> dict[str, str]:
     """The flags of a command line, by name."""
     return dict(argument.removeprefix("--").split("=", 1) for argument in command)
+
+
+def models_of(container: dict) -> list[str]:
+    """Names of the models that a server is configured to hold."""
+    file = flags(container["args"])["model_config_file"].removeprefix("/")
+    config = text_format.Parse((DEPLOY / file).read_text(), ModelServerConfig())
+    return [model.name for model in config.model_config_list.config]
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +173,12 @@ def test_compose_and_kubernetes_agree(compose, containers, name):
     assert service["entrypoint"] == container["command"] == ["tensorflow_model_server"]
     assert service["init"]
     assert service["command"] == container["args"]
-    assert service["healthcheck"]["test"][1:] == container["readinessProbe"]["exec"]["command"]
+    # Compose has one check for both of Kubernetes' probes.
+    *shell, ready = container["readinessProbe"]["exec"]["command"]
+    alive = " ".join(container["livenessProbe"]["exec"]["command"])
+    assert service["healthcheck"]["test"][1:] == [*shell, f"{ready} && {alive}"]
+    (model,) = models_of(container)
+    assert alive == f"bash /config/{PROBE.name} {model}"
     ports = {str(port["containerPort"]) for port in container["ports"]}
     assert {port.split(":")[1] for port in service["ports"]} == ports
     limits = container["resources"]["limits"]
@@ -205,7 +227,7 @@ def test_a_gpu_changes_the_image_and_the_batching(compose, containers):
 def test_kubernetes_takes_the_files_that_compose_mounts():
     base = load("kustomization.yaml")[0]
     (config,) = base["configMapGenerator"]
-    assert {DEPLOY / file for file in config["files"]} == set(CONFIG.glob("*.config"))
+    assert {DEPLOY / file for file in config["files"]} == {*CONFIG.glob("*.config"), PROBE}
     for name in SERVERS:
         deployment = load(f"kubernetes/{name}.yaml")[0]
         volumes = {v["name"]: v for v in deployment["spec"]["template"]["spec"]["volumes"]}
@@ -228,7 +250,8 @@ def test_kustomize_builds_it(tmp_path, gpu):
     search = built["Deployment", "search"]["spec"]["template"]["spec"]["containers"][0]
     assert search["image"].endswith("-gpu") == gpu
     assert ("nvidia.com/gpu" in search["resources"]["limits"]) == gpu
-    assert built["ConfigMap", "serving"]["data"].keys() == {p.name for p in CONFIG.glob("*.config")}
+    names = {path.name for path in [*CONFIG.glob("*.config"), PROBE]}
+    assert built["ConfigMap", "serving"]["data"].keys() == names
 
 
 def test_the_dashboard_asks_for_metrics_that_exist():
@@ -246,7 +269,7 @@ def test_the_dashboard_asks_for_metrics_that_exist():
 
 
 @pytest.mark.parametrize("code", [200, 400, 404, 503])
-def test_the_health_check_asks_for_the_stable_version(compose, code):
+def test_readiness_asks_for_the_stable_version(containers, code):
     class Rest(BaseHTTPRequestHandler):
         def do_GET(self):  # noqa: N802
             asked.append(self.path)
@@ -258,7 +281,7 @@ def test_the_health_check_asks_for_the_stable_version(compose, code):
             pass
 
     asked = []
-    _, *command = compose["search"]["healthcheck"]["test"]
+    command = [*containers["search"]["readinessProbe"]["exec"]["command"]]
     with HTTPServer(("127.0.0.1", 0), Rest) as server:
         thread = threading.Thread(target=server.handle_request)
         thread.start()
@@ -267,3 +290,50 @@ def test_the_health_check_asks_for_the_stable_version(compose, code):
         thread.join()
     assert asked == ["/v1/models/retrieval/labels/stable/metadata"]
     assert (status == 0) == (code == 200)
+
+
+def alive(target: str, model: str = "tiny", seconds: int = 8) -> bool:
+    port = target.rpartition(":")[2]
+    command = ["bash", str(PROBE), model, port, str(seconds)]
+    return not subprocess.run(command, timeout=30, check=False).returncode
+
+
+def test_the_probe_sends_a_request_that_is_answered(server):
+    assert alive(server.target)
+    assert alive(server.target, "m" * 100)  # No restart would bring a model that is not there.
+    assert not alive(f"localhost:{free_port()}")
+
+
+def test_the_probe_finds_a_server_without_a_thread_left(base):
+    """Two requests without rows hold both threads; no check but a real request sees it."""
+    options = {"batching": Batching(), "workers": 2, "log": lambda line: None}
+    with DevServer(model_config([base]), **options) as server:
+        target = f"localhost:{server.port}"
+        with Client(target, "tiny", deadline=30) as client:
+            empty = tiny.request(text=tf.constant([], tf.string))
+            held = [client._stub.predict.future(empty, timeout=30) for _ in range(2)]
+            assert not alive(target, seconds=1)
+            for call in held:
+                call.cancel()
+            assert alive(target)
+
+
+@pytest.mark.parametrize("code", ["OK", "RESOURCE_EXHAUSTED", "UNAVAILABLE", "INVALID_ARGUMENT"])
+def test_the_probe_takes_any_answer_but_that_there_is_no_thread(code):
+    class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
+        def Predict(self, request, context):  # noqa: N802
+            asked.append(request)
+            if code != "OK":
+                context.abort(grpc.StatusCode[code], "grpc-status: 8")
+            return predict_pb2.PredictResponse()
+
+    asked = []
+    server = grpc.server(ThreadPoolExecutor(1))
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Service(), server)
+    port = server.add_insecure_port("localhost:0")
+    server.start()
+    try:
+        assert alive(f"localhost:{port}", "retrieval") == (code != "RESOURCE_EXHAUSTED")
+    finally:
+        server.stop(0).wait()
+    assert asked == [tiny.request("embed_text", "retrieval", text=["a"])]

@@ -13,9 +13,11 @@ from tensorflow_serving.apis import predict_pb2
 
 from tests.encoders.image.tiny import tiny_encoder
 from tests.runs import PHOTOS
+from tests.serving.conftest import REAL
 from tfxmodal.commands import export_savedmodel, train
 from tfxmodal.commands.verify_savedmodel import main as verify_main
 from tfxmodal.data.items import read_items
+from tfxmodal.data.pairs import MAX_TEXT_BYTES
 from tfxmodal.encoders.image import IMAGE_ENCODERS, load_image_encoder
 from tfxmodal.encoders.text.bag_of_words import document
 from tfxmodal.errors import InputError
@@ -110,20 +112,27 @@ def evaluated(run_of, small, cache_dir):
         found_images, image_scores = scorer.top_k_images(texts, images, TOP_K)
         embeddings = {"image_embedding": images, "text_embedding": texts}
         scores = {"score": scorer.score_pairs(images, texts)}
+        unknown = [" ".join(words[:20]) for words in run.unknown_words(captions["text"])]
+        assert any(unknown) and not all(map(str.isspace, unknown))
+        told = {"unknown_words": np.array(unknown)}
         asked = {
             "embed_image": (photos, {"embedding": images}),
-            "embed_text": (captions, {"embedding": texts}),
-            "serving_default": (captions, {"embedding": texts}),
-            "score_pairs": (photos | captions, scores),
+            "embed_text": (captions, {"embedding": texts} | told),
+            "serving_default": (captions, {"embedding": texts} | told),
+            "score_pairs": (photos | captions, scores | told),
             "score_embedding_pairs": (embeddings, scores),
             "search_texts": (photos, {"ids": source.ids[found_texts], "scores": text_scores}),
-            "search_images": (captions, {"ids": source.ids[found_images], "scores": image_scores}),
+            "search_images": (
+                captions,
+                {"ids": source.ids[found_images], "scores": image_scores} | told,
+            ),
         }
         if not run.inputs.image.raw:
             for modality in ("image", "text"):
                 rows = getattr(features, f"{modality}s")[:]
                 signature = f"embed_{modality}_features"
-                asked[signature] = {"features": rows}, asked[f"embed_{modality}"][1]
+                embedding = asked[f"embed_{modality}"][1]["embedding"]
+                asked[signature] = {"features": rows}, {"embedding": embedding}
         return asked
 
     return of
@@ -136,7 +145,7 @@ def assert_same(ask, evaluated: dict[str, tuple[dict, dict]]):
         assert answer.pop("valid", np.True_).all()
         assert answer.keys() == outputs.keys()
         for name, wanted in outputs.items():
-            if name == "ids":
+            if wanted.dtype.kind == "U":
                 assert answer[name].astype(str).tolist() == wanted.tolist()
             else:
                 np.testing.assert_allclose(answer[name], wanted, rtol=1e-5, atol=1e-5)
@@ -149,7 +158,15 @@ def test_a_session_answers_as_the_evaluation_does(kind, evaluated, loaded):
     assert_same(partial(ask, loaded(kind)), evaluated(kind))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# The development server runs the same session, which is asked for every kind above and, by batches,
+# below.
+SERVERS = [
+    ("scl", "development"),
+    *(pytest.param(kind, "real", marks=REAL.marks) for kind in KINDS),
+]
+
+
+@pytest.mark.parametrize(("kind", "serving"), SERVERS, indirect=["serving"])
 def test_a_server_answers_as_the_evaluation_does(kind, evaluated, exported, serving):
     with serving(exported(kind) / "m").client("m") as client:
         assert_same(client.predict, evaluated(kind))
@@ -290,6 +307,7 @@ def test_an_export_that_fails_publishes_nothing(step, trained, tmp_path, monkeyp
 def test_what_fails_verification_is_not_published(trained, tmp_path, monkeypatch, complaint):
     monkeypatch.undo()
     monkeypatch.setattr(exporting, "write_examples", lambda *_: None)
+    monkeypatch.setattr(exporting, "verify_afresh", lambda folders: [*map(verify, folders)])
     flags = ["--run", str(trained("features")), "--to", str(tmp_path / "f")]
     assert "nothing was published" in complaint(export_savedmodel.main, *flags)
     assert not list(tmp_path.iterdir())
@@ -332,9 +350,11 @@ def test_bad_rows_are_flagged_and_harm_none(loaded, small):
     model = loaded("scl")
     photo = next((Path(small("pascal_sentences")[3]) / "images").iterdir()).read_bytes()
     texts = [b"a dog on the grass", b"", b" .,;", b"qzxqzx xqzxqz", b"a cow\xff", b"\x00"]
-    known = [True, False, False, False, True, False]
+    texts.append(b"a dog ".ljust(MAX_TEXT_BYTES + 1))
+    known = [True, False, False, False, True, False, False]
     embedded = ask(model, "embed_text", text=texts)
     assert embedded["valid"].tolist() == known
+    assert not embedded["unknown_words"][~np.array(known)].any()
     found = ask(model, "search_images", text=texts)
     assert found["valid"].tolist() == known
     assert [bool(row[0]) for row in found["ids"]] == known

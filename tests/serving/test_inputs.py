@@ -8,9 +8,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tfxmodal.data.pairs import MAX_TEXT_BYTES
 from tfxmodal.encoders.image import Preprocessing
 from tfxmodal.encoders.image.pictures import decode
-from tfxmodal.serving.export.inputs import decode_rows, finite, refuse, zeros_where_bad
+from tfxmodal.encoders.text.bag_of_words import BagOfWords
+from tfxmodal.errors import InputError
+from tfxmodal.serving.export.inputs import decode_rows, finite, refuse, text_rows, zeros_where_bad
 
 SIZE = Preprocessing(20, 16, "")
 
@@ -93,6 +96,22 @@ def test_no_rows_and_none_that_is_good(decoded):
     assert pictures.shape == [0, 16, 16, 3] and valid.shape == [0]
     pictures, valid = decoded(tf.constant([b"", b"x"]))
     assert not pictures.numpy().any() and not valid.numpy().any()
+
+
+def test_a_text_longer_than_in_training_is_not_computed():
+    encoder = BagOfWords(["red", "car"], [1.0, 1.0])
+    longest, longer = b"red ".ljust(MAX_TEXT_BYTES), "réd car ".encode().ljust(MAX_TEXT_BYTES + 1)
+    texts = tf.TensorSpec([None], tf.string)
+    graph = tf.function(lambda texts: text_rows(encoder, texts, "features"), [texts])
+    (rows, valid), _ = graph(tf.constant([longest, longer, b"car"]))
+    assert valid.numpy().tolist() == [True, False, True]
+    assert rows.numpy().tolist() == [[1, 0], [0, 0], [0, 1]]
+    np.testing.assert_array_equal(encoder.encode([longest.decode(), "car"]), rows.numpy()[::2])
+    told = r"A text holds 1,000,001 bytes, and a model takes 1,000,000 \('réd car.* shorten it"
+    with pytest.raises(InputError, match=told):
+        encoder.encode(["car", longer.decode()])
+    with pytest.raises(InputError, match=told):
+        BagOfWords.fit([("car",), ("réd car", longer.decode()[8:])], vocabulary_size=9)
 
 
 def test_bad_rows_become_zeros_and_empty_strings():

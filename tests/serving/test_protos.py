@@ -2,6 +2,7 @@
 
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
+from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -64,3 +65,9 @@ def test_fields_have_the_numbers_and_types_of_tensorflow_serving(name):
 def test_a_field_of_another_number_is_seen():
     ours, theirs = PAIRS["PredictRequest"][0], PAIRS["PredictResponse"][1]
     assert differences(ours, theirs, set())[0] == "PredictRequest.model_spec"
+
+
+def test_our_messages_and_those_of_tensorflow_live_in_one_process():
+    """Both are imported here: of one name, the later would have failed."""
+    names = [module.TensorProto.DESCRIPTOR.full_name for module in (serving_pb2, tensor_pb2)]
+    assert names == ["tfxmodal.serving.TensorProto", "tensorflow.TensorProto"]

@@ -13,6 +13,7 @@ from tfxmodal.commands import query
 from tfxmodal.data.items import Items, read_items
 from tfxmodal.errors import InputError
 from tfxmodal.inputs import cache
+from tfxmodal.io.locks import held, lock_beside
 from tfxmodal.serving.client import bulk
 from tfxmodal.serving.client.client import Client
 from tfxmodal.serving.client.page import write_page
@@ -53,6 +54,14 @@ def info(tmp_path, photos):
     path = tmp_path / "gallery.json"
     path.write_text(json.dumps(shown))
     return path
+
+
+def test_a_second_process_that_writes_the_same_file_is_told_who_has_it(server, photos, tmp_path):
+    out = tmp_path / "photos.npy"
+    with server.client() as client, held(lock_beside(out), "it"):
+        with pytest.raises(InputError, match=f"`out` .* is in use by process {os.getpid()} on "):
+            bulk.embed_all(client, read_items(photos), out)
+    assert not out.exists()
 
 
 def test_texts_of_a_picture(ask, photos, server, info):
@@ -117,6 +126,7 @@ def test_page_of_texts_escapes_everything(ask, info, tmp_path, photos):
     page = Page(path.read_text())
     shown = json.loads(info.read_text())["texts"].values()
     assert sum(text in shown for text in page.texts) == tiny.TOP_K
+    assert [p["dir"] for p in page.named("p")] == ["auto"] * tiny.TOP_K  # Of any script.
     assert not page.named("script")
     assert len(page.named("img")) == 1
 
@@ -182,6 +192,12 @@ def test_embedding_goes_on_where_it_was_killed(ask, photos, tmp_path, monkeypatc
     assert sorted(path.name for path in tmp_path.glob("v.*")) == ["v.ids.json", "v.npy"]
 
 
+def test_unknown_words_of_a_text_are_named(ask, monkeypatch):
+    assert "does not know" not in ask("--text", "a red quux")
+    monkeypatch.setattr(Client, "unknown_words", lambda self, texts: [["quux", "xyzzy"]])
+    assert "The model does not know: quux, xyzzy.\n" in ask("--text", "a red quux xyzzy")
+
+
 def test_a_model_that_refuses_requests_embeds_no_folder(server, photos, monkeypatch):
     """Under batching, a bad row of another caller would be taken for one of ours."""
     items = read_items(photos)
@@ -206,7 +222,7 @@ def test_what_cannot_be_asked(complaint, server, tmp_path, photos):
     assert "give one of" in of("--text", "x", "--image", "y.png")
     assert "--in-flight is 0" in of("--embed", twice, "--in-flight", 0)
     assert "top-k is 0" in of("--text", "x", "--top-k", 0)
-    assert "1 of 1 rows hold no word" in of("--text", " ")
+    assert "The text ' ' holds no word that the model knows: write other" in of("--text", " ")
     assert "Cannot read" in of("--image", tmp_path / "none.png")
     assert "give FILE.npy" in of("--embed", photos)
     assert "no folder with pictures" in of("--embed", empty, "--out", tmp_path / "v.npy")

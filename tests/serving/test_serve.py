@@ -15,7 +15,7 @@ from tensorflow_serving.apis import (
 )
 
 from tests.serving import tiny
-from tests.serving.conftest import REAL
+from tests.serving.conftest import PATIENCE, REAL
 from tfxmodal.serving.client.client import ServerError
 
 Code = grpc.StatusCode
@@ -33,6 +33,15 @@ INPUTS = {
     "search_images": {"text": ["blue", "  "]},
     "serving_default": {"text": ["a red car"]},
 }
+
+
+def test_an_unknown_rank_counts_for_nothing_beside_dimensions(server):
+    """As TensorFlow reads a shape."""
+    request = tiny.request(text=["a red car"])
+    with server.client() as client:
+        known = client._stub.predict(request, timeout=PATIENCE)
+        request.inputs["text"].tensor_shape.unknown_rank = True
+        assert client._stub.predict(request, timeout=PATIENCE) == known
 
 
 @pytest.mark.parametrize("signature", INPUTS)

@@ -34,6 +34,7 @@ def test_command_says_what_it_is_and_stops_at_a_signal(base, monkeypatch):
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
     assert "development server, for trying and testing, not for production" in said
+    assert "gRPC only, no REST" in said
     assert re.search(r"Ready: tiny at localhost:\d+", said)
 
 

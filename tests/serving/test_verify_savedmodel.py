@@ -1,10 +1,8 @@
 """Versions that a server must not have, and one that it may."""
 
 import json
-import os
-import subprocess
+import shutil
 import sys
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,7 +11,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from tests.serving import tiny
-from tfxmodal.commands import verify_savedmodel
+from tfxmodal.commands import cli, verify_savedmodel
 from tfxmodal.errors import InputError
 from tfxmodal.serving.export.examples import write_examples
 from tfxmodal.serving.export.inputs import finite, zeros_where_bad
@@ -24,7 +22,6 @@ from tfxmodal.serving.verification import served_checks
 from tfxmodal.serving.verification.examined import Fault
 from tfxmodal.serving.verification.verify import verify, verify_afresh
 
-ROOT = Path(__file__).resolve().parents[2]
 DIM = 3
 ROWS = np.random.default_rng(0).standard_normal((3, DIM)).astype(np.float32)
 BATCH = {"features": tf.TensorSpec([None, DIM], name="features")}
@@ -105,7 +102,8 @@ def test_a_fresh_process_reports_the_same(version, monkeypatch, tmp_path_factory
     assert [result.check for result in afresh.results] == [result.check for result in here.results]
 
 
-def test_a_fresh_process_that_ends_is_told(tmp_path):
+def test_a_fresh_process_that_ends_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
     with pytest.raises(InputError, match="no-model ended with status 1 and no report"):
         verify_afresh([tmp_path / "no-model"])
 
@@ -217,6 +215,14 @@ def test_what_is_found_may_swap_where_scores_are_as_good_as_equal(gap, swaps):
             served_checks._compare("search", found, wanted)
 
 
+def test_unknown_words_are_compared_word_for_word():
+    wanted = {"scores": np.zeros([2, 1]), "unknown_words": np.array([b"a b", b""], object)}
+    assert served_checks._compare("search", wanted, wanted) == 0
+    other = wanted | {"unknown_words": np.array([b"a", b""], object)}
+    with pytest.raises(Fault, match="finds other unknown_words"):
+        served_checks._compare("search", other, wanted)
+
+
 def test_other_weights_than_the_examples_came_from(version, network):
     folder = version()
     network.layers[-1].bias.assign([1e-3, 0])
@@ -260,9 +266,8 @@ def test_a_folder_that_is_not_there(tmp_path, complaint):
     assert "no-model is no folder" in complaint(verify_savedmodel.main, str(tmp_path / "no-model"))
 
 
-def test_the_command_ends_with_status_1(version):
+def test_the_command_ends_with_status_1(version, capsys):
     folder = version(function=compiled)
-    command = [sys.executable, ROOT / "export/verify_savedmodel.py", str(folder)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 1 and "FAILED" in done.stdout
+    with pytest.raises(SystemExit) as end:
+        cli.run(lambda: verify_savedmodel.main([str(folder)]))
+    assert end.value.code == 1 and "FAILED" in capsys.readouterr().out

@@ -102,14 +102,3 @@ def test_the_client_imports_nothing_that_is_slow(python):
     program = "import tfxmodal.serving.client.client; print(*sys.modules)"
     loaded = {name.split(".")[0] for name in python(program).split()}
     assert "grpc" in loaded and not loaded & set(SLOW)
-
-
-def test_our_messages_and_those_of_tensorflow_live_in_one_process():
-    program = (
-        "from tfxmodal.serving.client.protos import serving_pb2\n"
-        "from tensorflow_serving.apis import predict_pb2, model_management_pb2\n"
-        "from tensorflow.core.framework import tensor_pb2\n"
-        "print(*(m.TensorProto.DESCRIPTOR.full_name for m in (tensor_pb2, serving_pb2)))"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
-    assert done.stdout.split() == ["tensorflow.TensorProto", "tfxmodal.serving.TensorProto"]

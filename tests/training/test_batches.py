@@ -159,3 +159,22 @@ def test_feeds_follow_the_float_type_of_keras():
 
 def test_memory_needed_counts_every_column():
     assert memory_bytes(make_pairs(64)) == 4 * 64 * (6 + 5 + 3)
+
+
+@given(
+    captions=st.lists(st.integers(1, 5), min_size=2, max_size=30),
+    batch=st.integers(2, 8),
+    epoch=st.integers(0, 1000),
+)
+def test_rows_that_repeat_an_image_go_in_rounds(captions, batch, epoch):
+    image = np.random.default_rng(0).permutation(np.repeat(np.arange(len(captions)), captions))
+    _, first, place = np.unique(image, return_index=True, return_inverse=True)
+    streams = {"all": np.arange(len(image))}
+    rows = epoch_rows(streams, batch, 1, 0, epoch, first[place])["all"].ravel()
+    assert len(set(rows)) == len(rows)
+    ends = np.cumsum([np.sum(np.array(captions) > number) for number in range(max(captions))])
+    for piece in np.split(image[rows], ends[ends < len(rows)]):
+        assert len(set(piece)) == len(piece)
+    # Where no image is repeated, the order is as it ever was.
+    alone = epoch_rows(streams, batch, 1, 0, epoch, np.arange(len(image)))["all"]
+    np.testing.assert_array_equal(alone, epoch_rows(streams, batch, 1, 0, epoch)["all"])

@@ -94,6 +94,23 @@ def test_one_checkpoint_of_each_kind_is_kept(tmp_path):
     assert kept == ["ckpt-2.index", "ckpt-6.index"]
 
 
+def test_a_save_that_fails_leaves_the_checkpoint_before_it_and_nothing_else(tmp_path, file_limit):
+    saved(tmp_path)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    networks, optimizers, state = parts()
+    checkpoints = Checkpoints(tmp_path, networks, state)
+    checkpoints.restore_last(optimizers)
+    file_limit(100)
+    for save in (lambda: checkpoints.save_last(optimizers), lambda: checkpoints.save_best(4)):
+        with pytest.raises(tf.errors.OpError, match="File too large"):
+            save()
+    file_limit(None)
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+    assert sorted(path.name for path in tmp_path.glob("*/*") if path.is_dir()) == []
+    checkpoints.save_last(optimizers)
+    assert restored(tmp_path, "last") == (3, 3)
+
+
 def test_the_last_checkpoint_may_have_other_optimizers_than_the_one_before(tmp_path):
     networks, optimizers, state = parts()
     checkpoints = Checkpoints(tmp_path, networks, state)

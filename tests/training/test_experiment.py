@@ -1,6 +1,7 @@
 """A whole training as one call, on small made-up pairs."""
 
 import json
+import os
 
 import keras
 import numpy as np
@@ -10,10 +11,13 @@ from tests.training.tiny import make_pairs
 from tfxmodal.data.pairs import Dataset
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
+from tfxmodal.io.locks import InUse
+from tfxmodal.io.reporter import Reporter
 from tfxmodal.methods import METHODS
 from tfxmodal.training import experiment
 from tfxmodal.training.experiment import run_experiment
 from tfxmodal.training.replicas import make_strategy
+from tfxmodal.training.run_folder import RunFolder
 from tfxmodal.training.settings import Settings
 from tfxmodal.training.trained_run import load_run
 
@@ -52,7 +56,7 @@ def test_every_method_ends_in_a_run_that_opens_as_it_was(method, tmp_path):
     assert 0 < result.metrics["test"]["map_all"]["average"] < 1
     assert json.loads((tmp_path / "run/metrics.json").read_text()) == result.metrics
     run = load_run(result.folder)
-    assert run.settings == settings(method) and run.metrics == result.metrics
+    assert run.settings == result.settings and run.metrics == result.metrics
     again = experiment.evaluate_pairs(run.scorer(), data.test)
     assert again["map_all"] == pytest.approx(result.metrics["test"]["map_all"], abs=1e-6)
 
@@ -95,7 +99,47 @@ def test_a_stopped_run_goes_on_by_itself_alone_and_with_more_epochs(tmp_path):
     more = settings("scl", epochs=6)
     ended = run_experiment(more, tmp_path / "run", resume=True, dataset=dataset())
     assert results(ended.metrics) == results(whole.metrics)
-    assert load_run(tmp_path / "run").settings == more
+    assert load_run(tmp_path / "run").settings == more.having(mi_negatives=0)
+
+
+def test_a_full_disk_is_told_in_a_sentence_and_the_run_goes_on_when_there_is_room(
+    tmp_path, file_limit, complaint
+):
+    class Filling(Reporter):
+        def epoch(self, report):
+            if report.epoch == 2:
+                file_limit(8192)
+
+    given, folder, filling = settings("scl", hidden_units=64), tmp_path / "run", Filling()
+    told = complaint(lambda _: run_experiment(given, folder, dataset=dataset(), reporter=filling))
+    file_limit(None)
+    assert f"File too large: {folder}" in told and told.endswith("the same command again.")
+    left = [path.name for path in folder.rglob("*")]
+    assert not [name for name in left if "temp" in name or "partial" in name or "lock" in name]
+    ended = run_experiment(given, folder, resume=True, dataset=dataset())
+    assert ended.finished and ended.metrics["epochs"] == 3
+
+
+def test_what_the_settings_leave_open_is_decided_and_told(tmp_path, monkeypatch):
+    class Ear(Reporter):
+        def say(self, text):
+            heard.append(text)
+
+    heard, trained = [], []
+    monkeypatch.setattr(experiment, "_train", lambda settings, *_: trained.append(settings))
+    data = dataset().replace_splits(train=make_pairs(80))
+    given = settings("scl", alpha=0.01, mi_negatives="auto")
+    run_experiment(given, tmp_path / "run", dataset=data, reporter=Ear())
+    assert trained == [given.having(mi_negatives=8)]
+    assert "takes 8 negatives a pair" in heard[0]
+
+
+def test_a_second_process_with_the_same_folder_is_told(tmp_path):
+    with RunFolder(tmp_path / "run").claimed(resume=False):
+        for resume in (False, True):
+            with pytest.raises(InUse, match=f"run is in use by process {os.getpid()} on "):
+                run_experiment(settings("pls"), tmp_path / "run", resume, dataset())
+    assert run_experiment(settings("pls"), tmp_path / "run", dataset=dataset()).finished
 
 
 @pytest.mark.parametrize(
@@ -113,3 +157,16 @@ def test_what_cannot_be_learned_is_told_before_anything_is_built(method, labels,
     with pytest.raises(InputError, match=told):
         run_experiment(settings(method), tmp_path / "run", dataset=data.replace_splits(**bare))
     assert not (tmp_path / "run").exists()
+
+
+def test_supervised_methods_tell_how_many_rows_have_no_label(tmp_path):
+    told, data = [], dataset()
+    data.train.labels[:20] = data.test.labels[:4] = 0
+    reporter = Reporter()
+    reporter.say = told.append
+    result = run_experiment(
+        settings("semantic_matching"), tmp_path / "run", dataset=data, reporter=reporter
+    )
+    assert "20 training rows have no label: semantic_matching leaves them out." in told
+    without = result.metrics["test"]["queries_without_relevant"]
+    assert without == {"image_to_text": 4, "text_to_image": 4}

@@ -6,6 +6,7 @@ import pytest
 
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
+from tfxmodal.methods import METHODS
 from tfxmodal.training.settings import Settings
 
 SCL = Settings("scl", DataConfig("wikipedia", data_dir=Path("there")))
@@ -55,7 +56,7 @@ def test_a_configuration_of_another_version_is_told():
     ],
 )
 def test_what_does_not_change_the_result_may_change_when_a_run_goes_on(other):
-    assert other.continuing(SCL) is other
+    assert other.continuing(SCL) == other
 
 
 @pytest.mark.parametrize(
@@ -70,3 +71,17 @@ def test_what_does_not_change_the_result_may_change_when_a_run_goes_on(other):
 def test_what_changes_the_result_is_refused(other, told):
     with pytest.raises(InputError, match=f"begun with other settings.*{told}.*name another folder"):
         other.continuing(SCL)
+
+
+def test_what_was_decided_when_a_run_began_stays_when_it_goes_on():
+    begun = Settings("scl", DataConfig("features")).having(mi_negatives=8)
+    now = Settings("scl", DataConfig("features"))
+    assert now.config.mi_negatives == "auto"
+    assert now.continuing(begun) == begun
+    with pytest.raises(InputError, match="scl.mi_negatives: 8 -> 0"):
+        now.having(mi_negatives=0).continuing(begun)
+
+
+@pytest.mark.parametrize("spec", METHODS.values(), ids=METHODS)
+def test_every_preset_names_its_source(spec):
+    assert spec.preset_sources.keys() == spec.presets.keys()

@@ -13,20 +13,21 @@ Examples:
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from tfxmodal.commands import cli
-from tfxmodal.commands.terminal import Terminal
+from tfxmodal.commands.terminal import Terminal, show
 from tfxmodal.errors import InputError
-from tfxmodal.inputs.config import HANDLING
+from tfxmodal.inputs.config import HANDLING, PLACE
 from tfxmodal.io.atomic import recover_folder
+from tfxmodal.io.locks import held, lock_beside
 
 GALLERIES = ("texts", "images")
 KINDS = ("auto", "flat", "scan")
@@ -79,6 +80,12 @@ class Flags:
     """Where the run's own dataset is now, for a gallery of it and for landmarks; by default as in
     training."""
 
+    dataset_options: tuple[str, ...] | None = None
+    """Options of the run's own dataset, in place of those of the training."""
+
+    download: bool | None = None
+    """Fetch the run's own dataset, COCO, from its official host (20.4 GB), or go on with it."""
+
     image_weights: str | None = None
     """Weights of the run's image encoder, by default as in training; for a file that has moved."""
 
@@ -93,6 +100,13 @@ class Flags:
 def main(argv: list[str] | None = None):
     """Builds, adds or queries as the command line says."""
     flags = cli.parse(Flags, __doc__, argv)
+    alone = held(lock_beside(flags.to), f"`to` {flags.to}")
+    with nullcontext() if flags.data is None else alone:
+        work(flags)
+
+
+def work(flags: Flags):
+    """Builds, adds or queries, where no other process writes the index."""
     recover_folder(flags.to)
     there = (flags.to / "index.json").exists()
     check(flags, there)
@@ -101,7 +115,7 @@ def main(argv: list[str] | None = None):
     from tfxmodal.training.trained_run import load_run
 
     run, reporter = load_run(flags.run), Terminal()
-    data = run.settings.data.with_given(flags, ("data_dir", *HANDLING))
+    data = run.settings.data.with_given(flags, (*PLACE, *HANDLING))
 
     # --- The index that is there, and a query that fits the gallery ----------------------------
     if there:
@@ -170,7 +184,7 @@ def given_options(flags: Flags) -> dict:
 
 def print_found(ids: np.ndarray, scores: np.ndarray):
     """A table of what one query found."""
-    table = Table("", "score", "id")
+    table = Table("", "score", Column("id", overflow="fold"))
     for rank, (name, score) in enumerate(zip(ids[0], scores[0], strict=True), start=1):
         table.add_row(str(rank), f"{score:.4f}", escape(str(name)))
-    Console().print(table)
+    show(table)

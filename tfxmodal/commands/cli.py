@@ -15,6 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import tyro
 
+from tfxmodal.commands import failures
 from tfxmodal.errors import InputError
 
 RENAMED = {
@@ -98,35 +99,24 @@ def with_flags(message: str) -> str:
 
 
 def run(main: Callable[[], None]):
-    """Runs a command's main; a user's mistake ends it with its one sentence and status 2."""
+    """Runs a command's main.
+
+    A user's mistake, and what fails outside the program (disks, files, memory), end it with one
+    sentence and status 2. A fault of the program keeps its traceback.
+    """
     try:
         main()
     except KeyboardInterrupt:
         sys.exit(130)
-    except (InputError, OSError, *_tensorflows_errors_of_files()) as error:
-        print(f"{os.path.basename(sys.argv[0])}: {sentence(error)}", file=sys.stderr)
+    except Exception as error:
+        message = str(error) if isinstance(error, InputError) else failures.told(error, _flags)
+        if message is None:
+            raise
+        line = " ".join(with_flags(message).split()) or type(error).__name__
+        print(f"{os.path.basename(sys.argv[0])}: {line}", file=sys.stderr)
         sys.exit(2)
-
-
-def sentence(error: BaseException) -> str:
-    """What an error says, in one line that is never empty."""
-    if isinstance(error, InputError):
-        told = with_flags(str(error))
-    elif isinstance(error, OSError) and error.strerror:
-        told = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    else:  # TensorFlow's tell the file first, and then the node of the graph.
-        told = str(error).strip().partition("\n")[0]
-    return " ".join(told.split()) or type(error).__name__
 
 
 def _renamed(word: str) -> str:
     flag, equals, value = word.partition("=")
     return RENAMED.get(flag, flag) + equals + value
-
-
-def _tensorflows_errors_of_files() -> tuple[type[Exception], ...]:
-    """What TensorFlow raises where Python raises OSError: the disk is full, or not writable."""
-    if "tensorflow" not in sys.modules:
-        return ()
-    errors = sys.modules["tensorflow"].errors
-    return errors.ResourceExhaustedError, errors.PermissionDeniedError

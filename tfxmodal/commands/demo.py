@@ -2,7 +2,8 @@
 
 It asks a model that was exported with a gallery, on TensorFlow Serving or export/serve.py, by gRPC;
 the browser needs nothing but this page. What is found is a query in its turn: a click on an image
-shows its texts. For trying out, not for the public.
+shows its texts, or the image itself where the gallery has no texts. For trying out, not for the
+public.
 
 Examples:
   pip install -r export/requirements-demo.txt

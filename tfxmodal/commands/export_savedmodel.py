@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from tfxmodal.commands import cli
+from tfxmodal.commands.terminal import Terminal
 from tfxmodal.serving.export.config import ExportConfig
 from tfxmodal.serving.model_config import DESCRIPTION
 
@@ -48,6 +49,12 @@ class Flags:
     data_dir: Path | None = None
     """Where the run's own dataset is now, for a gallery of it; by default as in training."""
 
+    dataset_options: tuple[str, ...] | None = None
+    """Options of the run's own dataset, in place of those of the training."""
+
+    download: bool | None = None
+    """Fetch the run's own dataset, COCO, from its official host (20.4 GB), or go on with it."""
+
     on_bad_image: Literal["refuse", "skip"] | None = None
     """What to do when images of a gallery cannot be read: end with a list, or leave them out; by
     default as in training."""
@@ -60,14 +67,15 @@ def main(argv: list[str] | None = None):
     """Exports as the command line says."""
     flags = cli.parse(Flags, __doc__, argv)
     from tfxmodal.commands.verify_savedmodel import print_report
-    from tfxmodal.inputs.config import HANDLING
+    from tfxmodal.inputs.config import HANDLING, PLACE
     from tfxmodal.serving.export.export import export_run
     from tfxmodal.training.trained_run import load_run
 
     run = load_run(flags.run)
-    data = run.settings.data.with_given(flags, ("data_dir", *HANDLING))
+    data = run.settings.data.with_given(flags, (*PLACE, *HANDLING))
     run = replace(run, settings=replace(run.settings, data=data))
-    tell(export_run(run, flags.to, flags.gallery, flags.export, print_report))
+    published = export_run(run, flags.to, flags.gallery, flags.export, print_report, Terminal())
+    tell(published)
 
 
 def tell(published: list[Path]):

@@ -12,16 +12,17 @@ Examples:
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from tfxmodal.commands import cli
-from tfxmodal.commands.terminal import Terminal
+from tfxmodal.commands.terminal import Terminal, show
 from tfxmodal.data.pairs import Dataset
 from tfxmodal.inputs.config import DataConfig, load
+from tfxmodal.io.locks import held, lock_beside
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,16 @@ def main(argv: list[str] | None = None):
     from tfxmodal.inputs.prepare import prepare
     from tfxmodal.methods.spec import GLOBAL
 
-    if flags.export is not None:
-        feature_folder.check_free(flags.export)  # now, not after hours of work
-    config, reporter = flags.data.with_trained_encoders(), Terminal()
-    features = prepare(load(config, reporter.bar), config, GLOBAL, reporter=reporter).features
-    print_summary(features)
-    if flags.export is not None:
-        feature_folder.save(features, flags.export, reporter.bar)
-        print(f"Exported. Train on it: --dataset features --data-dir {flags.export}")
+    with ExitStack() as stack:
+        if flags.export is not None:  # Now, not after hours of work.
+            stack.enter_context(held(lock_beside(flags.export), f"`export` {flags.export}"))
+            feature_folder.check_free(flags.export)
+        config, reporter = flags.data.with_trained_encoders(), Terminal()
+        features = prepare(load(config, reporter.bar), config, GLOBAL, reporter=reporter).features
+        print_summary(features)
+        if flags.export is not None:
+            feature_folder.save(features, flags.export, reporter.bar)
+            print(f"Exported. Train on it: --dataset features --data-dir {flags.export}")
 
 
 def print_summary(features: Dataset):
@@ -68,4 +71,4 @@ def print_summary(features: Dataset):
             folder = getattr(rows, "folder", "came as features")
             table.add_row(split, kind, *(f"{n:,}" for n in (*rows.shape, bad)), str(folder))
             split = ""
-    Console().print(table)
+    show(table)

@@ -101,10 +101,10 @@ def main(argv: list[str] | None = None):
 
 def search(client: Client, flags: Flags):
     """Prints the best items, and writes the page."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Column, Table
 
+    from tfxmodal.commands.terminal import show
     from tfxmodal.serving.client.page import write_page
 
     if flags.text is None:
@@ -118,10 +118,12 @@ def search(client: Client, flags: Flags):
         for name, score in zip(ids[0], scores[0], strict=True)
     ]
     what = Column("text" if kind == "texts" else "picture", overflow="fold")
-    table = Table("", "score", "id", *([what] if shown else []))
-    for rank, (name, score, show) in enumerate(found, start=1):
-        table.add_row(str(rank), f"{score:.4f}", escape(name), *([escape(show)] if shown else []))
-    Console().print(table)
+    table = Table("", "score", Column("id", overflow="fold"), *([what] if shown else []))
+    for rank, (name, score, text) in enumerate(found, start=1):
+        table.add_row(str(rank), f"{score:.4f}", escape(name), *([escape(text)] if shown else []))
+    show(table)
+    if flags.text is not None and (unknown := client.unknown_words([flags.text])[0]):
+        print(f"The model does not know: {', '.join(unknown)}.")
     if flags.html:
         write_page(flags.html, query, kind, found)
         print(f"The page: {flags.html}")

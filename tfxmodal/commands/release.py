@@ -19,6 +19,7 @@ Examples:
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from tfxmodal.commands import cli
+from tfxmodal.io.locks import held, lock_beside
 from tfxmodal.serving.model_config import MODEL
 
 if TYPE_CHECKING:
@@ -71,26 +73,30 @@ def main(argv: list[str] | None = None):
     from tfxmodal.serving.release.model_servers import ModelServers
     from tfxmodal.serving.release.rollout import roll_out
 
-    labels = ModelLabels.read(flags.config, flags.model, flags.models)
-    with ModelServers(flags.server, flags.model, flags.wait, flags.tls) as servers:
-        if flags.action != "status":
-            waiting = roll_out(flags.action, flags.version, labels, servers, log=print)
-            if waiting:
-                print(
-                    f"{flags.config} now loads version {max(waiting)}; when the servers that poll "
-                    "it have it AVAILABLE, give the same command again to move the label."
-                )
-        print_status(labels, servers)
+    # One release at a time: it reads the file, waits for the servers and writes the file.
+    alone = held(lock_beside(flags.config), f"`config` {flags.config}")
+    with alone if flags.action != "status" else nullcontext():
+        labels = ModelLabels.read(flags.config, flags.model, flags.models)
+        with ModelServers(flags.server, flags.model, flags.wait, flags.tls) as servers:
+            if flags.action != "status":
+                waiting = roll_out(flags.action, flags.version, labels, servers, log=print)
+                if waiting:
+                    print(
+                        f"{flags.config} now loads version {max(waiting)}; when the servers that "
+                        "poll it have it AVAILABLE, give the same command again to move the label."
+                    )
+            print_status(labels, servers)
 
 
 def print_status(labels: ModelLabels, servers: ModelServers):
     """Prints each version's labels and its state on every server."""
-    from rich.console import Console
     from rich.table import Table
+
+    from tfxmodal.commands.terminal import show
 
     states = servers.states()
     table = Table("version", "labels", *states, title=labels.model)
     for version in sorted(labels.versions.union(*states.values())):
         names = ", ".join(sorted(n for n, number in labels.current.items() if number == version))
         table.add_row(str(version), names, *(each.get(version, "-") for each in states.values()))
-    Console().print(table)
+    show(table)

@@ -63,7 +63,8 @@ def main(argv: list[str] | None = None):
         if server.monitoring:
             raise InputError("The development server has no metrics: leave out --monitoring.")
         why = "" if flags.development else f"{BINARY} is neither on PATH nor in TF_MODEL_SERVER: "
-        print(f"{why}development server, for trying and testing, not for production.", flush=True)
+        what = "development server, for trying and testing, not for production; gRPC only, no REST"
+        print(f"{why}{what}.", flush=True)
         run_development(server, models)
 
 

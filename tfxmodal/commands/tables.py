@@ -1,8 +1,8 @@
 """Metrics as a table on the terminal."""
 
-from rich.console import Console
 from rich.table import Table
 
+from tfxmodal.commands.terminal import show
 from tfxmodal.evaluation.protocol import DIRECTIONS
 
 METRICS = (
@@ -22,7 +22,15 @@ def print_table(metrics: dict[str, dict], title: str):
         for first, way in zip((name, "", ""), (*DIRECTIONS, "average"), strict=True):
             cells = (_cell(read(of_split, way)) for _, read in METRICS)
             table.add_row(first, way.replace("_", " "), *cells, end_section=way == "average")
-    Console().print(table)
+    show(table)
+    for name, of_split in metrics.items():
+        for way, tied in of_split["queries_with_ties"].items():
+            if tied:
+                print(
+                    f"{name}, {way.replace('_', ' ')}: of {of_split['queries'][way]:,} queries "
+                    f"{tied:,} have a wrong item with the score of the right one; it counts as "
+                    "better."
+                )
 
 
 def _cell(value: float | None) -> str:

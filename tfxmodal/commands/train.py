@@ -12,15 +12,14 @@ import sys
 from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Column, Table
 
 from tfxmodal.commands import cli
-from tfxmodal.commands.terminal import Terminal
+from tfxmodal.commands.terminal import Terminal, show
 from tfxmodal.errors import choose
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.methods import METHODS, MethodSpec
-from tfxmodal.training.run_folder import RunFolder, choose_run_dir
+from tfxmodal.training.run_folder import RunFolder, newest_run_dir
 from tfxmodal.training.settings import Settings, training_config
 
 
@@ -49,7 +48,8 @@ def main(argv: list[str] | None = None, method: str | None = None):
         method, words = words[0], words[1:]
         choose("method", method, METHODS)
     spec = METHODS[method]
-    description = f"{spec.title} ({spec.setting}). {__doc__}\n{_examples(spec)}"
+    parts = f"{spec.title} ({spec.setting}). {__doc__}", *preset_lines(spec), _examples(spec)
+    description = "\n".join(parts)
     flags = cli.parse(flags_class(spec), description, words, lambda _: defaults(spec, words))
     settings = Settings(method, flags.data, getattr(flags, method), flags.training)
 
@@ -85,12 +85,24 @@ def defaults(spec: MethodSpec, words: list[str]):
     given, _ = first.parse_known_args(words)
     settings = Settings.for_dataset(spec.name, given.dataset)
     if given.resume:
-        run = RunFolder(choose_run_dir(given.run_dir, f"{spec.name}-{given.dataset}", True))
+        newest = newest_run_dir(f"{spec.name}-{given.dataset}")
+        run = RunFolder(newest if given.run_dir is None else given.run_dir)
         if run.begun:
             settings = Settings.from_json(run.config)
             choose(f"method for {run.path}", spec.name, [settings.method])
     groups = {spec.name: settings.config, "training": settings.training}
     return replace(flags_class(spec)(), data=settings.data, **groups)
+
+
+def preset_lines(spec: MethodSpec) -> list[str]:
+    """Of each preset its defaults, and where they come from."""
+    lines = []
+    for dataset, groups in spec.presets.items():
+        values = {name: value for group in groups.values() for name, value in group.items()}
+        told = ", ".join(f"{name} {value}" for name, value in values.items())
+        of = f"--dataset {dataset}" if dataset else "any dataset"
+        lines.append(f"  {of}: {told} ({spec.preset_sources[dataset]})")
+    return ["These have defaults of their own:", *lines, ""] if lines else []
 
 
 def chosen(metrics: dict) -> str:
@@ -109,7 +121,7 @@ def print_methods():
         kinds = " and ".join(dict.fromkeys(spec.inputs(spec.config()).values()))
         labels = ", labels" * spec.needs_labels
         table.add_row(spec.name, spec.setting, spec.title, f"{kinds}{labels}", spec.source)
-    Console().print(table)
+    show(table)
     print("Train one: python trainers/train.py METHOD [flags]; its flags: METHOD --help")
 
 

@@ -13,7 +13,7 @@ Examples:
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,9 @@ class Flags:
     """The run that was exported: its answers are computed again, in place of those that the export
     recorded (a search's apart, which depend on its gallery)."""
 
+    image_weights: str | None = None
+    """Weights of the run's image encoder, by default as in training; for a file that has moved."""
+
 
 def main(argv: list[str] | None = None):
     """Verifies as the command line says."""
@@ -47,6 +50,8 @@ def main(argv: list[str] | None = None):
     from tfxmodal.training.trained_run import load_run
 
     run = None if flags.run is None else load_run(flags.run)
+    if run and flags.image_weights:
+        run = replace(run, settings=run.settings.having(image_weights=flags.image_weights))
     passed = []
     for folder in flags.folders:
         report = verify(folder, run)
@@ -58,11 +63,12 @@ def main(argv: list[str] | None = None):
 
 def print_report(report: Report):
     """Prints a version's checks as a table."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
+
+    from tfxmodal.commands.terminal import show
 
     table = Table("check", "", "what was seen", title=escape(str(report.folder)))
     for result in report.results:
         table.add_row(result.check, "ok" if result.passed else "FAILED", escape(result.seen))
-    Console().print(table)
+    show(table)

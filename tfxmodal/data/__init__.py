@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from tfxmodal.data import manifest
 from tfxmodal.data.databases import DATABASES, with_database
 from tfxmodal.data.datasets import (
@@ -21,7 +23,7 @@ from tfxmodal.data.datasets import (
     xmedianet,
 )
 from tfxmodal.data.pairs import Dataset, Pairs
-from tfxmodal.errors import choose
+from tfxmodal.errors import InputError, choose
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "coco": coco.load,
@@ -35,6 +37,10 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "pairs": manifest.load,
     "emoji_scenes": emoji_scenes.load,
 }
+
+
+MADE_HERE = ("emoji_scenes",)
+"""Datasets whose folder need not be there."""
 
 
 def load_dataset(
@@ -55,7 +61,8 @@ def load_dataset(
         **options: What that dataset's own `load` takes besides.
 
     Raises:
-        InputError: If the name or an option is unknown or the folder does not hold the dataset.
+        InputError: If the name or an option is unknown, the folder is not there or does not hold
+            the dataset, or an image file is in two splits.
     """
     choose("dataset", name, DATASETS)
     choose("database", database, DATABASES)
@@ -66,8 +73,37 @@ def load_dataset(
         choose(f"option of dataset {name}", option, known)
     if "progress" in parameters:
         options["progress"] = progress
-    data_dir = Path("data") / name if data_dir is None else Path(data_dir)
-    return with_database(load(data_dir, **options), database)
+    if data_dir is not None and name not in MADE_HERE and not options.get("download"):
+        _check_place(name, Path(data_dir))
+    dataset = load(Path("data") / name if data_dir is None else Path(data_dir), **options)
+    _check_apart(dataset)
+    return with_database(dataset, database)
+
+
+def _check_place(name: str, data_dir: Path) -> None:
+    """Checks that what the user names is there, before a loader misses single files in it."""
+    if not data_dir.exists():
+        raise InputError(
+            f"`data_dir` {data_dir} is not there (relative paths start at {Path.cwd()}): correct "
+            "it, or give the whole path."
+        )
+    if data_dir.is_file() and name != "pairs":
+        raise InputError(
+            f"`data_dir` {data_dir} is a file, and {name} is a folder: give {data_dir.parent}."
+        )
+
+
+def _check_apart(dataset: Dataset) -> None:
+    """Checks that no image file is in two splits: a test on training images says nothing."""
+    split_of: dict[str, str] = {}
+    for name, pairs in dataset.splits():
+        for image in map(str, np.asarray(pairs.images)) if pairs.has_image_files else ():
+            other = split_of.setdefault(image, name)
+            if other != name:
+                raise InputError(
+                    f"{image} is in the {other} and the {name} split of {dataset.name}: take it "
+                    "out of one of their lists."
+                )
 
 
 __all__ = ["DATASETS", "Dataset", "Pairs", "load_dataset"]

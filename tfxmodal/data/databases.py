@@ -87,9 +87,15 @@ def _joined(parts: Sequence[Pairs]) -> Pairs:
 
     images = np.concatenate if first.has_image_files else JoinedFeatures
     texts = (lambda lists: list(chain(*lists))) if first.has_captions else JoinedFeatures
+    image_ids = None
+    if any(part.image_ids is not None for part in parts):
+        starts = np.cumsum([0, *map(len, parts)])
+        owners = [start + part.owners for start, part in zip(starts, parts, strict=False)]
+        image_ids = np.concatenate(owners)
     return Pairs(
         np.concatenate(all_of("ids")),
         images(all_of("images")),
         texts(all_of("texts")),
         np.concatenate(all_of("labels")),
+        image_ids=image_ids,
     )

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfxmodal.data import manifest
 from tfxmodal.data.listings import pictures_in, texts_in
+from tfxmodal.data.rows import is_manifest, read_rows
 from tfxmodal.errors import InputError, choose
 from tfxmodal.io.reporter import SILENT, Reporter
 
@@ -35,8 +35,9 @@ def read_items(source: str | Path, kind: str | None = None, reporter: Reporter =
     """The pictures of a folder, the images or texts of a manifest, or the lines of a text file.
 
     Args:
-        source: The folder (ids are the paths from there), a `.jsonl` or `.csv` manifest (ids are
-            those of `text_ids`), or a UTF-8 file of ID<TAB>TEXT or TEXT a line.
+        source: The folder (ids are the paths from there), a manifest (`.jsonl`,
+            `.csv`, `.tsv` or `.json`; ids are those of `text_ids`), or a UTF-8 file of ID<TAB>TEXT
+            or TEXT a line.
         kind: `images` or `texts`; by default what the source holds, of a manifest its images.
         reporter: Is told which files of a folder are passed over.
 
@@ -45,7 +46,7 @@ def read_items(source: str | Path, kind: str | None = None, reporter: Reporter =
             twice.
     """
     source = Path(source)
-    of_manifest = source.suffix in manifest.SUFFIXES and not source.is_dir()
+    of_manifest = is_manifest(source) and not source.is_dir()
     held = KINDS if of_manifest else KINDS[:1] if source.is_dir() else KINDS[1:]
     kind = held[0] if kind is None else kind
     choose("kind", kind, KINDS)
@@ -80,7 +81,7 @@ def text_ids(ids: Sequence[str], texts: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _of_manifest(path: Path, kind: str) -> Items:
-    rows = manifest.read_rows(path)
+    rows = read_rows(path)
     ids, texts = [row.id for row in rows], [row.texts for row in rows]
     if kind == "images":
         return Items(kind, ids, [row.image for row in rows])

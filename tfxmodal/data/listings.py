@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tfxmodal.errors import InputError
 from tfxmodal.io.picture_kinds import CONVERTED, DECODED, START, picture_kind
-from tfxmodal.io.reading import read_text
+from tfxmodal.io.reading import read_lines
 from tfxmodal.io.reporter import SILENT, Reporter
 
 PICTURES = {
@@ -94,7 +94,7 @@ def texts_in(path: Path) -> tuple[list[str], list[str]]:
     Raises:
         InputError: If it cannot be read, or holds none.
     """
-    rows = [line.partition("\t") for line in read_text(path).split("\n") if line.strip()]
+    rows = [line.partition("\t") for _, line in read_lines(path)]
     if not rows:
         raise InputError(f"{path} holds no text: write one a line.")
     return [name for name, _, _ in rows], [text or name for name, _, text in rows]

@@ -22,6 +22,10 @@ class Features(Protocol):
     def __getitem__(self, rows) -> np.ndarray: ...
 
 
+MAX_TEXT_BYTES = 1_000_000
+"""Longer texts, in UTF-8, are refused, in training as by an export; Wikipedia has no article as
+long. An export needs up to 0.5 s of CPU for each megabyte."""
+
 Captions = Sequence[tuple[str, ...]]
 """One or several captions of each pair."""
 
@@ -34,11 +38,14 @@ class Pairs:
         ids: `[n]` strings, unique: the user's names of the pairs.
         images: `[n]` paths of image files, or features `[n, d_image]`.
         texts: Captions of each pair (one or several), or features `[n, d_text]`.
-        labels: `[n, classes]` multi-hot (uint8), or None where the dataset has none.
+        labels: `[n, classes]` multi-hot (uint8), or None where the dataset has none. A row of zeros
+            has no label: supervised methods leave it out, and nothing is relevant to it.
         text_labels: `[m, classes]`, only where images and texts do not belong together one by one:
             then there may be another number m of texts, and `ids` and `labels` are the images'.
         queries: bool `[n]`, which rows ask in an evaluation; the others are the database that is
             searched for items of their classes. By default every row asks and all are searched.
+        image_ids: `[n]` integers, equal in rows that repeat one image (and its labels) with another
+            text of it; None where no image is repeated.
     """
 
     ids: np.ndarray
@@ -47,11 +54,12 @@ class Pairs:
     labels: np.ndarray | None = None
     text_labels: np.ndarray | None = None
     queries: np.ndarray | None = None
+    image_ids: np.ndarray | None = None
 
     def __post_init__(self):
         columns: dict[str, Any] = {"ids": self.ids, "images": self.images, "texts": self.texts}
         labels = {"labels": self.labels, "text_labels": self.text_labels}
-        given = labels | {"queries": self.queries}
+        given = labels | {"queries": self.queries, "image_ids": self.image_ids}
         columns |= {name: column for name, column in given.items() if column is not None}
         for name in labels.keys() & columns:
             if columns[name].ndim != 2:
@@ -74,6 +82,15 @@ class Pairs:
                 f"{self.queries.dtype} with{'out' if self.labels is None else ''} labels: mark the "
                 "rows that ask."
             )
+        if self.image_ids is not None and self.labels is not None:
+            owners = self.owners
+            unlike = np.flatnonzero((self.labels != self.labels[owners]).any(axis=1))
+            if len(unlike):
+                row = unlike[0]
+                raise InputError(
+                    f"Rows {owners[row]} and {row} of a split are captions of one image and have "
+                    "different labels: give an image's rows the same labels."
+                )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -100,10 +117,30 @@ class Pairs:
             return slice(None), slice(None)
         return np.flatnonzero(self.queries), np.flatnonzero(~self.queries)
 
+    @property
+    def unlabelled(self) -> int:
+        """How many images and texts of their own have no label, where there are labels."""
+        sides = [side for side in (self.labels, self.text_labels) if side is not None]
+        return sum(len(side) - len(labelled(side)) for side in sides)
+
+    @property
+    def owners(self) -> np.ndarray:
+        """`[n]`, the first row with the image of each row: its own where no image is repeated."""
+        if self.image_ids is None:
+            return np.arange(len(self))
+        _, first, image = np.unique(self.image_ids, return_index=True, return_inverse=True)
+        return first[image]
+
+    def once(self, rows: np.ndarray | slice) -> np.ndarray:
+        """Those of `rows` that are the first ones there with their image."""
+        rows = np.arange(len(self))[rows]
+        _, first = np.unique(self.owners[rows], return_index=True)
+        return rows[np.sort(first)]
+
     def take(self, rows: np.ndarray) -> "Pairs":
         """The pairs at `rows` (integer indices), in that order; of unpaired sets the images."""
         images: dict[str, Any] = {"ids": self.ids[rows], "images": self.images[rows]}
-        for name in ("labels", "queries"):
+        for name in ("labels", "queries", "image_ids"):
             column = getattr(self, name)
             images[name] = None if column is None else column[rows]
         if not self.paired:
@@ -178,9 +215,23 @@ class Dataset:
         return replace(self, **changed)
 
 
+def labelled(labels: np.ndarray) -> np.ndarray:
+    """The rows of multi-hot labels `[n, classes]` that have a class, as indices."""
+    return np.flatnonzero(labels.any(axis=1))
+
+
 def multi_hot(labels: Sequence[Sequence[int]], classes: int) -> np.ndarray:
-    """Lists of class indices as a multi-hot matrix `[n, classes]` (uint8)."""
+    """Lists of class indices as a multi-hot matrix `[n, classes]` (uint8).
+
+    Raises:
+        InputError: If an index is negative or too large.
+    """
     matrix = np.zeros((len(labels), classes), np.uint8)
     for row, indices in enumerate(labels):
+        if any(not 0 <= index < classes for index in indices):
+            raise InputError(
+                f"Class numbers must be from 0 to {classes - 1}; received {list(indices)} in row "
+                f"{row}: correct it, or leave the row without a class."
+            )
         matrix[row, list(indices)] = 1
     return matrix

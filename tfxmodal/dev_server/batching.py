@@ -1,7 +1,8 @@
 """What `--enable_batching` does: rows of concurrent callers run as one batch.
 
 After TensorFlow Serving's BatchingSession: inputs are concatenated along dimension 0, padded to an
-allowed size, run once, and the outputs split. Requests of the same signature and outputs meet.
+allowed size, run once, and the outputs split. Requests of a signature for all of its outputs meet;
+one for some of them is run by itself. One of no rows is never answered.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from tfxmodal.errors import InputError
 from tfxmodal.io.reading import read_text
 from tfxmodal.lazy import tf
+from tfxmodal.serving.verification.served_model import NeverAnswered
 
 NUMBERS = (
     "max_batch_size|batch_timeout_micros|max_enqueued_batches|num_batch_threads|"
@@ -74,9 +76,16 @@ class Batcher:
         self._waiting, self._turn = deque(), threading.Lock()
 
     def __call__(self, feeds: list[np.ndarray]) -> list[np.ndarray]:
-        """As `run`, on arrays of equal dimension 0."""
-        result = Future()
-        self._waiting.append((feeds, _rows(feeds, self._batching.max_batch_size), result))
+        """As `run`, on arrays of equal dimension 0.
+
+        Raises:
+            NeverAnswered: If they have no rows: TensorFlow Serving waits for ever.
+            tf.errors.OpError: If they cannot be run, or others of the batch are at fault.
+        """
+        result, rows = Future(), _rows(feeds, self._batching.max_batch_size)
+        if not rows:
+            raise NeverAnswered
+        self._waiting.append((feeds, rows, result))
         while not result.done():
             with self._turn:
                 if not result.done():
@@ -106,12 +115,15 @@ class Batcher:
 
     def _run_rows(self, all_feeds: tuple[list[np.ndarray], ...], rows: int) -> list[np.ndarray]:
         padded = min((s for s in self._batching.allowed_batch_sizes if s >= rows), default=rows)
-        try:
-            feeds = [np.concatenate(parts) for parts in zip(*all_feeds, strict=True)]
-        except ValueError as error:
-            raise tf.errors.InvalidArgumentError(None, None, str(error)) from None
-        if rows:
-            feeds = [np.concatenate([f, np.repeat(f[:1], padded - rows, axis=0)]) for f in feeds]
+        columns = [*zip(*all_feeds, strict=True)]
+        if any(len({part.shape[1:] for part in parts}) > 1 for parts in columns):
+            raise tf.errors.FailedPreconditionError(
+                None,
+                None,
+                "Tensors from different tasks have different shapes and padding is turned off.",
+            )
+        feeds = [np.concatenate(parts) for parts in columns]
+        feeds = [np.concatenate([f, np.repeat(f[:1], padded - rows, axis=0)]) for f in feeds]
         outputs = self._run(feeds)
         for output in outputs:
             if not output.ndim or len(output) != len(feeds[0]):

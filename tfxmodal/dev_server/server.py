@@ -24,7 +24,12 @@ from tfxmodal.serving.messages import (
     model_service_pb2_grpc,
     prediction_service_pb2_grpc,
 )
-from tfxmodal.serving.verification.served_model import RequestError, ServedModel, invalid
+from tfxmodal.serving.verification.served_model import (
+    NeverAnswered,
+    RequestError,
+    ServedModel,
+    invalid,
+)
 
 UNLIMITED = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
 
@@ -125,7 +130,10 @@ class DevServer:
 
 
 def _answers(method):
-    """Turns a RequestError into the call's status."""
+    """Turns a RequestError into the call's status, and holds a call that is never answered.
+
+    Its thread is held until the caller gives up; in TensorFlow Serving it is lost.
+    """
 
     @wraps(method)
     def call(self, request, context):
@@ -133,6 +141,11 @@ def _answers(method):
             return method(self, request)
         except RequestError as error:
             context.abort(error.code, error.message)
+        except NeverAnswered:
+            ended = threading.Event()
+            if context.add_callback(ended.set):
+                ended.wait()
+            context.abort(grpc.StatusCode.CANCELLED, "The caller gave up.")
 
     return call
 

@@ -42,8 +42,17 @@ def hash_weights(model: keras.Model) -> str:
 
 
 def save_weights(model: keras.Model, path: Path) -> None:
-    """Writes a model's weights to `NAME.weights.h5`, whole or not at all."""
+    """Writes a model's weights to `NAME.weights.h5`, whole or not at all.
+
+    Raises:
+        OSError: If there is no room for them.
+    """
+    size = sum(weight.numpy().nbytes for weight in model.weights)
     # Keras insists on the name's ending.
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        # HDF5 ends the whole process on a full disk: the room is asked for before.
+        with open(Path(scratch) / "room", "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, max(1, size))
+            os.unlink(file.name)
         model.save_weights(Path(scratch) / path.name)
         os.replace(Path(scratch) / path.name, path)

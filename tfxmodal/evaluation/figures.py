@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import os
-import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfxmodal.encoders.image.with_pillow import as_seen
+from tfxmodal.evaluation.fonts import fitted, use_fonts
 
 if TYPE_CHECKING:  # What draws takes a second to import, and only those who draw need it.
     from matplotlib.axes import Axes
@@ -22,7 +23,8 @@ if TYPE_CHECKING:  # What draws takes a second to import, and only those who dra
 
 RIGHT, WRONG, PLAIN = "#1e8e3e", "#d93025", "#5f6368"
 PHOTO = (320, 236)  # pixels, the shape of a gallery's cell
-LINE, LINES = 25, 8  # characters and lines of a caption that fit into a cell
+LINE, LINES = 25, 8  # columns and lines of a caption that fit into a cell
+NAME = 30  # columns of a name in a legend
 
 Curves = Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]
 """For each panel's title, for each line's name, its x and y."""
@@ -61,7 +63,7 @@ def curve_figure(curves: Curves, x_label: str, y_label: str = "Precision") -> Fi
     panels[0].set_ylabel(y_label)
     panels[0].set_ylim(bottom=0)  # of all panels, once all lines are drawn
     handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside right center", frameon=False)
+    _legend(figure, handles, names, "outside right center")
     return figure
 
 
@@ -162,23 +164,34 @@ def tsne_figure(
     axes.set(xticks=[], yticks=[])
     entries = [("o", "image", "black"), ("x", "text", "black")]
     entries += [("s", names[c], colours[c]) for c in np.unique(place)]
-    handles = [Line2D([], [], ls="", marker=m, label=name, color=c) for m, name, c in entries]
+    handles = [Line2D([], [], ls="", marker=marker, color=c) for marker, _, c in entries]
     handles[0].set_fillstyle("none")
-    figure.legend(handles=handles, loc="outside right upper", frameon=False)
+    _legend(figure, handles, [name for _, name, _ in entries], "outside right upper")
     return figure
 
 
 def figure_png(figure: Figure, dpi: int = 100) -> bytes:
     """The figure as a PNG file, for TensorBoard or for disk."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
+    use_fonts(figure)
+    with warnings.catch_warnings():  # One for each glyph; `fonts.lacking` says it in a sentence.
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
 
 
+def _legend(figure: Figure, handles: list, names: Sequence[str], place: str) -> None:
+    """A legend of names as they are: a dollar sign or an underscore is no command."""
+    legend = figure.legend(handles, ["-"] * len(names), loc=place, frameon=False)
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_parse_math(False)
+        text.set_text(fitted(name, NAME))
+
+
 def _draw_text(cell: Axes, text: str) -> None:
-    lines = textwrap.fill(text, LINE, max_lines=LINES, placeholder=" …")
     style = {"ha": "center", "va": "center", "fontsize": 8.5, "parse_math": False}
-    cell.text(0.5, 0.5, lines, transform=cell.transAxes, **style)
+    lines = fitted(text, LINE, LINES)
+    cell.text(0.5, 0.5, lines, transform=cell.transAxes, clip_on=True, **style)
 
 
 def _draw_photo(cell: Axes, photo: str | os.PathLike | np.ndarray) -> None:

@@ -115,15 +115,44 @@ def ranks(scores: np.ndarray, relevant: np.ndarray) -> np.ndarray:
     """
 
     def of_block(scores, relevant):
-        rows, columns = np.nonzero(relevant)
-        values = scores[rows, columns]
-        best = np.full(len(scores), -np.inf, scores.dtype)
-        np.maximum.at(best, rows, values)
+        best, own = _best_right(scores, relevant)
         ahead = np.count_nonzero(scores >= best[:, None], axis=1)
-        own = np.bincount(rows[values == best[rows]], minlength=len(scores))
         return np.where(relevant.any(axis=1), 1.0 + ahead - own, np.nan)
 
     return over_blocks(of_block, scores, relevant)
+
+
+def ties(scores: np.ndarray, relevant: np.ndarray) -> np.ndarray:
+    """How many wrong items have the score of the best right one, of each query.
+
+    `ranks` puts them before it. Equal items, such as duplicates, have equal scores.
+
+    Args:
+        scores: `[q, g]`.
+        relevant: bool `[q, g]`: the right items.
+
+    Returns:
+        int `[q]`; 0 for a query without any relevant item.
+
+    Raises:
+        InputError: If shapes differ or a score is NaN.
+    """
+
+    def of_block(scores, relevant):
+        best, own = _best_right(scores, relevant)
+        equal = np.count_nonzero(scores == best[:, None], axis=1)
+        return np.where(relevant.any(axis=1), equal - own, 0)
+
+    return over_blocks(of_block, scores, relevant)
+
+
+def _best_right(scores: np.ndarray, relevant: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each query the score of the best right item, and how many right items have it."""
+    rows, columns = np.nonzero(relevant)
+    values = scores[rows, columns]
+    best = np.full(len(scores), -np.inf, scores.dtype)
+    np.maximum.at(best, rows, values)
+    return best, np.bincount(rows[values == best[rows]], minlength=len(scores))
 
 
 def recall_at(ranks: np.ndarray, ks: Sequence[int] = (1, 5, 10)) -> dict[int, float]:

@@ -16,6 +16,7 @@ from tfxmodal.evaluation.metrics import (
     ranks,
     recall_at,
     relevance,
+    ties,
 )
 from tfxmodal.retrieval.scorer import Scorer
 
@@ -52,6 +53,9 @@ def evaluate(scorer: Scorer, embedded: Pairs, captions: Side | None = None) -> d
     `median_rank`) rank single captions, n by m: an image is found at the rank of the best of its
     captions, and each caption is a query with one right image.
 
+    An image that rows repeat (`Pairs.image_ids`) is taken once by both: the texts of its rows are
+    its captions.
+
     Where the split names its queries, these rank the other rows: image queries the texts of the
     database, text queries its images. No query has its own partner there, so that instance-level
     metrics are None, and captions by themselves are left out.
@@ -66,16 +70,17 @@ def evaluate(scorer: Scorer, embedded: Pairs, captions: Side | None = None) -> d
         What `metrics.json` holds of a split, floats and integers in nested dicts: `map_all` and
         `map_50` (None without labels) and `recall_at` (by `"1"`, `"5"`, `"10"`), fractions in 0..1
         for each of `DIRECTIONS` and their `average`; for each direction `median_rank`, the
-        instance-level numbers of `queries` and `gallery` items, and `queries_without_relevant`,
-        which the means (of mAP with labels, else of the ranks) leave out. A mean over no query is
-        None.
+        instance-level numbers of `queries` and `gallery` items, `queries_with_ties`, whose best
+        right item shares its score with a wrong one, which counts as better, and
+        `queries_without_relevant`, which the means (of mAP with labels, else of the ranks) leave
+        out. A mean over no query is None.
 
     Raises:
         InputError: If rows do not fit together or a score is NaN.
     """
-    rows = np.arange(len(embedded))
-    images = Side(cast(np.ndarray, embedded.images), rows)
-    texts = Side(cast(np.ndarray, embedded.texts), rows)
+    owners = embedded.owners
+    images = Side(cast(np.ndarray, embedded.images), owners)
+    texts = Side(cast(np.ndarray, embedded.texts), owners)
     if captions is None or embedded.queries is not None:
         captions = texts
     _check(embedded, captions)
@@ -88,16 +93,19 @@ def evaluate(scorer: Scorer, embedded: Pairs, captions: Side | None = None) -> d
     if captions is texts:  # one pass scores each pair once
         passes = [(texts, [class_level, _instance_level])]
     asking, searched = embedded.sides
+    asking_images, searched_images = (images.take(embedded.once(s)) for s in (asking, searched))
     values: dict[str, dict[str, np.ndarray]] = {direction: {} for direction in DIRECTIONS}
     for direction, found in values.items():
         for of_texts, levels in passes:
-            sides = (images, of_texts) if direction == "image_to_text" else (of_texts, images)
-            queries, gallery = sides[0].take(asking), sides[1].take(searched)
+            if direction == "image_to_text":
+                queries, gallery = asking_images, of_texts.take(searched)
+            else:
+                queries, gallery = of_texts.take(asking), searched_images
             measures: dict[str, Measure] = {}
             for level in levels:
                 measures |= level(queries.pairs, gallery.pairs)
             found |= _measure(scorer, queries.embeddings, gallery.embeddings, direction, measures)
-    gallery_sizes = [len(side.pairs[searched]) for side in (captions, images)]
+    gallery_sizes = [len(captions.pairs[searched]), len(searched_images.pairs)]
     return _plain(_summary(values, gallery_sizes, embedded.labels is not None))
 
 
@@ -159,7 +167,11 @@ def _class_level(labels: np.ndarray | None, queries: np.ndarray, gallery: np.nda
 
 def _instance_level(queries: np.ndarray, gallery: np.ndarray) -> dict[str, Measure]:
     """Measures of own partners, for the pairs that queries and gallery belong to."""
-    return {"rank": lambda scores, rows: ranks(scores, np.equal.outer(queries[rows], gallery))}
+
+    def of_right(measure) -> Measure:
+        return lambda scores, rows: measure(scores, np.equal.outer(queries[rows], gallery))
+
+    return {"rank": of_right(ranks), "ties": of_right(ties)}
 
 
 def _measure(scorer, queries, gallery, direction: str, measures: dict[str, Measure]) -> dict:
@@ -193,6 +205,7 @@ def _summary(values: dict[str, dict[str, np.ndarray]], gallery: list[int], label
         "median_rank": of_each(median_rank, "rank"),
         "queries": of_each(len, "rank"),
         "gallery": dict(zip(DIRECTIONS, gallery, strict=True)),
+        "queries_with_ties": of_each(np.count_nonzero, "ties"),
         "queries_without_relevant": of_each(
             lambda of_queries: np.count_nonzero(np.isnan(of_queries)),
             "map_all" if labelled else "rank",

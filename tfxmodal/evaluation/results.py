@@ -9,8 +9,10 @@ import numpy as np
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.evaluation import figures
 from tfxmodal.evaluation.curves import SCOPES, precision_recall, precision_scope
+from tfxmodal.evaluation.fonts import lacking
 from tfxmodal.evaluation.metrics import relevance
 from tfxmodal.evaluation.protocol import DIRECTIONS, Side, evaluate
+from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.retrieval.scorer import Scorer
 
 CURVE_ROWS = 5000
@@ -52,12 +54,18 @@ def evaluate_split(scorer: Scorer, features: Pairs, source: Pairs, encoder) -> S
         if any(count != 1 for count in counts):
             flat = [caption for each in source.texts for caption in each]
             embeddings = scorer.embed_texts(EncodedTexts(encoder, flat))
-            captions = Side(embeddings, np.repeat(np.arange(len(source)), counts))
+            captions = Side(embeddings, np.repeat(features.owners, counts))
     metrics = evaluate(scorer, features.with_features(images, texts), captions)
     return SplitResults(scorer, metrics, images, texts)
 
 
-def draw(results: dict[str, SplitResults], source: Pairs, class_names, seed: int = 0) -> dict:
+def draw(
+    results: dict[str, SplitResults],
+    source: Pairs,
+    class_names,
+    seed: int = 0,
+    reporter: Reporter = SILENT,
+) -> dict:
     """Figures of a split as PNG files, by name.
 
     Args:
@@ -66,6 +74,7 @@ def draw(results: dict[str, SplitResults], source: Pairs, class_names, seed: int
         source: The split as it came; what it lacks, labels or files and captions, is not drawn.
         class_names: Names of the classes.
         seed: Of what is drawn at random.
+        reporter: Is told of scripts that no installed font has.
     """
     first = next(iter(results.values()))
     drawn = {}
@@ -85,21 +94,28 @@ def draw(results: dict[str, SplitResults], source: Pairs, class_names, seed: int
     # Photos may be gone: with cached features only the pictures need them.
     if source.has_image_files and source.has_captions and os.path.isfile(source.images[0]):
         drawn["retrieved"] = retrieved_figure(first, source, seed)
+    if missing := lacking(drawn.values()):
+        reporter.say(missing)
     return {name: figures.figure_png(figure) for name, figure in drawn.items()}
 
 
 def _curves(curve, results: dict[str, SplitResults], source: Pairs) -> figures.Curves:
     """A curve of each direction and method, on at most `CURVE_ROWS` queries and found items."""
-    asking, searched = (np.arange(len(source))[side][:CURVE_ROWS] for side in source.sides)
-    relevant = relevance(source.labels[asking], source.labels[searched])
+    asking, searched = (np.arange(len(source))[side] for side in source.sides)
+    of_direction = {
+        "image_to_text": (source.once(asking), searched),
+        "text_to_image": (asking, source.once(searched)),
+    }
     panels = {direction: {} for direction in DIRECTIONS}
-    for name, result in results.items():
-        scores = result.scorer.score(result.images[asking], result.texts[searched])
-        backward = scores
-        if source.queries is not None:
-            backward = result.scorer.score(result.images[searched], result.texts[asking])
-        for direction, matrix in zip(DIRECTIONS, (scores, backward.T), strict=True):
-            panels[direction][name] = curve(matrix, relevant)  # labels relate both ways alike
+    for direction, sides in of_direction.items():
+        queries, gallery = (rows[:CURVE_ROWS] for rows in sides)
+        relevant = relevance(source.labels[queries], source.labels[gallery])
+        for name, result in results.items():
+            if direction == "image_to_text":
+                scores = result.scorer.score(result.images[queries], result.texts[gallery])
+            else:
+                scores = result.scorer.score(result.images[gallery], result.texts[queries]).T
+            panels[direction][name] = curve(scores, relevant)
     return panels
 
 
@@ -115,7 +131,7 @@ def retrieved_figure(
     names = captions_or_ids(source)
 
     def right(query: int, found: np.ndarray) -> list[bool]:
-        if source.labels is None:
+        if source.labels is None or not source.labels[query].any():
             return list(found == query)
         return list(relevance(source.labels[query][None], source.labels[found])[0])
 

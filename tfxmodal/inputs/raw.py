@@ -11,8 +11,9 @@ from tfxmodal.data import Dataset
 from tfxmodal.data.pairs import Captions, Pairs
 from tfxmodal.encoders.image import ImageEncoder
 from tfxmodal.encoders.image.pictures import list_bad
-from tfxmodal.encoders.text import load_text_encoder
+from tfxmodal.encoders.text import TextEncoder, load_text_encoder
 from tfxmodal.encoders.text.bag_of_words import document
+from tfxmodal.encoders.text.known_words import KnownWords
 from tfxmodal.encoders.text.text_cnn import TextCNN, TokenIds
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
@@ -66,7 +67,7 @@ def text_cnn_to_train(
     if config.text_encoder != "tf_idf":
         return load_text_encoder(config.text_encoder, captions)
     mode = config.text_mode or ("random" if config.word_vectors == "random" else "non_static")
-    return TextCNN.create(
+    encoder = TextCNN.create(
         captions,
         config.vocabulary_size,
         config.word_vectors,
@@ -74,11 +75,29 @@ def text_cnn_to_train(
         seed=seed,
         progress=reporter.bar,
     )
+    if encoder.coverage:
+        reporter.say(encoder.coverage)
+    return encoder
 
 
 def token_ids(encoder: TokenIds, captions: Captions) -> np.ndarray:
     """Ids of each pair's text, `[n, words]` int32."""
     return encoder.encode([document(each) for each in captions])
+
+
+def known_words(
+    split: str, pairs: Pairs, encoder: TextEncoder | TokenIds, reporter: Reporter = SILENT
+) -> dict:
+    """How many words of a split's captions an encoder knows; texts without any are told.
+
+    They stay: what is measured without them could not be compared with what others measure.
+    """
+    ids = pairs.ids if pairs.paired else [f"text-{row}" for row in range(len(pairs.texts))]
+    counts = KnownWords.count(encoder, [document(captions) for captions in pairs.texts])
+    if told := counts.told(ids, encoder.words is not None):
+        reporter.say(f"{split}: {told}")
+    without = [str(ids[row]) for row in counts.without]
+    return {"words": counts.words, "known": counts.known, "texts_without": without}
 
 
 def without_bad(

@@ -17,7 +17,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     """
     partial = path.with_name(path.name + ".partial")
     try:
-        with open(partial, "wb") as file:
+        with _named_in_errors(path), open(partial, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -31,21 +31,26 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 def whole_folder(folder: Path) -> Iterator[Path]:
     """A new folder that takes its name only once it is whole, and then replaces an older one.
 
-    Until then it is its sibling `NAME.partial`; a failure or a kill leaves that to be overwritten.
-    Meanwhile the older one is `NAME.replaced` for a moment: who reads such a folder calls
-    `recover_folder` first.
+    Until then it is its sibling `NAME.partial`; a failure removes that, a kill leaves it to be
+    overwritten by the next attempt. Meanwhile the older one is `NAME.replaced` for a moment: who
+    reads such a folder calls `recover_folder` first.
     """
     recover_folder(folder)
     folder = folder.resolve()
     partial, old = Path(f"{folder}.partial"), _replaced(folder)
     for stale in (partial, old):
         shutil.rmtree(stale, ignore_errors=True)
-    partial.mkdir(parents=True)
-    yield partial
-    os.sync()
-    if folder.exists():
-        os.replace(folder, old)
-    os.replace(partial, folder)
+    try:
+        with _named_in_errors(folder):
+            partial.mkdir(parents=True)
+            yield partial
+        os.sync()
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(partial, folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -55,6 +60,18 @@ def recover_folder(folder: Path) -> None:
     old = _replaced(folder)
     if old.exists() and not folder.exists():
         os.replace(old, folder)
+
+
+@contextmanager
+def _named_in_errors(path: Path) -> Iterator[None]:
+    """Adds the path to errors of writing, which have none where the file was open before."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise OSError(f"{path}: {error}") from error
+        error.filename = error.filename or str(path)
+        raise
 
 
 def _replaced(folder: Path) -> Path:

@@ -26,6 +26,15 @@ def hash_text(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:DIGEST]
 
 
+def hash_rows(rows, chunk: int = 4096) -> list[bytes]:
+    """The hash of each row of features `[n, dim]`, `DIGEST` bytes: alike where rows are equal."""
+    hashes: list[bytes] = []
+    for start in range(0, len(rows), chunk):
+        values = np.asarray(rows[start : start + chunk], np.float32, order="C") + 0  # -0 equals 0.
+        hashes += [hashlib.sha256(row).digest()[:DIGEST] for row in values]
+    return hashes
+
+
 def hash_file(path: str | Path) -> bytes:
     """The hash of a file's content, `DIGEST` bytes.
 

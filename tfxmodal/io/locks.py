@@ -1,28 +1,127 @@
 """Locks between processes, which end with the process, however that ends."""
 
+import errno
 import fcntl
+import logging
 import os
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
+
+from tfxmodal.errors import InputError
+
+LOCK = ".lock"
+"""The lock file in a folder that one process writes for a long time."""
+
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
+"""What `flock` raises on file systems that have none, such as some network file systems."""
+
+
+class InUse(InputError):
+    """Another process holds a lock."""
 
 
 @contextmanager
-def locked(path: Path, wait: bool = True) -> Iterator[None]:
-    """Holds the lock of a path while the block runs; one process at a time has it.
+def locked(path: Path) -> Iterator[None]:
+    """Waits for the lock of a path, and holds it while the block runs.
 
     Args:
         path: A folder that is there, or a file, which is made if need be and stays.
-        wait: Whether to wait for a process that has the lock.
 
     Raises:
-        BlockingIOError: If another process has the lock and `wait` is false.
-        OSError: If the file cannot be made.
+        OSError: If the file cannot be made or its file system has no locks.
     """
     flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT
     descriptor = os.open(path, flags, 0o666)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def held(lock: Path, what: str, new: bool = False) -> Iterator[None]:
+    """Holds a lock file for the whole of a work, and lets no second process begin with it.
+
+    The file tells the process, its machine and since when. It is removed at the end, and so are its
+    folders, where they were made for it and nothing else came into them. What a killed process left
+    is no obstacle.
+
+    A file system may have no locks. The work then goes on, with a warning.
+
+    Args:
+        lock: The lock file.
+        what: The argument and its value, as the user knows them: what must not be used twice.
+        new: Whether the lock's folder must be made here.
+
+    Raises:
+        InUse: If another process holds it; the message tells which.
+        FileExistsError: If the folder must be new and is there.
+        OSError: If the file cannot be made.
+    """
+    made = list(takewhile(lambda folder: not folder.exists(), lock.parents))
+    if new:
+        lock.parent.parent.mkdir(parents=True, exist_ok=True)
+        lock.parent.mkdir()
+    try:
+        descriptor = _locked_descriptor(lock, what)
+        try:
+            about = f"process {os.getpid()} on {socket.gethostname()}, since {_now()}"
+            os.truncate(descriptor, 0)
+            os.pwrite(descriptor, about.encode(), 0)
+            yield
+        finally:
+            lock.unlink(missing_ok=True)  # Before it is given up: then it may be another's.
+            os.close(descriptor)
+    finally:
+        with suppress(OSError):  # They hold what was written.
+            for folder in made:
+                folder.rmdir()
+
+
+def lock_beside(path: Path) -> Path:
+    """The lock file of a file, or of a folder that is replaced as a whole."""
+    path = path.resolve()
+    return path.with_name(f".{path.name}{LOCK}")
+
+
+def _locked_descriptor(lock: Path, what: str) -> int:
+    """The open lock file, locked."""
+    while True:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        except FileNotFoundError:  # Its folder was removed meanwhile, by one that is done with it.
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 1000, 0).decode(errors="replace") or "another process"
+            os.close(descriptor)
+            raise InUse(
+                f"{what} is in use by {holder}: wait until it ends, or name another."
+            ) from None
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                os.close(descriptor)
+                raise
+            logging.getLogger(__name__).warning(
+                "The file system of %s has no locks (%s): see to it that no other process uses %s "
+                "meanwhile.",
+                lock.parent,
+                error.strerror,
+                what,
+            )
+            return descriptor
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), os.stat(lock)):
+                return descriptor
+        os.close(descriptor)  # It was given up and removed between opening and locking.
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(" ", "seconds")

@@ -3,6 +3,7 @@
 import json
 import os
 import tokenize
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tfxmodal.errors import InputError, first_line
+from tfxmodal.io.matlab import read_mat
 
 DAMAGE = (
     ArithmeticError,
@@ -40,7 +42,7 @@ def read_text(path: Path, errors: str = "strict") -> str:
         InputError: If the file cannot be read or is not UTF-8.
     """
     try:
-        return path.read_text("utf-8-sig", errors)
+        return path.read_bytes().decode("utf-8-sig", errors)
     except OSError as error:
         raise InputError(
             f"Cannot read {path} ({error.strerror}): correct its path, or that of its folder."
@@ -50,6 +52,23 @@ def read_text(path: Path, errors: str = "strict") -> str:
             f"{path} is not UTF-8 text (byte {error.object[error.start]:#x} at {error.start}): "
             "convert it, or download it again."
         ) from error
+
+
+def read_lines(path: Path, errors: str = "strict") -> list[tuple[int, str]]:
+    """The lines of a UTF-8 file that are not blank, each with its number, from 1.
+
+    Only a line feed ends a line, with or without a carriage return before it: captions hold the
+    other characters at which `str.splitlines` splits (U+0085, U+2028, form feeds).
+
+    Args:
+        path: The file.
+        errors: See `read_text`.
+
+    Raises:
+        InputError: See `read_text`.
+    """
+    lines = enumerate(read_text(path, errors).split("\n"), start=1)
+    return [(number, line.removesuffix("\r")) for number, line in lines if line.strip()]
 
 
 def read_json(path: Path, keep: Sequence[str] = ()):
@@ -77,7 +96,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
     Args:
         path: An `.npy` file (its one array, named like the file, stays on disk, mapped into
-            memory), an `.npz`, or a `.mat` of any MATLAB version; sparse matrices become dense.
+            memory), an `.npz`, or a `.mat` of any MATLAB version. Sparse matrices, SciPy's too,
+            become dense.
 
     Raises:
         InputError: If the file is damaged or holds Python objects.
@@ -87,32 +107,16 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             return {path.stem: np.load(path, mmap_mode="r")}
         if path.suffix == ".npz":
             with np.load(path) as arrays:
+                if {"format", "shape", "data"} <= set(arrays):
+                    import scipy.sparse
+
+                    return {path.stem: scipy.sparse.load_npz(path).toarray()}
                 return dict(arrays)
-        return _read_mat(path)
+        return read_mat(path)
     except DAMAGE as error:
         raise InputError(
             f"Cannot read arrays from {path} ({first_line(error)}): write or download it again."
         ) from error
-
-
-def _read_mat(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a MATLAB file; the libraries for it are imported here, where one is read."""
-    import h5py
-    import scipy.io
-    import scipy.sparse
-
-    if h5py.is_hdf5(path):  # MATLAB 7.3 writes HDF5, columns first.
-        with h5py.File(path) as file:
-            return {name: item[()].T for name, item in file.items() if not name.startswith("#")}
-    try:
-        found = scipy.io.loadmat(path)
-    except scipy.io.matlab.MatReadError as error:
-        raise ValueError(first_line(error)) from error
-    return {
-        name: array.toarray() if scipy.sparse.issparse(array) else array
-        for name, array in found.items()
-        if not name.startswith("__")
-    }
 
 
 def file_names(folder: Path) -> set[str]:
@@ -147,7 +151,31 @@ def require_files(what: str, folder: Path, names: Iterable[str], remedy: str) ->
         if base not in present[parent]:
             missing.append(name)
     if missing:
+        there = [name for name in missing if os.path.exists(as_on_disk(str(folder / name)))]
+        if there:
+            remedy += (
+                f" ({len(there):,} of them, such as {there[0]}, are there with letters composed in "
+                "another way, NFC or NFD: write their names as the list does)"
+            )
         raise missing_files(what, folder, missing, remedy)
+
+
+def as_on_disk(path: str) -> str:
+    """A path as its folder writes it, where only its letters are composed otherwise (NFC or NFD).
+
+    macOS decomposes the letters of names, and archives carry them to other systems. A path that is
+    there, or for which nothing like it is there, comes back as it is.
+    """
+    if path.isascii() or os.path.exists(path):
+        return path
+    parent, name = os.path.split(path)
+    folder = as_on_disk(parent) if parent not in ("", path) else parent
+    like = [each for each in file_names(Path(folder)) if _composed(each) == _composed(name)]
+    return os.path.join(folder, like[0]) if like else path
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def path_array(paths: Iterable[Path]) -> np.ndarray:

@@ -54,8 +54,11 @@ class MethodSpec:
         needs_pairs: Whether images and texts must be paired row by row.
         needs_labels: Whether every training pair needs a label.
         several_labels: Whether a pair may have several.
+        decide: Settles, when a run begins, the config's fields that are `auto`: `decide(config,
+            train) -> (config, a sentence that tells or None)`.
         presets: By dataset the defaults that differ from the config's own, by group (`method`,
             `training`); `""` is every dataset.
+        preset_sources: By dataset where its presets come from, for `--help`.
         examples: Flags of a command line or two that `--help` shows.
     """
 
@@ -68,10 +71,12 @@ class MethodSpec:
     fit: Callable | None = None
     reopen: Callable[[Mapping[str, keras.Model], Mapping[str, Any]], Fitted] = Fitted
     inputs: Callable[[Any], Mapping[str, str]] = lambda config: GLOBAL
+    decide: Callable[[Any, Pairs], tuple[Any, str | None]] = lambda config, train: (config, None)
     needs_pairs: bool = True
     needs_labels: bool = False
     several_labels: bool = True
     presets: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    preset_sources: Mapping[str, str] = field(default_factory=dict)
     examples: tuple[str, ...] = ()
 
     def preset(self, dataset: str, group: str) -> dict[str, Any]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from tfxmodal.data import listings, manifest
+from tfxmodal.data import listings, manifest, rows
 from tfxmodal.data.items import text_ids
 from tfxmodal.data.pairs import Features, Pairs
-from tfxmodal.encoders.text.bag_of_words import EncodedTexts, document, known_texts
+from tfxmodal.encoders.text.bag_of_words import EncodedTexts, document
+from tfxmodal.encoders.text.known_words import known_texts
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import PLACE, DataConfig, load
+from tfxmodal.inputs.duplicates import image_keys, text_key, told_equal
 from tfxmodal.inputs.prepare import split_rows
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.retrieval.scorer import Scorer
@@ -21,7 +24,7 @@ from tfxmodal.training.run_folder import CONFIG, RunFolder
 from tfxmodal.training.settings import Settings
 from tfxmodal.training.trained_run import TrainedRun
 
-SPLITS = manifest.SPLITS
+SPLITS = rows.SPLITS
 SHOWN = 20
 """Texts that are named where they are left out."""
 ALONE = {"images": "a folder of pictures", "texts": "a file of texts"}
@@ -81,7 +84,7 @@ def items_of(
         other = Settings.from_json(RunFolder(path).config).data
         place = {name: getattr(other, name) for name in ("dataset", *PLACE)}
         return _items_of_split(run, replace(config, **place), "test", reporter)
-    if path.suffix in manifest.SUFFIXES:
+    if rows.is_manifest(path):
         return _items_of_manifest(path, run, config, reporter)
     if kind not in (None, "images" if path.is_dir() else "texts"):
         raise InputError(
@@ -121,6 +124,23 @@ def embed(
     return Embedded(ids, embeddings[rows], shown)
 
 
+def tell_duplicates(
+    parts: Sequence[Items], kind: str, config: DataConfig, reporter: Reporter = SILENT
+) -> None:
+    """Tells how many items of a gallery, which may have several parts, are equal to another one."""
+    keys: list[bytes] = []
+    for items in parts:
+        if items.are_texts:
+            keys += map(text_key, items.shown)
+        else:
+            unknown = items.shown == items.ids  # Then the features are all that there is.
+            values = items.features if unknown else np.array(items.shown)
+            keys += image_keys(values, config.cache_dir)
+    ids = [name for items in parts for name in items.ids]
+    if equal := told_equal(ids, keys, range(len(ids)), kind):
+        reporter.say(f"gallery: {equal}: each takes a place of its own among what is found.")
+
+
 def _items_of_split(
     run: TrainedRun, config: DataConfig, split: str, reporter: Reporter
 ) -> dict[str, Items]:
@@ -148,7 +168,7 @@ def _items_of_manifest(
     path: Path, run: TrainedRun, config: DataConfig, reporter: Reporter
 ) -> dict[str, Items]:
     """A manifest's images, and each of its texts as an item of its own, with its id of bulk."""
-    pairs = manifest.load_pairs(path)
+    pairs = manifest.load_pairs(path, config.on_bad_image)
     config = replace(config, dataset="pairs")
     images = _both(*_as_features(run, config, pairs, reporter))["images"]
     texts = [text for each in pairs.texts for text in each]

@@ -1,6 +1,7 @@
 """Retrieval over large galleries: an index finds candidates, the scorer scores them exactly."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,9 @@ FEWEST = 256
 """Candidates that are re-scored at least: of a small gallery a share is too few."""
 
 BLOCK = 2**17  # candidates held at a time
+
+SAME = 0.01
+"""Largest relative distance of two embeddings of the same content, by other rounding."""
 
 RENAMED = {"anchors": "landmarks"}
 """Arrays of indexes of earlier versions, and what they are called now."""
@@ -57,7 +61,7 @@ class Index:
             raise InputError(f"`rescore` is a share of the gallery, 0 to 1; received {rescore}.")
         self.fingerprint, self.gallery, self.rescore = fingerprint, gallery, rescore
         self.ids: list[str] = []
-        self._known: set[str] = set()
+        self._places: dict[str, int] = {}  # the row of each id
         self._rows = np.empty((0, space.dim or 0), np.float32)  # may have room behind the gallery
         if gallery == "texts":
             self._top_k, self._score_listed = scorer.top_k, scorer.score_listed
@@ -82,33 +86,55 @@ class Index:
         by_vectors = self._space.is_exact and self._store.is_exact
         return by_vectors or self.candidates(1) == len(self)
 
-    def add(self, ids: Sequence[str], embeddings: np.ndarray, progress=None):
-        """Adds items: all of them or, if something is wrong, none.
+    def add(self, ids: Sequence[str], embeddings: np.ndarray, progress=None) -> int:
+        """Adds the items that are not there yet: all of them or, if something is wrong, none.
 
         Args:
-            ids: The user's names of the items, unique in the index.
+            ids: The user's names of the items. One that is there with the same embedding is passed
+                over.
             embeddings: `[n, d]` of the gallery's modality.
             progress: Wraps an iterable, as tqdm does.
 
+        Returns:
+            How many were added.
+
         Raises:
-            InputError: If an id is there already, or embeddings are not finite or do not fit.
+            InputError: If an id is given twice or is there with another embedding, or embeddings
+                are not finite or do not fit.
         """
         embeddings = self._checked(embeddings, "embeddings")
         if len(ids) != len(embeddings):
             raise InputError(
                 f"Each item needs an id; received {len(ids)} ids for {len(embeddings)} embeddings."
             )
-        known = set()
-        for name in ids:
-            if name in self._known or name in known:
-                raise InputError(
-                    f"The id {name!r} is in the index already: give each item its own."
-                )
-            known.add(name)
+        ((name, times),) = Counter(ids).most_common(1) or [("", 0)]
+        if times > 1:
+            raise InputError(f"The id {name!r} is given {times} times: give each item its own.")
+        new = np.array([name not in self._places for name in ids], bool)
+        if not new.all():
+            self._check_unchanged([name for name in ids if name in self._places], embeddings[~new])
+        if not new.any():
+            return 0
+        embeddings = embeddings[new]
         self._store.add(self._space.of_items(embeddings, progress))
         self._rows = _appended(self.embeddings, self._rows, embeddings)
-        self.ids += ids
-        self._known |= known
+        added = [name for name in ids if name not in self._places]
+        self._places |= {name: row for row, name in enumerate(added, start=len(self))}
+        self.ids += added
+        return len(added)
+
+    def _check_unchanged(self, ids: list[str], embeddings: np.ndarray):
+        """Checks that items that are there have the embeddings that they had."""
+        before = self.embeddings[[self._places[name] for name in ids]]
+        moved = np.linalg.norm(embeddings - before, axis=1)
+        changed = np.flatnonzero(moved > SAME * np.linalg.norm(before, axis=1))
+        if len(changed):
+            first = ", ".join(repr(ids[row]) for row in changed[:3])
+            more = ", ..." if len(changed) > 3 else ""
+            raise InputError(
+                f"{len(changed)} items are in the index with other content ({first}{more}), and "
+                "nothing was added: give them other ids, or build the index again in a new folder."
+            )
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The best items for each query.
@@ -232,7 +258,8 @@ class Index:
         if arrays:
             space = LandmarkSpace(oriented_score(scorer, info["gallery"]), **arrays)
         index = cls(scorer, fingerprint, info["gallery"], space, store, info["rescore"])
-        index.ids, index._known = info["ids"], set(info["ids"])
+        index.ids = info["ids"]
+        index._places = {name: row for row, name in enumerate(index.ids)}
         index._rows = read_arrays(folder / "embeddings.npy")["embeddings"]
         return index
 

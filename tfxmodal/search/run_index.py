@@ -12,7 +12,7 @@ from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig, load
 from tfxmodal.io.hashing import fingerprint
 from tfxmodal.io.reporter import SILENT, Reporter
-from tfxmodal.search.galleries import embed, items_of
+from tfxmodal.search.galleries import embed, items_of, tell_duplicates
 from tfxmodal.search.index import Index
 from tfxmodal.search.new_index import build_index
 from tfxmodal.training.trained_run import TrainedRun
@@ -89,18 +89,25 @@ class RunIndex:
         return len(self.index)
 
     def add(self, source: str | Path):
-        """Adds items; see `search.galleries.items_of` for what a source may be.
+        """Adds items that are not there yet; see `search.galleries.items_of` for the sources.
 
         Raises:
-            InputError: If the source cannot be read, holds none, or an id is there already.
+            InputError: If the source cannot be read, holds none, or an id is there already with
+                other content.
         """
         gallery = self.index.gallery
         items = items_of(str(source), self._run, self._data, gallery, self._reporter)[gallery]
+        tell_duplicates([items], gallery, self._data, self._reporter)
         items = embed(items, gallery, self._run, self._scorer, self._reporter)
-        self.index.add(items.ids, items.embeddings, self._reporter.bar)
+        added = self.index.add(items.ids, items.embeddings, self._reporter.bar)
+        if there := len(items.ids) - added:
+            self._reporter.say(
+                f"{there:,} of {len(items.ids):,} {gallery} are in the index already, {added:,} "
+                "added."
+            )
 
     def search(self, queries: Sequence[str | Path], k: int = 10) -> tuple[np.ndarray, np.ndarray]:
-        """The best items for each query.
+        """The best items for each query; the reporter is told the words that the run does not know.
 
         Args:
             queries: Texts, where the gallery is of images; else paths of pictures.
@@ -116,6 +123,10 @@ class RunIndex:
             raise InputError(f"`queries` is one query, {queries!r}: give a list.")
         if QUERIES[self.index.gallery] == "text":
             embeddings = self._run.embed_texts(queries)
+            for query, words in zip(queries, self._run.unknown_words(queries), strict=True):
+                if words:
+                    named = ", ".join(dict.fromkeys(words))
+                    self._reporter.say(f"Unknown words of {query!r}: {named}")
         else:
             embeddings = self._run.embed_images(queries, self._data.image_weights)
         return self.index.search(embeddings, k)

@@ -13,12 +13,22 @@ from tfxmodal.lazy import keras, tf
 Rows = dict[str, np.ndarray]
 
 
-def epoch_rows(streams: Rows, batch_size: int, replicas: int, seed: int, epoch: int) -> Rows:
+def epoch_rows(
+    streams: Rows,
+    batch_size: int,
+    replicas: int,
+    seed: int,
+    epoch: int,
+    owners: np.ndarray | None = None,
+) -> Rows:
     """The rows of every step of one epoch: a function of its arguments alone, so a run can resume.
 
     An epoch goes once over the first stream, shuffled, without the last partial batch. The other
     streams are shuffled and repeated until they fill as many steps. A stream smaller than the batch
     gives batches of its own size.
+
+    Rows that repeat an image go in rounds, each image once a round: losses take the other rows of a
+    batch as wrong partners, which another caption of the same image is not.
 
     Args:
         streams: Row numbers by stream.
@@ -26,6 +36,7 @@ def epoch_rows(streams: Rows, batch_size: int, replicas: int, seed: int, epoch: 
         replicas: Number of replicas that share it.
         seed: The run's seed.
         epoch: The epoch's number.
+        owners: `[n]`, the first row with the image of each row, where rows repeat images.
 
     Returns:
         Of each stream `[steps, replicas, rows per replica]` int32.
@@ -45,9 +56,21 @@ def epoch_rows(streams: Rows, batch_size: int, replicas: int, seed: int, epoch: 
         steps = steps or len(rows) // size
         random = np.random.default_rng([seed, epoch, number])
         passes = -(-steps * size // len(rows))
-        order = np.concatenate([random.permutation(rows) for _ in range(passes)])[: steps * size]
+        order = [_in_rounds(random.permutation(rows), owners) for _ in range(passes)]
+        order = np.concatenate(order)[: steps * size]
         plan[name] = order.reshape(steps, replicas, size // replicas).astype(np.int32)
     return plan
+
+
+def _in_rounds(rows: np.ndarray, owners: np.ndarray | None) -> np.ndarray:
+    """Rows in rounds that hold each image at most once, in the order given within each."""
+    if owners is None:
+        return rows
+    by_image = np.argsort(owners[rows], kind="stable")
+    _, counts = np.unique(owners[rows], return_counts=True)
+    rounds = np.empty(len(rows), np.int64)
+    rounds[by_image] = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return rows[np.argsort(rounds, kind="stable")]
 
 
 def columns(pairs: Pairs) -> dict:

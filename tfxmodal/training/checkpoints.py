@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,11 +84,13 @@ class Checkpoints:
     def save_last(self, optimizers: dict[str, keras.optimizers.Optimizer]):
         """Saves networks, state, dropout's random numbers and the optimizers given."""
         self._whole.optimizers = optimizers
-        self._last.save()
+        with _tidied(self._last):
+            self._last.save()
 
     def save_best(self, epoch: int):
         """Saves the networks as the best so far, those of `epoch`."""
-        self._best.save(checkpoint_number=epoch)
+        with _tidied(self._best):
+            self._best.save(checkpoint_number=epoch)
 
     def last_state(self) -> TrainState | None:
         """The state in the last checkpoint; None where the run has none yet.
@@ -146,6 +149,21 @@ def random_states(networks: dict) -> list:
         for variable in network.variables
         if not any(variable is weight for weight in network.weights)
     ]
+
+
+@contextmanager
+def _tidied(manager: tf.train.CheckpointManager):
+    """Removes what a save that failed has written, so that the disk has room again."""
+    try:
+        yield
+    except BaseException:
+        whole = tf.train.latest_checkpoint(manager.directory)
+        for path in Path(manager.directory).glob("*"):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != "checkpoint" and (whole is None or path.stem != Path(whole).name):
+                path.unlink()
+        raise
 
 
 @contextmanager

@@ -8,16 +8,17 @@ from tfxmodal.errors import check_ranges
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How a method is trained. Defaults are those of the SCL paper, section IV-A.2."""
+    """How a method is trained. Where a default names no source, it is ours."""
 
     epochs: int = 200
-    """Passes over the training pairs (SCL paper: 200)."""
+    """Passes over the training pairs (SCL paper, sec. IV-A.2: 200)."""
 
     batch_size: int = 256
-    """Pairs in the global batch, over all replicas (SCL paper: 256)."""
+    """Pairs in the global batch, over all replicas (SCL paper,
+    sec. IV-A.2: 256)."""
 
     learning_rate: float = 1e-4
-    """Adam's learning rate (SCL paper: 0.0001)."""
+    """Adam's learning rate (SCL paper, sec. IV-A.2: 0.0001)."""
 
     seed: int = 0
     """Seed of initial weights, epoch order and dropout."""

@@ -101,15 +101,14 @@ def train_encoder(
     Raises:
         InputError: If anything the user gave is wrong.
     """
-    run = RunFolder(folder, "to")
-    run.check(resume)
-    if run.begun:
-        check_continuing(run.config, settings.to_json())
-    if (folder / METRICS).exists():
-        reporter.say(f"{folder} is finished.")
-        return True
-    with isolated(settings.training.precision, settings.training.seed):
-        return _train(settings, source, run, resume, reporter, stop_asked)
+    with RunFolder(folder, "to").claimed(resume) as run:
+        if run.begun:
+            check_continuing(run.config, settings.to_json())
+        if (folder / METRICS).exists():
+            reporter.say(f"{folder} is finished.")
+            return True
+        with isolated(settings.training.precision, settings.training.seed):
+            return _train(settings, source, run, resume, reporter, stop_asked)
 
 
 def _train(
@@ -140,6 +139,8 @@ def _train(
     if resume and trainer.restore_last():
         reporter.say(f"Resuming after epoch {trainer.state.epoch}.")
     rows = f"{len(stage.train):,} training rows"
+    if without := stage.train.unlabelled:
+        rows += f", of which {without:,} have no label and are left out"
     reporter.say(f"{settings.modality} encoder: {rows}; folder {folder}")
 
     # --- Training, and the weights of the best epoch -------------------------------------------

@@ -11,13 +11,16 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from tfxmodal.data.pairs import Dataset
+from tfxmodal.encoders.text import open_text_encoder, saved_in
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.protocol import evaluate_pairs, selection_score
 from tfxmodal.evaluation.results import captions_or_ids, draw, evaluate_split
 from tfxmodal.inputs.config import load
+from tfxmodal.inputs.duplicates import tell_duplicates
 from tfxmodal.inputs.prepare import Prepared, prepare
 from tfxmodal.inputs.spec import RAW
 from tfxmodal.io.reporter import SILENT, Reporter
@@ -26,7 +29,7 @@ from tfxmodal.methods.learner import Method
 from tfxmodal.training.isolation import isolated
 from tfxmodal.training.loop import Interrupted, NonFiniteLoss, Trainer
 from tfxmodal.training.replicas import make_strategy
-from tfxmodal.training.run_folder import METRICS, MODEL, RunFolder, choose_run_dir
+from tfxmodal.training.run_folder import METRICS, MODEL, RunFolder, claimed_run
 from tfxmodal.training.settings import Settings
 from tfxmodal.training.summaries import Summaries
 from tfxmodal.training.trained_run import save_fitted
@@ -78,15 +81,25 @@ def run_experiment(
     Raises:
         InputError: If anything the user gave is wrong, or a loss is no longer finite.
     """
-    # --- What can be known before any work -----------------------------------------------------
     settings = replace(settings, data=settings.data.with_trained_encoders())
-    spec, name = settings.spec, f"{settings.method}-{settings.data.dataset}"
-    run = RunFolder(choose_run_dir(run_dir, name, resume))
-    run.check(resume)
+    with claimed_run(run_dir, f"{settings.method}-{settings.data.dataset}", resume) as run:
+        return _run(settings, run, resume, dataset, reporter, stop_asked)
+
+
+def _run(settings, run, resume, dataset, reporter, stop_asked) -> RunResult:
+    """Trains and measures, in a folder that no other process uses."""
+    # --- What can be known before any work -----------------------------------------------------
     if run.begun:
         settings = settings.continuing(Settings.from_json(run.config))
     source = load(settings.data, reporter.bar) if dataset is None else dataset
+    spec = settings.spec
     spec.check(source.train)
+    if spec.needs_labels and (without := source.train.unlabelled):
+        reporter.say(f"{without:,} training rows have no label: {spec.name} leaves them out.")
+    config, decision = spec.decide(settings.config, source.train)
+    settings = replace(settings, config=config)
+    if decision:
+        reporter.say(decision)
     kinds = spec.inputs(settings.config)
     raw = not RAW.isdisjoint(kinds.values())
 
@@ -95,7 +108,12 @@ def run_experiment(
     # What is trained end to end has its encoders' variables on every replica, too.
     with strategy.scope() if strategy and raw else nullcontext():
         seed = settings.training.seed
-        data = prepare(source, settings.data, kinds, seed=seed, reporter=reporter)
+        # A run goes on with its vocabulary, which an earlier version may have made.
+        texts = partial(open_text_encoder, run.path) if saved_in(run.path) else None
+        data = prepare(
+            source, settings.data, kinds, text_encoder=texts, seed=seed, reporter=reporter
+        )
+    tell_duplicates(dict(data.source.splits()), settings.data.cache_dir, reporter)
     precision = settings.training.precision if spec.learner else "float32"
     with isolated(precision, seed):
         outcome: _Outcome | None
@@ -105,7 +123,7 @@ def run_experiment(
             outcome = _train(settings, run, data, strategy, resume, reporter, stop_asked)
 
         # --- Evaluation of what was chosen ------------------------------------------------------
-        metrics = {} if outcome is None else _measure(settings, run, data, outcome)
+        metrics = {} if outcome is None else _measure(settings, run, data, outcome, reporter)
     return RunResult(run.path, settings, metrics)
 
 
@@ -184,7 +202,9 @@ def _fit(settings, run, data, reporter) -> _Outcome:
     return _Outcome(fitted, facts, summaries)
 
 
-def _measure(settings: Settings, run: RunFolder, data: Prepared, outcome: _Outcome) -> dict:
+def _measure(
+    settings: Settings, run: RunFolder, data: Prepared, outcome: _Outcome, reporter: Reporter
+) -> dict:
     """Metrics of each split, figures, and what TensorBoard shows of them."""
     scorer, summaries = outcome.method.scorer(), outcome.summaries
     step, metrics = outcome.facts.get("selected_epoch", 0), dict(outcome.facts)
@@ -195,7 +215,8 @@ def _measure(settings: Settings, run: RunFolder, data: Prepared, outcome: _Outco
         metrics[split] = results[split].metrics
         summaries.results(split, metrics[split], step)
     test, pairs = results["test"], data.source.test
-    figures = draw({settings.method.upper(): test}, pairs, data.source.class_names)
+    of_method = {settings.method.upper(): test}
+    figures = draw(of_method, pairs, data.source.class_names, reporter=reporter)
     run.write_figures(figures)
     for name, png in figures.items():
         summaries.figure(name, png, step)

@@ -72,10 +72,9 @@ class Trainer:
 
     def plan(self, epoch: int) -> Rows:
         """The rows of each step of an epoch."""
-        replicas = self._strategy.num_replicas_in_sync
-        return epoch_rows(
-            self._streams, self._config.batch_size, replicas, self._config.seed, epoch
-        )
+        config, replicas = self._config, self._strategy.num_replicas_in_sync
+        owners = None if self._train.image_ids is None else self._train.owners
+        return epoch_rows(self._streams, config.batch_size, replicas, config.seed, epoch, owners)
 
     def restore_last(self) -> bool:
         """Takes up the run where its last checkpoint was saved; False where it has none yet.

@@ -9,7 +9,9 @@ from tfxmodal.data.pairs import Dataset, Pairs
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.results import SplitResults, draw, evaluate_split
 from tfxmodal.inputs.config import DataConfig, load
+from tfxmodal.inputs.duplicates import tell_duplicates
 from tfxmodal.inputs.prepare import Prepared
+from tfxmodal.io.locks import LOCK, held
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.methods import METHODS
 from tfxmodal.training.run_folder import METRICS, RunFolder
@@ -69,29 +71,34 @@ def evaluate_run(
             f"`baseline` learns from features, and {run.folder.path} was trained end to end, "
             "without: give a run that was trained on features."
         )
-    data = _prepared(run, measured, [split], reporter)
-    scorers = {run.settings.method: run.scorer()}
-    if baselines:
-        learned = _prepared(run, own, ["train", "validation"], reporter).features
-        for baseline in baselines:
-            spec = METHODS[baseline]
-            spec.check(learned.train)
-            seed = run.settings.training.seed
-            fitted = spec.fit(
-                learned.train, learned.validation, spec.config(), "auto", seed, reporter.bar
-            )
-            scorers[baseline] = fitted.scorer()
-    features, source = getattr(data.features, split), getattr(data.source, split)
-    results = {
-        name: evaluate_split(scorer, features, source, data.text_encoder)
-        for name, scorer in scorers.items()
-    }
-    dataset = data.source.name
+    dataset = measured.name if isinstance(measured, Dataset) else measured.dataset
     name = f"{dataset}-{split}" if name is None else name
-    done = RunEvaluation(RunFolder(run.folder.path / "evaluation" / name), source, results)
-    done.folder.write_figures(draw(results, source, data.source.class_names))
-    what = {"dataset": dataset, "split": split, "pairs": len(source)}
-    done.folder.write_json(METRICS, what | {"methods": done.metrics})
+    folder = RunFolder(run.folder.path / "evaluation" / name)
+    with held(folder.path / LOCK, f"`name` {name} of {run.folder.path}"):
+        data = _prepared(run, measured, [split], reporter)
+        scorers = {run.settings.method: run.scorer()}
+        if baselines:
+            learned = _prepared(run, own, ["train", "validation"], reporter).features
+            for baseline in baselines:
+                spec = METHODS[baseline]
+                spec.check(learned.train)
+                seed = run.settings.training.seed
+                fitted = spec.fit(
+                    learned.train, learned.validation, spec.config(), "auto", seed, reporter.bar
+                )
+                scorers[baseline] = fitted.scorer()
+        features, source = getattr(data.features, split), getattr(data.source, split)
+        config = run.settings.data if isinstance(measured, Dataset) else measured
+        tell_duplicates({split: source}, config.cache_dir, reporter)
+        results = {
+            name: evaluate_split(scorer, features, source, data.text_encoder)
+            for name, scorer in scorers.items()
+        }
+        done = RunEvaluation(folder, source, results)
+        folder.write_figures(draw(results, source, data.source.class_names, reporter=reporter))
+        known = data.known_words.get(split)
+        what = {"dataset": dataset, "split": split, "pairs": len(source), "known_words": known}
+        folder.write_json(METRICS, what | {"methods": done.metrics})
     return done
 
 

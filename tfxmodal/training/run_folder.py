@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import count, takewhile
 from pathlib import Path
 
 from tfxmodal.errors import InputError
 from tfxmodal.io.atomic import whole_file
+from tfxmodal.io.locks import LOCK, InUse, held
+from tfxmodal.io.reading import file_names
 
 CONFIG, MODEL, METRICS = "config.json", "model.json", "metrics.json"
 
@@ -24,32 +29,46 @@ class RunFolder:
         """Whether it holds a run, finished or not."""
         return (self.path / CONFIG).exists()
 
-    def check(self, resume: bool):
-        """Checks that a training may use the folder, without writing to it.
+    @contextmanager
+    def claimed(self, resume: bool, new: bool = False) -> Iterator[RunFolder]:
+        """Keeps the folder for this process alone while the block runs.
+
+        The folder is made before the work, so that nobody else takes its name, and removed at the
+        end where no run began in it.
 
         Args:
             resume: Whether to go on with what the folder holds.
+            new: Whether the folder must be made here.
 
         Raises:
+            InUse: If another process has it; the message tells which.
             InputError: If the folder holds a run and `resume` is false, or other things, or cannot
                 be written.
+            FileExistsError: If the folder must be new and is there.
         """
-        if not self.begun and self.path.is_dir() and any(self.path.iterdir()):
-            raise InputError(
-                f"`{self._argument}` {self.path} is not empty and holds no run; name another "
-                "folder."
-            )
-        if self.begun and not resume:
-            raise InputError(
-                f"`{self._argument}` {self.path} holds a run already; add `resume` or name another "
-                "folder."
-            )
         there = next(each for each in (self.path, *self.path.absolute().parents) if each.exists())
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
             raise InputError(
                 f"`{self._argument}` {self.path} cannot be written ({there} does not allow it); "
                 "name another folder."
             )
+        with held(self.path / LOCK, f"`{self._argument}` {self.path}", new):
+            if not self.begun and not self.abandoned:
+                raise InputError(
+                    f"`{self._argument}` {self.path} is not empty and holds no run; name another "
+                    "folder."
+                )
+            if self.begun and not resume:
+                raise InputError(
+                    f"`{self._argument}` {self.path} holds a run already; add `resume` or name "
+                    "another folder."
+                )
+            yield self
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether it holds a lock and nothing else: its process did not begin, or was killed."""
+        return file_names(self.path) == {LOCK}
 
     def create(self, config: dict):
         """Makes the folder, where it is not there, with the run's configuration."""
@@ -85,7 +104,8 @@ class RunFolder:
         """Writes pictures to `figures/NAME.png`."""
         (self.path / "figures").mkdir(parents=True, exist_ok=True)
         for name, png in pngs.items():
-            (self.path / "figures" / f"{name}.png").write_bytes(png)
+            with whole_file(self.path / "figures" / f"{name}.png") as file:
+                file.write(png)
 
     def write_json(self, name: str, content: dict):
         """Writes a JSON file into the run, whole or not at all."""
@@ -93,20 +113,39 @@ class RunFolder:
             file.write((json.dumps(content, indent=2) + "\n").encode())
 
 
-def choose_run_dir(given: Path | None, name: str, resume: bool) -> Path:
-    """The run's folder: the one given, else `runs/NAME`, `runs/NAME-2` and so on.
+@contextmanager
+def claimed_run(given: Path | None, name: str, resume: bool) -> Iterator[RunFolder]:
+    """The run's folder, for this process alone while the block runs; see `RunFolder.claimed`.
 
     Args:
-        given: What the user named, or None.
+        given: What the user named, or None: then a new one, `runs/NAME`, `runs/NAME-2` and so on.
         name: The stem of the folders under `runs/`.
-        resume: Whether to take the newest that is there, or the first that is not.
+        resume: Whether to go on with what `given` holds, by default the newest run of that name.
     """
-    if given is not None:
-        return given
-    taken = 0
-    while _numbered(name, taken + 1).exists():
-        taken += 1
-    return _numbered(name, max(taken, 1) if resume else taken + 1)
+    with ExitStack() as stack:
+        if given is not None or resume:
+            run = RunFolder(newest_run_dir(name) if given is None else given)
+            yield stack.enter_context(run.claimed(resume))
+            return
+        for number in count(1):
+            run = RunFolder(_numbered(name, number))
+            if run.path.exists() and not run.abandoned:
+                continue
+            try:
+                stack.enter_context(run.claimed(resume=False, new=not run.path.exists()))
+            except (FileExistsError, InUse):
+                if not run.path.exists():  # Something in the way is no folder of another process.
+                    raise
+            else:
+                yield run
+                return
+
+
+def newest_run_dir(name: str) -> Path:
+    """The last of `runs/NAME`, `runs/NAME-2` and so on that holds a run; else the first."""
+    folders = takewhile(Path.exists, (_numbered(name, number) for number in count(1)))
+    begun = [folder for folder in folders if RunFolder(folder).begun]
+    return begun[-1] if begun else _numbered(name, 1)
 
 
 def _numbered(name: str, number: int) -> Path:

@@ -100,11 +100,18 @@ class Settings:
     def continuing(self, recorded: Settings) -> Settings:
         """These settings, checked against those with which the run began.
 
+        Fields of the method that are `auto` were decided then, and stay so.
+
         Raises:
             InputError: If anything differs that changes what the run learns.
         """
-        check_continuing(recorded.to_json(), self.to_json())
-        return self
+        now = self
+        if self.method == recorded.method:
+            auto = [name for name, value in vars(self.config).items() if value == "auto"]
+            decided = {name: getattr(recorded.config, name) for name in auto}
+            now = replace(self, config=replace(self.config, **decided))
+        check_continuing(recorded.to_json(), now.to_json())
+        return now
 
 
 def plain(groups: dict) -> dict:

@@ -134,7 +134,7 @@ def test_absent_photos_are_counted_and_named(tiny):
 
 
 def test_an_empty_folder_tells_how_to_get_the_data(tmp_path):
-    with pytest.raises(InputError, match=r"lacks 4 annotations .*20.4 GB.*`--download`"):
+    with pytest.raises(InputError, match=r"lacks 4 annotations .*20.4 GB.*`download`"):
         coco.load(tmp_path)
 
 

@@ -113,7 +113,17 @@ def test_labels_may_be_absent(tmp_path):
         ("train_img", np.full((20, 5), "a"), "must be real numbers"),
         ("train_lab", np.ones(19), r"train_lab in .* \[20\] or \[20, classes\].*received"),
         ("train_lab", np.full(20, 0.5), "whole numbers"),
-        ("train_lab", np.full(20, np.nan), "whole numbers"),
+        ("train_lab", np.full(20, -2), r"negative label that is not -1 .* row 0 \(-2\)"),
+        ("train_lab", np.arange(20) - 3.0, "negative label that is not -1"),
+        ("train_img", np.ones((20, 5)) * 1j, "must be real numbers .* received complex128"),
+        ("train_img", np.full((20, 5), 1e39), r"float32 cannot hold, first in row 0 \(1e\+39\)"),
+        (
+            "train_img",
+            np.full((20, 5), -(2**40)),
+            "whole numbers beyond 16,777,216, first in row 0",
+        ),
+        ("train_img", np.ones((5, 20)), r"train_img in .* looks transposed.* received \[5, 20\]"),
+        ("test_txt", np.ones((4, 6)), "test_txt in .* looks transposed"),
         ("train_lab", np.full(20, "cat"), "whole numbers"),
         ("train_lab", np.ones((20, 3)), "labels of different widths"),
         ("train_img_lab", np.zeros(20), "train_lab and train_img_lab in .* differ"),
@@ -293,3 +303,79 @@ def test_wrong_queries(tmp_path, asks, message):
     write_npy(tmp_path, made_up(validation=5) | {"test_queries": asks})
     with pytest.raises(InputError, match=message):
         features.load(tmp_path)
+
+
+@pytest.mark.parametrize("unknown", [-1, np.nan])
+def test_minus_one_and_nan_are_no_label(tmp_path, caplog, unknown):
+    arrays = made_up(validation=5)
+    numbers = {name: arrays[name].astype(type(unknown)) for name in arrays if name.endswith("lab")}
+    numbers["train_lab"][::2] = unknown
+    numbers["validation_lab"][:] = unknown
+    dataset = features.load(write_npy(tmp_path, arrays | numbers))
+    assert dataset.class_names == tuple(str(n) for n in range(3))
+    expected = np.eye(3)[arrays["train_lab"]]
+    expected[::2] = 0
+    np.testing.assert_array_equal(dataset.train.labels, expected)
+    assert dataset.validation.labels is None and dataset.test.labels.any(axis=1).all()
+    assert dataset.train.unlabelled == 10
+    assert "10 of 20 rows of train_lab" in caplog.text
+
+
+def test_whole_rows_of_minus_one_are_no_label(tmp_path):
+    arrays = made_up(validation=5)
+    hot = {n: np.eye(3)[a] for n, a in arrays.items() if n.endswith("_lab")}
+    hot["train_lab"][[0, 4]] = -1
+    dataset = features.load(write_npy(tmp_path, arrays | hot))
+    np.testing.assert_array_equal(
+        np.flatnonzero(~dataset.train.labels.any(axis=1)), [0, 4], strict=True
+    )
+    hot["train_lab"][7, 1] = -1
+    with pytest.raises(InputError, match="negative label that is not -1 for a whole row.* row 7"):
+        features.load(write_npy(tmp_path, hot))
+
+
+def test_labels_of_nothing_but_minus_one_are_none(tmp_path):
+    arrays = made_up(validation=5)
+    arrays |= {name: np.full_like(a, -1) for name, a in arrays.items() if name.endswith("lab")}
+    assert features.load(write_npy(tmp_path, arrays)).class_names is None
+
+
+def test_equal_labels_as_a_column_and_a_vector_are_of_pairs(tmp_path, caplog):
+    arrays = made_up(validation=5)
+    arrays["train_img_lab"] = arrays["train_lab"].astype(float)
+    arrays["train_img_lab"][3] = np.nan
+    arrays["train_txt_lab"] = arrays["train_img_lab"][:, None]
+    del arrays["train_lab"]
+    assert features.load(write_npy(tmp_path, arrays)).train.paired
+    np.save(tmp_path / "train_txt_lab.npy", 2 - arrays["train_txt_lab"])
+    assert not features.load(tmp_path).train.paired
+    assert "images and texts are not pairs" in caplog.text
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_transposed_features_are_told(tmp_path, labels):
+    arrays = made_up(validation=5)
+    arrays = {n: a.T if a.ndim == 2 else a for n, a in arrays.items() if a.ndim == 2 or labels}
+    with pytest.raises(InputError, match=r"train_img .* looks transposed.* received \[5, 20\]"):
+        features.load(write_npy(tmp_path, arrays))
+
+
+def test_one_array_in_an_npz_of_its_name(tmp_path):
+    arrays = made_up(validation=5)
+    np.savez(tmp_path / "train_img.npz", arrays["train_img"])
+    dataset = features.load(write_npy(tmp_path, {n: arrays[n] for n in arrays if n != "train_img"}))
+    np.testing.assert_array_equal(dataset.train.images, arrays["train_img"])
+
+
+def test_an_npz_of_one_name_may_hold_others(tmp_path):
+    arrays = made_up(validation=5)
+    np.savez(tmp_path / "train_img.npz", **arrays)
+    assert_equal(features.load(tmp_path), arrays)
+
+
+def test_large_values_in_a_later_chunk_name_their_row(tmp_path):
+    arrays = made_up(train=5000)
+    arrays["train_img"] = arrays["train_img"].astype(np.float64)
+    arrays["train_img"][4321, 1] = -1e300
+    with pytest.raises(InputError, match=r"cannot hold, first in row 4321 \(1e\+300\): scale"):
+        features.load(write_npy(tmp_path, arrays))

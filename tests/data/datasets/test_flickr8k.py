@@ -53,6 +53,52 @@ def test_bad_input(folder):
         flickr8k.load(folder)
 
 
+def test_lines_that_are_blank_and_signs_that_end_no_line(folder):
+    path = folder / "Flickr8k.token.txt"
+    _, *rest = path.read_text().splitlines()
+    odd = "0_ab.jpg#0\tA dog\x85 0\u2028 \x0b\x0c."
+    content = "\r\n".join([odd, "", *rest, "", " ", ""])
+    path.write_bytes(f"\ufeff{content}".encode())
+    dataset = flickr8k.load(folder)
+    assert dataset.train.texts[0] == ("A dog\x85 0\u2028 \x0b\x0c.", "A dog 0 , 1 .")
+    assert len(dataset.train) == 4 and len(dataset.test) == 3
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda name: name.removesuffix(".jpg"),
+        lambda name: f"images/{name}",
+        lambda name: f"Images\\{name} ",
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lists_without_suffix_with_folders_and_of_windows(folder, write, end):
+    names = [f"{number}_ab.jpg" for number in range(4)]
+    content = end.join([*map(write, names), ""])
+    (folder / "Flickr_8k.trainImages.txt").write_bytes(f"\ufeff{content}".encode())
+    assert flickr8k.load(folder).train.ids.tolist() == ["0_ab", "1_ab", "2_ab", "3_ab"]
+
+
+def test_names_with_spaces_and_signs(folder):
+    name = "my dog #1.jpg"
+    (folder / "images" / name).touch()
+    with (folder / "Flickr8k.token.txt").open("a") as file:
+        file.write(f"{name}#0\tA dog .\n")
+    (folder / "Flickr_8k.trainImages.txt").write_text(f"{name}\n")
+    assert flickr8k.load(folder).train.texts == [("A dog .",)]
+
+
+def test_lists_that_do_not_fit(folder):
+    dev = folder / "Flickr_8k.devImages.txt"
+    dev.write_text("8_ab.jpg\n2_ab\n")
+    with pytest.raises(InputError, match="devImages.txt and .*trainImages.txt both name 2_ab.jpg"):
+        flickr8k.load(folder)
+    dev.write_text("unknown.jpg\n")
+    with pytest.raises(InputError, match="devImages.txt names none of the 9 photos"):
+        flickr8k.load(folder)
+
+
 def test_the_real_photos(shared_data):
     dataset = load_dataset("flickr8k", shared_data / "flickr8k")
     assert [len(pairs) for _, pairs in dataset.splits()] == [753, 123, 124]

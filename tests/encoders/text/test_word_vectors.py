@@ -1,5 +1,6 @@
 import gzip
 import sys
+import unicodedata
 
 import numpy as np
 import pytest
@@ -143,7 +144,9 @@ def test_a_file_cut_short_is_refused(file, name):
         ("v.bin", b"3" + binary(WORDS, VECTORS), "says 34 words of 3 numbers; it holds 4"),
         ("v.bin", b"3" + binary(WORDS, VECTORS)[1:], "says 3 words of 3 numbers; it holds more"),
         ("v.bin", b"4 999999999999 \na ", "says 4 words of 999999999999 numbers; it holds 0"),
-        ("v.txt.gz", text(WORDS, VECTORS), "Not a gzipped file"),
+        ("v.zip", b"PK\x03\x04...", r"it is a zip archive; unpack it\): give a whole file"),
+        ("v.bin", b"BZh91AY&SY...", "it is compressed by bzip2; unpack it"),
+        ("v.txt", "a 1 2".encode("utf-16"), "it is UTF-16 text; save it as UTF-8"),
     ],
 )
 def test_bad_files_are_refused(file, name, content, complaint):
@@ -177,3 +180,63 @@ def test_the_package_of_glove():
     np.testing.assert_array_equal(found.known, [True, False, True, True])
     king, _, queen, carburetor = found.vectors
     assert np.corrcoef(king, queen)[0, 1] > 0.7 > 0.3 > np.corrcoef(king, carburetor)[0, 1]
+
+
+@pytest.mark.parametrize("name", ["glove.txt", "word2vec.txt", "word2vec.bin"])
+def test_gzip_is_known_by_its_bytes_and_a_byte_order_mark_is_read_over(file, name):
+    whole = FORMATS[name](WORDS, VECTORS)
+    for path in (
+        file(name, gzip.compress(whole)),
+        file(f"{name}.gz", whole),
+        file(name, b"\xef\xbb\xbf" + whole),
+    ):
+        np.testing.assert_array_equal(load_word_vectors(path, WORDS).vectors, VECTORS)
+
+
+ACCENTED = ["café", "Zoë", "dog"]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("write", [text, binary])
+def test_composed_and_decomposed_letters_are_the_same_word(file, write, form):
+    written = [unicodedata.normalize(form, word) for word in ACCENTED]
+    path = file("v.bin" if write is binary else "v.txt", write(written, VECTORS[:3]))
+    asked = [unicodedata.normalize(each, word) for each in ("NFC", "NFD") for word in ACCENTED[:2]]
+    found = load_word_vectors(path, asked)
+    np.testing.assert_array_equal(found.vectors, VECTORS[[0, 1, 0, 1]])
+
+
+def test_a_word_as_it_is_written_comes_before_one_that_is_alike(file):
+    forms = [unicodedata.normalize(form, "café") for form in ("NFD", "NFC")]
+    path = file("v.txt", text(forms, VECTORS[:2]))
+    np.testing.assert_array_equal(load_word_vectors(path, forms).vectors, VECTORS[:2])
+    np.testing.assert_array_equal(load_word_vectors(path, forms[1:]).vectors, VECTORS[1:2])
+
+
+def test_latin_1(file):
+    path = file("v.txt", "café 1 2\nStraße 3 4\n".encode("latin-1"))
+    np.testing.assert_array_equal(
+        load_word_vectors(path, ["café", "Straße"]).vectors, [[1, 2], [3, 4]]
+    )
+
+
+def test_words_that_end_in_a_number_where_the_header_tells_the_width(file):
+    words = ["boeing 747", "747", "dog"]
+    path = file("v.txt", text(words, VECTORS[:3], header=True))
+    np.testing.assert_array_equal(load_word_vectors(path, words).vectors, VECTORS[:3])
+
+
+def test_tabs_stand_for_spaces(file):
+    path = file("v.txt", text(WORDS, VECTORS).replace(b" ", b"\t"))
+    np.testing.assert_array_equal(load_word_vectors(path, WORDS).vectors, VECTORS)
+
+
+def test_coverage_is_told(file):
+    vocabulary = ["a", "b", "c", *WORDS, "d", "e", "f"]
+    found = load_word_vectors(file("v.txt", text(WORDS, VECTORS)), vocabulary)
+    assert found.coverage("v.txt", vocabulary) == (
+        "The word vectors v.txt know 4 of 10 words (40%), and not a, b, c, d, e and 1 more. "
+        "Warning: that is few; give vectors of the texts' language and spelling."
+    )
+    whole = load_word_vectors(file("v.txt", text(WORDS, VECTORS)), WORDS)
+    assert whole.coverage("v.txt", WORDS) == "The word vectors v.txt know 4 of 4 words (100%)."

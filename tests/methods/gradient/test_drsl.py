@@ -142,3 +142,17 @@ def test_the_scorer_sees_the_networks_as_they_are(fusion):
         np.testing.assert_allclose(scorer.score(images, texts), expected, rtol=1e-4, atol=1e-6)
         for variable in method.trainable_variables():
             variable.assign(variable + 0.1)
+
+
+def test_rows_without_a_label_are_left_out():
+    """Else an unlabelled image would be trained to be unlike its own text."""
+    train = make_pairs()
+    train.labels[::3] = 0
+    np.testing.assert_array_equal(
+        small(train).streams(train, 0)["pairs"], np.flatnonzero(np.arange(64) % 3)
+    )
+    sets = unpaired()
+    sets.labels[:7] = 0
+    streams = small(sets).streams(sets, 0)
+    np.testing.assert_array_equal(streams["images"], np.arange(7, 40))
+    np.testing.assert_array_equal(streams["texts"], np.flatnonzero(sets.text_labels.any(axis=1)))

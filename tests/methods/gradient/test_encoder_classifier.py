@@ -55,9 +55,10 @@ def test_what_validation_measures():
     pairs = pairs_of("multiple")
     pairs.labels[:, 1] = 0  # No row of this class: it has no average precision.
     learner = classifier(pairs)
-    logits = learner.logits(pairs.images)
+    rows = pairs.labels.any(axis=1)
+    logits, labels = learner.logits(pairs.images)[rows], pairs.labels[rows]
     score, named = learner.measure(pairs)
-    precisions = [average_precision_score(pairs.labels[:, c], logits[:, c]) for c in (0, 2)]
+    precisions = [average_precision_score(labels[:, c], logits[:, c]) for c in (0, 2)]
     assert named == {"class_map": score} and score == pytest.approx(np.mean(precisions))
 
 
@@ -86,3 +87,13 @@ def test_it_learns_on_two_replicas(two_replicas, tmp_path):
     first, *_, last = list(trainer.epochs(lambda: learner.measure(pairs)))
     assert last.losses["cross_entropy"] < 0.8 * first.losses["cross_entropy"]
     assert trainer.state.best_score > 0.8
+
+
+@pytest.mark.parametrize("kind", ["single", "multiple"])
+def test_rows_without_a_label_are_left_out(kind):
+    pairs, known = pairs_of(kind), np.flatnonzero(np.arange(64) % 4)
+    pairs.labels[::4] = 0
+    learner = classifier(pairs)
+    assert learner.exclusive == (kind == "single")
+    np.testing.assert_array_equal(learner.streams(pairs, 0)["pairs"], known)
+    assert learner.measure(pairs) == learner.measure(pairs.take(known))

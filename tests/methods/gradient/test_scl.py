@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.training.tiny import OneReplica, make_pairs, method_of
+from tfxmodal.data import DATASETS
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
 from tfxmodal.losses.class_contrastive import class_contrastive
@@ -14,7 +15,8 @@ from tfxmodal.losses.label_prediction import label_prediction
 from tfxmodal.losses.modality_invariant import modality_invariant
 from tfxmodal.losses.mutual_information import mutual_information
 from tfxmodal.losses.pair_batch import PairBatch
-from tfxmodal.methods.gradient.scl import SCL, SCLConfig, labelled_rows
+from tfxmodal.methods.gradient.scl import SCL, SCLConfig, decided, labelled_rows
+from tfxmodal.training.settings import Settings
 
 
 def small(train=None, **config) -> SCL:
@@ -220,3 +222,45 @@ def test_stratified_rows_depend_on_the_seed_and_skip_unlabelled_pairs():
     assert [np.sum(rows < 30), np.sum((rows >= 30) & (rows < 60)), len(rows)] == [6, 6, 12]
     np.testing.assert_array_equal(rows, labelled_rows(labels, 0.2, "stratified", 0))
     assert (rows != labelled_rows(labels, 0.2, "stratified", 1)).any()
+
+
+@pytest.mark.parametrize("how", ["first", "stratified"])
+def test_labelled_rows_are_of_those_with_labels(how):
+    labels = np.eye(2)[[0, 1] * 20]
+    labels[:30] = 0
+    rows = labelled_rows(labels, 0.4, how, 0)
+    assert len(rows) == 4 and rows.min() >= 30
+    with pytest.raises(InputError, match="`labelled_fraction` 0.4 needs labels, and no training"):
+        labelled_rows(np.zeros([40, 2]), 0.4, how, 0)
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_benchmarks_keep_the_papers_negatives_and_own_data_leaves_them_open(dataset):
+    given = {"emoji_scenes": 8, "pairs": "auto", "features": "auto"}.get(dataset, 0)
+    assert Settings.for_dataset("scl", dataset).config.mi_negatives == given
+
+
+@pytest.mark.parametrize(
+    ("gpus", "rows", "negatives", "told"),
+    [
+        (0, 64, 0, "takes all others of the batch as negatives (paper)"),
+        (0, 65, 8, "takes 8 negatives a pair, because there is no GPU"),
+        (1, 65, 0, "takes all others of the batch as negatives (paper)"),
+    ],
+)
+def test_negatives_that_are_left_open_are_decided_by_device_and_size_and_told(
+    gpus, rows, negatives, told, monkeypatch
+):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["one"] * gpus)
+    config, sentence = decided(SCLConfig(mi_negatives="auto"), make_pairs(rows))
+    assert config == SCLConfig(mi_negatives=negatives) and told in sentence
+    for chosen in (0, 3):
+        fixed = SCLConfig(mi_negatives=chosen)
+        assert decided(fixed, make_pairs(rows)) == (fixed, None)
+    config, sentence = decided(SCLConfig(mi_negatives="auto", alpha=0), make_pairs(rows))
+    assert config.mi_negatives == negatives and sentence is None  # There is no such term.
+
+
+def test_negatives_below_none_are_refused():
+    with pytest.raises(InputError, match="`mi_negatives` must be at least 0; received -1"):
+        SCLConfig(mi_negatives=-1)

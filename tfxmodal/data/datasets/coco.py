@@ -20,6 +20,7 @@ import numpy as np
 from tfxmodal.data.pairs import Dataset, Pairs, multi_hot
 from tfxmodal.errors import InputError, choose
 from tfxmodal.io.download import fetch, unzip
+from tfxmodal.io.locks import LOCK, locked
 from tfxmodal.io.reading import file_names, missing_files, path_array, read_json
 
 CAPTIONS = 5  # Of each image, those with the lowest ids; some images have six or seven.
@@ -74,12 +75,15 @@ def load(
         """Sees to it that a folder holds the files needed."""
         missing = needed - file_names(folder)
         if missing and download:
-            path = fetch(f"{HOST}/{archive}", data_dir, MD5[year][archive], progress)
-            unzip(path, data_dir, progress)
-            path.unlink()
+            data_dir.mkdir(parents=True, exist_ok=True)
+            with locked(data_dir / LOCK):  # A second process waits, and finds them there.
+                if needed - file_names(folder):
+                    path = fetch(f"{HOST}/{archive}", data_dir, MD5[year][archive], progress)
+                    unzip(path, data_dir, progress)
+                    path.unlink()
             missing = needed - file_names(folder)
         if missing:
-            remedy = "give COCO's own folder, or fetch what is missing (20.4 GB) with `--download`"
+            remedy = "give COCO's own folder, or fetch what is missing (20.4 GB) with `download`"
             raise missing_files(what, folder, sorted(missing), remedy)
 
     kinds = ("captions", "instances")

@@ -18,6 +18,7 @@ from tfxmodal.data.datasets.emoji_captions import KINDS, PLACES, captions
 from tfxmodal.data.pairs import Dataset
 from tfxmodal.errors import InputError
 from tfxmodal.io.atomic import whole_file
+from tfxmodal.io.locks import LOCK, locked
 
 VERSION = 1
 """Part of the folder's name; to be raised with every change of what is drawn or said."""
@@ -58,7 +59,10 @@ def load(data_dir: Path, size: int = 2500, seed: int = 0, progress=None) -> Data
         raise InputError(f"`size` must be 10 or more, so that no split is empty; received {size}.")
     folder = Path(data_dir) / f"v{VERSION}-seed{seed}-{size}"
     if not (folder / "pairs.jsonl").is_file():
-        _draw_all(folder, size, seed, progress or (lambda iterable, **_: iterable))
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder / LOCK):  # A second process waits, and finds them drawn.
+            if not (folder / "pairs.jsonl").is_file():
+                _draw_all(folder, size, seed, progress or (lambda iterable, **_: iterable))
     return replace(manifest.load(folder), name="emoji_scenes")
 
 
@@ -66,7 +70,7 @@ def _draw_all(folder: Path, size: int, seed: int, progress) -> None:
     """Draws the scenes one by one; `pairs.jsonl` comes last and tells that all are there."""
     from tfxmodal.data.datasets import emoji_drawing  # What draws is slow to import.
 
-    (folder / "images").mkdir(parents=True, exist_ok=True)
+    (folder / "images").mkdir(exist_ok=True)
     (folder / "classes.txt").write_text("".join(f"{name}\n" for name, *_ in KINDS.values()))
     with whole_file(folder / "pairs.jsonl") as file:
         for index in progress(range(size), total=size, desc="drawing scenes"):

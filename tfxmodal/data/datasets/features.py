@@ -3,8 +3,8 @@
 Each is a file `train_img.npy`, a file `train_img.mat` with one array of any name (the layout of the
 field's published features; labels there are `train_img_lab.mat` and, optionally,
 `train_txt_lab.mat`), or an array in an `.npz`. Features are `[n, dim]`; labels are class numbers
-`[n]` of any base or one- or multi-hot `[n, classes]`, and may be absent. float32 `.npy` files stay
-on disk, mapped into memory; the rest is converted in memory.
+`[n]` of any base or one- or multi-hot `[n, classes]`, and may be absent. A row of -1 or NaN has no
+label. float32 `.npy` files stay on disk, mapped into memory; the rest is converted in memory.
 
 Training images and texts need not be paired, nor of one number: where `train_img_lab` and
 `train_txt_lab` differ, they are two sets that only their classes relate (DRSL learns from such).
@@ -12,24 +12,33 @@ Training images and texts need not be paired, nor of one number: where `train_im
 Where `test_queries` is there, 0 or 1 for each test row, the rows of 1 ask, and those of 0 are the
 database that is searched for them (`tfxmodal.data.databases` has other ways).
 
-Without `validation_*`, every tenth training row is validation (rows 9, 19, ...; copied into
-memory): it repeats, it keeps the classes' shares in files sorted by class, and it leaves the test
-rows alone.
+Several captions of an image are rows of their own. Either the image's row is repeated for each, and
+equal rows are then taken as one image; or `test_img` has each image once, and `test_cap_img` `[n]`
+gives each row of `test_txt` the row of its image in `test_img`, from 0 (`train_cap_img` and
+`validation_cap_img` likewise; the labels may then be the images').
+
+Without `validation_*`, every tenth training image is validation (9, 19, ..., with all of its
+captions; copied into memory): it repeats, it keeps the classes' shares in files sorted by class,
+and it leaves the test rows alone.
 """
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from tfxmodal.data.datasets.feature_arrays import features_of, read_folder
+from tfxmodal.data.datasets.feature_labels import labels_of, numbers
 from tfxmodal.data.pairs import Dataset, Pairs
+from tfxmodal.data.repeated import TakenFeatures, rows_of_captions, with_image_ids
 from tfxmodal.errors import InputError
 from tfxmodal.io.atomic import whole_folder
-from tfxmodal.io.reading import read_arrays
 
+LOG = logging.getLogger(__name__)
 SPLITS = ("train", "validation", "test")
 LABELS = ("lab", "img_lab", "txt_lab")
-NAMES = {f"{split}_{kind}" for split in SPLITS for kind in ("img", "txt", *LABELS)}
+NAMES = {f"{split}_{kind}" for split in SPLITS for kind in ("img", "txt", "cap_img", *LABELS)}
 QUERIES = "test_queries"
 
 
@@ -41,30 +50,38 @@ def load(data_dir: Path) -> Dataset:
             others'.
     """
     data_dir = Path(data_dir)
-    arrays = _read(data_dir)
+    arrays = read_folder(data_dir, NAMES | {QUERIES})
     names = [split for split in SPLITS if split != "validation" or "validation_img" in arrays]
-    images = _features(data_dir, arrays, names, "img")
-    texts = _features(data_dir, arrays, names, "txt")
-    unpaired = _unpaired(arrays)
+    images = features_of(data_dir, arrays, names, "img")
+    texts = features_of(data_dir, arrays, names, "txt")
+    mapped = [name for name in names if f"{name}_cap_img" in arrays]
+    for name in mapped:
+        images[name] = _of_captions(data_dir, arrays, name, images[name], len(texts[name]))
+    unpaired = "train" not in mapped and _unpaired(data_dir, arrays)
     of_pairs = [name for name in names if not (unpaired and name == "train")]
     for name in of_pairs:
         rows = len(images[name]), len(texts[name])
         if rows[0] != rows[1]:
             raise InputError(
                 f"{name}_img and {name}_txt in {data_dir} have {rows[0]} and {rows[1]} rows: "
-                "write one row a pair (training sets that are not paired: give train_img_lab and "
-                "train_txt_lab)."
+                f"write one row a pair, or give the row of each caption's image in {name}_cap_img "
+                "(training sets that are not paired: give train_img_lab and train_txt_lab)."
             )
     given = {name: (len(images[name]), [f"{name}_{kind}" for kind in LABELS]) for name in of_pairs}
     if unpaired:
         given["train"] = len(images["train"]), ["train_img_lab"]
         given["train texts"] = len(texts["train"]), ["train_txt_lab"]
-    labels, classes = _labels(data_dir, arrays, given)
+    labels, classes = labels_of(data_dir, arrays, given)
     splits = {}
     for name in names:
         ids = np.array([f"{name}/{row}" for row in range(len(images[name]))])
         text_labels = labels.get(f"{name} texts")
-        splits[name] = Pairs(ids, images[name], texts[name], labels.get(name), text_labels)
+        pairs = Pairs(ids, images[name], texts[name], labels.get(name), text_labels)
+        if name in mapped:
+            pairs = replace(pairs, image_ids=images[name].rows)
+        elif name in of_pairs:
+            pairs = with_image_ids(pairs)
+        splits[name] = pairs
     if QUERIES in arrays:
         test = splits["test"]
         splits["test"] = replace(test, queries=_queries(data_dir, arrays, len(test)))
@@ -74,9 +91,10 @@ def load(data_dir: Path) -> Dataset:
             "so that none can be set aside as pairs: add validation_img, _txt and _lab."
         )
     if "validation" not in splits:
-        train, rows = splits["train"], np.arange(len(splits["train"]))
-        splits["validation"] = train.take(rows[9::10])
-        splits["train"] = train.take(rows[rows % 10 != 9])
+        train = splits["train"]
+        _, image = np.unique(train.owners, return_inverse=True)
+        splits["validation"] = train.take(np.flatnonzero(image % 10 == 9))
+        splits["train"] = train.take(np.flatnonzero(image % 10 != 9))
     return Dataset("features", **splits, class_names=classes)
 
 
@@ -101,6 +119,8 @@ def save(dataset: Dataset, folder: Path, progress=None) -> None:
             arrays[f"{split}_txt_lab"] = pairs.text_labels, np.uint8
         elif pairs.labels is not None:
             arrays[f"{split}_lab"] = pairs.labels, np.uint8
+        if pairs.image_ids is not None:
+            arrays[f"{split}_cap_img"] = pairs.owners, np.int64
     if dataset.test.queries is not None:
         arrays[QUERIES] = dataset.test.queries, np.uint8
     progress = progress or (lambda items, **_: items)
@@ -130,125 +150,40 @@ def _save_rows(path: Path, rows, dtype, chunk: int = 4096) -> None:
             file.write(np.asarray(rows[start : start + chunk], dtype, order="C").data)
 
 
-def _read(data_dir: Path) -> dict[str, np.ndarray]:
-    """Every array of a known name in the folder."""
-    arrays, known = {}, NAMES | {QUERIES}
-    for path in sorted(data_dir.glob("*.np[yz]")) + sorted(data_dir.glob("*.mat")):
-        if path.suffix == ".npz":
-            found = {name: array for name, array in read_arrays(path).items() if name in known}
-        elif path.stem in known:
-            content = read_arrays(path)
-            if len(content) != 1:
-                raise InputError(
-                    f"{path} must hold one array; received {', '.join(content) or 'none'}: keep "
-                    "one a file."
-                )
-            found = {path.stem: next(iter(content.values()))}
-        else:
-            continue
-        if twice := found.keys() & arrays.keys():
-            raise InputError(f"{data_dir} gives {min(twice)} in two files: keep one of them.")
-        arrays |= found
-    return arrays
+def _of_captions(
+    data_dir: Path, arrays: dict, split: str, images: np.ndarray, captions: int
+) -> TakenFeatures:
+    """The image of each caption; labels `[m]` of images become the captions', too."""
+    name = f"{split}_cap_img"
+    rows = rows_of_captions(arrays[name], images, captions, f"{name} in {data_dir}")
+    for kind in ("lab", "img_lab"):
+        labels = arrays.get(f"{split}_{kind}", np.empty(0))
+        labels = labels.reshape(-1) if labels.size == len(images) else labels
+        if labels.shape[:1] == (len(images),) and len(images) != captions:
+            arrays[f"{split}_{kind}"] = labels[rows]
+    return TakenFeatures(images, rows)
 
 
-def _features(data_dir: Path, arrays: dict, splits: list[str], kind: str) -> dict[str, np.ndarray]:
-    """The images' or texts' features of each split, checked, float32."""
-    features = {}
-    for split in splits:
-        name = f"{split}_{kind}"
-        if name not in arrays:
-            raise InputError(
-                f"{data_dir} lacks {name} (.npy, .mat or in an .npz); it has "
-                f"{', '.join(sorted(arrays)) or 'no array of a known name'}: add it."
-            )
-        array = arrays[name]
-        if array.ndim != 2 or not array.size or array.dtype.kind not in "fiub":
-            raise InputError(
-                f"{name} in {data_dir} must be real numbers [n, dim]; received {array.dtype} "
-                f"{list(array.shape)}: write it so."
-            )
-        width = arrays[f"train_{kind}"].shape[1]
-        if array.shape[1] != width:
-            raise InputError(
-                f"{name} in {data_dir} is {array.shape[1]} wide and train_{kind} {width}: use the "
-                "same features in every split."
-            )
-        for start in range(0, len(array), 4096):  # In chunks: the file may outgrow the memory.
-            bad = np.flatnonzero(~np.isfinite(array[start : start + 4096]).all(axis=1))
-            if len(bad):
-                raise InputError(
-                    f"{name} in {data_dir} has NaN or infinite values, first in row "
-                    f"{start + bad[0]}: extract that row again or drop the pair."
-                )
-        features[split] = array if array.dtype == np.float32 else array.astype(np.float32)
-    return features
-
-
-def _unpaired(arrays: dict) -> bool:
+def _unpaired(data_dir: Path, arrays: dict) -> bool:
     """Whether the training images and texts have labels of their own, which differ."""
     given = [arrays.get(f"train_{kind}_lab") for kind in ("img", "txt")]
-    return all(labels is not None for labels in given) and not np.array_equal(*given)
-
-
-def _labels(data_dir: Path, arrays: dict, rows: dict[str, tuple[int, list[str]]]):
-    """Multi-hot labels of the splits that have any, and the names of their columns (or None).
-
-    Args:
-        data_dir: The folder, for messages.
-        arrays: What it holds.
-        rows: Of each split the number of rows, and the names that its labels may have.
-    """
-    labels = {}
-    for split, (n, names) in rows.items():
-        given = [name for name in names if name in arrays]
-        forms = [_numbers(data_dir, name, arrays[name], n) for name in given]
-        if any(not np.array_equal(forms[0], form) for form in forms):
-            raise InputError(f"{' and '.join(given)} in {data_dir} differ: align the pairs' rows.")
-        if forms:
-            labels[split] = forms[0]
-    if not labels:
-        return {}, None
-    shapes = {form.shape[1:] for form in labels.values()}
-    if len(shapes) > 1:
-        raise InputError(
-            f"The splits in {data_dir} have labels of different widths "
-            f"({', '.join(str(form.shape) for form in labels.values())}): use one form in all."
-        )
-    values = np.unique(np.concatenate(list(labels.values())))
-    if shapes == {()}:
-        labels = {split: form[:, None] == values for split, form in labels.items()}
-    elif set(values) <= {0, 1}:
-        values = range(shapes.pop()[0])
-    else:
-        raise InputError(f"Labels [n, classes] in {data_dir} must be 0 or 1: write them so.")
-    labels = {split: form.astype(np.uint8) for split, form in labels.items()}
-    return labels, tuple(str(value) for value in values)
+    if any(labels is None for labels in given):
+        return False
+    images, texts = (np.squeeze(labels) for labels in given)  # MATLAB keeps vectors as columns.
+    if np.array_equal(images, texts, equal_nan=images.dtype.kind == texts.dtype.kind == "f"):
+        return False
+    if images.shape == texts.shape:
+        message = "train_img_lab and train_txt_lab in %s differ: images and texts are not pairs."
+        LOG.warning(message, data_dir)
+    return True
 
 
 def _queries(data_dir: Path, arrays: dict, n: int) -> np.ndarray:
     """Which test rows ask, bool `[n]`."""
-    asks = _numbers(data_dir, QUERIES, arrays[QUERIES], n)
+    asks = numbers(data_dir, QUERIES, arrays[QUERIES], n)
     if asks.ndim != 1 or not set(np.unique(asks)) <= {0, 1}:
         raise InputError(
             f"{QUERIES} in {data_dir} must be 0 or 1 for each of the {n} test rows; received "
             f"{asks.min()} to {asks.max()}, of shape {list(asks.shape)}: write it so."
         )
     return asks == 1
-
-
-def _numbers(data_dir: Path, name: str, labels: np.ndarray, n: int) -> np.ndarray:
-    """Labels as written, whole numbers `[n]` or `[n, classes]`."""
-    if labels.size == n:
-        labels = labels.reshape(n)  # MATLAB keeps vectors as one row or one column.
-    if (
-        labels.ndim not in (1, 2)
-        or len(labels) != n
-        or labels.dtype.kind not in "fiub"
-        or not np.array_equal(labels, np.rint(labels))
-    ):
-        raise InputError(
-            f"{name} in {data_dir} must be whole numbers [{n}] or [{n}, classes], a row a pair; "
-            f"received {labels.dtype} {list(labels.shape)}: write it so."
-        )
-    return labels.astype(np.int64)

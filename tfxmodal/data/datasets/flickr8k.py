@@ -2,28 +2,29 @@
 
 The folder holds `Flickr8k.token.txt` (`photo#number<TAB>caption` a line; copies of the file have a
 space for some tabs), the split lists `Flickr_8k.trainImages.txt`, `Flickr_8k.devImages.txt` and
-`Flickr_8k.testImages.txt` (6,000 / 1,000 / 1,000), and the photos in `Flicker8k_Dataset/`, as the
-distribution spells it, or `images/`. Photos that are absent are left out.
+`Flickr_8k.testImages.txt` (6,000 / 1,000 / 1,000; a photo a line, with or without `.jpg`), and the
+photos in `Flicker8k_Dataset/`, as the distribution spells it, or `images/`. Photos that are absent
+are left out.
 
 Where the dev or test list is absent, the photos outside the lists are halved in sorted order: the
 first half is validation, the second test.
 """
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from tfxmodal.data.pairs import Dataset, Pairs
 from tfxmodal.errors import InputError
-from tfxmodal.io.reading import file_names, path_array, read_text
+from tfxmodal.io.reading import file_names, path_array, read_lines
 
 
 def load(data_dir: Path) -> Dataset:
     """Loads the pairs whose photo is there.
 
     Raises:
-        InputError: If the captions or the training list are missing or damaged, or no photo is
-            there.
+        InputError: If the captions or the training list are missing or damaged, a list names none
+            of the photos, two name the same, or no photo is there.
     """
     data_dir = Path(data_dir)
     captions = _read_captions(data_dir / "Flickr8k.token.txt")
@@ -42,29 +43,45 @@ def load(data_dir: Path) -> Dataset:
 
 def _read_captions(path: Path) -> dict[str, list[str]]:
     captions = {}
-    for number, line in enumerate(read_text(path).splitlines(), 1):
-        key, *caption = line.split(maxsplit=1)
-        name, mark, _ = key.partition("#")
+    for number, line in read_lines(path):
+        key, tab, caption = line.partition("\t")
+        if not tab:
+            key, _, caption = line.partition(" ")
+        name, mark, _ = key.rpartition("#")
         if not mark:
             raise InputError(
                 f"Line {number} of {path} must be `photo#number<TAB>caption`; received {line!r}: "
                 "download the file again."
             )
-        captions.setdefault(name, []).extend(caption)
+        captions.setdefault(name, []).extend(filter(None, [caption.strip()]))
     return captions
 
 
 def _split(data_dir: Path, present: list[str]) -> list[list[str]]:
-    lists = []
+    lists, list_of = [], {}
     for split in ("train", "dev", "test"):
         path = data_dir / f"Flickr_8k.{split}Images.txt"
         if path.exists() or split == "train":
-            names = set(read_text(path).split())
-            lists.append([name for name in present if name in names])
+            stems = {_stem(line) for _, line in read_lines(path)}
+            lists.append([name for name in present if _stem(name) in stems])
+            if not lists[-1]:
+                raise InputError(
+                    f"{path} names none of the {len(present):,} photos that are there: write one "
+                    "a line, as Flickr8k.token.txt names them."
+                )
+            for name in lists[-1]:
+                if other := list_of.get(name):
+                    raise InputError(f"{path} and {other} both name {name}: take it out of one.")
+                list_of[name] = path.name
     if len(lists) < 3:
         rest = sorted(set(present) - set(lists[0]))
         lists = [lists[0], rest[: len(rest) // 2], rest[len(rest) // 2 :]]
     return lists
+
+
+def _stem(name: str) -> str:
+    """A photo's name without folders and suffix."""
+    return PurePosixPath(name.strip().replace("\\", "/")).name.removesuffix(".jpg")
 
 
 def _pairs(names: list[str], folder: Path, captions: dict[str, list[str]]) -> Pairs:

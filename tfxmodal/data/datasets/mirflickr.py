@@ -24,7 +24,7 @@ import numpy as np
 
 from tfxmodal.data.pairs import Dataset, Pairs, multi_hot
 from tfxmodal.errors import InputError
-from tfxmodal.io.reading import path_array, read_text, require_files
+from tfxmodal.io.reading import path_array, read_lines, read_text, require_files
 
 CLASSES = (
     *("animals", "baby", "bird", "car", "clouds", "dog", "female", "flower"),
@@ -81,8 +81,8 @@ def _read_labels(folder: Path) -> dict[int, list[int]]:
 
 def _read_texts(folder: Path, photos: list[int]) -> dict[int, str]:
     """The common tags of each photo that has any, in one line."""
-    lines = read_text(folder / "doc" / "common_tags.txt", errors="replace").splitlines()
-    common = {tag for line in lines for tag in line.split()[:1]}
+    lines = read_lines(folder / "doc" / "common_tags.txt", errors="replace")
+    common = {line.split()[0] for _, line in lines}
     tags = folder / "meta" / "tags"
     require_files("tags of photos", tags, [f"tags{photo}.txt" for photo in photos], REMEDY)
     texts = {}

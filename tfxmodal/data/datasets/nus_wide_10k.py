@@ -26,7 +26,7 @@ import numpy as np
 
 from tfxmodal.data.pairs import Dataset, Pairs, multi_hot
 from tfxmodal.errors import InputError, choose
-from tfxmodal.io.reading import path_array, read_text, require_files
+from tfxmodal.io.reading import path_array, read_lines, read_text, require_files
 
 CLASSES = (
     *("animal", "clouds", "flowers", "food", "grass"),
@@ -44,7 +44,7 @@ def load(data_dir: Path) -> Dataset:
     """
     data_dir = Path(data_dir)
     path = data_dir / "ImageList" / "Imagelist.txt"
-    names = [line.strip().replace("\\", "/") for line in read_text(path).splitlines()]
+    names = [line.strip().replace("\\", "/") for _, line in read_lines(path)]
     tags = _read_tags(data_dir / "NUS_WID_Tags" / "All_Tags.txt", names)
     if any((data_dir / f"{split}.list").exists() for split in SPLITS):
         row_of = {name: row for row, name in enumerate(names)}
@@ -68,12 +68,11 @@ def load(data_dir: Path) -> Dataset:
 
 def _read_tags(path: Path, names: Sequence[str]) -> list[str]:
     """The tags of each photo in one line, which may be empty."""
-    # Tags come in any language: only a newline ends a line.
-    lines = read_text(path, errors="replace").removesuffix("\n").split("\n")
+    lines = read_lines(path, errors="replace")
     _check_rows(path, len(lines), len(names))
     tags = []
-    for number, (line, name) in enumerate(zip(lines, names, strict=True), 1):
-        photo, *words = line.split() or [""]
+    for (number, line), name in zip(lines, names, strict=True):
+        photo, *words = line.split()
         if not name.endswith(f"_{photo}.jpg"):
             raise InputError(
                 f"Line {number} of {path} is of photo {photo!r}, that of Imagelist.txt of {name}: "
@@ -129,7 +128,7 @@ def _check_rows(path: Path, rows: int, n: int) -> None:
 def _read_list(path: Path, row_of: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
     """Rows of `Imagelist.txt` and classes of the photos that a list names."""
     rows, labels = [], []
-    for number, line in enumerate(read_text(path).splitlines(), 1):
+    for number, line in read_lines(path):
         name, label = [*line.replace("\\", "/").rsplit(maxsplit=1), "", ""][:2]
         if name not in row_of:
             raise InputError(

@@ -20,7 +20,7 @@ import numpy as np
 
 from tfxmodal.data.pairs import Dataset, Pairs, multi_hot
 from tfxmodal.errors import InputError, choose
-from tfxmodal.io.reading import missing_files, path_array, read_arrays, read_text
+from tfxmodal.io.reading import missing_files, path_array, read_arrays, read_lines, read_text
 
 CLASSES = (
     *("art", "biology", "geography", "history", "literature"),
@@ -53,7 +53,7 @@ def load(
     if "label" not in columns:
         raise InputError(
             f"{data_dir} holds no Wikipedia data: give the folder with trainset_txt_img_cat.list "
-            "and testset_txt_img_cat.list, or with wikipedia_2866.npz, as `--data-dir`."
+            "and testset_txt_img_cat.list, or with wikipedia_2866.npz, as `data_dir`."
         )
     images = _choose("image_features", image_features, "img_", columns, data_dir / "images")
     texts = _choose("text_features", text_features, "txt_", columns, data_dir / "texts")
@@ -88,16 +88,16 @@ def _read_lists(data_dir: Path) -> dict:
     paths = [data_dir / f"{split}set_txt_img_cat.list" for split in ("train", "test")]
     if not any(path.exists() for path in paths):
         return {}
-    splits = [[line.split() for line in read_text(path).splitlines()] for path in paths]
+    splits = [[(number, line.split()) for number, line in read_lines(path)] for path in paths]
     classes = {str(number) for number in range(1, len(CLASSES) + 1)}
     for path, rows in zip(paths, splits, strict=True):
-        for number, row in enumerate(rows or [[]], 1):
+        for number, row in rows or [(1, [])]:
             if len(row) != 3 or row[2] not in classes:
                 raise InputError(
                     f"Line {number} of {path} must be a text name, an image name and a class from "
                     f"1 to {len(CLASSES)}; received {' '.join(row)!r}: download the list again."
                 )
-    texts, images, classes = np.array(splits[0] + splits[1]).T
+    texts, images, classes = np.array([row for rows in splits for _, row in rows]).T
     label = classes.astype(int) - 1
     return {"text": texts, "image": images, "label": label, "n_train": len(splits[0])}
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from tfxmodal.data.pairs import Dataset, Pairs, multi_hot
 from tfxmodal.errors import InputError
-from tfxmodal.io.reading import path_array, read_text, require_files
+from tfxmodal.io.reading import path_array, read_lines, read_text, require_files
 
 CLASSES = 200
 REMEDY = "ask Peking University for the data (www.icst.pku.edu.cn/mipl) and unpack it there"
@@ -57,7 +57,7 @@ def load(data_dir: Path, progress=None) -> Dataset:
 def _read_list(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Files `[n]` and their classes `[n]`, from 0."""
     files, labels = [], []
-    for number, line in enumerate(read_text(path).splitlines(), 1):
+    for number, line in read_lines(path):
         file, _, label = line.strip().rpartition(" ")
         if not file or not label.isdecimal() or not 1 <= int(label) <= CLASSES:
             raise InputError(

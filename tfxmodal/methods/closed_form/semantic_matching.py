@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfxmodal.data.pairs import Features, Pairs
+from tfxmodal.data.pairs import Features, Pairs, labelled
 from tfxmodal.errors import check_ranges
 from tfxmodal.lazy import keras
 from tfxmodal.methods.closed_form.selection import best_on_validation
@@ -79,8 +79,8 @@ def _classifiers(
     """For each C, features `[batch, d]` to class probabilities of unit norm `[batch, classes]`."""
     from tfxmodal.heads.scaling import feature_scaling
 
-    labelled = np.flatnonzero(labels.any(axis=1))
-    features, labels = features[labelled], labels[labelled]
+    rows = labelled(labels)
+    features, labels = features[rows], labels[rows]
     scaling = feature_scaling(features.shape[1], "standard")
     scaling.adapt(features)
     scaled = np.asarray(scaling(features))

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from tfxmodal.data.pairs import Pairs
+from tfxmodal.data.pairs import Pairs, labelled
 from tfxmodal.errors import InputError, check_ranges
 from tfxmodal.heads.feature_network import feature_network
 from tfxmodal.heads.in_parts import in_parts, treats_rows_alone
@@ -162,10 +162,13 @@ class DRSL(Method):
             adapt(self.networks[f"{kind}_encoder"], rows)
 
     def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:
-        """One stream of pairs; of unpaired sets a stream each of images and of texts."""
+        """One stream of pairs; of unpaired sets one each of images and of texts; all with labels.
+
+        Of a row without a label nobody knows what it is similar to, not even its own partner.
+        """
         if train.paired:
-            return {"pairs": np.arange(len(train))}
-        return {"images": np.arange(len(train.images)), "texts": np.arange(len(train.texts))}
+            return {"pairs": labelled(train.labels)}
+        return {"images": labelled(train.labels), "texts": labelled(train.text_labels)}
 
     def loss_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
         """Equation (10) on all pairs of this replica's images and the global batch's texts."""
@@ -221,9 +224,7 @@ SPEC = MethodSpec(
     needs_pairs=False,
     needs_labels=True,
     presets={
-        # Fig. 4: converged after 100 to 150 epochs; the batch is the released code's.
         "": {"training": {"epochs": 150, "batch_size": 200}},
-        # Measured for this small set of several classes a picture: see docs/results.md.
         "emoji_scenes": {
             "method": {
                 "encoder_batch_norm": True,
@@ -232,9 +233,13 @@ SPEC = MethodSpec(
             },
             "training": {"learning_rate": 3e-4, "batch_size": 100, "epochs": 180},
         },
-        # Section 3.4: the fully connected networks of each dataset.
         "pascal_sentences": {"method": {"hidden_units": ()}},
         "xmedianet": {"method": {"hidden_units": (1024, 1024), "encoder_batch_norm": True}},
+    },
+    preset_sources={
+        "": "epochs: fig. 4, converged after 100 to 150; batch: the released code",
+        "emoji_scenes": "measured by us for a small set of several classes a picture",
+        **dict.fromkeys(("pascal_sentences", "xmedianet"), "sec. 3.4"),
     },
     examples=(
         "--dataset wikipedia --data-dir WIKIPEDIA --fusion multiplication",

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from tfxmodal.data.pairs import Features, Pairs
+from tfxmodal.data.pairs import Features, Pairs, labelled
 from tfxmodal.lazy import keras, tf
 from tfxmodal.methods.learner import Batch, Learner
 
@@ -22,8 +22,8 @@ BATCH = 32
 class EncoderClassifier(Learner):
     """Learns the classes of images, or of texts, through an encoder.
 
-    The loss is the cross-entropy of a softmax where each training row has exactly one class, else
-    of a sigmoid a class.
+    The loss is the cross-entropy of a softmax where no training row has several classes, else of a
+    sigmoid a class. Rows without a class are left out.
 
     Args:
         train: Training rows with labels, of which `column` is what the encoder takes.
@@ -41,7 +41,7 @@ class EncoderClassifier(Learner):
         dropout: float = 0.5,
         max_norm: float | None = None,
     ):
-        self.exclusive = bool((train.labels.sum(axis=1) == 1).all())
+        self.exclusive = bool((train.labels.sum(axis=1) <= 1).all())
         self.weights = {"cross_entropy": 1.0}
         self._column = column
         limit = max_norm and keras.constraints.MaxNorm(max_norm, axis=0)
@@ -54,8 +54,8 @@ class EncoderClassifier(Learner):
         )
 
     def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:
-        """All rows."""
-        return {"pairs": np.arange(len(train))}
+        """All rows that have a class."""
+        return {"pairs": labelled(train.labels)}
 
     def loss_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
         """The mean cross-entropy of this replica's rows."""
@@ -73,19 +73,20 @@ class EncoderClassifier(Learner):
         return np.concatenate([self._predict(rows[i : i + BATCH]) for i in starts])
 
     def measure(self, pairs: Pairs) -> tuple[float, dict[str, float]]:
-        """How well other rows are classified; higher is better.
+        """How well other rows that have a class are classified; higher is better.
 
         Returns:
             The number by which the best epoch is chosen, and it by its name: `accuracy`, or
             `class_map` where rows have several classes: the average precision of the rows by a
             class' logit, averaged over the classes that some row has.
         """
-        logits = self.logits(getattr(pairs, self._column))
+        rows = labelled(pairs.labels)
+        logits, labels = self.logits(getattr(pairs, self._column))[rows], pairs.labels[rows]
         if self.exclusive:
-            right = pairs.labels[np.arange(len(pairs)), logits.argmax(axis=1)]
+            right = labels[np.arange(len(rows)), logits.argmax(axis=1)]
             name, score = "accuracy", float(right.mean())
         else:
-            there = pairs.labels.any(axis=0)
+            there = labels.any(axis=0)
             name = "class_map"
-            score = float(average_precision_score(pairs.labels[:, there], logits[:, there]))
+            score = float(average_precision_score(labels[:, there], logits[:, there]))
         return score, {name: score}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from tfxmodal.data.pairs import Pairs
+from tfxmodal.data.pairs import Pairs, labelled
 from tfxmodal.errors import InputError, check_ranges
 from tfxmodal.inputs.spec import MethodInputs
 from tfxmodal.lazy import keras, tf
@@ -20,6 +20,9 @@ from tfxmodal.losses.pair_batch import PairBatch
 from tfxmodal.methods.learner import Batch, Method
 from tfxmodal.methods.spec import MethodSpec
 from tfxmodal.retrieval.cosine import CosineScorer
+
+FEW_NEGATIVES, SMALL_SET = 8, 64
+"""What `auto` of `mi_negatives` takes on a CPU, and up to how many pairs it takes all there."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +72,14 @@ class SCLConfig:
     positive_in_denominator: bool = False
     """Whether the sum below in equation (7) holds the positive (paper, released code: no)."""
 
-    mi_negatives: int = 0
+    mi_negatives: int | Literal["auto"] = 0
     """Negatives of each positive in equations (2) to (5): 0 for all others of the batch (paper), or
-    a number, which divides the cost of the term by batch size over it."""
+    a number, which divides the cost of the term by batch size over it (ours); auto (ours, the
+    default of pairs and features): 8 on a CPU for more than 64 training pairs, else all."""
 
     labelled_fraction: float = 0.0
-    """Fraction of the training pairs whose labels are used: 0 is unsupervised, equation (8);
-    more is semi-supervised, equation (15) (table III: .05, .1, .3)."""
+    """Fraction of the training pairs that have labels whose labels are used: 0 is unsupervised,
+    equation (8); more is semi-supervised, equation (15) (table III: .05, .1, .3)."""
 
     labelled_rows: Literal["stratified", "first"] = "stratified"
     """Which pairs those are: the same share of every class, or the first rows (released code)."""
@@ -93,9 +97,10 @@ class SCLConfig:
             embedding_dim="[1, inf)",
             dropout="[0, 1)",
             temperature="(0, inf)",
-            mi_negatives="[0, inf)",
             labelled_fraction="[0, 1]",
         )
+        if self.mi_negatives != "auto":
+            check_ranges(self, mi_negatives="[0, inf)")
 
 
 class SCL(Method):
@@ -250,7 +255,7 @@ def labelled_rows(labels: np.ndarray, fraction: float, how: str, seed: int) -> n
 
     Args:
         labels: `[n, classes]` multi-hot.
-        fraction: Share of the rows, above 0 and at most 1.
+        fraction: Share of the rows that have a label, above 0 and at most 1.
         how: `"first"`, the first rows; `"stratified"`, a random share of each class, rounded and at
             least one row (a row of several classes counts for its first).
         seed: Decides which, for `"stratified"`.
@@ -259,19 +264,49 @@ def labelled_rows(labels: np.ndarray, fraction: float, how: str, seed: int) -> n
         Sorted row numbers.
 
     Raises:
-        InputError: If the fraction is not in (0, 1].
+        InputError: If the fraction is not in (0, 1], or no row has a label.
     """
     if not 0 < fraction <= 1:
         raise InputError(f"`labelled_fraction` must be above 0 and at most 1; received {fraction}.")
+    known = labelled(labels)
+    if not len(known):
+        raise InputError(
+            f"`labelled_fraction` {fraction} needs labels, and no training pair has one; leave it "
+            "at 0."
+        )
     if how == "first":
-        return np.arange(max(1, round(fraction * len(labels))))
+        return known[: max(1, round(fraction * len(known)))]
     random = np.random.default_rng(seed)
     chosen = []
     for first_class in range(labels.shape[1]):
-        rows = np.flatnonzero((labels.argmax(axis=1) == first_class) & labels.any(axis=1))
+        rows = known[labels[known].argmax(axis=1) == first_class]
         count = max(1, round(fraction * len(rows)))
         chosen.append(random.permutation(rows)[:count])
     return np.sort(np.concatenate(chosen))
+
+
+def decided(config: SCLConfig, train: Pairs) -> tuple[SCLConfig, str | None]:
+    """Decides what the config leaves open.
+
+    Args:
+        config: Its `mi_negatives` may be `auto`.
+        train: The training pairs.
+
+    Returns:
+        The config, and a sentence that tells of the decision.
+    """
+    if config.mi_negatives != "auto":
+        return config, None
+    few = len(train) > SMALL_SET and not tf.config.list_physical_devices("GPU")
+    config = replace(config, mi_negatives=FEW_NEGATIVES if few else 0)
+    if not config.alpha:
+        return config, None
+    if not few:
+        return config, "Mutual information takes all others of the batch as negatives (paper)."
+    return config, (
+        f"Mutual information takes {FEW_NEGATIVES} negatives a pair, because there is no GPU; all "
+        "others of the batch, as in the paper, take about ten times as long: `mi_negatives` 0."
+    )
 
 
 SPEC = MethodSpec(
@@ -281,8 +316,8 @@ SPEC = MethodSpec(
     setting="semi-supervised",
     config=SCLConfig,
     learner=SCL,
+    decide=decided,
     presets={
-        # Measured for this small set of several classes a picture: see docs/results.md.
         "emoji_scenes": {
             "method": {
                 "output_activation": "linear",
@@ -293,8 +328,13 @@ SPEC = MethodSpec(
             },
             "training": {"learning_rate": 1e-3, "batch_size": 128, "epochs": 120},
         },
-        # The released code's weight of the contrastive term.
         "wikipedia": {"method": {"beta": 100.0}},
+        **dict.fromkeys(("pairs", "features"), {"method": {"mi_negatives": "auto"}}),
+    },
+    preset_sources={
+        "emoji_scenes": "measured by us for a small set of several classes a picture",
+        "wikipedia": "the released code",
+        **dict.fromkeys(("pairs", "features"), "ours, for sets of any size on any machine"),
     },
     examples=("--dataset wikipedia --labelled-fraction 0.1",),
 )

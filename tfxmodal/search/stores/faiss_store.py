@@ -5,6 +5,8 @@ FAISS is imported where it is used: flags read `KINDS` without it.
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -96,11 +98,21 @@ class FaissStore:
         return {"kind": self.kind, "made_for": self._made_for}
 
     def write(self, folder: Path):
-        """Writes the vectors to a file; none where there are none."""
+        """Writes the vectors to a file; none where there are none.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
         import faiss
 
-        if len(self):
+        if not len(self):
+            return
+        try:
             faiss.write_index(self._faiss, str(folder / FILE))
+        except RuntimeError as error:  # It tells the system's reason at the end.
+            ends = (n for n in errno.errorcode if str(error).endswith(f"({os.strerror(n)})"))
+            number = next(ends, errno.EIO)
+            raise OSError(number, os.strerror(number), str(folder / FILE)) from error
 
     @classmethod
     def read(cls, folder: Path, kind: str, made_for: int) -> FaissStore:

@@ -14,8 +14,13 @@ from tfxmodal.inputs.cache import FeatureCache, Space
 from tfxmodal.inputs.contents import content_keys
 from tfxmodal.io.atomic import whole_file
 from tfxmodal.io.hashing import hash_text
+from tfxmodal.io.locks import held, lock_beside
 from tfxmodal.serving.client.client import Client
 
+FAULTS = {
+    "image": "the server finds no image in it",
+    "text": "it holds no word that the model knows",
+}
 ROWS = 16
 """Rows of a request."""
 
@@ -37,6 +42,9 @@ def embed_all(
 
     Returns:
         The embeddings `[n, d]`, and the reasons why items are bad, by id.
+
+    Raises:
+        InputError: If the model cannot do it, or another process writes `out`.
     """
     signature = "embed_image" if items.kind == "images" else "embed_text"
     version, signatures = client.metadata()
@@ -52,31 +60,34 @@ def embed_all(
             "`on_bad_input` flag to embed many."
         )
     width = outputs["embedding"].tensor_shape.dim[1].size
-    parts = out.with_suffix(".parts")
-    if items.kind == "images":
-        keys = content_keys(items.values, parts / "files.npy")
-    else:
-        keys = [hash_text(text) for text in items.values]
-    key = {"server": client.target, "model": client.spec.name, "version": version}
-    cache = FeatureCache(parts, Space(key | {"signature": signature}, (width,)))
-    client = client.at_version(version)
-    with ThreadPoolExecutor(in_flight) as pool:
+    with held(lock_beside(out), f"`out` {out}"):
+        parts = out.with_suffix(".parts")
+        if items.kind == "images":
+            keys = content_keys(items.values, parts / "files.npy")
+        else:
+            keys = [hash_text(text) for text in items.values]
+        key = {"server": client.target, "model": client.spec.name, "version": version}
+        cache = FeatureCache(parts, Space(key | {"signature": signature}, (width,)))
+        client = client.at_version(version)
+        with ThreadPoolExecutor(in_flight) as pool:
 
-        def compute(rows: np.ndarray):
-            requests = [rows[i : i + ROWS] for i in range(0, len(rows), ROWS)]
-            answers = list(pool.map(lambda some: _rows(client, signature, items, some), requests))
-            bad = {row: why for _, reasons in answers for row, why in reasons.items()}
-            return np.concatenate([vectors for vectors, _ in answers]), bad
+            def compute(rows: np.ndarray):
+                requests = [rows[i : i + ROWS] for i in range(0, len(rows), ROWS)]
+                answers = list(
+                    pool.map(lambda some: _rows(client, signature, items, some), requests)
+                )
+                bad = {row: why for _, reasons in answers for row, why in reasons.items()}
+                return np.concatenate([vectors for vectors, _ in answers]), bad
 
-        features = cache.features(keys, compute, progress=progress)
-    bad = {items.ids[row]: reason for row, reason in features.bad.items()}
-    about = key | {"ids": [items.ids[row] for row in features.kept], "bad": bad}
-    vectors = features[:]
-    with whole_file(out.with_suffix(".ids.json")) as file:
-        file.write(json.dumps(about).encode())
-    with whole_file(out) as file:
-        np.save(file, vectors)
-    shutil.rmtree(parts)
+            features = cache.features(keys, compute, progress=progress)
+        bad = {items.ids[row]: reason for row, reason in features.bad.items()}
+        about = key | {"ids": [items.ids[row] for row in features.kept], "bad": bad}
+        vectors = features[:]
+        with whole_file(out.with_suffix(".ids.json")) as file:
+            file.write(json.dumps(about).encode())
+        with whole_file(out) as file:
+            np.save(file, vectors)
+        shutil.rmtree(parts)
     return vectors, bad
 
 
@@ -96,5 +107,5 @@ def _rows(
     name = signature.removeprefix("embed_")
     outputs = client.predict(signature, **{name: rows})
     bad = np.flatnonzero(~outputs["valid"]).tolist()
-    reasons = dict.fromkeys(bad, f"the server finds no {name} in it") | unread
+    reasons = dict.fromkeys(bad, FAULTS[name]) | unread
     return outputs["embedding"], {int(numbers[i]): reason for i, reason in reasons.items()}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import time
+import unicodedata
 from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
@@ -12,33 +15,29 @@ import numpy as np
 from tfxmodal.encoders.image.with_pillow import UnreadPicture, as_decoded
 from tfxmodal.errors import InputError
 from tfxmodal.io.reading import read_json
+from tfxmodal.serving.client.checks import check_lengths, check_several, fault_of, tensor_of
 from tfxmodal.serving.client.protos import serving_pb2 as pb
-from tfxmodal.serving.client.tensors import to_array, to_tensor, type_name
+from tfxmodal.serving.client.refusals import (
+    BY_OTHERS,
+    CLOSED,
+    TOO_MANY,
+    ServerError,
+    bad_rows,
+    explain,
+)
+from tfxmodal.serving.client.tensors import to_array, type_name
 from tfxmodal.serving.client.wire import Stub, open_channel
 from tfxmodal.serving.model_config import GALLERY
 
-Code = grpc.StatusCode
 AVAILABLE = pb.ModelVersionStatus.State.AVAILABLE
 MAX_RETRIES = 4
 """As many as gRPC makes."""
 
-FAULTS = {"image": "no picture that can be read", "text": "no word that the model knows"}
+MOMENT = 0.1
+"""Seconds, at most, after which a request is sent again that cannot leave the batches."""
 
 Image = bytes | str | Path
 """The bytes of a picture file, or its path."""
-
-
-class ServerError(InputError):
-    """A request that the server did not answer with a result, and what to do about it.
-
-    Attributes:
-        code: The gRPC status code.
-        details: The server's own words.
-    """
-
-    def __init__(self, message: str, code: grpc.StatusCode, details: str):
-        super().__init__(message)
-        self.code, self.details = code, details
 
 
 class Client:
@@ -47,7 +46,9 @@ class Client:
     Every method sends one request (a server that batches refuses more rows than its batches hold:
     32 in export/deploy), and raises `ServerError` where the server, the model, its version or its
     signature is not there, or time is up, and `InputError` where rows are bad: pictures that cannot
-    be decoded, texts without a word.
+    be decoded, texts without a word. What does not fit the signature, as the server describes it,
+    is not sent. One that is refused is sent once more, so that no other caller's mistake fails it:
+    see `predict`.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Client:
             self.spec.version_label = label
         self._channel = open_channel(target, retries, tls)
         self._stub = Stub(self._channel)
+        self._signatures: dict[str, pb.SignatureDef] | None = None
 
     def __enter__(self) -> Client:
         return self
@@ -103,6 +105,7 @@ class Client:
         other = copy(self)
         other.spec = pb.ModelSpec(name=self.spec.name)
         other.spec.version.value = version
+        other._signatures = None
         return other
 
     def embed_images(self, images: Sequence[Image]) -> np.ndarray:
@@ -125,19 +128,38 @@ class Client:
         """Ids and scores `[b, k]` of the gallery's best images for each text."""
         return self._search("search_images", k, text=texts)
 
+    def unknown_words(self, texts: Sequence[str]) -> list[list[str]]:
+        """Words of each text that the model does not know, and which therefore say nothing.
+
+        At most 20 a text, each once; none where the model cannot tell them, as earlier exports.
+        """
+        told = self.predict("embed_text", text=texts).get("unknown_words", [""] * len(texts))
+        return [[*dict.fromkeys(unicodedata.normalize("NFC", words).split())] for words in told]
+
     def predict(self, signature: str, **inputs) -> dict[str, np.ndarray]:
         """Any signature, as the server answers it: where there is a `valid`, look at it.
 
+        A request that a server refuses may have met a wrong one in a batch. It is sent once more:
+        in two parts, of which each asks for some of the outputs, since TensorFlow Serving batches
+        only requests for all of them; or, where there is one output alone, a moment later.
+
         Args:
             signature: Its name, such as `score_embedding_pairs`.
-            inputs: By name: strings, bytes or floats, in lists or arrays.
+            inputs: By name: strings, bytes or floats, one or more, in lists, arrays or generators.
         """
+        end = time.monotonic() + self.deadline
         request = pb.PredictRequest(model_spec=self.spec)
         request.model_spec.signature_name = signature
-        for name, value in inputs.items():
-            request.inputs[name].CopyFrom(to_tensor(value))
-        response = self._call(self._stub.predict, request, f"signature {signature}")
-        return {name: to_array(tensor) for name, tensor in response.outputs.items()}
+        for name, rows in inputs.items():
+            request.inputs[name].CopyFrom(tensor_of(name, rows))
+        outputs = self._checked(request)
+        try:
+            answers = [self._predict(request, end)]
+        except ServerError as error:
+            if error.code not in BY_OTHERS or TOO_MANY in error.details:
+                raise
+            answers = self._predict_alone(request, outputs, end)
+        return {n: to_array(tensor) for answer in answers for n, tensor in answer.outputs.items()}
 
     def metadata(self) -> tuple[int, dict]:
         """The version that answers, and its signatures as SignatureDefs by name."""
@@ -181,69 +203,8 @@ class Client:
             for v in response.model_version_status
         }
 
-    def _search(self, signature: str, k: int, **inputs) -> tuple[np.ndarray, np.ndarray]:
-        if k < 1:
-            raise InputError(f"top-k is {k}: give 1 or more.")
-        found = self._whole(signature, **inputs)
-        return found["ids"][:, :k], found["scores"][:, :k]
-
-    def _whole(self, signature: str, **inputs) -> dict[str, np.ndarray]:
-        """Like `predict`, of pictures and texts, with every row good."""
-        for name, rows in inputs.items():
-            if isinstance(rows, str | bytes | Path):
-                raise InputError(f"A single {name} is given, {str(rows)[:40]!r}: give a list.")
-        if "image" in inputs:
-            inputs["image"] = _contents(inputs["image"])
-        outputs = self.predict(signature, **inputs)
-        bad = np.flatnonzero(~outputs.get("valid", np.ones(0, bool)))
-        if bad.size:
-            faults = " or ".join(FAULTS[name] for name in sorted(inputs))
-            raise InputError(
-                f"{len(bad)} of {len(outputs['valid'])} rows hold {faults} (row "
-                f"{', '.join(map(str, bad[:3]))}{', ...' * (len(bad) > 3)}): give others."
-            )
-        return outputs
-
-    def _call(self, method, request, what: str):
-        try:
-            return method(request, timeout=self.deadline)
-        except grpc.RpcError as error:
-            code, details = error.code(), " ".join((error.details() or "").split())
-        raise ServerError(self._explain(code, details, what), code, details)
-
-    def _explain(self, code: grpc.StatusCode, details: str, what: str) -> str:
-        """One sentence: what was asked for, what is there, what to do."""
-        model = f"model {self.spec.name!r} at {self.target}"
-        if code == Code.UNAVAILABLE:
-            return (
-                f"No server answers at {self.target} ({details}): start one with export/serve.py, "
-                "or correct the address and --tls."
-            )
-        if code == Code.DEADLINE_EXCEEDED:
-            return (
-                f"The {model} did not answer within {self.deadline:g} s ({what}): give a longer "
-                "--deadline, or send fewer rows at once."
-            )
-        if code == Code.NOT_FOUND or "version label" in details:
-            there = self._versions()
-            if not there:
-                return f"There is no {model}: correct the name, or serve it with export/serve.py."
-            choice = self.spec.WhichOneof("version_choice")
-            asked = {
-                "version": self.spec.version.value,
-                "version_label": f"labelled {self.spec.version_label!r}",
-            }.get(choice, "the latest")
-            return f"The {model} has no version {asked}: it has {there}."
-        if code == Code.FAILED_PRECONDITION and "ignature" in details:
-            try:
-                names = ", ".join(sorted(self.metadata()[1]))
-            except ServerError:
-                names = "unknown ones"
-            return f"The {model} has no {what}: it has {names}."
-        return f"The {model} refused the request ({what}, {code.name}): {details}"
-
-    def _versions(self) -> str:
-        """Versions that are available, or nothing where the model is unknown."""
+    def available(self) -> str:
+        """The versions that are available, or nothing where the model is unknown."""
         request = pb.GetModelStatusRequest(model_spec=pb.ModelSpec(name=self.spec.name))
         try:
             response = self._stub.status(request, timeout=self.deadline)
@@ -251,6 +212,75 @@ class Client:
             return ""
         numbers = [v.version for v in response.model_version_status if v.state == AVAILABLE]
         return ", ".join(map(str, sorted(numbers))) or "none that is loaded"
+
+    def _search(self, signature: str, k: int, **inputs) -> tuple[np.ndarray, np.ndarray]:
+        if k < 1:
+            raise InputError(f"top-k is {k}: give 1 or more.")
+        found = self._whole(signature, **inputs)
+        return found["ids"][:, :k], found["scores"][:, :k]
+
+    def _checked(self, request: pb.PredictRequest) -> list[str]:
+        """The outputs of a request's signature, or none where it is not known.
+
+        Raises:
+            InputError: If the request does not fit it, also as the newest version has it.
+        """
+        name = request.model_spec.signature_name
+        known = self._learnt() if self._signatures is None else self._signatures
+        if fault_of(name, known, request.inputs):  # What is known may be of an older version.
+            known = self._learnt()
+        if fault := fault_of(name, known, request.inputs):
+            raise InputError(fault)
+        return sorted(known[name].outputs) if name in known else []
+
+    def _learnt(self) -> dict[str, pb.SignatureDef]:
+        """The signatures as they are now; none where a gateway keeps them back."""
+        try:
+            self._signatures = self.metadata()[1]
+        except ServerError as error:
+            if error.code not in CLOSED:
+                raise
+            self._signatures = {}
+        return self._signatures
+
+    def _predict(self, request: pb.PredictRequest, end: float) -> pb.PredictResponse:
+        what = f"signature {request.model_spec.signature_name}"
+        return self._call(self._stub.predict, request, what, max(0.0, end - time.monotonic()))
+
+    def _predict_alone(
+        self, request: pb.PredictRequest, outputs: list[str], end: float
+    ) -> list[pb.PredictResponse]:
+        """The answers, which together hold the outputs, to a request that is in no batch."""
+        if len(outputs) < 2:
+            time.sleep(random.uniform(0, MOMENT))
+            return [self._predict(request, end)]
+        request.output_filter[:] = outputs[:1]
+        first = self._predict(request, end)
+        request.output_filter[:] = outputs[1:]
+        request.model_spec.version.value = first.model_spec.version.value
+        return [first, self._predict(request, end)]
+
+    def _whole(self, signature: str, **inputs) -> dict[str, np.ndarray]:
+        """Like `predict`, of pictures and texts, with every row good."""
+        check_several(inputs)
+        inputs = {name: list(rows) for name, rows in inputs.items()}
+        sent = dict(inputs)
+        if "image" in inputs:
+            sent["image"] = _contents(inputs["image"])
+        if "text" in inputs:
+            sent["text"] = check_lengths(inputs["text"])
+        outputs = self.predict(signature, **sent)
+        valid = outputs.get("valid", np.ones(0, bool))
+        if not valid.all():
+            raise bad_rows(inputs, valid)
+        return outputs
+
+    def _call(self, method, request, what: str, timeout: float | None = None):
+        try:
+            return method(request, timeout=self.deadline if timeout is None else timeout)
+        except grpc.RpcError as error:
+            code, details = error.code(), " ".join((error.details() or "").split())
+        raise ServerError(explain(self, code, details, what), code, details)
 
 
 def _contents(images: Sequence[Image]) -> list[bytes]:
@@ -266,6 +296,8 @@ def _contents(images: Sequence[Image]) -> list[bytes]:
         raise InputError(
             f"Cannot read {error.filename} ({error.strerror}): give a picture."
         ) from None
+    except (TypeError, ValueError) as error:
+        raise InputError(f"`image` takes paths and the bytes of pictures ({error}).") from None
     return contents
 
 

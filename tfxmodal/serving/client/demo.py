@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Iterable
 from pathlib import Path
 
 from tfxmodal.encoders.image.with_pillow import UnreadPicture, as_decoded
@@ -10,6 +11,10 @@ from tfxmodal.serving.client.client import Client
 
 MAX_UPLOAD = 64 * 2**20
 """Bytes of a dropped image."""
+SEARCHES = {"search_images", "search_texts"}
+"""Signatures that a model has where its export was given a gallery of that kind."""
+EXAMPLES = 6
+"""Texts of the gallery that the first page offers."""
 
 
 def make_app(client: Client, title: str, gallery: dict[str, dict[str, str]], top_k: int):
@@ -38,14 +43,25 @@ def make_app(client: Client, title: str, gallery: dict[str, dict[str, str]], top
 
     def page(search=None, **query):
         """The page with what `search` finds; a mistake of the user or the server is told there."""
-        found, error = [], None
+        found, unknown, error, can = [], [], None, SEARCHES
         try:
+            can = SEARCHES & client.metadata()[1].keys()
             if search:
                 ids, scores = search()
                 found = [(str(i), float(s)) for i, s in zip(ids[0], scores[0], strict=True)]
+                if query.get("text"):
+                    (unknown,) = client.unknown_words([query["text"]])
         except InputError as caught:
             error = str(caught)
-        parts = {"title": title, "texts": texts, "pictures": pictures}
+        parts = {
+            "title": title,
+            "texts": texts,
+            "pictures": pictures,
+            "can": can,
+            "unknown": unknown,
+        }
+        if not query:
+            parts |= {"some_pictures": _some(pictures, top_k), "some_texts": _some(texts, EXAMPLES)}
         html = flask.render_template("demo.html", found=found, error=error, **parts, **query)
         return html, 400 if error else 200
 
@@ -76,6 +92,12 @@ def make_app(client: Client, title: str, gallery: dict[str, dict[str, str]], top
         return flask.send_file(io.BytesIO(shown), kind, download_name=path.name)
 
     return app
+
+
+def _some(ids: Iterable[str], most: int) -> list[str]:
+    """At most so many of the ids, from all over the gallery."""
+    ids = list(ids)
+    return ids[:: -(-len(ids) // most) or 1][:most]
 
 
 def _shown(contents: bytes) -> bytes:

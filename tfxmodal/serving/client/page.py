@@ -14,13 +14,18 @@ THUMBNAIL = 320
 """Pixels of a picture's longer side on the page."""
 
 STYLE = """
-body { font: 16px/1.4 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; color: #222 }
+body { font: 16px/1.4 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; color: #222;
+       overflow-wrap: anywhere }
 ol { display: grid; gap: 1rem; padding: 0; list-style: none }
 ol.images { grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)) }
 img { max-width: 100%; border-radius: 6px }
 p { white-space: pre-line }
 small { color: #666 }
 """
+
+
+TEXT = 'dir="auto" lang=""'
+"""Of an element whose text is the user's, in whatever language."""
 
 
 def write_page(
@@ -35,7 +40,7 @@ def write_page(
         found: Id, score and what to show (a text; a picture's path), best first. Where there is
             nothing to show, the id is shown.
     """
-    asked = _picture(query) if isinstance(query, Path) else f"<h1>{escape(query)}</h1>"
+    asked = _picture(query) if isinstance(query, Path) else f"<h1 {TEXT}>{escape(query)}</h1>"
     items = "\n".join(_item(kind, *item) for item in found)
     page = (
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
@@ -47,7 +52,8 @@ def write_page(
 
 
 def _item(kind: str, name: str, score: float, show: str) -> str:
-    body = _picture(Path(show)) if kind == "images" and show else f"<p>{escape(show or name)}</p>"
+    picture = kind == "images" and show
+    body = _picture(Path(show)) if picture else f"<p {TEXT}>{escape(show or name)}</p>"
     return f"<li>{body}\n<small>{score:.4f} {escape(name)}</small></li>"
 
 

@@ -28,7 +28,8 @@ def encode(array: np.ndarray) -> pb.TensorProto:
     """The tensor of an array, as `tf.make_tensor_proto` makes it.
 
     Args:
-        array: Of any shape and a type in `FIELDS`; as objects bytes, or str which become UTF-8.
+        array: Of any shape and a type in `FIELDS`; as objects bytes, or str which become UTF-8
+            (half of a surrogate pair, which UTF-8 cannot hold, becomes `?`, as in training).
 
     Raises:
         InputError: If it is of another type.
@@ -40,7 +41,7 @@ def encode(array: np.ndarray) -> pb.TensorProto:
     for size in array.shape:
         tensor.tensor_shape.dim.add(size=size)
     if array.dtype.hasobject:
-        values = (x.encode() if isinstance(x, str) else x for x in array.flat)
+        values = (x.encode("utf-8", "replace") if isinstance(x, str) else x for x in array.flat)
         tensor.string_val.extend(values)
     else:
         tensor.tensor_content = array.astype(array.dtype.newbyteorder("<")).tobytes()

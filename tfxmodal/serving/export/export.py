@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tfxmodal.errors import InputError
+from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.serving.export.config import ExportConfig
 from tfxmodal.serving.export.examples import examples, write_examples
 from tfxmodal.serving.export.gallery import load_galleries
@@ -32,6 +33,7 @@ def export_run(
     gallery: Sequence[str] = (),
     config: ExportConfig | None = None,
     report: Callable[[Report], None] = lambda report: None,
+    reporter: Reporter = SILENT,
 ) -> list[Path]:
     """Exports a run as SavedModels with all preprocessing in their graphs.
 
@@ -47,6 +49,7 @@ def export_run(
             pictures, a manifest of pairs, a file of texts, or the folder of another run.
         config: How it is exported, by default as `ExportConfig` says.
         report: Is given what the verification of each model saw.
+        reporter: Is told of the progress, and of what a gallery leaves out or has twice.
 
     Returns:
         The published versions: MODELS/NAME/VERSION and MODELS/NAME_matrix/VERSION.
@@ -59,15 +62,12 @@ def export_run(
     check_exportable(run)
     check_target(to)
     config = ExportConfig() if config is None else config
-    served = ServedRun(run, config.on_bad_input, config.top_k)
-    half = HalfWeights(served.models()) if config.weights == "bfloat16" else None
-    served.galleries, shown = load_galleries(gallery, run, run.settings.data)
-    models = {
-        to: served.signatures(),
-        to.with_name(f"{to.name}_matrix"): served.matrix_signatures(),
-    }
-
-    with publish(models) as folders:
+    matrix = to.with_name(f"{to.name}_matrix")
+    with publish([to, matrix]) as folders:
+        served = ServedRun(run, config.on_bad_input, config.top_k)
+        half = HalfWeights(served.models()) if config.weights == "bfloat16" else None
+        served.galleries, shown = load_galleries(gallery, run, run.settings.data, reporter)
+        models = {to: served.signatures(), matrix: served.matrix_signatures()}
         for (base, signatures), folder in zip(models.items(), folders, strict=True):
             outputs = write_savedmodel(folder, signatures, served.tables(), half)
             found = examples(served, signatures)

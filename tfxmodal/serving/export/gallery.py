@@ -9,8 +9,9 @@ import numpy as np
 
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
+from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.lazy import keras, tf
-from tfxmodal.search.galleries import embed, items_of
+from tfxmodal.search.galleries import embed, items_of, tell_duplicates
 from tfxmodal.training.trained_run import TrainedRun
 
 BLOCK = 2**16
@@ -60,7 +61,7 @@ class Gallery(keras.layers.Layer):
 
 
 def load_galleries(
-    sources: Sequence[str], run: TrainedRun, config: DataConfig
+    sources: Sequence[str], run: TrainedRun, config: DataConfig, reporter: Reporter = SILENT
 ) -> tuple[dict[str, Gallery], dict[str, dict[str, str]]]:
     """The items that a user names, embedded.
 
@@ -68,6 +69,7 @@ def load_galleries(
         sources: See `tfxmodal.search.galleries.items_of`.
         run: The trained run.
         config: How its data are loaded.
+        reporter: Is told of the progress, of items that are left out, and of duplicates.
 
     Returns:
         Galleries of `images`, of `texts` or both; and, by kind and id, what to show of an item.
@@ -78,9 +80,11 @@ def load_galleries(
     scorer = run.scorer()
     searched = {"images": scorer.graph_images, "texts": scorer.graph_texts}
     galleries, shown = {}, {}
-    sources = [items_of(source, run, config) for source in sources]
+    sources = [items_of(source, run, config, reporter=reporter) for source in sources]
     for kind in searched:
-        parts = [embed(items[kind], kind, run, scorer) for items in sources if kind in items]
+        of_kind = [items[kind] for items in sources if kind in items]
+        tell_duplicates(of_kind, kind, config, reporter)
+        parts = [embed(items, kind, run, scorer, reporter) for items in of_kind]
         ids = [name for part in parts for name in part.ids]
         if not ids:
             continue

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from tfxmodal.data.pairs import MAX_TEXT_BYTES
 from tfxmodal.encoders.image import ImageEncoder, Preprocessing, formats
 from tfxmodal.encoders.image.pictures import THREADS, decode
 from tfxmodal.encoders.text import TextEncoder
@@ -14,6 +15,9 @@ from tfxmodal.lazy import keras, tf
 
 Rows = tuple[tf.Tensor, tf.Tensor]
 """Rows `[batch, ...]`, and bool `[batch]`: which of them are of a valid input."""
+
+UNKNOWN_WORDS = 20
+"""Most words of a text that are told as unknown."""
 
 
 def decode_rows(images: tf.Tensor, preprocessing: Preprocessing) -> Rows:
@@ -71,16 +75,25 @@ def image_rows(encoder: ImageEncoder, images: tf.Tensor, kind: str) -> Rows:
     return embed(encoder.model_of(kind), pixels), valid
 
 
-def text_rows(encoder: TextEncoder, texts: tf.Tensor, kind: str) -> Rows:
-    """What a method reads of texts; those are valid that the encoder `knows`.
+def text_rows(encoder: TextEncoder, texts: tf.Tensor, kind: str) -> tuple[Rows, tf.Tensor]:
+    """What a method reads of texts; those are valid that hold a word the encoder knows.
+
+    Texts of more than `MAX_TEXT_BYTES`, which training refuses, are empty ones: not computed.
 
     Args:
         encoder: The text encoder.
         texts: Strings `[batch]`.
         kind: The named input, see `tfxmodal.inputs.spec`.
+
+    Returns:
+        The rows, and the first words of each text that are unknown, a space between: `[batch]`.
     """
+    texts = tf.where(tf.strings.length(texts) <= MAX_TEXT_BYTES, texts, "")
     rows = encoder.tokenizer(texts) if kind == "words" else embed(encoder.model, texts)
-    return rows, encoder.knows(texts)
+    words, known = encoder.look_up(texts)
+    unknown = tf.ragged.boolean_mask(words, ~known)[:, :UNKNOWN_WORDS]
+    unknown = tf.strings.reduce_join(unknown, axis=1, separator=" ")
+    return (rows, tf.reduce_any(known, axis=1)), unknown
 
 
 def embed(model: keras.Model, rows: tf.Tensor) -> tf.Tensor:

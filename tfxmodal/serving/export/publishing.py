@@ -1,13 +1,12 @@
 """Versions of models that a server sees whole or not at all."""
 
 import contextlib
-import fcntl
 import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tfxmodal.errors import InputError
+from tfxmodal.io.locks import LOCK, held
 from tfxmodal.serving.model_config import versions
 
 HIDDEN = ".export-"
@@ -28,14 +27,12 @@ def publish(models: Iterable[Path]) -> Iterator[list[Path]]:
         An empty folder for each.
 
     Raises:
-        InputError: If another export to one of them is running.
+        InUse: If another export to one of them is running; the message tells which.
     """
     models = list(models)
-    made = [model for model in models if not model.exists()]
     with contextlib.ExitStack() as locks:
         for model in models:
-            model.mkdir(parents=True, exist_ok=True)
-            locks.enter_context(_locked(model))
+            locks.enter_context(held(model / LOCK, f"`to` {model}"))
             for left in model.glob(f"{HIDDEN}*"):
                 shutil.rmtree(left)
         version = max((number for model in models for number in versions(model)), default=0) + 1
@@ -50,27 +47,8 @@ def publish(models: Iterable[Path]) -> Iterator[list[Path]]:
         finally:
             for folder in hidden:
                 shutil.rmtree(folder, ignore_errors=True)
-            for model in made:
-                with contextlib.suppress(OSError):  # It holds a version.
-                    model.rmdir()
 
 
 def version_of(hidden: Path) -> Path:
     """Where a folder that `publish` yields lies when it is published."""
     return hidden.with_name(hidden.name.removeprefix(HIDDEN))
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """A lock that ends with the process, however that ends."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"`to` {folder} is being written by another export: wait, or name another folder."
-            ) from None
-        yield
-    finally:
-        os.close(descriptor)

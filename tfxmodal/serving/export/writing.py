@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfxmodal.data.pairs import MAX_TEXT_BYTES
 from tfxmodal.encoders.image.with_pillow import MAX_PIXELS
 from tfxmodal.lazy import keras, tf
 from tfxmodal.serving.export.half_weights import HalfWeights
@@ -134,8 +135,8 @@ def _readme(about: dict) -> str:
             "(`--enable_batching`)."
         )
         rows_told = (
-            "`b` is any number of rows, 0 as well; a server that batches takes at most its "
-            "`max_batch_size` in a request."
+            "`b` is any number of rows; a server that batches takes at most its `max_batch_size` "
+            "in a request, and never answers one of no rows."
         )
         if bad_input == "refuse":
             batching += (
@@ -165,8 +166,8 @@ first.{found_told} Higher scores match better.
         http://HOST:8501/v1/models/{about["model"]}:predict
 
 **Bad input**: a picture that cannot be decoded or has more than
-{MAX_PIXELS / 1e6:.0f} megapixels, a text without a word that the model knows (an empty one), a
-number that is not finite.
+{MAX_PIXELS / 1e6:.0f} megapixels, a text without a word that the model knows (an empty one) or of
+more than {MAX_TEXT_BYTES:,} bytes, a number that is not finite.
 {ON_BAD_INPUT[bad_input]} No output is ever NaN.
 """
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
-from itertools import takewhile
 from pathlib import Path
 
 from google.protobuf import text_format
@@ -87,7 +87,7 @@ class ModelLabels:
 
     def write(self):
         """Writes the file as a whole; of its comments those at its head stay."""
-        head = "".join(takewhile(lambda line: line.startswith("#"), self.text.splitlines(True)))
+        head = re.match(r"(#.*\n?)*", self.text)[0]
         self._write(head + text_format.MessageToString(self.config))
 
     def restored(self) -> ModelLabels:

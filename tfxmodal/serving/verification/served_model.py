@@ -42,6 +42,10 @@ class RequestError(Exception):
         self.code, self.message = code, message
 
 
+class NeverAnswered(Exception):
+    """A request that TensorFlow Serving, when it batches, leaves waiting for ever."""
+
+
 def invalid(message: str) -> RequestError:
     """The error for a request that cannot be right."""
     return RequestError(grpc.StatusCode.INVALID_ARGUMENT, message)
@@ -82,6 +86,7 @@ class ServedModel:
 
         Raises:
             RequestError: With the code that TensorFlow Serving gives.
+            NeverAnswered: If it gives none.
         """
         name = request.model_spec.signature_name or "serving_default"
         if name not in self.signatures:
@@ -114,7 +119,8 @@ class ServedModel:
         def run(feeds: list[np.ndarray]) -> list[np.ndarray]:
             return call(*feeds)
 
-        return self._batcher(run) if self._batcher else run
+        whole = len(outputs) == len(signature.outputs)  # Others pass the real server's batcher by.
+        return self._batcher(run) if self._batcher and whole else run
 
     def _warm_up(self, path: Path):
         if not path.exists():
@@ -159,8 +165,7 @@ def _array(name: str, tensor, dtype: int) -> np.ndarray:
         got = _dtype_name(tensor.dtype)
         raise invalid(f"Expects input {name} to be {_dtype_name(dtype)} but {got} is provided")
     sizes = [dim.size for dim in tensor.tensor_shape.dim]
-    unsound = tensor.tensor_shape.unknown_rank or min(sizes, default=0) < 0
-    if unsound or math.prod(sizes) > MAX_ELEMENTS:
+    if min(sizes, default=0) < 0 or math.prod(sizes) > MAX_ELEMENTS:
         raise invalid(f"tensor parsing error: {name}")
     try:
         return tf.make_ndarray(tensor)
