@@ -1,6 +1,7 @@
 """What files tell before they are decoded: their sizes, and whether they are whole."""
 
 import io
+import re
 import struct
 from functools import cache
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from tfxmodal.encoders.image import formats
-from tfxmodal.encoders.image.formats.file_bytes import FileBytes
+from tfxmodal.encoders.image.formats.file_bytes import WORD, FileBytes, longest_zeros
 from tfxmodal.io.picture_kinds import picture_kind
 
 SPEC = [tf.TensorSpec([], tf.string)]
@@ -169,6 +170,19 @@ def test_files_that_were_not_filled_to_their_end_are_refused(kind, options, end,
     if fault(filled) != CUT:
         with pytest.raises(tf.errors.InvalidArgumentError):
             STORED(filled)
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.binary(min_size=1, max_size=9)), max_size=6))
+def test_the_longest_run_of_zeros(parts):
+    contents = b"".join(bytes(zeros) + other for zeros, other in parts)
+    longest = max((len(run) for run in re.findall(b"\0*", contents)), default=0)
+    found = int(longest_zeros(tf.constant(contents)))
+    assert longest - 2 * WORD < found <= longest
+
+
+def test_a_header_of_absurd_size_costs_nothing():
+    huge = b"RIFF" + struct.pack("<I", 1000) + b"WEBPVP8X\n\0\0\0\x02\0\0\0" + b"\xff" * 6
+    assert b"pixels are more than" in fault(huge + bytes(978))
 
 
 def test_a_gap_in_a_jpeg_is_found():

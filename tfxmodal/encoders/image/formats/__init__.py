@@ -79,7 +79,8 @@ def _fault(module: ModuleType | None, contents: tf.Tensor) -> tf.Tensor:
     if module is None:
         return tf.constant("the file is no picture of a known format")
     header = module.header(FileBytes(contents))
-    pixels = header.width * header.height
+    width, height = (tf.minimum(side, 2**31) for side in (header.width, header.height))
+    pixels = width * height  # within int64
     large = tf.strings.join([tf.strings.as_string(pixels), f" pixels are more than {MAX_PIXELS:,}"])
     told = tf.where(header.cut, "the file is cut short, or parts of it were never filled in", "")
     return tf.where(pixels > MAX_PIXELS, large, told)

@@ -12,6 +12,9 @@ MAX_PARTS = 10_000
 ROOM = 32
 """Zeros behind the end, so that a short read there has its full length."""
 
+WORD = 8
+"""Bytes that are looked at together where long runs are sought."""
+
 
 class FileBytes:
     """A file in memory; whatever lies behind its end is zero.
@@ -69,12 +72,18 @@ def holds(text: tf.Tensor, part: tf.Tensor | bytes) -> tf.Tensor:
     return tf.size(split.values) > 1
 
 
-def holds_zeros(text: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-    """Whether a string holds more than `count` zero bytes one after another.
+def longest_zeros(text: tf.Tensor) -> tf.Tensor:
+    """The longest run of zero bytes in a string, of which the ends may be missed, int64.
 
-    No whole picture holds many: a file that was preallocated and not filled does.
+    No whole picture holds a long one: a file that was preallocated and not filled does.
     """
-    return holds(text, tf.strings.reduce_join(tf.fill([count + 1], b"\0")))
+    filled = tf.strings.join([text, b"\1" * WORD])
+    words = tf.strings.length(filled) // WORD
+    values = tf.io.decode_raw(tf.strings.substr(filled, 0, words * WORD), tf.uint8)
+    empty = tf.reduce_all(tf.reshape(values, [-1, WORD]) == 0, axis=1)
+    others = tf.where(~empty)[:, 0]
+    before = tf.concat([[-1], others[:-1]], axis=0)
+    return WORD * (tf.reduce_max(others - before) - 1)
 
 
 @cache

@@ -8,7 +8,7 @@ from tfxmodal.encoders.image.formats.file_bytes import (
     FileBytes,
     apart,
     holds,
-    holds_zeros,
+    longest_zeros,
 )
 from tfxmodal.encoders.image.formats.picture import Header, Picture
 from tfxmodal.lazy import tf
@@ -61,7 +61,7 @@ def _has_gap(contents: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Ten
     _, scan, flat = _segments(file)
     data = tf.strings.split(file.text(scan), END)[0]
     blocks = 3 * (height // 8 + 1) * (width // 8 + 1)
-    return holds_zeros(data, tf.cast(ZEROS + tf.where(flat, blocks, 0), tf.int32))
+    return longest_zeros(data) > ZEROS + tf.where(flat, blocks, 0)
 
 
 def _segments(file: FileBytes):

@@ -8,7 +8,7 @@ from tfxmodal.encoders.image.formats.file_bytes import (
     FileBytes,
     byte,
     holds,
-    holds_zeros,
+    longest_zeros,
 )
 from tfxmodal.encoders.image.formats.picture import Header, Picture, over_white
 from tfxmodal.lazy import tf
@@ -37,7 +37,7 @@ def header(file: FileBytes) -> Header:
 
     width, height = side(24, 0, 26), side(27, 14, 28)
     ends = file.number(4, 4) + 8 > file.size
-    suspect = holds_zeros(file.contents, tf.constant(ZEROS))
+    suspect = holds(file.contents, bytes(ZEROS))
     gap = tf.cond(suspect, lambda: _has_gap(file, width, height), lambda: tf.constant(False))
     return Header(width, height, ends | gap)
 
@@ -76,7 +76,7 @@ def _has_gap(file: FileBytes, width: tf.Tensor, height: tf.Tensor) -> tf.Tensor:
     """
     _, name, data = _chunks(file)
     flat = tf.where(name == b"VP8L", width * height // 8, (width // 16 + 1) * (height // 16 + 1))
-    return holds_zeros(data, tf.cast(ZEROS + flat, tf.int32))
+    return longest_zeros(data) > ZEROS + flat
 
 
 def _chunks(file: FileBytes):
