@@ -89,6 +89,7 @@ class Letters:
     """How often bytes are in a text, in 32 buckets."""
 
     file, uses_tensorflow_text, dim, fingerprint = "letters.txt", False, 32, "letters"
+    words = None
 
     def __init__(self):
         texts = keras.Input((), dtype="string")
@@ -105,9 +106,10 @@ class Letters:
         """Always the same."""
         return cls()
 
-    def knows(self, texts):
-        """All that are not empty."""
-        return tf.strings.length(texts) > 0
+    def look_up(self, texts):
+        """All words are known."""
+        words = tf.strings.split(texts)
+        return words, words.with_flat_values(tf.ones_like(words.flat_values, tf.bool))
 
     def encode(self, texts):
         """The counts."""

@@ -43,7 +43,7 @@ def test_a_list_of_objects(tmp_path):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ({"images": [], "annotations": []}, "is in COCO's layout: .*`--dataset coco`"),
+        ({"images": [], "annotations": []}, "is in COCO's layout: .*`dataset` coco"),
         ({"data": []}, "must be a list of objects.*received 'data'"),
         (5, "must be a list of objects.*received int"),
         ([5], "Entry 1 of .* is '5': write a JSON object"),

@@ -98,6 +98,15 @@ def test_defaults_of_a_folder(folder):
     assert dataset.train.labels is None and dataset.class_names is None
 
 
+def test_images_whose_names_are_composed_otherwise_are_found(folder):
+    stored, listed = "Cafe\u0301.jpg", "Café.jpg"
+    (folder / stored).touch()
+    write(folder / "pairs.jsonl", three(image=listed, id="x"))
+    loaded = load_dataset("pairs", folder)
+    found = [image for _, pairs in loaded.splits() for image in pairs.images]
+    assert str(folder / stored) in found
+
+
 def test_numbers_are_ids(folder):
     write(folder / "pairs.jsonl", three(id=0))
     assert manifest.load(folder).train.ids.tolist() == ["0"]

@@ -102,3 +102,18 @@ def test_tsne_is_seeded():
     )
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_photos_are_drawn_as_a_person_sees_them(tmp_path):
+    """The left half is transparent over a hidden red, and the file tells to turn it."""
+    pixels = np.zeros((40, 60, 4), np.uint8)
+    pixels[..., 0], pixels[:, 30:] = 255, (0, 0, 255, 255)
+    tags = Image.Exif()
+    tags[0x0112] = 6  # what is left comes to the top
+    path = tmp_path / "icon.png"
+    Image.fromarray(pixels).save(path, exif=tags)
+    figure = gallery_figure([Retrieved(path, ["a"], [True])], [])
+    drawn = figure.axes[0].images[0].get_array()
+    height, width, _ = drawn.shape
+    assert drawn[height // 4, width // 2].tolist() == [255, 255, 255]
+    assert drawn[3 * height // 4, width // 2].tolist() == [0, 0, 255]

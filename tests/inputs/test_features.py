@@ -7,7 +7,7 @@ from PIL import Image
 
 from tests.encoders.image.tiny import tiny_encoder
 from tfxmodal.encoders.image import extract
-from tfxmodal.encoders.image.pictures import load_images
+from tfxmodal.encoders.image.pictures import BadImage, load_images
 from tfxmodal.encoders.text.bag_of_words import BagOfWords
 from tfxmodal.encoders.weights import initial_weights
 from tfxmodal.errors import InputError
@@ -95,11 +95,60 @@ def test_bad_photos_are_refused_or_left_out_by_their_names(encoder, photos, tmp_
 def test_a_file_that_can_be_decoded_by_now_is_tried_again(
     encoder, photos, tmp_path, monkeypatch, computed
 ):
-    monkeypatch.setattr("tfxmodal.encoders.image.pictures.MAX_PIXELS", 10)
+    monkeypatch.setattr(
+        features,
+        "load_images",
+        lambda paths, how: ((row, BadImage("")) for row, _ in enumerate(paths)),
+    )
     assert len(image_features(encoder, photos, tmp_path / "cache", on_bad="skip")) == 0
     monkeypatch.undo()
     assert len(image_features(encoder, photos, tmp_path / "cache", on_bad="skip")) == 0
     assert len(image_features(encoder, photos, tmp_path / "cache")) == 6
+
+
+def test_a_photo_that_only_decoding_finds_bad_is_told_too(encoder, photos, tmp_path, computed):
+    for row in (1, 4):
+        contents = bytearray(open(photos[row], "rb").read())
+        contents[len(contents) // 2] ^= 255
+        open(photos[row], "wb").write(contents)
+    with pytest.raises(InputError, match="2 of 6 .*1.png: Invalid PNG data.*4.png: Invalid PNG"):
+        image_features(encoder, photos, tmp_path / "cache")
+    assert computed == [6]
+
+
+def test_bad_photos_are_found_before_any_is_encoded_and_all_are_told(
+    encoder, photos, tmp_path, computed
+):
+    for row, path in enumerate(photos):
+        if row:
+            contents = open(path, "rb").read()
+            open(path, "wb").write([b"", b"text", contents[:-20], b"<svg/>", b"GIF8"][row - 1])
+    with pytest.raises(InputError, match="5 of 6 images are bad") as refused:
+        image_features(encoder, photos, tmp_path / "cache")
+    assert not computed
+    for path in photos[1:]:
+        assert path in str(refused.value)
+
+
+def test_many_bad_photos_are_listed_in_a_file(encoder, tmp_path):
+    paths = []
+    for row in range(12):
+        paths.append(str(tmp_path / f"{row}.png"))
+        open(paths[-1], "wb").write(b"text" * row)
+    with pytest.raises(InputError, match=r"12 of 12 .*all are listed in .*bad_images.txt") as told:
+        image_features(encoder, paths, tmp_path / "cache")
+    assert paths[9] in str(told.value) and paths[10] not in str(told.value)
+    lines = (tmp_path / "cache" / "bad_images.txt").read_text().splitlines()
+    assert [path in line for path, line in zip(paths, lines, strict=True)] == [True] * 12
+
+
+def test_features_of_another_decoding_are_not_taken(
+    encoder, photos, tmp_path, computed, monkeypatch
+):
+    image_features(encoder, photos, tmp_path / "cache")
+    monkeypatch.setattr(features, "DECODING", features.DECODING + 1)
+    image_features(encoder, photos, tmp_path / "cache")
+    assert computed == [6, 6]
 
 
 def test_each_space_has_its_folder(encoder, photos, tmp_path):

@@ -21,8 +21,8 @@ def paths(tmp_path):
     return [str(tmp_path / f"{row}.png") for row in range(6)]
 
 
-def test_rows_are_the_good_files_pictures_rounded(paths):
-    pixels = Pixels(paths, SMALL, on_bad="skip")
+def test_rows_are_the_good_files_pictures_rounded(paths, tmp_path):
+    pixels = Pixels(paths, SMALL, tmp_path, on_bad="skip")
     assert pixels.shape == (5, 16, 16, 3) and len(pixels) == 5
     assert list(pixels.kept) == [0, 1, 3, 4, 5] and list(pixels.bad) == [2]
     assert "2.png: the file is no picture" in pixels.bad[2]
@@ -35,20 +35,20 @@ def test_rows_are_the_good_files_pictures_rounded(paths):
 
 def test_bad_files_are_refused(paths, tmp_path):
     with pytest.raises(InputError, match=r"1 of 6 images are bad \(row 2: .*`on_bad_image` skip"):
-        Pixels(paths, SMALL)
-    pixels = Pixels(paths[:2], SMALL)
+        Pixels(paths, SMALL, tmp_path)
+    pixels = Pixels(paths[:2], SMALL, tmp_path)
     (tmp_path / "1.png").unlink()
     pixels[:1]
     with pytest.raises(InputError, match="1.png could be read before.*No such file.*`resume`"):
         pixels[:]
 
 
-def test_progress_counts_the_files(paths):
+def test_progress_counts_the_files(paths, tmp_path):
     told = {}
 
     def progress(items, **options):
         told.update(options)
         return items
 
-    Pixels(paths, SMALL, "skip", progress)
+    Pixels(paths, SMALL, tmp_path, "skip", progress)
     assert told == {"total": 6, "desc": "pictures"}

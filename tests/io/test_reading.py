@@ -1,4 +1,5 @@
 import json
+import unicodedata
 
 import h5py
 import numpy as np
@@ -9,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfxmodal.errors import InputError
-from tfxmodal.io.reading import read_arrays, read_json, read_lines, read_text, require_files
+from tfxmodal.io.reading import (
+    as_on_disk,
+    read_arrays,
+    read_json,
+    read_lines,
+    read_text,
+    require_files,
+)
 
 ARRAY = np.arange(12.0).reshape(3, 4)
 
@@ -54,6 +62,23 @@ def test_damaged_json(tmp_path, content):
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(InputError, match="a.json is not whole JSON"):
         read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("listed, stored", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_names_whose_letters_are_composed_otherwise(tmp_path, listed, stored):
+    names = {form: unicodedata.normalize(form, "Bäume/Café 한.jpg") for form in (listed, stored)}
+    file = tmp_path / names[stored]
+    file.parent.mkdir()
+    file.touch()
+    for form in names:
+        assert as_on_disk(str(tmp_path / names[form])) == str(file)
+    for other in ("Bäume/Cafe 한.jpg", "ü/ä.jpg", "plain.jpg"):
+        assert as_on_disk(str(tmp_path / other)) == str(tmp_path / other)
+    require_files("images", tmp_path, [names[stored]], "get them")
+    with pytest.raises(
+        InputError, match=r"lacks 1 images \(.*get them \(1 of them, such as B.* NFC or NFD"
+    ):
+        require_files("images", tmp_path, [names[listed]], "get them")
 
 
 @pytest.fixture(scope="module")

@@ -164,14 +164,35 @@ def test_methods_agree_with_each_other(server, tmp_path):
 
 def test_rows_that_cannot_be_read(server, tmp_path):
     with server.client() as client:
-        with pytest.raises(
-            InputError, match=r"2 of 3 rows hold no picture that can be read \(row 0, 2\)"
-        ):
-            client.embed_images([b"", tiny.picture(), tiny.picture()[:50]])
-        with pytest.raises(InputError, match="1 of 1 rows hold no word"):
-            client.search_images([" "])
+        cut, bad = tmp_path / "cut.png", b"no picture"
+        cut.write_bytes(tiny.picture()[:50])
+        with pytest.raises(InputError) as refusal:
+            client.embed_images([bad, tiny.picture(), cut])
+        assert str(refusal.value) == (
+            f"2 of 3 rows hold no picture that can be read (of row 0, {str(cut)!r}): give JPEG, "
+            "PNG, GIF, BMP or WebP files."
+        )
+        with pytest.raises(InputError) as refusal:
+            client.search_images([" " * 99])
+        assert str(refusal.value) == (
+            f"The text '{' ' * 60}...' holds no word that the model knows: write other words, in "
+            "the language of the captions that it was trained on."
+        )
+        with pytest.raises(InputError, match=r"2 of 5 rows hold no word .* \(' ', '\\n'\): write"):
+            client.embed_texts(["a", " ", "b", "\n", "c"])
+        with pytest.raises(InputError, match=r"1 of 1 rows hold .* \(of row 0 with ' '\): give"):
+            client.score_pairs([tiny.picture()], [" "])
         with pytest.raises(InputError, match="Cannot read .*none.jpg"):
             client.embed_images([tmp_path / "none.jpg"])
+
+
+def test_words_that_the_model_does_not_know(server, monkeypatch):
+    texts = ["a red quux", "café", "half of a pair \udc80"]
+    with server.client() as client:
+        assert client.unknown_words(texts) == [[], [], []]  # An export that does not tell.
+        told = {"unknown_words": np.array(["quux xyzzy quux", "cafe\u0301", ""])}
+        monkeypatch.setattr(client, "predict", lambda signature, text: told)
+        assert client.unknown_words(texts) == [["quux", "xyzzy"], ["café"], []]
 
 
 def test_arguments_that_do_not_fit():

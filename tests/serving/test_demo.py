@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from html import escape, unescape
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -53,6 +54,12 @@ def app(target, gallery):
 @pytest.fixture
 def page(app):
     return app.test_client()
+
+
+def test_words_that_the_model_does_not_know_are_named(page, monkeypatch):
+    assert "does not know" not in page.get("/?text=red+quux").text
+    monkeypatch.setattr(Client, "unknown_words", lambda self, texts: [["<quux>", "xyzzy"]])
+    assert "The model does not know: &lt;quux&gt;, xyzzy" in page.get("/?text=red+quux").text
 
 
 def test_the_page_begins_with_a_field_and_a_place_to_drop(page):
@@ -124,6 +131,16 @@ def test_pictures_of_the_gallery_and_no_others_are_served(page, gallery):
     assert (red.mimetype, red.data) == ("image/png", tiny.picture(tiny.COLOURS["red"]))
     for name in ("blue", "none", gallery["images"]["red"], "../../../etc/passwd"):
         assert page.get("/picture", query_string={"id": name}).status_code == 404
+
+
+def test_a_picture_that_browsers_do_not_show_is_converted(page, gallery):
+    path = Path(gallery["images"]["red"])
+    contents = path.read_bytes()
+    assert page.get("/picture?id=red").data == contents
+    Image.open(path).save(path, "TIFF")
+    found = page.get("/picture?id=red")
+    path.write_bytes(contents)
+    assert found.mimetype == "image/png" and found.data[:4] == b"\x89PNG"
 
 
 def test_what_is_bad_is_told_on_the_page(page):

@@ -112,20 +112,27 @@ def evaluated(run_of, small, cache_dir):
         found_images, image_scores = scorer.top_k_images(texts, images, TOP_K)
         embeddings = {"image_embedding": images, "text_embedding": texts}
         scores = {"score": scorer.score_pairs(images, texts)}
+        unknown = [" ".join(words[:20]) for words in run.unknown_words(captions["text"])]
+        assert any(unknown) and not all(map(str.isspace, unknown))
+        told = {"unknown_words": np.array(unknown)}
         asked = {
             "embed_image": (photos, {"embedding": images}),
-            "embed_text": (captions, {"embedding": texts}),
-            "serving_default": (captions, {"embedding": texts}),
-            "score_pairs": (photos | captions, scores),
+            "embed_text": (captions, {"embedding": texts} | told),
+            "serving_default": (captions, {"embedding": texts} | told),
+            "score_pairs": (photos | captions, scores | told),
             "score_embedding_pairs": (embeddings, scores),
             "search_texts": (photos, {"ids": source.ids[found_texts], "scores": text_scores}),
-            "search_images": (captions, {"ids": source.ids[found_images], "scores": image_scores}),
+            "search_images": (
+                captions,
+                {"ids": source.ids[found_images], "scores": image_scores} | told,
+            ),
         }
         if not run.inputs.image.raw:
             for modality in ("image", "text"):
                 rows = getattr(features, f"{modality}s")[:]
                 signature = f"embed_{modality}_features"
-                asked[signature] = {"features": rows}, asked[f"embed_{modality}"][1]
+                embedding = asked[f"embed_{modality}"][1]["embedding"]
+                asked[signature] = {"features": rows}, {"embedding": embedding}
         return asked
 
     return of
@@ -138,7 +145,7 @@ def assert_same(ask, evaluated: dict[str, tuple[dict, dict]]):
         assert answer.pop("valid", np.True_).all()
         assert answer.keys() == outputs.keys()
         for name, wanted in outputs.items():
-            if name == "ids":
+            if wanted.dtype.kind == "U":
                 assert answer[name].astype(str).tolist() == wanted.tolist()
             else:
                 np.testing.assert_allclose(answer[name], wanted, rtol=1e-5, atol=1e-5)
@@ -347,6 +354,7 @@ def test_bad_rows_are_flagged_and_harm_none(loaded, small):
     known = [True, False, False, False, True, False, False]
     embedded = ask(model, "embed_text", text=texts)
     assert embedded["valid"].tolist() == known
+    assert not embedded["unknown_words"][~np.array(known)].any()
     found = ask(model, "search_images", text=texts)
     assert found["valid"].tolist() == known
     assert [bool(row[0]) for row in found["ids"]] == known

@@ -1,18 +1,22 @@
+import base64
+import io
 import json
 import os
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.serving import tiny
 from tfxmodal.commands import query
-from tfxmodal.data.items import read_items
+from tfxmodal.data.items import Items, read_items
 from tfxmodal.errors import InputError
 from tfxmodal.inputs import cache
 from tfxmodal.io.locks import held, lock_beside
 from tfxmodal.serving.client import bulk
 from tfxmodal.serving.client.client import Client
+from tfxmodal.serving.client.page import write_page
 
 
 @pytest.fixture
@@ -188,6 +192,12 @@ def test_embedding_goes_on_where_it_was_killed(ask, photos, tmp_path, monkeypatc
     assert sorted(path.name for path in tmp_path.glob("v.*")) == ["v.ids.json", "v.npy"]
 
 
+def test_unknown_words_of_a_text_are_named(ask, monkeypatch):
+    assert "does not know" not in ask("--text", "a red quux")
+    monkeypatch.setattr(Client, "unknown_words", lambda self, texts: [["quux", "xyzzy"]])
+    assert "The model does not know: quux, xyzzy.\n" in ask("--text", "a red quux xyzzy")
+
+
 def test_a_model_that_refuses_requests_embeds_no_folder(server, photos, monkeypatch):
     """Under batching, a bad row of another caller would be taken for one of ours."""
     items = read_items(photos)
@@ -212,7 +222,7 @@ def test_what_cannot_be_asked(complaint, server, tmp_path, photos):
     assert "give one of" in of("--text", "x", "--image", "y.png")
     assert "--in-flight is 0" in of("--embed", twice, "--in-flight", 0)
     assert "top-k is 0" in of("--text", "x", "--top-k", 0)
-    assert "1 of 1 rows hold no word" in of("--text", " ")
+    assert "The text ' ' holds no word that the model knows: write other" in of("--text", " ")
     assert "Cannot read" in of("--image", tmp_path / "none.png")
     assert "give FILE.npy" in of("--embed", photos)
     assert "no folder with pictures" in of("--embed", empty, "--out", tmp_path / "v.npy")
@@ -223,3 +233,36 @@ def test_what_cannot_be_asked(complaint, server, tmp_path, photos):
     assert "holds no texts" in told
     assert "has no version 8" in of("--text", "x", "--version", 8)
     assert "are both given" in of("--text", "x", "--version", 1, "--label", "stable")
+
+
+def test_a_page_shows_a_picture_turned_and_over_white(tmp_path):
+    pixels = np.zeros((40, 60, 4), np.uint8)
+    pixels[..., 0], pixels[:, 30:] = 255, (0, 0, 255, 255)
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    path = tmp_path / "icon.png"
+    Image.fromarray(pixels).save(path, exif=tags)
+    write_page(tmp_path / "page.html", path, "texts", [])
+    html = (tmp_path / "page.html").read_text()
+    shown = base64.b64decode(html.split("base64,")[1].split('"')[0])
+    shown = np.asarray(Image.open(io.BytesIO(shown))).astype(int)
+    assert shown.shape == (60, 40, 3)
+    np.testing.assert_allclose(shown[10, 20], [255, 255, 255], atol=3)
+    np.testing.assert_allclose(shown[50, 20], [0, 0, 255], atol=3)
+
+
+def test_a_picture_that_the_server_does_not_read_is_converted_or_named(server, tmp_path):
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(tiny.picture())).save(buffer, "TIFF")
+    path = tmp_path / "scan.tif"
+    path.write_bytes(buffer.getvalue())
+    with Client(server.target, "tiny") as client:
+        wanted = client.embed_images([tiny.picture()])
+        np.testing.assert_array_equal(client.embed_images([path]), wanted)
+        np.testing.assert_array_equal(client.embed_images([buffer.getvalue()]), wanted)
+        path.write_bytes(b"<svg/>")
+        with pytest.raises(InputError, match="Cannot read .*scan.tif .SVG pictures are not read"):
+            client.embed_images([path])
+        items = Items("images", ["scan"], [str(path)])
+        _, bad = bulk.embed_all(client, items, tmp_path / "out.npy")
+    assert bad == {"scan": "SVG pictures are not read: convert it to PNG or JPEG"}

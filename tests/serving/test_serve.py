@@ -164,7 +164,7 @@ def test_tls(serving, base, certificate):
         assert client.embed_texts(["red"]).shape == (1, 4)
     for tls in (False, True):  # no encryption; an authority that the system does not know
         with served.client(tls=tls, retries=0) as client:
-            with pytest.raises(ServerError, match="No server answers .* --tls"):
+            with pytest.raises(ServerError, match="No server answers .* `tls`"):
                 client.status()
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 from tensorflow.core.framework import tensor_pb2
 
+from tfxmodal.encoders.text.bag_of_words import to_bytes
 from tfxmodal.errors import InputError
 from tfxmodal.serving.client.protos import serving_pb2 as pb
 from tfxmodal.serving.client.tensors import FIELDS, decode, encode, to_array, to_tensor, type_name
@@ -71,6 +72,11 @@ def test_types_that_cannot_be_sent_or_read():
         encode(np.zeros(2, np.float16))
     with pytest.raises(InputError, match="A tensor of float16 cannot be read here"):
         decode(pb.TensorProto(dtype=pb.DT_HALF))
+
+
+def test_half_of_a_surrogate_pair_is_sent_as_in_training():
+    text = "half \udc80"
+    assert to_tensor([text]).string_val[:] == [to_bytes([text]).numpy()[0]] == [b"half ?"]
 
 
 def test_lists_become_strings_or_float32():

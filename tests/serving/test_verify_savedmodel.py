@@ -215,6 +215,14 @@ def test_what_is_found_may_swap_where_scores_are_as_good_as_equal(gap, swaps):
             served_checks._compare("search", found, wanted)
 
 
+def test_unknown_words_are_compared_word_for_word():
+    wanted = {"scores": np.zeros([2, 1]), "unknown_words": np.array([b"a b", b""], object)}
+    assert served_checks._compare("search", wanted, wanted) == 0
+    other = wanted | {"unknown_words": np.array([b"a", b""], object)}
+    with pytest.raises(Fault, match="finds other unknown_words"):
+        served_checks._compare("search", other, wanted)
+
+
 def test_other_weights_than_the_examples_came_from(version, network):
     folder = version()
     network.layers[-1].bias.assign([1e-3, 0])

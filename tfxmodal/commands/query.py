@@ -122,6 +122,8 @@ def search(client: Client, flags: Flags):
     for rank, (name, score, text) in enumerate(found, start=1):
         table.add_row(str(rank), f"{score:.4f}", escape(name), *([escape(text)] if shown else []))
     show(table)
+    if flags.text is not None and (unknown := client.unknown_words([flags.text])[0]):
+        print(f"The model does not know: {', '.join(unknown)}.")
     if flags.html:
         write_page(flags.html, query, kind, found)
         print(f"The page: {flags.html}")
@@ -135,10 +137,11 @@ def embed(client: Client, flags: Flags):
         raise InputError(f"--out is {flags.out}: give FILE.npy, where the vectors go.")
     from tqdm import tqdm
 
+    from tfxmodal.commands.terminal import Terminal
     from tfxmodal.data.items import read_items
     from tfxmodal.serving.client.bulk import embed_all
 
-    items = read_items(flags.embed, flags.embed_as)
+    items = read_items(flags.embed, flags.embed_as, Terminal())
     vectors, bad = embed_all(client, items, flags.out, flags.in_flight, tqdm)
     print(f"{flags.out} holds {len(vectors):,} vectors of {vectors.shape[1]} numbers.")
     if bad:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tfxmodal.data.listings import pictures_in, texts_in
 from tfxmodal.data.rows import is_manifest, read_rows
 from tfxmodal.errors import InputError, choose
+from tfxmodal.io.reporter import SILENT, Reporter
 
 KINDS = ("images", "texts")
 
@@ -30,7 +31,7 @@ class Items:
         return len(self.ids)
 
 
-def read_items(source: str | Path, kind: str | None = None) -> Items:
+def read_items(source: str | Path, kind: str | None = None, reporter: Reporter = SILENT) -> Items:
     """The pictures of a folder, the images or texts of a manifest, or the lines of a text file.
 
     Args:
@@ -38,6 +39,7 @@ def read_items(source: str | Path, kind: str | None = None) -> Items:
             `.csv`, `.tsv` or `.json`; ids are those of `text_ids`), or a UTF-8 file of ID<TAB>TEXT
             or TEXT a line.
         kind: `images` or `texts`; by default what the source holds, of a manifest its images.
+        reporter: Is told which files of a folder are passed over.
 
     Raises:
         InputError: If the source cannot be read or holds no items of that kind, or an id is there
@@ -52,8 +54,10 @@ def read_items(source: str | Path, kind: str | None = None) -> Items:
         raise InputError(f"{source} holds {held[0]}; received `kind` {kind}: give another source.")
     if of_manifest:
         items = _of_manifest(source, kind)
+    elif kind == "images":
+        items = Items(kind, *pictures_in(source, reporter))
     else:
-        items = Items(kind, *(pictures_in if kind == "images" else texts_in)(source))
+        items = Items(kind, *texts_in(source))
     if not items.ids:
         raise InputError(f"{source} holds no {kind}: give another source.")
     ((name, times),) = Counter(items.ids).most_common(1)

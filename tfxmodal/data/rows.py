@@ -12,6 +12,7 @@ from tfxmodal.data.columns import REQUIRED, Columns
 from tfxmodal.data.json_rows import read_json_file, read_json_lines
 from tfxmodal.data.tables import RowError, read_table
 from tfxmodal.errors import InputError
+from tfxmodal.io.reading import as_on_disk
 
 LOG = logging.getLogger(__name__)
 SPLITS = ("train", "validation", "test")
@@ -56,7 +57,7 @@ def read_rows(path: Path) -> list[Row]:
         raise InputError(f"{path} is empty: list at least one pair for each split.")
     folder = _image_folder(path, [row.image for row in rows[:TRIED]])
     for row in rows:
-        row.image = os.path.normpath(os.path.join(folder, row.image))
+        row.image = as_on_disk(os.path.normpath(os.path.join(folder, row.image)))
     return rows
 
 
@@ -150,7 +151,7 @@ def _image_folder(path: Path, images: list[str]) -> Path:
     """Where the paths of images start: at the manifest, or in the one folder that holds them."""
 
     def holds(folder: Path) -> bool:
-        return any(os.path.isfile(folder / image) for image in images)
+        return any(os.path.isfile(as_on_disk(str(folder / image))) for image in images)
 
     if holds(path.parent):
         return path.parent

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfxmodal.encoders.image.with_pillow import as_seen
 from tfxmodal.evaluation.fonts import fitted, use_fonts
 
 if TYPE_CHECKING:  # What draws takes a second to import, and only those who draw need it.
@@ -201,7 +202,7 @@ def _draw_photo(cell: Axes, photo: str | os.PathLike | np.ndarray) -> None:
             photo = (255 * np.clip(photo, 0, 1)).astype(np.uint8)
         picture = Image.fromarray(photo)
     else:
-        picture = Image.open(photo)
+        picture = as_seen(photo)
     cell.imshow(ImageOps.pad(picture.convert("RGB"), PHOTO, color="#f1f3f4"), aspect="auto")
 
 

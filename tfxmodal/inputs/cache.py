@@ -63,7 +63,12 @@ class FeatureCache:
         self.folder, self.space = Path(folder), space
 
     def features(
-        self, keys: Sequence[bytes], compute: Compute, retry_bad: bool = False, progress=None
+        self,
+        keys: Sequence[bytes],
+        compute: Compute,
+        retry_bad: bool = False,
+        progress=None,
+        check: Callable[[list[int]], None] | None = None,
     ) -> ShardedFeatures:
         """Features of a dataset's rows, computed as far as the folder lacks them.
 
@@ -75,6 +80,7 @@ class FeatureCache:
             compute: What computes features of rows.
             retry_bad: Whether to try again items that had no features before.
             progress: Wraps an iterable, as tqdm does.
+            check: Is called with the rows that are to be computed, before any of them is.
 
         Raises:
             InputError: If the folder holds features of another space, a feature is not finite or
@@ -88,6 +94,8 @@ class FeatureCache:
                     stack.enter_context(locked(self.folder / ".lock"))
                 there = self._open()
                 rows = there.missing(keys, retry_bad)
+                if check:
+                    check(rows)
                 self._fill(there, rows, keys, compute, progress or (lambda items, **_: items))
             there = self._open()
         places = np.array([there.places.get(key, -1) for key in keys], np.int64)

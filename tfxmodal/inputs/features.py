@@ -9,7 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from tfxmodal.encoders.image import ImageEncoder, extract
-from tfxmodal.encoders.image.pictures import BadImage, bad_images, load_images
+from tfxmodal.encoders.image.pictures import (
+    DECODING,
+    BadImage,
+    bad_images,
+    check_images,
+    load_images,
+)
 from tfxmodal.encoders.text import TextEncoder
 from tfxmodal.errors import choose
 from tfxmodal.inputs.cache import FeatureCache, Space
@@ -54,6 +60,7 @@ def image_features(
         "normalisation": how.normalisation,
         "weights": encoder.weights_hash,
         "kind": kind,
+        "decoding": DECODING,
     }
     space = Space(key, encoder.model_of(kind).output_shape[1:], KEPT_AS[kind])
 
@@ -67,12 +74,26 @@ def image_features(
                 images[i] = image
         return extract(encoder, images, kind), bad
 
+    def refuse(bad: dict[int, str]):
+        bad = {row: f"{paths[row]}: {reason}" for row, reason in bad.items()}
+        if bad and on_bad == "refuse":
+            raise bad_images(bad, len(paths), Path(cache_dir))
+        return bad
+
+    def check(rows: list[int]):
+        checked = check_images(paths[row] for row in rows)
+        if progress:
+            checked = progress(checked, total=len(rows), desc="checking")
+        faults = {keys[rows[i]]: fault.reason for i, fault in checked if fault}
+        refuse({row: faults[key] for row, key in enumerate(keys) if key in faults})
+
     cache = FeatureCache(_folder(cache_dir, f"{encoder.name}-{kind}", space), space)
     keys = content_keys(paths, Path(cache_dir) / "files.npy", progress)
-    features = cache.features(keys, compute, on_bad == "refuse", progress)
-    features.bad = {row: f"{paths[row]}: {reason}" for row, reason in features.bad.items()}
-    if features.bad and on_bad == "refuse":
-        raise bad_images(features.bad, len(paths))
+    if on_bad == "refuse":
+        features = cache.features(keys, compute, True, progress, check)
+    else:
+        features = cache.features(keys, compute, progress=progress)
+    features.bad = refuse(features.bad)
     return features
 
 

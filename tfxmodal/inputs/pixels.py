@@ -28,6 +28,7 @@ class Pixels:
         self,
         paths: Sequence[str | Path],
         preprocessing: Preprocessing,
+        cache_dir: Path,
         on_bad: str = "refuse",
         progress=None,
     ):
@@ -36,6 +37,7 @@ class Pixels:
         Args:
             paths: Picture files.
             preprocessing: See `tfxmodal.encoders.image.pictures.decode`.
+            cache_dir: Where bad files are listed, if they are many.
             on_bad: What to do about files that cannot be read: `refuse`, or `skip` them.
             progress: Wraps an iterable, as tqdm does.
 
@@ -53,7 +55,7 @@ class Pixels:
             if isinstance(picture, BadImage)
         }
         if self.bad and on_bad == "refuse":
-            raise bad_images(self.bad, len(paths))
+            raise bad_images(self.bad, len(paths), Path(cache_dir))
         self.kept = np.setdiff1d(np.arange(len(paths)), list(self.bad))
 
     @property

@@ -19,6 +19,7 @@ from tfxmodal.inputs.pixels import Pixels
 from tfxmodal.inputs.raw import (
     check_raw,
     check_trainable,
+    known_words,
     text_cnn_to_train,
     token_ids,
     without_bad,
@@ -39,6 +40,7 @@ class Prepared:
         image_encoder: What made the images' features, or None where they came ready.
         text_encoder: What made the texts' features, or None where they came ready.
         inputs: What the training rows are.
+        known_words: By split, how many words of its captions the text encoder knows.
     """
 
     features: Dataset
@@ -46,6 +48,7 @@ class Prepared:
     image_encoder: ImageEncoder | None
     text_encoder: TextEncoder | TokenIds | None
     inputs: MethodInputs
+    known_words: dict[str, dict]
 
     def description(self) -> dict:
         """What evaluation and export need to know of the data: inputs, classes, encoders."""
@@ -54,6 +57,7 @@ class Prepared:
             "inputs": self.inputs.to_json(),
             "class_names": self.features.class_names,
             "pairs": {name: len(pairs) for name, pairs in self.features.splits()},
+            "known_words": self.known_words,
         } | {name: encoder and encoder.fingerprint for name, encoder in encoders.items()}
 
 
@@ -96,14 +100,16 @@ def prepare(
         networks["image"] = images.model
     if kinds["text"] == "words":
         networks["text"], texts = texts.network, TokenIds(texts)
-    features = source
+    features, known = source, {}
     for name in splits:
         pairs = getattr(source, name)
         pairs, rows = split_rows(config, name, pairs, kinds, images, texts, reporter)
+        if texts:
+            known[name] = known_words(name, pairs, texts, reporter)
         source = source.replace_splits(**{name: pairs})
         features = features.replace_splits(**{name: rows})
     inputs = MethodInputs.of(getattr(features, splits[0]), kinds, networks)
-    return Prepared(features, source, images, texts, inputs)
+    return Prepared(features, source, images, texts, inputs, known)
 
 
 def _check_kinds(source: Dataset, config: DataConfig, kinds: Mapping[str, str]):
@@ -156,7 +162,9 @@ def split_rows(
     images = texts = None
     if image_encoder and kinds["image"] == "pixels":
         bar = reporter.named(f"{split} images", "image")
-        images = Pixels(pairs.images, image_encoder.preprocessing, config.on_bad_image, bar)
+        images = Pixels(
+            pairs.images, image_encoder.preprocessing, config.cache_dir, config.on_bad_image, bar
+        )
     elif image_encoder:
         images = image_features(
             image_encoder,
@@ -167,7 +175,7 @@ def split_rows(
             reporter.named(f"{split} images"),
         )
     if images is not None:
-        pairs = without_bad(split, pairs, images, reporter)
+        pairs = without_bad(split, pairs, images, config.cache_dir, reporter)
     if text_encoder and kinds["text"] == "words":
         texts = token_ids(text_encoder, pairs.texts)
     elif text_encoder:

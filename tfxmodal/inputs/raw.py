@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from tfxmodal.data import Dataset
 from tfxmodal.data.pairs import Captions, Pairs
 from tfxmodal.encoders.image import ImageEncoder
-from tfxmodal.encoders.text import load_text_encoder
+from tfxmodal.encoders.image.pictures import list_bad
+from tfxmodal.encoders.text import TextEncoder, load_text_encoder
 from tfxmodal.encoders.text.bag_of_words import document
+from tfxmodal.encoders.text.known_words import KnownWords
 from tfxmodal.encoders.text.text_cnn import TextCNN, TokenIds
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
@@ -82,19 +85,37 @@ def token_ids(encoder: TokenIds, captions: Captions) -> np.ndarray:
     return encoder.encode([document(each) for each in captions])
 
 
+def known_words(
+    split: str, pairs: Pairs, encoder: TextEncoder | TokenIds, reporter: Reporter = SILENT
+) -> dict:
+    """How many words of a split's captions an encoder knows; texts without any are told.
+
+    They stay: what is measured without them could not be compared with what others measure.
+    """
+    ids = pairs.ids if pairs.paired else [f"text-{row}" for row in range(len(pairs.texts))]
+    counts = KnownWords.count(encoder, [document(captions) for captions in pairs.texts])
+    if told := counts.told(ids, encoder.words is not None):
+        reporter.say(f"{split}: {told}")
+    without = [str(ids[row]) for row in counts.without]
+    return {"words": counts.words, "known": counts.known, "texts_without": without}
+
+
 def without_bad(
-    split: str, pairs: Pairs, images: ShardedFeatures | Pixels, reporter: Reporter = SILENT
+    split: str,
+    pairs: Pairs,
+    images: ShardedFeatures | Pixels,
+    cache_dir: Path,
+    reporter: Reporter = SILENT,
 ) -> Pairs:
-    """The pairs whose images could be read; the others are told.
+    """The pairs whose images could be read; the others are told, and listed if they are many.
 
     Raises:
         InputError: If none is left.
     """
     if not images.bad:
         return pairs
-    reporter.say(f"{len(images.bad)} of {len(pairs)} {split} images are left out:")
-    for reason in list(images.bad.values())[:5]:
-        reporter.say(f"  {reason}")
+    told = list_bad(images.bad, Path(cache_dir))
+    reporter.say(f"{len(images.bad)} of {len(pairs)} {split} images are left out: {told}")
     if not len(images):
         raise InputError(f"No image of the {split} split can be read; check `data_dir`.")
     return pairs.take(images.kept)

@@ -3,6 +3,7 @@
 import json
 import os
 import tokenize
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
@@ -150,7 +151,31 @@ def require_files(what: str, folder: Path, names: Iterable[str], remedy: str) ->
         if base not in present[parent]:
             missing.append(name)
     if missing:
+        there = [name for name in missing if os.path.exists(as_on_disk(str(folder / name)))]
+        if there:
+            remedy += (
+                f" ({len(there):,} of them, such as {there[0]}, are there with letters composed in "
+                "another way, NFC or NFD: write their names as the list does)"
+            )
         raise missing_files(what, folder, missing, remedy)
+
+
+def as_on_disk(path: str) -> str:
+    """A path as its folder writes it, where only its letters are composed otherwise (NFC or NFD).
+
+    macOS decomposes the letters of names, and archives carry them to other systems. A path that is
+    there, or for which nothing like it is there, comes back as it is.
+    """
+    if path.isascii() or os.path.exists(path):
+        return path
+    parent, name = os.path.split(path)
+    folder = as_on_disk(parent) if parent not in ("", path) else parent
+    like = [each for each in file_names(Path(folder)) if _composed(each) == _composed(name)]
+    return os.path.join(folder, like[0]) if like else path
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def path_array(paths: Iterable[Path]) -> np.ndarray:

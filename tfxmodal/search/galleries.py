@@ -12,7 +12,8 @@ import numpy as np
 from tfxmodal.data import listings, manifest, rows
 from tfxmodal.data.items import text_ids
 from tfxmodal.data.pairs import Features, Pairs
-from tfxmodal.encoders.text.bag_of_words import EncodedTexts, document, known_texts
+from tfxmodal.encoders.text.bag_of_words import EncodedTexts, document
+from tfxmodal.encoders.text.known_words import known_texts
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import PLACE, DataConfig, load
 from tfxmodal.inputs.duplicates import image_keys, text_key, told_equal
@@ -152,7 +153,7 @@ def _items_of_pictures(
     folder: Path, run: TrainedRun, config: DataConfig, reporter: Reporter
 ) -> Items:
     """The pictures in a folder and the folders in it, their paths from there as ids."""
-    ids, paths = listings.pictures_in(folder)
+    ids, paths = listings.pictures_in(folder, reporter)
     pairs = Pairs(np.array(ids), np.array(paths), [()] * len(paths))
     config = replace(config, dataset=folder.name)
     return _both(*_as_features(run, config, pairs, reporter))["images"]

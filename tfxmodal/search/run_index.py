@@ -107,7 +107,7 @@ class RunIndex:
             )
 
     def search(self, queries: Sequence[str | Path], k: int = 10) -> tuple[np.ndarray, np.ndarray]:
-        """The best items for each query.
+        """The best items for each query; the reporter is told the words that the run does not know.
 
         Args:
             queries: Texts, where the gallery is of images; else paths of pictures.
@@ -123,6 +123,10 @@ class RunIndex:
             raise InputError(f"`queries` is one query, {queries!r}: give a list.")
         if QUERIES[self.index.gallery] == "text":
             embeddings = self._run.embed_texts(queries)
+            for query, words in zip(queries, self._run.unknown_words(queries), strict=True):
+                if words:
+                    named = ", ".join(dict.fromkeys(words))
+                    self._reporter.say(f"Unknown words of {query!r}: {named}")
         else:
             embeddings = self._run.embed_images(queries, self._data.image_weights)
         return self.index.search(embeddings, k)

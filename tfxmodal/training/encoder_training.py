@@ -193,8 +193,10 @@ def _image_stage(settings: EncoderSettings, source: Dataset, reporter: Reporter)
     def rows(split: str) -> Pairs:
         pairs = getattr(source, split)
         bar = reporter.named(f"{split} images", "image")
-        pixels = Pixels(pairs.images, squares, settings.data.on_bad_image, bar)
-        pairs = without_bad(split, pairs, pixels, reporter)
+        pixels = Pixels(
+            pairs.images, squares, settings.data.cache_dir, settings.data.on_bad_image, bar
+        )
+        pairs = without_bad(split, pairs, pixels, settings.data.cache_dir, reporter)
         return pairs.with_features(pixels, np.zeros([len(pairs), 0]))
 
     network = augmented(encoder)

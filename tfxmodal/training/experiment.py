@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from tfxmodal.data.pairs import Dataset
+from tfxmodal.encoders.text import open_text_encoder, saved_in
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.protocol import evaluate_pairs, selection_score
 from tfxmodal.evaluation.results import captions_or_ids, draw, evaluate_split
@@ -109,7 +111,11 @@ def run_claimed(settings, run, resume, dataset, reporter, stop_asked, splits=MEA
     # What is trained end to end has its encoders' variables on every replica, too.
     with strategy.scope() if strategy and raw else nullcontext():
         seed = settings.training.seed
-        data = prepare(source, settings.data, kinds, seed=seed, reporter=reporter)
+        # A run goes on with its vocabulary, which an earlier version may have made.
+        texts = partial(open_text_encoder, run.path) if saved_in(run.path) else None
+        data = prepare(
+            source, settings.data, kinds, text_encoder=texts, seed=seed, reporter=reporter
+        )
     tell_duplicates(dict(data.source.splits()), settings.data.cache_dir, reporter)
     precision = settings.training.precision if spec.learner else "float32"
     with isolated(precision, seed):

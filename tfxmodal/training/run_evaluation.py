@@ -96,7 +96,8 @@ def evaluate_run(
         }
         done = RunEvaluation(folder, source, results)
         folder.write_figures(draw(results, source, data.source.class_names, reporter=reporter))
-        what = {"dataset": dataset, "split": split, "pairs": len(source)}
+        known = data.known_words.get(split)
+        what = {"dataset": dataset, "split": split, "pairs": len(source), "known_words": known}
         folder.write_json(METRICS, what | {"methods": done.metrics})
     return done
 

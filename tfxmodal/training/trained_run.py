@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from tfxmodal.data.pairs import Dataset, Pairs
 from tfxmodal.encoders.image import ImageEncoder, extract, load_image_encoder
 from tfxmodal.encoders.image.pictures import BadImage, load_images
 from tfxmodal.encoders.text import TextEncoder, open_text_encoder
-from tfxmodal.encoders.text.bag_of_words import known_texts
+from tfxmodal.encoders.text.known_words import known_texts, unknown_words
 from tfxmodal.encoders.text.text_cnn import TokenIds
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
@@ -27,6 +28,9 @@ from tfxmodal.retrieval.scorer import Scorer
 from tfxmodal.training.checkpoints import Checkpoints
 from tfxmodal.training.run_folder import METRICS, MODEL, RunFolder
 from tfxmodal.training.settings import Settings
+
+SHOWN = 60
+"""Characters of a text that a message shows."""
 
 BATCH = 32
 """Pictures embedded at a time."""
@@ -147,14 +151,26 @@ class TrainedRun:
         Raises:
             InputError: If a text holds no word that the run knows.
         """
-        encoder = self.load_text_encoder()
+        encoder = self._text_encoder
         known = known_texts(encoder, texts)
         if not known.all():
             raise InputError(
-                f"`text` {texts[int(np.argmin(known))]!r} holds no word that {self.folder.path} "
-                "knows: give another."
+                f"`text` {texts[int(np.argmin(known))][:SHOWN]!r} holds no word that "
+                f"{self.folder.path} knows: write other words, in the language of its captions."
             )
         return self.scorer().embed_texts(self.row_encoder(encoder).encode(texts))
+
+    def unknown_words(self, texts: Sequence[str]) -> list[list[str]]:
+        """The words of each text that the run does not know, and which therefore say nothing.
+
+        Raises:
+            InputError: If the run learned from ready features.
+        """
+        return unknown_words(self._text_encoder, texts)
+
+    @cached_property
+    def _text_encoder(self) -> TextEncoder:
+        return self.load_text_encoder()
 
     def prepare(
         self,

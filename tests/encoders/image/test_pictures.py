@@ -38,17 +38,10 @@ def sixteen_bits():
     return Image.fromarray(np.asarray(two_halves().convert("L")).astype(np.uint16) * 257)
 
 
-def with_alpha():
-    image = two_halves().convert("RGBA")
-    image.putalpha(128)
-    return image
-
-
 COLOUR = {
     "jpeg": encode(two_halves(), "JPEG", quality=95),
     "cmyk jpeg": encode(two_halves().convert("CMYK"), "JPEG", quality=95),
     "png": encode(two_halves(), "PNG"),
-    "png with alpha": encode(with_alpha(), "PNG"),
     "bmp": encode(two_halves(), "BMP"),
     "animated gif": encode(
         two_halves(), "GIF", save_all=True, append_images=[two_halves().rotate(180)]
@@ -103,10 +96,10 @@ def read(path):
 BAD = {
     "empty.jpg": (b"", "empty"),
     "page.jpg": (b"<html>404</html>", "no picture"),
-    "cut.jpg": (encode(noise(), "JPEG")[:2000], "Invalid JPEG data"),
-    "cut.png": (encode(noise(), "PNG")[:2000], "Invalid PNG data"),
-    "cut.gif": (encode(noise(), "GIF")[:2000], "Invalid GIF data"),
-    "scan.tiff": (encode(noise(), "TIFF"), "no picture of a known format"),
+    "cut.jpg": (encode(noise(), "JPEG")[:2000], "cut short"),
+    "cut.png": (encode(noise(), "PNG")[:2000], "cut short"),
+    "cut.gif": (encode(noise(), "GIF")[:2000], "cut short"),
+    "scan.tiff": (encode(noise(), "TIFF")[:3000], "Invalid TIFF data"),
 }
 
 
@@ -124,14 +117,13 @@ def test_missing_file_and_folder_give_a_reason(tmp_path):
     assert read(tmp_path) == BadImage("Is a directory")
 
 
-def test_huge_pictures_are_refused_by_their_header(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "_decoder", None)
+def test_huge_pictures_are_refused_by_their_header(tmp_path):
     # A one-pixel PNG whose header claims 20,000 x 10,000: decoding it is never tried.
     contents = bytearray(encode(Image.new("RGB", (1, 1)), "PNG"))
     contents[16:24] = (20_000).to_bytes(4, "big") + (10_000).to_bytes(4, "big")
     contents[29:33] = zlib.crc32(contents[12:29]).to_bytes(4, "big")
     (tmp_path / "huge.png").write_bytes(contents)
-    assert "pixels" in read(tmp_path / "huge.png").reason
+    assert read(tmp_path / "huge.png").reason == "200000000 pixels are more than 100,000,000"
 
 
 def test_order_is_kept_and_work_is_bounded(tmp_path):

@@ -236,6 +236,22 @@ def test_save_and_load(create, tmp_path, mode):
     assert "straße" in (tmp_path / "text_cnn.json").read_text("utf-8")
 
 
+def test_an_earlier_text_cnn_keeps_its_rule(tmp_path):
+    earlier = TextCNN(["今天", "dog"], 4, "random", 9, version=1)
+    earlier.save(tmp_path)
+    path = tmp_path / "text_cnn.json"
+    saved = json.loads(path.read_text("utf-8"))
+    del saved["tokenizer"]
+    path.write_text(json.dumps(saved))
+    again = TextCNN.load(tmp_path)
+    assert again.token_ids(["今天 dog 今"]).tolist()[0][:4] == [2, 3, 1, 0]
+    new = TextCNN(earlier.words, 4, "random", 9)
+    assert new.token_ids(["今天"]).tolist()[0][:4] == [1, 2, 1, 0]
+    path.write_text(json.dumps(saved | {"tokenizer": 9}))
+    with pytest.raises(InputError, match="^[^(]*by the tokenizer 9"):
+        TextCNN.load(tmp_path)
+
+
 def test_a_folder_that_is_not_whole_is_refused(tmp_path, create):
     refused = pytest.raises(InputError, match="holds no trained TextCNN .*: train one, or give its")
     with refused:

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
-from tfxmodal.encoders.image.headers import count_pixels, is_jpeg
+from tfxmodal.encoders.image import formats
+from tfxmodal.encoders.image.formats.exif import turn
 from tfxmodal.encoders.image.image_encoder import Preprocessing
+from tfxmodal.encoders.image.with_pillow import UnreadPicture, as_decoded
 from tfxmodal.errors import InputError, first_line
+from tfxmodal.io.atomic import whole_file
+from tfxmodal.io.picture_kinds import picture_kind
 from tfxmodal.lazy import tf
 
-MAX_PIXELS = 100_000_000
-"""Larger pictures are refused: decoded, they would take 0.3 GB and more in each thread."""
+DECODING = 2
+"""Number of what `decode` makes of a picture: features of another one are not taken for its own."""
 
 THREADS = 4
 AHEAD = 32
 """Pictures decoded ahead of the caller: a batch."""
+TRACING = Lock()
+"""Several threads that ask for a graph trace it once."""
+SHOWN = 10
+"""Bad pictures that are named where there are more."""
 
 
 @dataclass(frozen=True)
@@ -31,41 +40,64 @@ class BadImage:
     reason: str
 
 
-def bad_images(bad: Mapping[int | str, str], n: int) -> InputError:
-    """The error for pictures that cannot be read: how many, the first three, what to do.
+def bad_images(bad: Mapping[int, str], n: int, folder: Path) -> InputError:
+    """The error for pictures that cannot be read: how many, which, what to do.
 
     Args:
         bad: The reasons, by row.
         n: How many pictures there are.
+        folder: Where all are listed, if they are many.
     """
-    some = "; ".join(f"row {row}: {reason}" for row, reason in list(bad.items())[:3])
     return InputError(
-        f"{len(bad)} of {n} images are bad ({some}); repair them, or leave them out with "
-        "`on_bad_image` skip."
+        f"{len(bad)} of {n} images are bad ({list_bad(bad, folder)}); repair them, or leave them "
+        "out with `on_bad_image` skip."
     )
 
 
-def decode(contents: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
+def list_bad(bad: Mapping[int, str], folder: Path) -> str:
+    """Bad pictures in one line: all, or the first and the file that lists all.
+
+    Args:
+        bad: The reasons, by row.
+        folder: Where the file is written, if there are many.
+    """
+    lines = [f"row {row}: {reason}" for row, reason in sorted(bad.items())]
+    if len(lines) <= SHOWN:
+        return "; ".join(lines)
+    path = folder / "bad_images.txt"
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as file:
+        file.write("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
+    return "; ".join([*lines[:SHOWN], f"... all are listed in {path}"])
+
+
+def decode(
+    contents: tf.Tensor, preprocessing: Preprocessing, read: Callable | None = None
+) -> tf.Tensor:
     """Decodes a JPEG, PNG, GIF, BMP or WebP file, by core ops that a server can run too.
 
-    The picture is squeezed to a square and cropped at its centre. Grey becomes three equal
-    channels, CMYK is converted, 16 bits become 8, alpha is dropped, of an animation the first frame
-    is taken; EXIF orientation is not applied.
+    The picture is as a person sees it: turned as its Exif orientation tells, and transparent parts
+    over white. Of an animation the first frame is taken. Grey becomes three equal channels, CMYK is
+    converted, 16 bits become 8; colour profiles are ignored. Then the picture is squeezed to a
+    square and cropped at its centre.
 
     Args:
         contents: The bytes of the file, a scalar string.
         preprocessing: The sides of the square and of the crop; the model normalises.
+        read: By default `formats.read`; a part of it where the format is known.
 
     Returns:
         RGB in 0..255, `[crop, crop, 3]` float32.
 
     Raises:
-        tf.errors.InvalidArgumentError: If the bytes are no whole picture.
+        tf.errors.InvalidArgumentError: If the bytes are no whole picture, or one of more than
+            `with_pillow.MAX_PIXELS`.
     """
     resize, crop = preprocessing.resize, preprocessing.crop
-    image = tf.io.decode_image(contents, channels=3, expand_animations=False)
+    picture = (read or formats.read)(contents)
     # Without antialiasing a 12-megapixel photo would lose most pixels, and its features with them.
-    image = tf.image.resize(image, [resize, resize], antialias=True)
+    image = tf.image.resize(picture.image, [resize, resize], antialias=True)
+    image = turn(image, picture.orientation)  # A square, which is small, turns as the picture does.
     start = (resize - crop) // 2
     image = image[start : start + crop, start : start + crop]
     return tf.ensure_shape(image, [crop, crop, 3])
@@ -84,10 +116,32 @@ def load_images(
         `(row, picture)` in the order of `paths`: `[crop, crop, 3]` float32, or a `BadImage` where
         the file is missing, empty, cut short, too large or no picture.
     """
+    return _ahead(partial(_decoder, preprocessing), paths)
+
+
+def check_images(paths: Iterable[str | Path]) -> Iterator[tuple[int, BadImage | None]]:
+    """Looks at picture files without decoding them, which finds most that are bad in little time.
+
+    Yields:
+        `(row, fault)` in the order of `paths`; None where none is seen.
+    """
+    for row, fault in _ahead(_examiner, paths):
+        if not isinstance(fault, BadImage):
+            fault = BadImage(fault.decode()) if fault else None
+        yield row, fault
+
+
+def _ahead(graph_of: Callable, paths: Iterable[str | Path]) -> Iterator[tuple]:
+    """What graphs make of files, in threads, in the order of the files.
+
+    Args:
+        graph_of: From the kind of a picture to the graph of its contents.
+        paths: The files.
+    """
     pending = deque()
     with ThreadPoolExecutor(THREADS) as pool:
         for row, path in enumerate(paths):
-            pending.append((row, pool.submit(_load, path, preprocessing)))
+            pending.append((row, pool.submit(_tried, graph_of, path)))
             if len(pending) > AHEAD:
                 row, future = pending.popleft()
                 yield row, future.result()
@@ -95,38 +149,39 @@ def load_images(
             yield row, future.result()
 
 
-def _load(path: str | Path, preprocessing: Preprocessing) -> np.ndarray | BadImage:
+def _tried(graph_of: Callable, path: str | Path):
+    """What a graph makes of a file, as NumPy, or why it cannot."""
     try:
-        contents = Path(path).read_bytes()
+        contents = as_decoded(Path(path).read_bytes())
+        kind = picture_kind(contents)
         if not contents:
             return BadImage("the file is empty")
-        pixels = int(_size()(contents))  # By the header alone: nothing is decoded yet.
-        if not pixels:
+        if kind not in formats.KINDS:
             return BadImage("the file is no picture of a known format")
-        if pixels > MAX_PIXELS:
-            return BadImage(f"{pixels:,} pixels are more than {MAX_PIXELS:,}")
-        return _decoder(preprocessing)(contents).numpy()
+        with TRACING:
+            graph = graph_of(kind)
+        return graph(tf.constant(contents)).numpy()
     except OSError as error:
         return BadImage(error.strerror or first_line(error))
+    except UnreadPicture as error:
+        return BadImage(str(error))
     except tf.errors.OpError as error:
-        return BadImage(error.message.split("\n")[0].split("}} ")[-1])
+        told = error.message.split("\n")[0].split("}} ")[-1]
+        return BadImage(told.removeprefix("assertion failed: [").removesuffix("]"))
 
 
 @cache
-def _decoder(preprocessing: Preprocessing):
+def _decoder(preprocessing: Preprocessing, kind: str):
+    return _graph(
+        lambda contents: decode(contents, preprocessing, partial(formats.read, kind=kind))
+    )
+
+
+@cache
+def _examiner(kind: str):
+    return _graph(partial(formats.fault, kind))
+
+
+def _graph(function):
     contents = tf.TensorSpec([], tf.string)
-    return tf.function(lambda contents: decode(contents, preprocessing), [contents])
-
-
-@cache
-def _size():
-    """A graph from a file's bytes to its pixels, 0 where it is no picture of a known format."""
-
-    def pixels(contents):
-        return tf.cond(
-            is_jpeg(contents[None])[0],
-            lambda: tf.reduce_prod(tf.image.extract_jpeg_shape(contents, tf.int64)[:2]),
-            lambda: count_pixels(contents[None])[0],
-        )
-
-    return tf.function(pixels, [tf.TensorSpec([], tf.string)])
+    return tf.function(function, [contents], autograph=False).get_concrete_function()

@@ -49,8 +49,13 @@ def open_text_encoder(folder: str | Path) -> TextEncoder:
     Raises:
         InputError: If there is none, or its SavedModel cannot be had.
     """
-    there = [each for each in TEXT_ENCODERS.values() if (Path(folder) / each.file).exists()]
-    return (there or [BagOfWords])[0].load(folder)
+    return (saved_in(folder) or BagOfWords).load(folder)
+
+
+def saved_in(folder: str | Path) -> type[TextEncoder] | None:
+    """The kind of text encoder that was saved in a folder, if any."""
+    there = (each for each in TEXT_ENCODERS.values() if (Path(folder) / each.file).exists())
+    return next(there, None)
 
 
 __all__ = [
@@ -59,4 +64,5 @@ __all__ = [
     "TrainableTextEncoder",
     "load_text_encoder",
     "open_text_encoder",
+    "saved_in",
 ]

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from tfxmodal.data.pairs import MAX_TEXT_BYTES, Captions
+from tfxmodal.encoders.text.tokens import VERSION, tokens
+from tfxmodal.encoders.text.unicode_forms import composed
+from tfxmodal.encoders.text.word_table import WordTable, saved_version
 from tfxmodal.errors import InputError
 from tfxmodal.io.atomic import whole_file
 from tfxmodal.io.hashing import fingerprint
 from tfxmodal.lazy import keras, tf
-
-SEPARATOR = r"[^\p{L}\p{M}\p{N}]\p{M}*"
-"""What stands between words: all but letters, their marks and numbers."""
 
 BATCH = 1024
 
@@ -28,32 +28,12 @@ def document(captions: Sequence[str]) -> str:
     return "\n".join(captions)
 
 
-def tokens(texts: tf.Tensor) -> tf.RaggedTensor:
-    """Words of texts, in lower case: runs of letters and numbers.
-
-    Invalid UTF-8 and control characters separate words: the first op replaces them, since
-    `tf.strings.lower` would end the text at a NUL byte. ASCII is lowered before the rest, because
-    the Unicode rules depend on the process' locale (in a Turkish one, `I` gives a dotless `ı`).
-
-    Args:
-        texts: Strings `[batch]`.
-
-    Returns:
-        Strings `[batch, (words)]`.
-    """
-    texts = tf.strings.unicode_transcode(
-        texts, "UTF-8", "UTF-8", errors="replace", replace_control_characters=True
-    )
-    texts = tf.strings.lower(tf.strings.lower(texts), encoding="utf-8")
-    return tf.strings.split(tf.strings.regex_replace(texts, SEPARATOR, " "))
-
-
 @dataclass(frozen=True)
 class Vocabulary:
     """The words that occur most often in texts, the alphabet deciding ties.
 
     Attributes:
-        words: The words, the most frequent first.
+        words: The words, the most frequent first, their letters composed.
         texts_with: `[words]`: in how many texts each of them is.
         texts: How many texts there are.
         longest: Words of the longest text.
@@ -91,9 +71,10 @@ class Vocabulary:
                 longest = max(longest, len(words))
         if not counts:
             raise InputError(f"The {n} training texts hold no word: check the captions.")
-        ranked = sorted(counts, key=lambda word: (-counts[word], word))[:size]
+        written = {word: composed(word.decode()) for word in counts}
+        ranked = sorted(counts, key=lambda word: (-counts[word], written[word].encode()))[:size]
         rows = np.array([texts_with[word] for word in ranked])
-        return cls(tuple(word.decode() for word in ranked), rows, n, longest)
+        return cls(tuple(written[word] for word in ranked), rows, n, longest)
 
 
 class BagOfWords:
@@ -108,21 +89,23 @@ class BagOfWords:
     Attributes:
         words: The vocabulary, in the columns' order.
         idf: `[vocabulary]` float64.
+        version: See `tokens`.
         model: Keras functional model from strings `[batch]` to vectors `[batch, vocabulary]`.
     """
 
     file = "vocabulary.json"
     uses_tensorflow_text = False
 
-    def __init__(self, words: Sequence[str], idf: Sequence[float]):
-        self.words = tuple(words)
+    def __init__(self, words: Sequence[str], idf: Sequence[float], version: int = VERSION):
+        self.words, self.version = tuple(words), version
         self.idf = np.asarray(idf, np.float64)
+        self.table = WordTable(words, version)
         texts = keras.Input((), dtype="string", name="text")
         counts = keras.layers.TextVectorization(
             standardize=None,
-            split=tokens,
+            split=self.table.tokens,
             output_mode="tf_idf",
-            vocabulary=list(words),
+            vocabulary=self.table.keys,
             idf_weights=self.idf,
             name="bag_of_words",
         )(texts)
@@ -162,11 +145,11 @@ class BagOfWords:
     @property
     def fingerprint(self) -> str:
         """A hash of all that decides the vector of a text."""
-        return fingerprint(SEPARATOR, self.words, self.idf)
+        return fingerprint(self.table.rule, self.words, self.idf)
 
-    def knows(self, texts: tf.Tensor) -> tf.Tensor:
-        """Which texts hold a word of the vocabulary: strings `[batch]` to bool `[batch]`."""
-        return tf.reduce_any(self.model(texts) != 0, axis=-1)
+    def look_up(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+        """Words of texts, and which of them are in the vocabulary."""
+        return self.table(texts)
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors of texts: `[n, vocabulary]` float32."""
@@ -176,7 +159,8 @@ class BagOfWords:
         """Writes the vocabulary, each word with its idf, to `vocabulary.json` in a folder."""
         weights = dict(zip(self.words, self.idf.tolist(), strict=True))
         with whole_file(Path(folder) / self.file) as file:
-            file.write(json.dumps({"idf": weights}, indent=1, ensure_ascii=False).encode())
+            saved = {"tokenizer": self.version, "idf": weights}
+            file.write(json.dumps(saved, indent=1, ensure_ascii=False).encode())
 
     @classmethod
     def load(cls, folder: str | Path) -> BagOfWords:
@@ -187,8 +171,11 @@ class BagOfWords:
         """
         path = Path(folder) / cls.file
         try:
-            weights = json.loads(path.read_text("utf-8"))["idf"]
-            return cls(list(weights), list(weights.values()))
+            saved = json.loads(path.read_text("utf-8"))
+            weights = saved["idf"]
+            return cls(list(weights), list(weights.values()), saved_version(path, saved))
+        except InputError:
+            raise
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path} is no vocabulary of a bag of words ({error!r}).") from error
 
@@ -238,9 +225,3 @@ def to_bytes(texts: Sequence[str]) -> tf.Tensor:
             f"({longest[:40].decode('utf-8', 'replace')!r} ...): shorten it, or leave it out."
         )
     return tf.constant(encoded, tf.string)
-
-
-def known_texts(encoder, texts: Sequence[str]) -> np.ndarray:
-    """Which texts hold a word that an encoder knows, bool `[n]`."""
-    parts = [encoder.knows(to_bytes(texts[i : i + BATCH])) for i in range(0, len(texts), BATCH)]
-    return np.concatenate(parts)

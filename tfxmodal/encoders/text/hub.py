@@ -10,7 +10,8 @@ import numpy as np
 
 from tfxmodal.data.pairs import Captions
 from tfxmodal.encoders.saved_models import resolve, serving_default_of
-from tfxmodal.encoders.text.bag_of_words import encode_texts, tokens
+from tfxmodal.encoders.text.bag_of_words import encode_texts
+from tfxmodal.encoders.text.tokens import tokens
 from tfxmodal.errors import InputError
 from tfxmodal.io.atomic import whole_file
 from tfxmodal.io.hashing import hash_files
@@ -35,6 +36,7 @@ class HubText:
 
     file = "text_encoder.json"
     uses_tensorflow_text = True
+    words = None
 
     def __init__(self, handle: str):
         """Loads the SavedModel.
@@ -67,9 +69,10 @@ class HubText:
         """The SavedModel of a handle; nothing is fitted."""
         return cls(rest)
 
-    def knows(self, texts: tf.Tensor) -> tf.Tensor:
-        """Which texts hold a word at all, since nobody knows its vocabulary: bool `[batch]`."""
-        return tokens(texts).row_lengths() > 0
+    def look_up(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+        """Words of texts, all of them as known, since nobody can tell its vocabulary."""
+        words = tokens(texts)
+        return words, words.with_flat_values(tf.ones_like(words.flat_values, tf.bool))
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors of texts: `[n, dim]` float32."""

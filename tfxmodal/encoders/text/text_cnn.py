@@ -9,13 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from tfxmodal.data.pairs import Captions
-from tfxmodal.encoders.text.bag_of_words import (
-    SEPARATOR,
-    Vocabulary,
-    encode_texts,
-    to_bytes,
-    tokens,
-)
+from tfxmodal.encoders.text.bag_of_words import Vocabulary, encode_texts, to_bytes
+from tfxmodal.encoders.text.tokens import VERSION
+from tfxmodal.encoders.text.word_table import WordTable, saved_version
 from tfxmodal.encoders.text.word_vectors import load_word_vectors
 from tfxmodal.encoders.weights import DAMAGED, hash_weights, initial_weights, save_weights
 from tfxmodal.errors import InputError, choose, first_line
@@ -51,6 +47,7 @@ class TextCNN:
         mode: One of `MODES`.
         max_words: Words of a text that are read; the rest is cut off.
         coverage: What the pretrained vectors knew of the vocabulary, a sentence; empty without any.
+        version: See `tokens`.
         tokenizer: Keras functional model from strings `[batch]` to ids `[batch, words]` int32, as
             wide as the batch's longest text.
         network: Keras functional model from ids `[batch, words]`, of any width, to features
@@ -62,10 +59,13 @@ class TextCNN:
     uses_tensorflow_text = False
     dim = FILTERS * len(WIDTHS)
 
-    def __init__(self, words: Sequence[str], dim: int, mode: str, max_words: int):
+    def __init__(
+        self, words: Sequence[str], dim: int, mode: str, max_words: int, version: int = VERSION
+    ):
         self.words, self.mode, self.max_words = tuple(words), mode, max_words
         self.coverage = ""
-        self.tokenizer = _tokenizer(self.words, max_words)
+        self.version, self.table = version, WordTable(words, version, max_words)
+        self.tokenizer = _tokenizer(self.table)
         self.network = _network(len(self.words), dim, mode)
         texts = keras.Input((), dtype="string", name="text")
         self.model = keras.Model(texts, self.network(self.tokenizer(texts)), name="text_encoder")
@@ -137,7 +137,7 @@ class TextCNN:
     @property
     def fingerprint(self) -> str:
         """A hash of all that decides the features of a text, as trained so far."""
-        return fingerprint(SEPARATOR, self.words, self.max_words, hash_weights(self.network))
+        return fingerprint(self.table.rule, self.words, self.max_words, hash_weights(self.network))
 
     def token_ids(self, texts: Sequence[str]) -> np.ndarray:
         """Ids of texts for `network`: `[n, max_words]` int32, 0 after a text's end."""
@@ -147,9 +147,9 @@ class TextCNN:
             ids[i : i + BATCH, : batch.shape[1]] = batch
         return ids
 
-    def knows(self, texts: tf.Tensor) -> tf.Tensor:
-        """Which texts hold a word of the vocabulary: strings `[batch]` to bool `[batch]`."""
-        return tf.reduce_any(self.tokenizer(texts) >= FIRST_ID, axis=-1)
+    def look_up(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+        """Words of texts that are read, and which of them are in the vocabulary."""
+        return self.table(texts)
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Features of texts: `[n, 300]` float32."""
@@ -166,6 +166,7 @@ class TextCNN:
             "dim": self.network.get_layer("vectors").output_dim,
             "max_words": self.max_words,
             "coverage": self.coverage,
+            "tokenizer": self.version,
             "fingerprint": self.fingerprint,
             "words": self.words,
         }
@@ -183,11 +184,14 @@ class TextCNN:
         folder = Path(folder)
         try:
             saved = json.loads((folder / cls.file).read_text("utf-8"))
-            encoder = cls(saved["words"], saved["dim"], saved["mode"], saved["max_words"])
+            version = saved_version(folder / cls.file, saved)
+            encoder = cls(saved["words"], saved["dim"], saved["mode"], saved["max_words"], version)
             encoder.coverage = saved.get("coverage", "")  # Encoders of before have none.
             encoder.network.load_weights(folder / WEIGHTS)
             if encoder.fingerprint != saved["fingerprint"]:
                 raise ValueError(f"{WEIGHTS} is not what {cls.file} was written with")
+        except InputError:
+            raise
         except (*DAMAGED, TypeError) as error:
             raise InputError(
                 f"{folder} holds no trained TextCNN ({first_line(error)}): train one, or give its "
@@ -205,18 +209,19 @@ class TokenIds:
     def __init__(self, encoder: TextCNN):
         self.network = encoder.network
         self.dim = encoder.max_words
+        self.words, self.look_up = encoder.words, encoder.look_up
         self.encode = encoder.token_ids
         self.fingerprint = encoder.fingerprint
         self.save = encoder.save
 
 
-def _tokenizer(words: tuple[str, ...], max_words: int) -> keras.Model:
+def _tokenizer(table: WordTable) -> keras.Model:
     """Strings `[batch]` to ids, by core TensorFlow ops."""
     texts = keras.Input((), dtype="string", name="text")
     ids = keras.layers.TextVectorization(
         standardize=None,
-        split=lambda texts: tokens(texts)[:, :max_words],
-        vocabulary=list(words),
+        split=table.tokens,
+        vocabulary=table.keys,
         name="word_ids",
     )(texts)
     return keras.Model(texts, keras.ops.cast(ids, "int32"), name="tokenizer")

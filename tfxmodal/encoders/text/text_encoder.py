@@ -19,6 +19,7 @@ class TextEncoder(Protocol):
         file: The file in a folder by which `load` knows that `save` wrote it.
         uses_tensorflow_text: Whether its graph has ops of TensorFlow Text, which a server must
             have too.
+        words: The vocabulary, or None where nobody can tell it.
         dim: Width of the features.
         fingerprint: A hash of all that decides the features of a text.
         model: Keras functional model from strings `[batch]` to features `[batch, dim]`.
@@ -26,6 +27,7 @@ class TextEncoder(Protocol):
 
     file: ClassVar[str]
     uses_tensorflow_text: ClassVar[bool]
+    words: tuple[str, ...] | None
     dim: int
     fingerprint: str
     model: keras.Model
@@ -44,8 +46,15 @@ class TextEncoder(Protocol):
             InputError: If it cannot be had.
         """
 
-    def knows(self, texts: tf.Tensor) -> tf.Tensor:
-        """Which texts say something to it: strings `[batch]` to bool `[batch]`."""
+    def look_up(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+        """The words of texts that are read, and which of them it knows.
+
+        Args:
+            texts: Strings `[batch]`.
+
+        Returns:
+            Strings `[batch, (words)]` and bool `[batch, (words)]`.
+        """
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Features of texts, `[n, dim]` float32."""

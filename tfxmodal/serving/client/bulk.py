@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tfxmodal.data.items import Items
+from tfxmodal.encoders.image.with_pillow import UnreadPicture, as_decoded
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.cache import FeatureCache, Space
 from tfxmodal.inputs.contents import content_keys
@@ -16,6 +17,10 @@ from tfxmodal.io.hashing import hash_text
 from tfxmodal.io.locks import held, lock_beside
 from tfxmodal.serving.client.client import Client
 
+FAULTS = {
+    "image": "the server finds no image in it",
+    "text": "it holds no word that the model knows",
+}
 ROWS = 16
 """Rows of a request."""
 
@@ -94,11 +99,13 @@ def _rows(
     if items.kind == "images":
         for i, path in enumerate(rows):
             try:
-                rows[i] = Path(path).read_bytes()
+                rows[i] = as_decoded(Path(path).read_bytes())
             except OSError as error:
                 rows[i], unread[i] = b"", error.strerror
+            except UnreadPicture as error:
+                rows[i], unread[i] = b"", str(error)
     name = signature.removeprefix("embed_")
     outputs = client.predict(signature, **{name: rows})
     bad = np.flatnonzero(~outputs["valid"]).tolist()
-    reasons = dict.fromkeys(bad, f"the server finds no {name} in it") | unread
+    reasons = dict.fromkeys(bad, FAULTS[name]) | unread
     return outputs["embedding"], {int(numbers[i]): reason for i, reason in reasons.items()}

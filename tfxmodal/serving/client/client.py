@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import unicodedata
 from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
@@ -11,11 +12,19 @@ from pathlib import Path
 import grpc
 import numpy as np
 
+from tfxmodal.encoders.image.with_pillow import UnreadPicture, as_decoded
 from tfxmodal.errors import InputError
 from tfxmodal.io.reading import read_json
 from tfxmodal.serving.client.checks import check_lengths, check_several, fault_of, tensor_of
 from tfxmodal.serving.client.protos import serving_pb2 as pb
-from tfxmodal.serving.client.refusals import BY_OTHERS, CLOSED, TOO_MANY, ServerError, explain
+from tfxmodal.serving.client.refusals import (
+    BY_OTHERS,
+    CLOSED,
+    TOO_MANY,
+    ServerError,
+    bad_rows,
+    explain,
+)
 from tfxmodal.serving.client.tensors import to_array, type_name
 from tfxmodal.serving.client.wire import Stub, open_channel
 from tfxmodal.serving.model_config import GALLERY
@@ -26,8 +35,6 @@ MAX_RETRIES = 4
 
 MOMENT = 0.1
 """Seconds, at most, after which a request is sent again that cannot leave the batches."""
-
-FAULTS = {"image": "no picture that can be read", "text": "no word that the model knows"}
 
 Image = bytes | str | Path
 """The bytes of a picture file, or its path."""
@@ -120,6 +127,14 @@ class Client:
     def search_images(self, texts: Sequence[str], k: int = 10) -> tuple[np.ndarray, np.ndarray]:
         """Ids and scores `[b, k]` of the gallery's best images for each text."""
         return self._search("search_images", k, text=texts)
+
+    def unknown_words(self, texts: Sequence[str]) -> list[list[str]]:
+        """Words of each text that the model does not know, and which therefore say nothing.
+
+        At most 20 a text, each once; none where the model cannot tell them, as earlier exports.
+        """
+        told = self.predict("embed_text", text=texts).get("unknown_words", [""] * len(texts))
+        return [[*dict.fromkeys(unicodedata.normalize("NFC", words).split())] for words in told]
 
     def predict(self, signature: str, **inputs) -> dict[str, np.ndarray]:
         """Any signature, as the server answers it: where there is a `valid`, look at it.
@@ -248,18 +263,16 @@ class Client:
     def _whole(self, signature: str, **inputs) -> dict[str, np.ndarray]:
         """Like `predict`, of pictures and texts, with every row good."""
         check_several(inputs)
+        inputs = {name: list(rows) for name, rows in inputs.items()}
+        sent = dict(inputs)
         if "image" in inputs:
-            inputs["image"] = _contents(inputs["image"])
+            sent["image"] = _contents(inputs["image"])
         if "text" in inputs:
-            inputs["text"] = check_lengths(inputs["text"])
-        outputs = self.predict(signature, **inputs)
-        bad = np.flatnonzero(~outputs.get("valid", np.ones(0, bool)))
-        if bad.size:
-            faults = " or ".join(FAULTS[name] for name in sorted(inputs))
-            raise InputError(
-                f"{len(bad)} of {len(outputs['valid'])} rows hold {faults} (row "
-                f"{', '.join(map(str, bad[:3]))}{', ...' * (len(bad) > 3)}): give others."
-            )
+            sent["text"] = check_lengths(inputs["text"])
+        outputs = self.predict(signature, **sent)
+        valid = outputs.get("valid", np.ones(0, bool))
+        if not valid.all():
+            raise bad_rows(inputs, valid)
         return outputs
 
     def _call(self, method, request, what: str, timeout: float | None = None):
@@ -271,14 +284,21 @@ class Client:
 
 
 def _contents(images: Sequence[Image]) -> list[bytes]:
+    contents = []
     try:
-        return [x if isinstance(x, bytes) else Path(x).read_bytes() for x in images]
+        for image in images:
+            contents.append(image if isinstance(image, bytes) else Path(image).read_bytes())
+            contents[-1] = as_decoded(contents[-1])
+    except UnreadPicture as error:
+        name = "a picture" if isinstance(image, bytes) else image
+        raise InputError(f"Cannot read {name} ({error}).") from None
     except OSError as error:
         raise InputError(
             f"Cannot read {error.filename} ({error.strerror}): give a picture."
         ) from None
     except (TypeError, ValueError) as error:
         raise InputError(f"`image` takes paths and the bytes of pictures ({error}).") from None
+    return contents
 
 
 def _described(tensors) -> dict[str, str]:

@@ -1,9 +1,11 @@
 """A page to search with, as a Flask application: type a text, or drop an image."""
 
 import base64
+import io
 from collections.abc import Iterable
 from pathlib import Path
 
+from tfxmodal.encoders.image.with_pillow import UnreadPicture, as_decoded
 from tfxmodal.errors import InputError
 from tfxmodal.serving.client.client import Client
 
@@ -41,15 +43,23 @@ def make_app(client: Client, title: str, gallery: dict[str, dict[str, str]], top
 
     def page(search=None, **query):
         """The page with what `search` finds; a mistake of the user or the server is told there."""
-        found, error, can = [], None, SEARCHES
+        found, unknown, error, can = [], [], None, SEARCHES
         try:
             can = SEARCHES & client.metadata()[1].keys()
             if search:
                 ids, scores = search()
                 found = [(str(i), float(s)) for i, s in zip(ids[0], scores[0], strict=True)]
+                if query.get("text"):
+                    (unknown,) = client.unknown_words([query["text"]])
         except InputError as caught:
             error = str(caught)
-        parts = {"title": title, "texts": texts, "pictures": pictures, "can": can}
+        parts = {
+            "title": title,
+            "texts": texts,
+            "pictures": pictures,
+            "can": can,
+            "unknown": unknown,
+        }
         if not query:
             parts |= {"some_pictures": _some(pictures, top_k), "some_texts": _some(texts, EXAMPLES)}
         html = flask.render_template("demo.html", found=found, error=error, **parts, **query)
@@ -68,13 +78,18 @@ def make_app(client: Client, title: str, gallery: dict[str, dict[str, str]], top
     @app.post("/")
     def drop():
         contents = flask.request.files["image"].read()
-        shown = base64.b64encode(contents).decode()
+        shown = base64.b64encode(_shown(contents)).decode()
         return page(lambda: client.search_texts([contents], top_k), dropped=shown)
 
     @app.get("/picture")
     def picture():
         path = Path(pictures.get(flask.request.args["id"], "")).resolve()
-        return flask.send_file(path) if path.is_file() else flask.abort(404)
+        if not path.is_file():
+            flask.abort(404)
+        contents = path.read_bytes()
+        shown = _shown(contents)
+        kind = None if shown is contents else "image/png"
+        return flask.send_file(io.BytesIO(shown), kind, download_name=path.name)
 
     return app
 
@@ -83,3 +98,11 @@ def _some(ids: Iterable[str], most: int) -> list[str]:
     """At most so many of the ids, from all over the gallery."""
     ids = list(ids)
     return ids[:: -(-len(ids) // most) or 1][:most]
+
+
+def _shown(contents: bytes) -> bytes:
+    """A picture in a kind that browsers show, which turn it and let the page shine through."""
+    try:
+        return as_decoded(contents)
+    except UnreadPicture:
+        return contents

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from PIL import Image, ImageOps
-
+from tfxmodal.encoders.image.with_pillow import UnreadPicture, as_seen
 from tfxmodal.io.atomic import whole_file
 
 THUMBNAIL = 320
@@ -61,11 +60,10 @@ def _item(kind: str, name: str, score: float, show: str) -> str:
 def _picture(path: Path) -> str:
     """The picture made small, within the page; its path where it cannot be read."""
     try:
-        with Image.open(path) as picture:
-            small = ImageOps.exif_transpose(picture).convert("RGB")
-        small.thumbnail((THUMBNAIL, THUMBNAIL))
-    except (OSError, ValueError, Image.DecompressionBombError):
+        small = as_seen(path)
+    except UnreadPicture:
         return f"<p>{escape(os.fspath(path))}</p>"
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
     buffer = io.BytesIO()
     small.save(buffer, "JPEG")
     data = base64.b64encode(buffer.getvalue()).decode()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
+import numpy as np
 
 from tfxmodal.errors import InputError
 
@@ -18,6 +21,14 @@ BY_OTHERS = {Code.INTERNAL, Code.FAILED_PRECONDITION, Code.INVALID_ARGUMENT}
 
 TOO_MANY = "larger than maximum input batch size"
 """What the server says of a request with more rows than a batch holds."""
+
+FAULTS = {"image": "no picture that can be read", "text": "no word that the model knows"}
+REMEDIES = {
+    "image": "give JPEG, PNG, GIF, BMP or WebP files",
+    "text": "write other words, in the language of the captions that it was trained on",
+}
+SHOWN = 60
+"""Characters of a text that a message shows."""
 
 CLOSED = {Code.UNIMPLEMENTED, Code.PERMISSION_DENIED, Code.UNAUTHENTICATED}
 """What is told where a gateway lets only some calls pass."""
@@ -73,3 +84,23 @@ def explain(client: Client, code: grpc.StatusCode, details: str, what: str) -> s
             names = "unknown ones"
         return f"The {model} has no {what}: it has {names}."
     return f"The {model} refused the request ({what}, {code.name}): {details}"
+
+
+def bad_rows(inputs: dict[str, Sequence], valid: np.ndarray) -> InputError:
+    """What is wrong with rows that the model calls bad, as a person sees them."""
+    bad, names = np.flatnonzero(~valid).tolist(), sorted(inputs)
+    shown = [" with ".join(_shown(name, row, inputs[name][row]) for name in names) for row in bad]
+    rows = ", ".join(shown[:3]) + ", ..." * (len(bad) > 3)
+    fault = " or ".join(FAULTS[name] for name in names)
+    remedy = ", and ".join(REMEDIES[name] for name in names)
+    if len(names) == len(valid) == 1:
+        return InputError(f"The {names[0]} {rows} holds {fault}: {remedy}.")
+    return InputError(f"{len(bad)} of {len(valid)} rows hold {fault} ({rows}): {remedy}.")
+
+
+def _shown(name: str, row: int, value: bytes | str | Path) -> str:
+    """A text, shortened, or a picture's path; the row where a picture has none."""
+    if isinstance(value, bytes):
+        return f"of row {row}"
+    shown = str(value)
+    return repr(shown if name == "image" or len(shown) <= SHOWN else f"{shown[:SHOWN]}...")

@@ -1,9 +1,13 @@
 """What a run answers by the library's own scorer and encoders: the measure of an export."""
 
+import unicodedata
+
 import numpy as np
 
 from tfxmodal.encoders.image.pictures import decode
+from tfxmodal.encoders.text.known_words import unknown_words
 from tfxmodal.serving.export.gallery import Gallery
+from tfxmodal.serving.export.inputs import UNKNOWN_WORDS
 from tfxmodal.serving.export.signatures import ServedRun
 
 Arrays = dict[str, np.ndarray]
@@ -27,8 +31,9 @@ class EagerModel:
 
     def embed_text(self, text: np.ndarray) -> Arrays:
         """Embeddings of texts, UTF-8 `[b]`."""
-        encoder = self._served.run.row_encoder(self._served.text_encoder)
-        return self.embed_text_features(encoder.encode([each.decode() for each in text]))
+        encoder, texts = self._served.text_encoder, [each.decode() for each in text]
+        rows = self._served.run.row_encoder(encoder).encode(texts)
+        return self.embed_text_features(rows) | self._unknown_words(texts)
 
     def embed_image_features(self, features: np.ndarray) -> Arrays:
         """Embeddings of features."""
@@ -40,7 +45,8 @@ class EagerModel:
 
     def score_pairs(self, image: np.ndarray, text: np.ndarray) -> Arrays:
         """Scores pair by pair."""
-        return self.score_embedding_pairs(**self._embeddings(image=image, text=text))
+        told = self._unknown_words([each.decode() for each in text])
+        return self.score_embedding_pairs(**self._embeddings(image=image, text=text)) | told
 
     def score_embedding_pairs(
         self, image_embedding: np.ndarray, text_embedding: np.ndarray
@@ -58,7 +64,9 @@ class EagerModel:
 
     def search_images(self, text: np.ndarray) -> Arrays:
         """The best images of the gallery."""
-        return self._best_images(self.embed_text(text))
+        queries = self.embed_text(text)
+        embedding = {"embedding": queries.pop("embedding")}
+        return self._best_images(embedding) | queries
 
     def search_texts_by_features(self, features: np.ndarray) -> Arrays:
         """The best texts of the gallery."""
@@ -85,6 +93,15 @@ class EagerModel:
             "image_embedding": self.embed_image(image)["embedding"],
             "text_embedding": self.embed_text(text)["embedding"],
         }
+
+    def _unknown_words(self, texts: list[str]) -> Arrays:
+        """Words that the run does not know, as its graph writes them, where it can tell."""
+        encoder = self._served.text_encoder
+        if encoder.words is None:
+            return {}
+        told = [" ".join(words[:UNKNOWN_WORDS]) for words in unknown_words(encoder, texts)]
+        written = [unicodedata.normalize("NFD", each).encode() for each in told]
+        return {"unknown_words": np.array(written, object)}
 
     def _found(self, gallery: Gallery, rows: np.ndarray, scores: np.ndarray) -> Arrays:
         return {"ids": gallery.ids.numpy()[rows], "scores": scores}

@@ -61,7 +61,7 @@ def _rows(name: str, spec: tf.TensorSpec, served: ServedRun) -> np.ndarray:
     if name == "image":
         return pictures()
     if name == "text":
-        words = getattr(served.text_encoder, "words", ())
+        words = served.text_encoder.words or ()
         known = [" ".join(words[row::ROWS][:4]) for row in range(min(ROWS, len(words)))]
         texts = known * ROWS if known else SENTENCES
         return np.array([text.encode() for text in texts[:ROWS]], object)

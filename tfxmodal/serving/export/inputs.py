@@ -5,15 +5,19 @@ All is done by core TensorFlow ops, the same as in training; bad rows become zer
 
 from __future__ import annotations
 
+from functools import partial
+
 from tfxmodal.data.pairs import MAX_TEXT_BYTES
-from tfxmodal.encoders.image import ImageEncoder, Preprocessing
-from tfxmodal.encoders.image.headers import count_pixels, is_jpeg
-from tfxmodal.encoders.image.pictures import MAX_PIXELS, THREADS, decode
+from tfxmodal.encoders.image import ImageEncoder, Preprocessing, formats
+from tfxmodal.encoders.image.pictures import THREADS, decode
 from tfxmodal.encoders.text import TextEncoder
 from tfxmodal.lazy import keras, tf
 
 Rows = tuple[tf.Tensor, tf.Tensor]
 """Rows `[batch, ...]`, and bool `[batch]`: which of them are of a valid input."""
+
+UNKNOWN_WORDS = 20
+"""Most words of a text that are told as unknown."""
 
 
 def decode_rows(images: tf.Tensor, preprocessing: Preprocessing) -> Rows:
@@ -25,24 +29,31 @@ def decode_rows(images: tf.Tensor, preprocessing: Preprocessing) -> Rows:
 
     Returns:
         RGB in 0..255, `[batch, crop, crop, 3]` float32, and bool `[batch]`: which could be decoded.
-        The others, also those of more than `MAX_PIXELS` by their header, are black.
+        The others are black.
     """
-    small = count_pixels(images) <= MAX_PIXELS
-    images = tf.where(small, images, "")
-    # The op that reads a JPEG's size takes nothing else, and branches are slow in a dataset.
-    jpegs = tf.where(is_jpeg(images), images, tf.io.encode_jpeg(tf.zeros([1, 1, 3], tf.uint8)))
+    jpegs = formats.are_jpeg(images)
+    decoded = _decoded(images, jpegs, preprocessing, partial(formats.read, kind="JPEG"))
 
-    def decode_small(row, contents, jpeg):
-        pixels = tf.reduce_prod(tf.cast(tf.io.extract_jpeg_shape(jpeg)[:2], tf.int64))
-        check = tf.raw_ops.Assert(condition=pixels <= MAX_PIXELS, data=[pixels])
-        with tf.control_dependencies([check]):
-            return row, decode(contents, preprocessing)
+    def with_others() -> Rows:
+        pictures, valid = _decoded(images, ~jpegs, preprocessing, formats.read_other)
+        return decoded[0] + pictures, decoded[1] | valid
 
+    # A dataset takes time for each node of its function, in every request.
+    return tf.cond(tf.reduce_all(jpegs), lambda: decoded, with_others)
+
+
+def _decoded(images: tf.Tensor, chosen: tf.Tensor, preprocessing: Preprocessing, read) -> Rows:
+    """`decode_rows` of the chosen ones, bool `[batch]`; the others are black and not valid."""
     # A graph has no `try`, but a dataset drops elements that fail. The one at its end is always
     # there, as `get_single_element` wants it, which takes a tenth of the time of `reduce`.
     batch, side = tf.shape(images)[0], preprocessing.crop
-    files = tf.data.Dataset.from_tensor_slices((tf.range(batch), images, jpegs))
-    decoded = files.map(decode_small, num_parallel_calls=THREADS, deterministic=False)
+    rows = tf.cast(tf.where(chosen)[:, 0], tf.int32)
+    files = tf.data.Dataset.from_tensor_slices((rows, tf.gather(images, rows)))
+    decoded = files.map(
+        lambda row, contents: (row, decode(contents, preprocessing, read)),
+        num_parallel_calls=THREADS,
+        deterministic=False,
+    )
     end = tf.data.Dataset.from_tensors((batch, tf.zeros([side, side, 3])))
     decoded = decoded.ignore_errors().concatenate(end).batch(tf.cast(batch, tf.int64) + 1)
     rows, pictures = (each[:-1] for each in decoded.get_single_element())
@@ -64,8 +75,8 @@ def image_rows(encoder: ImageEncoder, images: tf.Tensor, kind: str) -> Rows:
     return embed(encoder.model_of(kind), pixels), valid
 
 
-def text_rows(encoder: TextEncoder, texts: tf.Tensor, kind: str) -> Rows:
-    """What a method reads of texts; those are valid that the encoder `knows`.
+def text_rows(encoder: TextEncoder, texts: tf.Tensor, kind: str) -> tuple[Rows, tf.Tensor]:
+    """What a method reads of texts; those are valid that hold a word the encoder knows.
 
     Texts of more than `MAX_TEXT_BYTES`, which training refuses, are empty ones: not computed.
 
@@ -73,10 +84,16 @@ def text_rows(encoder: TextEncoder, texts: tf.Tensor, kind: str) -> Rows:
         encoder: The text encoder.
         texts: Strings `[batch]`.
         kind: The named input, see `tfxmodal.inputs.spec`.
+
+    Returns:
+        The rows, and the first words of each text that are unknown, a space between: `[batch]`.
     """
     texts = tf.where(tf.strings.length(texts) <= MAX_TEXT_BYTES, texts, "")
     rows = encoder.tokenizer(texts) if kind == "words" else embed(encoder.model, texts)
-    return rows, encoder.knows(texts)
+    words, known = encoder.look_up(texts)
+    unknown = tf.ragged.boolean_mask(words, ~known)[:, :UNKNOWN_WORDS]
+    unknown = tf.strings.reduce_join(unknown, axis=1, separator=" ")
+    return (rows, tf.reduce_any(known, axis=1)), unknown
 
 
 def embed(model: keras.Model, rows: tf.Tensor) -> tf.Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tfxmodal.data.pairs import MAX_TEXT_BYTES
 from tfxmodal.encoders.image import ImageEncoder
-from tfxmodal.encoders.image.pictures import MAX_PIXELS
+from tfxmodal.encoders.image.with_pillow import MAX_PIXELS
 from tfxmodal.encoders.text import TextEncoder
 from tfxmodal.lazy import keras, tf
 from tfxmodal.serving.export.gallery import Gallery
@@ -24,7 +24,8 @@ from tfxmodal.training.trained_run import TrainedRun
 
 Outputs = dict[str, tf.Tensor]
 FAULTS = {
-    "image": f"is no picture that can be decoded, or one of more than {MAX_PIXELS:,} pixels",
+    "image": "is no whole JPEG, PNG, GIF, BMP or WebP picture, or one of more than "
+    f"{MAX_PIXELS:,} pixels: the query client converts other kinds that it can read",
     "text": f"holds no word that the model knows, or more than {MAX_TEXT_BYTES:,} bytes",
 } | dict.fromkeys(
     ("features", "image_embedding", "text_embedding"), "holds numbers that are not finite"
@@ -123,7 +124,9 @@ class ServedRun:
         if self.text_encoder:
             models.append(getattr(self.text_encoder, "tokenizer", self.text_encoder.model))
         kinds = keras.layers.TextVectorization, keras.layers.TFSMLayer
-        return [layer for model in models for layer in model.layers if isinstance(layer, kinds)]
+        found = [layer for model in models for layer in model.layers if isinstance(layer, kinds)]
+        table = getattr(self.text_encoder, "table", None)
+        return found + ([table.layer] if table else [])
 
     # === Endpoints: inputs and outputs share their first dimension ==============================
 
@@ -134,8 +137,8 @@ class ServedRun:
 
     def embed_text(self, text: tf.Tensor) -> Outputs:
         """Embeddings of texts."""
-        embedding, valid = self._texts(text)
-        return self._answer({"embedding": embedding}, text=valid)
+        embedding, valid, told = self._texts(text)
+        return self._answer({"embedding": embedding} | told, text=valid)
 
     def embed_image_features(self, features: tf.Tensor) -> Outputs:
         """Embeddings of ready features of images."""
@@ -150,9 +153,9 @@ class ServedRun:
     def score_pairs(self, image: tf.Tensor, text: tf.Tensor) -> Outputs:
         """Scores of encoded pictures with texts, pair by pair."""
         images, pictured = self._images(image)
-        texts, worded = self._texts(text)
+        texts, worded, told = self._texts(text)
         scores = self.scorer.graph_score_pairs(images, texts)
-        return self._answer({"score": scores}, image=pictured, text=worded)
+        return self._answer({"score": scores} | told, image=pictured, text=worded)
 
     def score_embedding_pairs(
         self, image_embedding: tf.Tensor, text_embedding: tf.Tensor
@@ -171,8 +174,8 @@ class ServedRun:
 
     def search_images(self, text: tf.Tensor) -> Outputs:
         """The images of the gallery that match texts best."""
-        texts, valid = self._texts(text)
-        return self._answer(self._best_images(texts), text=valid)
+        texts, valid, told = self._texts(text)
+        return self._answer(self._best_images(texts) | told, text=valid)
 
     def search_texts_by_features(self, features: tf.Tensor) -> Outputs:
         """The texts of the gallery that match ready features of images best."""
@@ -198,9 +201,12 @@ class ServedRun:
         rows, valid = image_rows(self.image_encoder, image, self.run.inputs.image.kind)
         return self._embed("image", rows), valid
 
-    def _texts(self, text: tf.Tensor) -> Rows:
-        rows, valid = text_rows(self.text_encoder, text, self.run.inputs.text.kind)
-        return self._embed("text", rows), valid
+    def _texts(self, text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Outputs]:
+        """Embeddings, which are valid, and the words that the model does not know."""
+        kind = self.run.inputs.text.kind
+        (rows, valid), unknown = text_rows(self.text_encoder, text, kind)
+        told = {} if self.text_encoder.words is None else {"unknown_words": unknown}
+        return self._embed("text", rows), valid, told
 
     def _embed(self, kind: str, rows: tf.Tensor) -> tf.Tensor:
         return embed(self.run.method.networks[f"{kind}_encoder"], rows)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tfxmodal.data.pairs import MAX_TEXT_BYTES
-from tfxmodal.encoders.image.pictures import MAX_PIXELS
+from tfxmodal.encoders.image.with_pillow import MAX_PIXELS
 from tfxmodal.lazy import keras, tf
 from tfxmodal.serving.export.half_weights import HalfWeights
 from tfxmodal.serving.export.signatures import ServedRun, Signature
@@ -158,7 +158,8 @@ TensorFlow Serving {about["min_server"]} or newer. {text}{batching}
 {table}
 
 `serving_default` is `{default}`. {rows_told} Pictures are the bytes of a JPEG, PNG, GIF, BMP or
-WebP file; texts are UTF-8. Ids of a search are best first.{found_told} Higher scores match better.
+WebP file, and are turned by Exif and put over white; texts are UTF-8. Ids of a search are best
+first.{found_told} Higher scores match better.
 `{DESCRIPTION}` says the same for programs, with an example of each request:
 
     curl -d '{{"signature_name": "{default}", "inputs": ...}}' \\

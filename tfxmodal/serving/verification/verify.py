@@ -127,7 +127,10 @@ def _check_run(version: Version, run: TrainedRun) -> str:
     kept = {name: each for name, each in signatures.items() if name in version.examples}
     if lost := {name for name in version.examples if not name.startswith("search")} - kept.keys():
         raise Fault(f"the run {run.folder.path} does not have the signature {sorted(lost)[0]}")
-    version.examples.update(examples(served, kept))
+    for name, (inputs, outputs) in examples(served, kept).items():
+        there = version.signatures[name].outputs  # Earlier exports do not tell unknown words.
+        wanted = {key: rows for key, rows in outputs.items() if key in there}
+        version.examples[name] = inputs, wanted
     return check_parity(version)
 
 

@@ -1,0 +1,113 @@
+"""Pictures read by Pillow: to be shown, or because TensorFlow does not decode their kind."""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tfxmodal.errors import first_line
+from tfxmodal.io.picture_kinds import CONVERTED, DECODED, picture_kind
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MAX_PIXELS = 100_000_000
+"""Larger pictures are refused: decoded, they would take 0.3 GB and more in each thread."""
+
+PILLOW_NAMES = {"HEIC": "HEIF", "JPEG 2000": "JPEG2000", "WebP": "WEBP"}
+PLAIN_BITMAPS = {8, 24, 32}
+"""Bits a pixel of the BMP files that TensorFlow decodes."""
+
+
+class UnreadPicture(Exception):
+    """Why a file cannot be read as a picture, in a few words."""
+
+
+def as_decoded(contents: bytes) -> bytes:
+    """A file that TensorFlow decodes: the same, or made a PNG where it is of another kind.
+
+    Nothing is lost by that: the pixels with their alpha, turned as the file tells.
+
+    Args:
+        contents: The bytes of a file.
+
+    Raises:
+        UnreadPicture: If it is a picture of a kind that is not read here, damaged or too large.
+    """
+    kind = picture_kind(contents)
+    if kind in CONVERTED or (kind == "BMP" and not _is_plain(contents)):
+        buffer = io.BytesIO()
+        _storable(_opened(contents, kind)).save(buffer, "PNG", compress_level=1)
+        return buffer.getvalue()
+    if kind is not None and kind not in DECODED:
+        raise UnreadPicture(f"{kind} pictures are not read: convert it to PNG or JPEG")
+    return contents
+
+
+def as_seen(path: str | Path) -> Image.Image:
+    """A picture as a person sees it, and as a model does: turned, transparent parts over white.
+
+    Raises:
+        UnreadPicture: If it cannot be read.
+    """
+    from PIL import Image
+
+    try:
+        contents = Path(path).read_bytes()
+    except OSError as error:
+        raise UnreadPicture(error.strerror or first_line(error)) from None
+    kind = picture_kind(contents)
+    if kind not in (*DECODED, *CONVERTED):
+        raise UnreadPicture("the file is no picture of a known format")
+    picture = _storable(_opened(contents, kind)).convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+
+
+def _opened(contents: bytes, kind: str) -> Image.Image:
+    """The picture, the first of several, turned."""
+    from PIL import Image, ImageOps
+
+    if kind == "HEIC":
+        try:
+            import pillow_heif
+        except ImportError:
+            raise UnreadPicture(
+                "HEIC pictures need the package pillow-heif: pip install pillow-heif"
+            ) from None
+        pillow_heif.register_heif_opener()
+    try:
+        picture = Image.open(io.BytesIO(contents), formats=[PILLOW_NAMES.get(kind, kind)])
+        pixels = picture.width * picture.height
+        if pixels > MAX_PIXELS:
+            raise UnreadPicture(f"{pixels} pixels are more than {MAX_PIXELS:,}")
+        return ImageOps.exif_transpose(picture)
+    except UnreadPicture:
+        raise
+    except Exception as error:  # A damaged file may fail in any way.
+        raise UnreadPicture(f"Invalid {kind} data: {first_line(error)}") from None
+
+
+def _storable(picture: Image.Image) -> Image.Image:
+    """The picture in a mode of PNG."""
+    if picture.mode in ("I", "F"):
+        raise UnreadPicture(
+            "samples of 32 bits have no known white: convert it to 8 or 16 bits a channel"
+        )
+    if picture.has_transparency_data:
+        return picture.convert("RGBA")
+    grey = picture.mode in ("1", "L", "I;16", "I;16B", "I;16L")
+    return picture if grey else picture.convert("RGB")
+
+
+def _is_plain(contents: bytes) -> bool:
+    """Whether TensorFlow decodes this BMP rightly; see `formats.bmp`."""
+    start = contents[:70].ljust(70, b"\0")
+    (size,), (bits, compression) = (
+        struct.unpack_from("<I", start, 14),
+        struct.unpack_from("<HI", start, 28),
+    )
+    masked = bits == 32 and start[54:66] == b"\0\0\xff\0\0\xff\0\0\xff\0\0\0"
+    known = (compression == 0 and bits in PLAIN_BITMAPS) or (compression == 3 and masked)
+    return size >= 40 and known
