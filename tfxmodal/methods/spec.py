@@ -58,9 +58,8 @@ class MethodSpec:
             train) -> (config, a sentence that tells or None)`.
         presets: By dataset the defaults that differ from the config's own, by group (`method`,
             `training`); `""` is every dataset.
-        recommended: By name the forms among which validation chooses under the preset
-            `recommended`, each with the defaults that differ, by group; measured in
-            docs/results.md.
+        recommended: By name the forms in which `auto` tries the method, each with what differs from
+            the config's defaults, by group; without any it tries the defaults.
         is_baseline: Whether it only shows what is reached without learning.
         preset_sources: By dataset where its presets come from, for `--help`.
         examples: Flags of a command line or two that `--help` shows.

@@ -220,5 +220,40 @@ SPEC = MethodSpec(
         "wikipedia": "the released code",
         **dict.fromkeys(("pairs", "features"), "ours, for sets of any size on any machine"),
     },
+    # No one form is the best everywhere: `auto` tries these, and validation chooses.
+    recommended={
+        "relu": {
+            "method": {
+                "beta": 100.0,
+                "dropout": 0.2,
+                "text_scaling": "standard",
+                "mi_negatives": "auto",
+            },
+            "training": {"patience": 40},
+        },
+        "linear": {
+            "method": {
+                "output_activation": "linear",
+                "image_scaling": "center",
+                "text_scaling": "center",
+                "beta": 100.0,
+                "mi_negatives": "auto",
+            },
+            "training": {"learning_rate": 1e-3, "patience": 40},
+        },
+        "from-ridge-cca": {
+            "method": {
+                "start": "ridge_cca",
+                "output_activation": "linear",
+                "image_scaling": "standard",
+                "text_scaling": "standard",
+                "alpha": 0.0,
+                "beta": 100.0,
+                "dropout": 0.2,
+                "temperature": 0.1,
+            },
+            "training": {"patience": 40},
+        },
+    },
     examples=("--dataset wikipedia --labelled-fraction 0.1",),
 )
