@@ -274,6 +274,16 @@ def test_the_last_epoch_is_kept_where_nothing_is_selected(tmp_path):
         np.testing.assert_array_equal(kept, value)
 
 
+@pytest.mark.parametrize("select_by", ["auto", "last"])
+def test_a_training_ends_when_its_time_is_up(tmp_path, select_by):
+    method, trainer = make_trainer(tmp_path, epochs=9, minutes=1e-9, select_by=select_by)
+    assert [report.improved for report in trainer.epochs(same_score)] == [True]
+    ended = weights(method)
+    trainer.checkpoints.restore_best()
+    for kept, value in zip(weights(method), ended, strict=True):
+        np.testing.assert_array_equal(kept, value)
+
+
 # --- the end ------------------------------------------------------------------------------
 
 

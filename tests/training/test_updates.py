@@ -229,3 +229,9 @@ def test_a_run_killed_between_two_stages(tmp_path, monkeypatch):
     list(trainer.epochs(score_of(method)))
     for kind in ("last", "best"):
         assert_bit_equal(*(checkpoint_tensors(folder / kind) for folder in (whole, parts)))
+
+
+def test_each_stage_has_its_share_of_the_time(tmp_path):
+    _, trainer = make(tmp_path, Staged, epochs=9, minutes=1e-9)
+    stages = [report.stage for report in trainer.epochs(same_score)]
+    assert len(stages) == len(set(stages)) == len(trainer._stages) > 1

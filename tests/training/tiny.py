@@ -53,7 +53,7 @@ def make_trainer(
 def method_of(method_class, train: Pairs, config, **inputs) -> Method:
     """A method for training pairs, adapted to them."""
     method = method_class(MethodInputs.of(train, **inputs), config)
-    method.adapt(train)
+    method.adapt(train, train)
     return method
 
 

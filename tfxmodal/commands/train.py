@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.table import Column, Table
 
-from tfxmodal.commands import cli
+from tfxmodal.commands import auto, cli
 from tfxmodal.commands.terminal import Terminal, show
 from tfxmodal.errors import choose
 from tfxmodal.inputs.config import DataConfig
@@ -46,7 +46,10 @@ def main(argv: list[str] | None = None, method: str | None = None):
             print_methods()
             return
         method, words = words[0], words[1:]
-        choose("method", method, METHODS)
+        choose("method", method, [*METHODS, "auto"])
+    if method == "auto":
+        auto.main(words)
+        return
     spec = METHODS[method]
     parts = f"{spec.title} ({spec.setting}). {__doc__}", *preset_lines(spec), _examples(spec)
     description = "\n".join(parts)
@@ -122,6 +125,7 @@ def print_methods():
         labels = ", labels" * spec.needs_labels
         table.add_row(spec.name, spec.setting, spec.title, f"{kinds}{labels}", spec.source)
     show(table)
+    print("Train several and keep the best: python trainers/train.py auto [flags]")
     print("Train one: python trainers/train.py METHOD [flags]; its flags: METHOD --help")
 
 

@@ -26,3 +26,9 @@ def linear_projection(mean: np.ndarray, directions: np.ndarray) -> keras.Model:
     centre.mean.assign(mean)
     project.set_weights([directions])
     return keras.Model(features, unit)
+
+
+def projection_of(model: keras.Model) -> tuple[np.ndarray, np.ndarray]:
+    """The mean `[d]` and the directions `[d, k]` of a model that `linear_projection` made."""
+    _, centre, project, _ = model.layers
+    return keras.ops.convert_to_numpy(centre.mean), keras.ops.convert_to_numpy(project.kernel)

@@ -25,6 +25,7 @@ def projector(
     last_layer: keras.layers.Layer | None = None,
     dropout: float = 0.0,
     output_activation: str = "relu",
+    normalize: bool = True,
     dtype=None,
     name: str = "projector",
 ) -> keras.Model:
@@ -40,12 +41,13 @@ def projector(
         last_layer: The layer shared with the other modality; None makes a new one.
         dropout: Fraction dropped after each layer. The paper has none, the released code .5.
         output_activation: Activation of a last layer made here; the paper's is ReLU.
+        normalize: Whether to end with the normalisation.
         dtype: Keras dtype policy; the global one by default.
         name: The model's name.
 
     Returns:
         A model from `[batch, input_dim]` to unit vectors `[batch, output]`, in float32
-        also where the layers compute in bfloat16.
+        also where the layers compute in bfloat16; without `normalize` to vectors of any length.
     """
     policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
     last_layer = last_layer or keras.layers.Dense(
@@ -56,5 +58,6 @@ def projector(
     common = keras.layers.Dropout(dropout, dtype=policy)(common)
     common = last_layer(common)
     common = keras.layers.Dropout(dropout, dtype=policy)(common)
-    common = L2Normalize(dtype=policy.variable_dtype)(common)
+    if normalize:
+        common = L2Normalize(dtype=policy.variable_dtype)(common)
     return keras.Model(features, common, name=name)

@@ -71,10 +71,13 @@ class Learner(ABC):
     Attributes:
         networks: The Keras models by name; all their variables are saved.
         weights: The weight of each loss term, by name, in the order of the paper.
+        starts_trained: Whether the networks are of use before the first step. Then validation may
+            keep them as they are, as epoch 0.
     """
 
     networks: dict[str, keras.Model]
     weights: dict[str, float]
+    starts_trained = False
 
     @abstractmethod
     def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:
@@ -114,10 +117,16 @@ class Learner(ABC):
 class Method(Learner):
     """A learner whose networks score images with texts."""
 
-    def adapt(self, train: Pairs):
-        """Takes from the training pairs what gradients do not learn, such as scaling: nothing here.
+    def adapt(self, train: Pairs, validation: Pairs, select_by: str = "auto", progress=None):
+        """Takes from the data what gradients do not learn, such as scaling: nothing here.
 
         It is kept in variables of the networks, so that a saved method has it without the pairs.
+
+        Args:
+            train: Training pairs as the method reads them.
+            validation: Validation pairs, which choose between starts.
+            select_by: See `evaluation.protocol.selection_score`.
+            progress: Wraps an iterable, as tqdm does.
         """
 
     @abstractmethod

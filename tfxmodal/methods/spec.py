@@ -58,6 +58,9 @@ class MethodSpec:
             train) -> (config, a sentence that tells or None)`.
         presets: By dataset the defaults that differ from the config's own, by group (`method`,
             `training`); `""` is every dataset.
+        recommended: By name the forms in which `auto` tries the method, each with what differs from
+            the config's defaults, by group; without any it tries the defaults.
+        is_baseline: Whether it only shows what is reached without learning.
         preset_sources: By dataset where its presets come from, for `--help`.
         examples: Flags of a command line or two that `--help` shows.
     """
@@ -76,6 +79,8 @@ class MethodSpec:
     needs_labels: bool = False
     several_labels: bool = True
     presets: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    recommended: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    is_baseline: bool = False
     preset_sources: Mapping[str, str] = field(default_factory=dict)
     examples: tuple[str, ...] = ()
 

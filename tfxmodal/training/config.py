@@ -20,12 +20,20 @@ class TrainingConfig:
     learning_rate: float = 1e-4
     """Adam's learning rate (SCL paper, sec. IV-A.2: 0.0001)."""
 
+    weight_decay: float = 0.0
+    """Decoupled weight decay: each step shrinks every weight by this times the learning rate
+    (papers: none)."""
+
     seed: int = 0
     """Seed of initial weights, epoch order and dropout."""
 
     patience: int = 20
     """Validations without a better score before training stops early; 0 never stops (the papers
     train a fixed number of epochs and keep the best by validation, which is the same model)."""
+
+    minutes: float = 0.0
+    """Longest time of the training steps; the training then ends after the epoch under way, and
+    keeps the best as ever. Stages have equal shares. 0: no limit."""
 
     validate_every: int = 1
     """Epochs between two validations (released SCL code: 1)."""
@@ -59,6 +67,8 @@ class TrainingConfig:
             self,
             **dict.fromkeys(at_least_1, "[1, inf)"),
             **dict.fromkeys(above_0, "(0, inf)"),
+            minutes="[0, inf)",
+            weight_decay="[0, inf)",
             patience="[0, inf)",
             memory_gb="[0, inf)",
             seed="[0, inf)",

@@ -8,7 +8,7 @@ up in one folder.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -66,6 +66,7 @@ def run_experiment(
     dataset: Dataset | None = None,
     reporter: Reporter = SILENT,
     stop_asked: Callable[[], bool] = lambda: False,
+    splits: Sequence[str] = MEASURED,
 ) -> RunResult:
     """Trains one method on one dataset, and measures it.
 
@@ -77,16 +78,18 @@ def run_experiment(
         dataset: The pairs, where they are not to be loaded as `settings` says.
         reporter: Is told of the progress.
         stop_asked: Asked every few seconds of a training; when true its state is saved and it ends.
+        splits: What the chosen model is measured on; where the test split is among them, it is
+            drawn.
 
     Raises:
         InputError: If anything the user gave is wrong, or a loss is no longer finite.
     """
     settings = replace(settings, data=settings.data.with_trained_encoders())
     with claimed_run(run_dir, f"{settings.method}-{settings.data.dataset}", resume) as run:
-        return _run(settings, run, resume, dataset, reporter, stop_asked)
+        return run_claimed(settings, run, resume, dataset, reporter, stop_asked, splits)
 
 
-def _run(settings, run, resume, dataset, reporter, stop_asked) -> RunResult:
+def run_claimed(settings, run, resume, dataset, reporter, stop_asked, splits=MEASURED) -> RunResult:
     """Trains and measures, in a folder that no other process uses."""
     # --- What can be known before any work -----------------------------------------------------
     if run.begun:
@@ -123,7 +126,9 @@ def _run(settings, run, resume, dataset, reporter, stop_asked) -> RunResult:
             outcome = _train(settings, run, data, strategy, resume, reporter, stop_asked)
 
         # --- Evaluation of what was chosen ------------------------------------------------------
-        metrics = {} if outcome is None else _measure(settings, run, data, outcome, reporter)
+        metrics = {}
+        if outcome is not None:
+            metrics = _measure(settings, run, data, outcome, splits, reporter)
     return RunResult(run.path, settings, metrics)
 
 
@@ -152,7 +157,8 @@ def _train(settings, run, data, strategy, resume, reporter, stop_asked) -> _Outc
     pairs, validation, training = data.features.train, data.features.validation, settings.training
     with strategy.scope():
         method = settings.spec.learner(data.inputs, settings.config)
-        method.adapt(pairs)
+        select_start_by = "auto" if training.select_by == "last" else training.select_by
+        method.adapt(pairs, validation, select_start_by, reporter.bar)
         summaries = _begin(settings, run, data)
         trainer = Trainer(method, pairs, training, strategy, run.path)
     if resume and trainer.restore_last():
@@ -202,27 +208,31 @@ def _fit(settings, run, data, reporter) -> _Outcome:
     return _Outcome(fitted, facts, summaries)
 
 
-def _measure(
-    settings: Settings, run: RunFolder, data: Prepared, outcome: _Outcome, reporter: Reporter
-) -> dict:
-    """Metrics of each split, figures, and what TensorBoard shows of them."""
+def _measure(settings, run, data: Prepared, outcome: _Outcome, splits, reporter) -> dict:
+    """Metrics of each split; of the test split figures, and what TensorBoard shows of them."""
     scorer, summaries = outcome.method.scorer(), outcome.summaries
     step, metrics = outcome.facts.get("selected_epoch", 0), dict(outcome.facts)
     results = {}
-    for split in MEASURED:
+    for split in splits:
         features, source = getattr(data.features, split), getattr(data.source, split)
         results[split] = evaluate_split(scorer, features, source, data.text_encoder)
         metrics[split] = results[split].metrics
         summaries.results(split, metrics[split], step)
-    test, pairs = results["test"], data.source.test
+    if "test" in results:
+        _draw(settings, run, data, results["test"], summaries, step, reporter)
+    run.write_json(METRICS, metrics)
+    return metrics
+
+
+def _draw(settings, run, data: Prepared, test, summaries: Summaries, step, reporter):
+    """Figures of the test split, in the run's folder and for TensorBoard."""
+    pairs = data.source.test
     of_method = {settings.method.upper(): test}
     figures = draw(of_method, pairs, data.source.class_names, reporter=reporter)
     run.write_figures(figures)
     for name, png in figures.items():
         summaries.figure(name, png, step)
     summaries.embeddings(test.images, test.texts, captions_or_ids(pairs))
-    run.write_json(METRICS, metrics)
-    return metrics
 
 
 def run_epochs(

@@ -51,6 +51,7 @@ class Trainer:
     def __init__(self, method: Learner, train: Pairs, config: TrainingConfig, strategy, folder):
         self._train, self._config, self._strategy = train, config, strategy
         self._networks, self._stages = method.networks, method.stages()
+        self._starts_trained = method.starts_trained
         self.state = TrainState()
         self.checkpoints = Checkpoints(folder, method.networks, self.state)
         in_memory = config.feed == "memory" or (
@@ -103,9 +104,10 @@ class Trainer:
         """Trains, and yields a report after each epoch.
 
         Checkpoints the last state after every epoch (and within long ones), and the networks of the
-        best epoch by validation, or of a stage's last one where nothing is selected. A stage after
-        the first begins with those that the one before it kept. Goes on where `state` is, so call
-        `restore_last()` first to resume.
+        best epoch by validation, or of a stage's last one where nothing is selected. Networks that
+        start trained are validated first, as epoch 0. A stage after the first begins with those
+        that the one before it kept. Goes on where `state` is, so call `restore_last()` first to
+        resume.
 
         Args:
             validate: Scores the networks as they are: a number, higher is better, and details.
@@ -116,6 +118,8 @@ class Trainer:
             NonFiniteLoss: As soon as a term is NaN or infinite.
             Interrupted: When `stop_asked` said so.
         """
+        if self._starts_trained and self._selects() and self.state == TrainState():
+            yield self._start(validate)
         while self._goes_on():
             yield self._epoch(validate, stop_asked, progress)
 
@@ -146,9 +150,7 @@ class Trainer:
     def _enter_stage(self):
         """New optimizers, and no step compiled yet."""
         with self._strategy.scope():
-            self._steps = Steps(
-                self._stage, self._config.learning_rate, self._train, self._feed, self._strategy
-            )
+            self._steps = Steps(self._stage, self._config, self._train, self._feed, self._strategy)
         self._call_steps = 1  # Steps in the next compiled call: as many as its speed allows.
 
     def _goes_on(self) -> bool:
@@ -157,7 +159,7 @@ class Trainer:
         while self._stage_is_over():
             if state.stage + 1 == len(self._stages):
                 return False
-            if state.best_epoch:
+            if state.best_epoch or self._starts_trained:
                 self.checkpoints.restore_best()
             state.stage, state.stage_epoch = state.stage + 1, 0
             state.best_score, state.best_epoch, state.waited = float("-inf"), 0, 0
@@ -168,9 +170,33 @@ class Trainer:
 
     def _stage_is_over(self) -> bool:
         waited_enough = self._selects() and 0 < self._config.patience <= self.state.waited
-        return waited_enough or self.state.stage_epoch >= self._length(self._stage)
+        return waited_enough or self._is_last_epoch()
+
+    def _is_last_epoch(self) -> bool:
+        """Whether the stage has had its epochs, or its share of the time."""
+        share = 60 * self._config.minutes * (self.state.stage + 1) / len(self._stages)
+        time_is_up = 0 < share <= self.state.seconds
+        return time_is_up or self.state.stage_epoch >= self._length(self._stage)
 
     # --- one epoch ----------------------------------------------------------------------------
+
+    def _start(self, validate) -> EpochReport:
+        """Keeps the networks as they are until an epoch is better."""
+        score, details = validate()
+        self.state.best_score = score
+        self.checkpoints.save_best(0)
+        return EpochReport(
+            epoch=0,
+            stage=None,
+            losses={},
+            gradient_norms={},
+            score=score,
+            validation=details,
+            improved=True,
+            learning_rates=self._steps.learning_rates,
+            seconds=0.0,
+            pairs_per_second=0.0,
+        )
 
     def _epoch(self, validate, stop_asked, progress) -> EpochReport:
         """Trains an epoch, or the rest of one, validates it and saves what is to be kept."""
@@ -187,7 +213,7 @@ class Trainer:
         state.stage_epoch += 1
         state.seconds, state.pairs = state.seconds + seconds, state.pairs + pairs
 
-        last = state.stage_epoch == self._length(stage)
+        last = self._is_last_epoch()
         score, details, improved = None, None, last and not self._selects()
         if stage.validated and (last or state.stage_epoch % config.validate_every == 0):
             score, details = validate()

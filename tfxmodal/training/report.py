@@ -8,7 +8,7 @@ class EpochReport:
     """What one epoch did.
 
     Attributes:
-        epoch: Its number, from 1.
+        epoch: Its number, from 1; 0 is the state before the first step.
         stage: The stage's name; None where the training has only one.
         losses: Mean over the epoch's steps of each term and of their weighted sum `total`, over all
             updates.
@@ -40,5 +40,5 @@ class EpochReport:
         score = "" if self.score is None else f"  validation {self.score:.4f}"
         mark = " *" if self.improved else ""
         stage = "" if self.stage is None else f" ({self.stage})"
-        speed = f"{self.pairs_per_second:,.0f} pairs/s"
-        return f"epoch {self.epoch}{stage}  {losses}{score}{mark}  {speed}"
+        speed = f"  {self.pairs_per_second:,.0f} pairs/s" if self.epoch else "  the start"
+        return f"epoch {self.epoch}{stage}  {losses}{score}{mark}{speed}"

@@ -15,6 +15,8 @@ from tfxmodal.io.locks import LOCK, InUse, held
 from tfxmodal.io.reading import file_names
 
 CONFIG, MODEL, METRICS = "config.json", "model.json", "metrics.json"
+CANDIDATES = "candidates"
+"""The folder of the runs between which validation has still to choose."""
 
 
 class RunFolder:
@@ -27,7 +29,12 @@ class RunFolder:
     @property
     def begun(self) -> bool:
         """Whether it holds a run, finished or not."""
-        return (self.path / CONFIG).exists()
+        return (self.path / CONFIG).exists() or self.choosing
+
+    @property
+    def choosing(self) -> bool:
+        """Whether it holds candidates, of which none is the run yet."""
+        return (self.path / CANDIDATES).exists() and not (self.path / CONFIG).exists()
 
     @contextmanager
     def claimed(self, resume: bool, new: bool = False) -> Iterator[RunFolder]:

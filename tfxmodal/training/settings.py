@@ -16,7 +16,7 @@ from tfxmodal.training.config import FitConfig, TrainingConfig
 MAY_CHANGE = {
     "data": {"data_dir", "download", "cache_dir", "image_weights", "encoders"},
     "training": {
-        *("epochs", "patience"),  # When the training ends.
+        *("epochs", "patience", "minutes"),  # When the training ends.
         *("feed", "memory_gb", "checkpoint_minutes", "gradient_norms_every"),
     },
 }

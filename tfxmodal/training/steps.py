@@ -11,6 +11,7 @@ from tfxmodal.data.pairs import Pairs
 from tfxmodal.lazy import keras, tf
 from tfxmodal.methods.learner import Stage, Update
 from tfxmodal.training.batches import Rows, StreamFeed, stream_columns
+from tfxmodal.training.config import TrainingConfig
 from tfxmodal.training.isolation import repeatable_graphs
 from tfxmodal.training.replicas import Replicas
 
@@ -27,7 +28,7 @@ class Steps:
 
     Args:
         stage: Its updates.
-        learning_rate: The run's.
+        config: Learning rate and weight decay.
         train: Training pairs.
         feed: How their rows reach the devices.
         strategy: The strategy.
@@ -36,7 +37,7 @@ class Steps:
         ValueError: If two updates have one name, or two terms.
     """
 
-    def __init__(self, stage: Stage, learning_rate: float, train: Pairs, feed, strategy):
+    def __init__(self, stage: Stage, config: TrainingConfig, train: Pairs, feed, strategy):
         self._updates, self._train = stage.updates, train
         self._feed, self._strategy = feed, strategy
         self.names = [*(name for update in stage.updates for name in update.weights), "total"]
@@ -46,7 +47,8 @@ class Steps:
                 raise ValueError(f"The {what} of stage {stage.name!r} share a name: {names}.")
         self.optimizers = {}
         for update in stage.updates:
-            self.optimizers[update.name] = optimizer = update.optimizer(learning_rate)
+            self.optimizers[update.name] = optimizer = update.optimizer(config.learning_rate)
+            optimizer.weight_decay = config.weight_decay or None
             # Under a strategy the optimizer must have its variables before the first step.
             optimizer.build(update.variables)
         gradients = ["gradient"]

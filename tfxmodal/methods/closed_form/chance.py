@@ -69,4 +69,5 @@ SPEC = MethodSpec(
     fit=fit,
     reopen=lambda networks, chosen: Chance(**chosen),
     needs_pairs=False,
+    is_baseline=True,
 )

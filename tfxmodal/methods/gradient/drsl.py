@@ -151,7 +151,7 @@ class DRSL(Method):
         )
         return keras.Model(inputs, network(feature_scaling(width, scaling)(features)))
 
-    def adapt(self, train: Pairs):
+    def adapt(self, train: Pairs, validation: Pairs, select_by: str = "auto", progress=None):
         """Fits the scaling of the features; end to end, to those of `SAMPLE` training rows."""
         from tfxmodal.heads.scaling import adapt
 

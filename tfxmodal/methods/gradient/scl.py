@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
-
 import numpy as np
 
-from tfxmodal.data.pairs import Pairs, labelled
-from tfxmodal.errors import InputError, check_ranges
+from tfxmodal.data.pairs import Pairs
+from tfxmodal.errors import InputError
 from tfxmodal.inputs.spec import MethodInputs
 from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.class_contrastive import class_contrastive
@@ -17,90 +14,12 @@ from tfxmodal.losses.label_prediction import label_prediction
 from tfxmodal.losses.modality_invariant import modality_invariant
 from tfxmodal.losses.mutual_information import mutual_information
 from tfxmodal.losses.pair_batch import PairBatch
+from tfxmodal.methods.closed_form import pls, ridge_cca
+from tfxmodal.methods.gradient.labelled_rows import labelled_rows
+from tfxmodal.methods.gradient.scl_config import SCLConfig, decided
 from tfxmodal.methods.learner import Batch, Method
 from tfxmodal.methods.spec import MethodSpec
 from tfxmodal.retrieval.cosine import CosineScorer
-
-FEW_NEGATIVES, SMALL_SET = 8, 64
-"""What `auto` of `mi_negatives` takes on a CPU, and up to how many pairs it takes all there."""
-
-
-@dataclass(frozen=True)
-class SCLConfig:
-    """SCL; equations and sections are the paper's.
-
-    Its ablations: alpha 0 without MI, beta 0 without CD, --no-share-last-layer without WS.
-    """
-
-    hidden_units: int = 1024
-    """Units of each projector's first layer (sec. IV-A.2: 1,024)."""
-
-    embedding_dim: int = 512
-    """Dimensions of the common space (sec. IV-A.2: 512)."""
-
-    share_last_layer: bool = True
-    """Share the projectors' last layer between the modalities (sec. III-A)."""
-
-    dropout: float = 0.0
-    """Fraction dropped after each ReLU of the projectors (paper: none; released code: .5)."""
-
-    output_activation: Literal["relu", "linear"] = "relu"
-    """Activation of the last layer (sec. IV-A.2: ReLU, so cosines are never negative). Linear is
-    ours: measured, it reaches further where items share some of several classes."""
-
-    image_scaling: Literal["none", "unit", "center", "standard"] = "none"
-    """What is done to the image features first, fitted on the training split (paper: nothing): unit
-    divides all by one number, to a mean square of 1; center gives each column mean 0, standard
-    variance 1 as well."""
-
-    text_scaling: Literal["none", "unit", "center", "standard"] = "none"
-    """The same for the text features."""
-
-    alpha: float = 0.01
-    """Weight of mutual information in equation (8) (sec. IV-A.2: .01)."""
-
-    beta: float = 1.0
-    """Weight of contrastive discrimination in equation (8) (sec. IV-A.2: 1; stable in 1..1000,
-    fig. 5; released code for Wikipedia: 100)."""
-
-    temperature: float = 0.5
-    """tau of equations (7) and (12) (sec. IV-A.2: .5)."""
-
-    invariance_norm: Literal["rows", "frobenius"] = "rows"
-    """Norm of equation (1): mean over the pairs' distances (released code), or of the matrix."""
-
-    positive_in_denominator: bool = False
-    """Whether the sum below in equation (7) holds the positive (paper, released code: no)."""
-
-    mi_negatives: int | Literal["auto"] = 0
-    """Negatives of each positive in equations (2) to (5): 0 for all others of the batch (paper), or
-    a number, which divides the cost of the term by batch size over it (ours); auto (ours, the
-    default of pairs and features): 8 on a CPU for more than 64 training pairs, else all."""
-
-    labelled_fraction: float = 0.0
-    """Fraction of the training pairs that have labels whose labels are used: 0 is unsupervised,
-    equation (8); more is semi-supervised, equation (15) (table III: .05, .1, .3)."""
-
-    labelled_rows: Literal["stratified", "first"] = "stratified"
-    """Which pairs those are: the same share of every class, or the first rows (released code)."""
-
-    gamma: float = 10.0
-    """Weight of class-aware contrast in equation (13) (paper: silent; released code: 10)."""
-
-    unsupervised_weight: float = 1.0
-    """lambda, weight of L_U in equation (15) (paper: silent; released code: 1)."""
-
-    def __post_init__(self):
-        check_ranges(
-            self,
-            hidden_units="[1, inf)",
-            embedding_dim="[1, inf)",
-            dropout="[0, 1)",
-            temperature="(0, inf)",
-            labelled_fraction="[0, 1]",
-        )
-        if self.mi_negatives != "auto":
-            check_ranges(self, mi_negatives="[0, inf)")
 
 
 class SCL(Method):
@@ -122,6 +41,7 @@ class SCL(Method):
 
     def __init__(self, inputs: MethodInputs, config: SCLConfig):
         from tfxmodal.heads.discriminator import PairDiscriminator, input_branch
+        from tfxmodal.heads.linear_start import LinearStart
         from tfxmodal.heads.projector import projector
         from tfxmodal.heads.scaling import feature_scaling
 
@@ -136,6 +56,8 @@ class SCL(Method):
 
         # === Networks ===
         self.networks = {}
+        self.starts_trained = config.start != "random"
+        self._starts = {}
         for kind, scaling in (("image", config.image_scaling), ("text", config.text_scaling)):
             (width,) = inputs.modality(kind).shape
             features = keras.Input([width], name="features")
@@ -147,9 +69,15 @@ class SCL(Method):
                 last if config.share_last_layer else None,
                 config.dropout,
                 config.output_activation,
+                normalize=config.start == "random",
                 name=f"{kind}_projector",
             )
-            self.networks[f"{kind}_encoder"] = keras.Model(features, project(scaled))
+            encoder = keras.Model(features, project(scaled))
+            if self.starts_trained:
+                layers = [each for each in project.layers if isinstance(each, keras.layers.Dense)]
+                self._starts[kind] = LinearStart(features, encoder.output, layers[-1])
+                encoder = self._starts[kind].network
+            self.networks[f"{kind}_encoder"] = encoder
             if "mutual_information" in self.weights:
                 branch = input_branch(width, last_layer=branch_last)
                 self.networks[f"{kind}_input_branch"] = keras.Model(features, branch(scaled))
@@ -165,12 +93,20 @@ class SCL(Method):
             logits = keras.layers.Dense(inputs.classes, dtype=keras.config.floatx())(codes)
             self.networks["classifier"] = keras.Model(codes, logits, name="classifier")
 
-    def adapt(self, train: Pairs):
-        """Fits the scaling of the features."""
+    def adapt(self, train: Pairs, validation: Pairs, select_by: str = "auto", progress=None):
+        """Fits the scaling of the features, and the linear map that the projectors begin as."""
+        from tfxmodal.heads.linear import projection_of
         from tfxmodal.heads.scaling import adapt
 
         adapt(self.networks["image_encoder"], train.images)
         adapt(self.networks["text_encoder"], train.texts)
+        if self.starts_trained:
+            fit, config, components = STARTS[self.config.start]
+            dim = self.config.embedding_dim
+            config = config(components=dim if dim < max(components) else None)
+            linear = fit(train, validation, config, select_by, progress=progress).networks
+            for kind, features in (("image", train.images), ("text", train.texts)):
+                self._starts[kind].begin(*projection_of(linear[f"{kind}_encoder"]), features)
 
     def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:
         """Batches u come from all pairs; batches x, semi-supervised, from the labelled ones."""
@@ -237,6 +173,13 @@ class SCL(Method):
         )
 
 
+STARTS = {
+    module.SPEC.name: (module.fit, module.SPEC.config, module.COMPONENTS)
+    for module in (pls, ridge_cca)
+}
+"""Linear maps to begin as: fit, config, and the dimensions that validation chooses from."""
+
+
 def _weights(config: SCLConfig) -> dict[str, float]:
     """Weights of equation (8) or (15); terms of weight 0 are left out."""
     weights = {
@@ -248,65 +191,6 @@ def _weights(config: SCLConfig) -> dict[str, float]:
         weights = {name: config.unsupervised_weight * weight for name, weight in weights.items()}
         weights |= {"label_prediction": 1.0, "class_contrastive": config.gamma}
     return {name: weight for name, weight in weights.items() if weight}
-
-
-def labelled_rows(labels: np.ndarray, fraction: float, how: str, seed: int) -> np.ndarray:
-    """The training rows whose labels a semi-supervised method may see.
-
-    Args:
-        labels: `[n, classes]` multi-hot.
-        fraction: Share of the rows that have a label, above 0 and at most 1.
-        how: `"first"`, the first rows; `"stratified"`, a random share of each class, rounded and at
-            least one row (a row of several classes counts for its first).
-        seed: Decides which, for `"stratified"`.
-
-    Returns:
-        Sorted row numbers.
-
-    Raises:
-        InputError: If the fraction is not in (0, 1], or no row has a label.
-    """
-    if not 0 < fraction <= 1:
-        raise InputError(f"`labelled_fraction` must be above 0 and at most 1; received {fraction}.")
-    known = labelled(labels)
-    if not len(known):
-        raise InputError(
-            f"`labelled_fraction` {fraction} needs labels, and no training pair has one; leave it "
-            "at 0."
-        )
-    if how == "first":
-        return known[: max(1, round(fraction * len(known)))]
-    random = np.random.default_rng(seed)
-    chosen = []
-    for first_class in range(labels.shape[1]):
-        rows = known[labels[known].argmax(axis=1) == first_class]
-        count = max(1, round(fraction * len(rows)))
-        chosen.append(random.permutation(rows)[:count])
-    return np.sort(np.concatenate(chosen))
-
-
-def decided(config: SCLConfig, train: Pairs) -> tuple[SCLConfig, str | None]:
-    """Decides what the config leaves open.
-
-    Args:
-        config: Its `mi_negatives` may be `auto`.
-        train: The training pairs.
-
-    Returns:
-        The config, and a sentence that tells of the decision.
-    """
-    if config.mi_negatives != "auto":
-        return config, None
-    few = len(train) > SMALL_SET and not tf.config.list_physical_devices("GPU")
-    config = replace(config, mi_negatives=FEW_NEGATIVES if few else 0)
-    if not config.alpha:
-        return config, None
-    if not few:
-        return config, "Mutual information takes all others of the batch as negatives (paper)."
-    return config, (
-        f"Mutual information takes {FEW_NEGATIVES} negatives a pair, because there is no GPU; all "
-        "others of the batch, as in the paper, take about ten times as long: `mi_negatives` 0."
-    )
 
 
 SPEC = MethodSpec(
@@ -335,6 +219,41 @@ SPEC = MethodSpec(
         "emoji_scenes": "measured by us for a small set of several classes a picture",
         "wikipedia": "the released code",
         **dict.fromkeys(("pairs", "features"), "ours, for sets of any size on any machine"),
+    },
+    # No one form is the best everywhere: `auto` tries these, and validation chooses.
+    recommended={
+        "relu": {
+            "method": {
+                "beta": 100.0,
+                "dropout": 0.2,
+                "text_scaling": "standard",
+                "mi_negatives": "auto",
+            },
+            "training": {"patience": 40},
+        },
+        "linear": {
+            "method": {
+                "output_activation": "linear",
+                "image_scaling": "center",
+                "text_scaling": "center",
+                "beta": 100.0,
+                "mi_negatives": "auto",
+            },
+            "training": {"learning_rate": 1e-3, "patience": 40},
+        },
+        "from-ridge-cca": {
+            "method": {
+                "start": "ridge_cca",
+                "output_activation": "linear",
+                "image_scaling": "standard",
+                "text_scaling": "standard",
+                "alpha": 0.0,
+                "beta": 100.0,
+                "dropout": 0.2,
+                "temperature": 0.1,
+            },
+            "training": {"patience": 40},
+        },
     },
     examples=("--dataset wikipedia --labelled-fraction 0.1",),
 )

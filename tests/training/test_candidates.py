@@ -1,0 +1,106 @@
+"""A choice by validation between trainings, on small made-up pairs."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from tests.training.test_experiment import dataset, one_device, settings  # noqa: F401
+from tfxmodal.errors import InputError
+from tfxmodal.evaluation.protocol import selection_score
+from tfxmodal.training.candidates import TRIED, run_best, suited
+from tfxmodal.training.experiment import run_experiment
+from tfxmodal.training.trained_run import load_run
+
+CANDIDATES = {
+    "pls": settings("pls"),
+    "scl": settings("scl"),
+    "broken": settings("scl", learning_rate=1e30),  # Its loss becomes NaN.
+}
+
+
+def choose(folder, candidates=CANDIDATES, **options):
+    return run_best(
+        lambda _: candidates, settings("pls"), "auto", folder, dataset=dataset(), **options
+    )
+
+
+def tried(folder) -> dict[str, float | None]:
+    listed = json.loads((folder / TRIED).read_text())["candidates"]
+    return {each["name"]: each["score"] for each in listed}
+
+
+def test_the_winner_is_an_ordinary_run_of_the_best_validation_score(tmp_path):
+    result = choose(tmp_path / "run")
+    scores = tried(tmp_path / "run")
+    alone = {
+        name: run_experiment(CANDIDATES[name], tmp_path / name, dataset=dataset())
+        for name in ("pls", "scl")
+    }
+    expected = {name: selection_score(run.metrics["validation"]) for name, run in alone.items()}
+    assert scores == pytest.approx(expected | {"broken": None})
+    best = max(expected, key=expected.get)
+    assert list(scores)[0] == best and list(scores)[-1] == "broken"
+    assert result.settings.method == CANDIDATES[best].method
+    assert result.metrics["test"] == alone[best].metrics["test"]
+    assert load_run(result.folder).metrics == result.metrics
+    assert not (result.folder / "candidates").exists()
+
+
+def test_a_choice_that_was_stopped_goes_on(tmp_path):
+    asked = iter([False] * 4 + [True] * 100)
+    stopped = choose(tmp_path / "run", stop_asked=lambda: next(asked))
+    assert not stopped.finished and stopped.folder == tmp_path / "run"
+    with pytest.raises(InputError, match="holds a run already; add `resume`"):
+        choose(tmp_path / "run")
+    result = choose(tmp_path / "run", resume=True)
+    whole = choose(tmp_path / "whole")
+    assert tried(tmp_path / "run") == tried(tmp_path / "whole")
+    assert result.metrics["test"] == whole.metrics["test"]
+
+
+def test_a_winner_whose_files_were_half_moved_is_moved(tmp_path, monkeypatch):
+    from tfxmodal.training import candidates
+
+    def killed(winner, run):
+        (winner / "model.json").rename(run.path / "model.json")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(candidates, "_promote", killed)
+        choose(tmp_path / "run")
+    assert choose(tmp_path / "run", resume=True).finished
+    assert load_run(tmp_path / "run").metrics["test"]
+
+
+def test_a_finished_choice_is_measured_again_as_it_was(tmp_path):
+    first = choose(tmp_path / "run").metrics["test"]
+    assert choose(tmp_path / "run", resume=True).metrics["test"] == first
+
+
+def test_no_candidate_left_is_told(tmp_path):
+    with pytest.raises(InputError, match=r"None of the candidates can be trained \(broken: "):
+        choose(tmp_path / "run", {"broken": CANDIDATES["broken"]})
+
+
+def test_the_time_is_divided(tmp_path):
+    named = {f"scl-{number}": settings("scl", epochs=500, patience=0) for number in range(3)}
+    result = choose(tmp_path / "run", named, minutes=1e-6)
+    assert result.metrics["epochs"] == 1
+
+
+def test_what_suits_has_the_labels_that_it_needs():
+    base, labelled = settings("pls", seed=3), dataset()
+    without = labelled.replace_splits(
+        **{name: replace(pairs, labels=None) for name, pairs in labelled.splits()}
+    )
+    methods = {
+        each: [s.method for s in suited(base, data).values()]
+        for each, data in (("labelled", labelled), ("unlabelled", without))
+    }
+    assert {"semantic_matching", "drsl"} <= set(methods["labelled"]) - set(methods["unlabelled"])
+    assert {"scl", "pls", "ridge_cca"} <= set(methods["unlabelled"])
+    assert "random" not in methods["labelled"]
+    kinds = [s.spec.fit is None for s in suited(base, labelled).values()]
+    assert kinds == sorted(kinds)  # Quick ones first.
+    assert {s.training.seed for s in suited(base, labelled).values()} == {3}

@@ -1,0 +1,91 @@
+"""Trains the methods that suit the pairs, and keeps the one that validation prefers.
+
+Methods in closed form come first, then the forms in which the others are recommended; those share
+the time. Only the winner is measured on the test split. It is an ordinary run: it can be evaluated,
+exported and served. What was tried is in candidates.json of its folder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.table import Table
+
+from tfxmodal.commands import cli
+from tfxmodal.commands.terminal import Terminal, show
+from tfxmodal.inputs.config import DataConfig
+from tfxmodal.methods import METHODS
+from tfxmodal.training.config import FitConfig
+from tfxmodal.training.settings import Settings
+
+EXAMPLES = """
+Examples:
+  python trainers/train.py auto
+  python trainers/train.py auto --dataset pairs --data-dir my/pairs.jsonl --minutes 5"""
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Which pairs, and how long."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+
+    training: FitConfig = field(default_factory=FitConfig)
+
+    run_dir: Path | None = None
+    """Folder of the run; by default a new one, runs/auto-DATASET, runs/auto-DATASET-2 and so on."""
+
+    resume: bool = False
+    """Go on with the choice in --run-dir, by default the newest of this dataset."""
+
+    minutes: float = 10.0
+    """Time for the training steps of all candidates together; reading the data, fits in closed form
+    and validation come on top."""
+
+
+def main(words: list[str]):
+    """Chooses among all methods."""
+    flags = cli.parse(Flags, f"{__doc__}{EXAMPLES}", words, _defaults)
+
+    from tfxmodal.training.candidates import run_best, suited
+    from tfxmodal.training.interrupts import stop_signals
+
+    base = Settings("ridge_cca", flags.data, training=flags.training)
+    with stop_signals() as stop_asked:
+        result = run_best(
+            lambda dataset: suited(base, dataset),
+            base,
+            f"auto-{flags.data.dataset}",
+            flags.run_dir,
+            flags.minutes,
+            flags.resume,
+            reporter=Terminal(),
+            stop_asked=stop_asked,
+        )
+    told(result)
+
+
+def told(result) -> None:
+    """Prints what was tried, and what the winner reaches."""
+    from tfxmodal.commands.tables import print_table
+    from tfxmodal.training.candidates import TRIED
+    from tfxmodal.training.experiment import MEASURED
+    from tfxmodal.training.run_folder import RunFolder
+
+    folder = result.folder
+    if not result.finished:
+        print(f"Stopped; the state is saved. Go on with: --run-dir {folder} --resume")
+        return
+    table = Table("", "validation", "seconds", title="Candidates", title_justify="left")
+    for each in RunFolder(folder).read_json(TRIED)["candidates"]:
+        score = each["reason"] if each["score"] is None else f"{each['score']:.4f}"
+        table.add_row(each["name"], score, f"{each['seconds']:.0f}")
+    show(table)
+    title = METHODS[result.settings.method].title
+    print_table({split: result.metrics[split] for split in MEASURED}, f"{title}, {folder}")
+    print(f"Figures: {folder}/figures")
+
+
+def _defaults(dataset: str | None) -> Flags:
+    return Flags(DataConfig.for_dataset(dataset or "emoji_scenes"))

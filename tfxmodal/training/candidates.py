@@ -1,0 +1,180 @@
+"""A choice by validation between trainings: the best of several candidates becomes the run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from tfxmodal.data.pairs import Dataset
+from tfxmodal.errors import InputError
+from tfxmodal.evaluation.protocol import selection_score
+from tfxmodal.inputs.config import load
+from tfxmodal.inputs.spec import RAW
+from tfxmodal.io.reporter import SILENT, Reporter
+from tfxmodal.methods import METHODS
+from tfxmodal.training.experiment import RunResult, run_claimed, run_experiment
+from tfxmodal.training.run_folder import CANDIDATES, CONFIG, RunFolder, claimed_run
+from tfxmodal.training.settings import Settings, training_config
+
+TRIED = "candidates.json"
+MINUTES = 10.0
+"""Time for the training steps of all candidates together, if none is given."""
+
+Candidates = Mapping[str, Settings]
+"""Settings of trainings on one dataset, by a name for people."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A candidate that was trained.
+
+    Attributes:
+        name: The candidate's.
+        score: Its validation score; None where it could not be trained.
+        seconds: How long its training took.
+        settings: As in `config.json`.
+        reason: Why it could not be trained.
+    """
+
+    name: str
+    score: float | None
+    seconds: float
+    settings: dict
+    reason: str | None = None
+
+
+def forms_of(method: str, base: Settings) -> dict[str, Settings]:
+    """The forms in which a method is recommended, the default one where there are no others.
+
+    Args:
+        method: Its name.
+        base: Gives the data and the seed.
+    """
+    spec = METHODS[method]
+    seed = {"seed": base.training.seed, "select_by": base.training.select_by}
+    return {
+        f"{method}-{name}" if name else method: Settings(
+            method,
+            base.data,
+            spec.config(**form.get("method", {})),
+            training_config(spec)(**form.get("training", {}) | seed),
+        )
+        for name, form in (spec.recommended or {"": {}}).items()
+    }
+
+
+def suited(base: Settings, dataset: Dataset) -> dict[str, Settings]:
+    """The forms of all methods that can learn from a dataset's features, quick methods first."""
+    found: dict[str, Settings] = {}
+    for spec in sorted(METHODS.values(), key=lambda spec: spec.fit is None):
+        if spec.is_baseline or not RAW.isdisjoint(spec.inputs(spec.config()).values()):
+            continue
+        try:
+            spec.check(dataset.train)
+        except InputError:  # It needs labels or pairs that are not there.
+            continue
+        found |= forms_of(spec.name, base)
+    return found
+
+
+def run_best(
+    candidates_for: Callable[[Dataset], Candidates],
+    base: Settings,
+    name: str,
+    run_dir: Path | None = None,
+    minutes: float = MINUTES,
+    resume: bool = False,
+    dataset: Dataset | None = None,
+    reporter: Reporter = SILENT,
+    stop_asked: Callable[[], bool] = lambda: False,
+) -> RunResult:
+    """Trains candidates on the same pairs, and keeps the one that validation prefers as the run.
+
+    Only the winner is measured on the test split. What was tried, with its settings, is in
+    `candidates.json` of the run's folder; the other candidates' networks are not kept.
+
+    Args:
+        candidates_for: From the dataset to the candidates; quick ones first.
+        base: Says which data.
+        name: The run's folder is runs/NAME, runs/NAME-2 and so on, where it is not given.
+        run_dir: The run's folder.
+        minutes: Time for the training steps of all candidates together, apart from reading the
+            data and validation. Those that come later share what the earlier ones left.
+        resume: Go on with the choice in `run_dir`, by default the newest of that name.
+        dataset: The pairs, where they are not to be loaded as the settings say.
+        reporter: Is told of the progress.
+        stop_asked: See `run_experiment`.
+
+    Raises:
+        InputError: If the folder cannot be used, or no candidate can be trained.
+    """
+    with claimed_run(run_dir, name, resume) as run:
+        source = load(base.data, reporter.bar) if dataset is None else dataset
+        if not run.begun or run.choosing:
+            under_way = run.path / CANDIDATES
+            if not (run.path / TRIED).exists():
+                candidates = candidates_for(source)
+                tried = _try_all(candidates, under_way, minutes, source, reporter, stop_asked)
+                if tried is None:
+                    return RunResult(run.path, base, {})
+                run.write_json(TRIED, {"candidates": [asdict(each) for each in _ranked(tried)]})
+            _promote(under_way / run.read_json(TRIED)["candidates"][0]["name"], run)
+        shutil.rmtree(run.path / CANDIDATES, ignore_errors=True)
+        chosen = Settings.from_json(run.config)
+        return run_claimed(chosen, run, True, source, reporter, stop_asked)
+
+
+def _try_all(
+    candidates: Candidates,
+    folder: Path,
+    minutes: float,
+    source: Dataset,
+    reporter: Reporter,
+    stop_asked: Callable[[], bool],
+) -> list[Tried] | None:
+    """Trains each candidate in a folder of its own; None where the user asked to stop."""
+    tried: list[Tried] = []
+    for number, (name, settings) in enumerate(candidates.items()):
+        left = 60 * minutes - sum(each.seconds for each in tried)
+        share = max(left, 1.0) / 60 / (len(candidates) - number)
+        if settings.spec.learner:
+            settings = replace(settings, training=replace(settings.training, minutes=share))
+        reporter.say(f"Candidate {number + 1} of {len(candidates)}: {name}")
+        start, as_json = time.perf_counter(), settings.to_json()
+        try:
+            result = run_experiment(
+                settings, folder / name, True, source, reporter, stop_asked, ("validation",)
+            )
+        except InputError as error:
+            seconds = time.perf_counter() - start
+            tried.append(Tried(name, None, seconds, as_json, str(error)))
+            reporter.say(f"{name} cannot be trained: {error}")
+            continue
+        if not result.finished:
+            return None
+        score = selection_score(result.metrics["validation"], settings.training.select_by)
+        tried.append(Tried(name, score, result.metrics["seconds"], as_json))
+        reporter.say(f"{name}: validation {score:.4f}")
+    return tried
+
+
+def _ranked(tried: list[Tried]) -> list[Tried]:
+    """The candidates by their scores, the first of equals first.
+
+    Raises:
+        InputError: If none has a score.
+    """
+    if all(each.score is None for each in tried):
+        reasons = "; ".join(f"{each.name}: {each.reason}" for each in tried)
+        raise InputError(f"None of the candidates can be trained ({reasons}).")
+    return sorted(tried, key=lambda each: (each.score is None, -(each.score or 0.0)))
+
+
+def _promote(winner: Path, run: RunFolder) -> None:
+    """Makes the winner the run; its configuration, which tells of a run, comes last."""
+    for file in sorted(winner.iterdir(), key=lambda each: each.name == CONFIG):
+        os.replace(file, run.path / file.name)
