@@ -22,7 +22,8 @@ from tfxmodal.training.settings import Settings
 EXAMPLES = """
 Examples:
   python trainers/train.py auto
-  python trainers/train.py auto --dataset pairs --data-dir my/pairs.jsonl --minutes 5"""
+  python trainers/train.py auto --dataset pairs --data-dir my/pairs.jsonl --minutes 5
+"""
 
 
 @dataclass(frozen=True)
