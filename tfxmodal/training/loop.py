@@ -173,9 +173,9 @@ class Trainer:
         return waited_enough or self._is_last_epoch()
 
     def _is_last_epoch(self) -> bool:
-        """Whether the stage has had its epochs, or its share of the time."""
+        """Whether the stage has had its epochs, or its share of the time and at least one."""
         share = 60 * self._config.minutes * (self.state.stage + 1) / len(self._stages)
-        time_is_up = 0 < share <= self.state.seconds
+        time_is_up = self.state.stage_epoch > 0 and 0 < share <= self.state.seconds
         return time_is_up or self.state.stage_epoch >= self._length(self._stage)
 
     # --- one epoch ----------------------------------------------------------------------------
