@@ -6,6 +6,7 @@ command line writes them as its flags.
 
 import math
 import re
+from collections.abc import Sequence
 
 
 class InputError(ValueError):
@@ -24,6 +25,11 @@ class InputError(ValueError):
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, or the name of its kind where it has none."""
     return str(error).strip().split("\n")[0].strip() or type(error).__name__
+
+
+def some_of(names: Sequence[str], most: int = 3) -> str:
+    """The first of many names: "a, b, c, ..."."""
+    return ", ".join([*names[:most], *["..."] * (len(names) > most)])
 
 
 def choose(argument: str, value: str, valid) -> None:

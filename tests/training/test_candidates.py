@@ -8,7 +8,9 @@ import pytest
 from tests.training.test_experiment import dataset, one_device, settings  # noqa: F401
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.protocol import selection_score
+from tfxmodal.inputs.config import DataConfig
 from tfxmodal.training.candidates import TRIED, run_best, suited
+from tfxmodal.training.config import FitConfig
 from tfxmodal.training.experiment import run_experiment
 from tfxmodal.training.trained_run import load_run
 
@@ -20,9 +22,8 @@ CANDIDATES = {
 
 
 def choose(folder, candidates=CANDIDATES, **options):
-    return run_best(
-        lambda _: candidates, settings("pls"), "auto", folder, dataset=dataset(), **options
-    )
+    options = {"minutes": 10.0, "run_dir": folder, "dataset": dataset()} | options
+    return run_best(lambda _: candidates, DataConfig("features"), "auto", **options)
 
 
 def tried(folder) -> dict[str, float | None]:
@@ -90,17 +91,21 @@ def test_the_time_is_divided(tmp_path):
 
 
 def test_what_suits_has_the_labels_that_it_needs():
-    base, labelled = settings("pls", seed=3), dataset()
+    labelled = dataset()
     without = labelled.replace_splits(
         **{name: replace(pairs, labels=None) for name, pairs in labelled.splits()}
     )
+
+    def of(data):
+        return suited(data, DataConfig("features"), FitConfig(seed=3)).values()
+
     methods = {
-        each: [s.method for s in suited(base, data).values()]
+        each: [s.method for s in of(data)]
         for each, data in (("labelled", labelled), ("unlabelled", without))
     }
     assert {"semantic_matching", "drsl"} <= set(methods["labelled"]) - set(methods["unlabelled"])
     assert {"scl", "pls", "ridge_cca"} <= set(methods["unlabelled"])
     assert "random" not in methods["labelled"]
-    kinds = [s.spec.fit is None for s in suited(base, labelled).values()]
+    kinds = [s.spec.fit is None for s in of(labelled)]
     assert kinds == sorted(kinds)  # Quick ones first.
-    assert {s.training.seed for s in suited(base, labelled).values()} == {3}
+    assert {s.training.seed for s in of(labelled)} == {3}

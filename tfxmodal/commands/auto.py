@@ -15,9 +15,7 @@ from rich.table import Table
 from tfxmodal.commands import cli
 from tfxmodal.commands.terminal import Terminal, show
 from tfxmodal.inputs.config import DataConfig
-from tfxmodal.methods import METHODS
 from tfxmodal.training.config import FitConfig
-from tfxmodal.training.settings import Settings
 
 EXAMPLES = """
 Examples:
@@ -49,43 +47,34 @@ def main(words: list[str]):
     """Chooses among all methods."""
     flags = cli.parse(Flags, f"{__doc__}{EXAMPLES}", words, _defaults)
 
-    from tfxmodal.training.candidates import run_best, suited
+    from tfxmodal.commands.tables import print_run
+    from tfxmodal.training.candidates import TRIED, run_best, suited
     from tfxmodal.training.interrupts import stop_signals
+    from tfxmodal.training.run_folder import RunFolder
 
-    base = Settings("ridge_cca", flags.data, training=flags.training)
     with stop_signals() as stop_asked:
         result = run_best(
-            lambda dataset: suited(base, dataset),
-            base,
+            lambda dataset: suited(dataset, flags.data, flags.training),
+            flags.data,
             f"auto-{flags.data.dataset}",
-            flags.run_dir,
             flags.minutes,
+            flags.run_dir,
             flags.resume,
             reporter=Terminal(),
             stop_asked=stop_asked,
         )
-    told(result)
+    if result.finished:
+        print_tried(RunFolder(result.folder).read_json(TRIED)["candidates"])
+    print_run(result)
 
 
-def told(result) -> None:
-    """Prints what was tried, and what the winner reaches."""
-    from tfxmodal.commands.tables import print_table
-    from tfxmodal.training.candidates import TRIED
-    from tfxmodal.training.experiment import MEASURED
-    from tfxmodal.training.run_folder import RunFolder
-
-    folder = result.folder
-    if not result.finished:
-        print(f"Stopped; the state is saved. Go on with: --run-dir {folder} --resume")
-        return
+def print_tried(candidates: list[dict]):
+    """A table of what was tried, the best first."""
     table = Table("", "validation", "seconds", title="Candidates", title_justify="left")
-    for each in RunFolder(folder).read_json(TRIED)["candidates"]:
+    for each in candidates:
         score = each["reason"] if each["score"] is None else f"{each['score']:.4f}"
         table.add_row(each["name"], score, f"{each['seconds']:.0f}")
     show(table)
-    title = METHODS[result.settings.method].title
-    print_table({split: result.metrics[split] for split in MEASURED}, f"{title}, {folder}")
-    print(f"Figures: {folder}/figures")
 
 
 def _defaults(dataset: str | None) -> Flags:

@@ -1,9 +1,18 @@
 """Metrics as a table on the terminal."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from rich.table import Table
 
+from tfxmodal.commands import cli
 from tfxmodal.commands.terminal import show
 from tfxmodal.evaluation.protocol import DIRECTIONS
+from tfxmodal.methods import METHODS
+
+if TYPE_CHECKING:
+    from tfxmodal.training.experiment import RunResult
 
 METRICS = (
     ("mAP@all", lambda metrics, way: (metrics["map_all"] or {}).get(way)),
@@ -13,6 +22,28 @@ METRICS = (
     ("R@10", lambda metrics, way: metrics["recall_at"][way]["10"]),
 )
 """Of each column the heading, and its value in what `evaluate` returned, for a direction."""
+
+
+def print_run(result: RunResult):
+    """What a training reached, or how it goes on where it was stopped."""
+    from tfxmodal.training.experiment import MEASURED
+
+    folder, metrics = result.folder, result.metrics
+    if not result.finished:
+        again = cli.with_flags(f"`run_dir` {folder} `resume`")
+        print(f"Stopped; the state is saved. Go on with: {again}")
+        return
+    title = METHODS[result.settings.method].title
+    print_table({split: metrics[split] for split in MEASURED}, f"{title}, {folder}")
+    print(f"{chosen(metrics)} Figures: {folder}/figures")
+
+
+def chosen(metrics: dict) -> str:
+    """What validation chose, as a sentence."""
+    if "selected_epoch" in metrics:
+        return f"Best epoch {metrics['selected_epoch']} of {metrics['epochs']}."
+    values = ", ".join(f"{name} {value}" for name, value in metrics["chosen"].items())
+    return f"Chosen on validation: {values}." if len(metrics["tried"]) > 1 else f"{values}."
 
 
 def print_table(metrics: dict[str, dict], title: str):

@@ -56,20 +56,15 @@ def main(argv: list[str] | None = None, method: str | None = None):
     flags = cli.parse(flags_class(spec), description, words, lambda _: defaults(spec, words))
     settings = Settings(method, flags.data, getattr(flags, method), flags.training)
 
-    from tfxmodal.commands.tables import print_table
-    from tfxmodal.training.experiment import MEASURED, run_experiment
+    from tfxmodal.commands.tables import print_run
+    from tfxmodal.training.experiment import run_experiment
     from tfxmodal.training.interrupts import stop_signals
 
     with stop_signals() as stop_asked:
         result = run_experiment(
             settings, flags.run_dir, flags.resume, reporter=Terminal(), stop_asked=stop_asked
         )
-    folder = result.folder
-    if not result.finished:
-        print(f"Stopped; the state is saved. Go on with: --run-dir {folder} --resume")
-        return
-    print_table({split: result.metrics[split] for split in MEASURED}, f"{spec.title}, {folder}")
-    print(f"{chosen(result.metrics)} Figures: {folder}/figures")
+    print_run(result)
 
 
 def flags_class(spec: MethodSpec) -> type:
@@ -106,14 +101,6 @@ def preset_lines(spec: MethodSpec) -> list[str]:
         of = f"--dataset {dataset}" if dataset else "any dataset"
         lines.append(f"  {of}: {told} ({spec.preset_sources[dataset]})")
     return ["These have defaults of their own:", *lines, ""] if lines else []
-
-
-def chosen(metrics: dict) -> str:
-    """What validation chose, as a sentence."""
-    if "selected_epoch" in metrics:
-        return f"Best epoch {metrics['selected_epoch']} of {metrics['epochs']}."
-    values = ", ".join(f"{name} {value}" for name, value in metrics["chosen"].items())
-    return f"Chosen on validation: {values}." if len(metrics["tried"]) > 1 else f"{values}."
 
 
 def print_methods():

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tfxmodal.data.pairs import Pairs
+from tfxmodal.errors import some_of
 from tfxmodal.inputs.contents import content_keys
 from tfxmodal.io.hashing import hash_rows, hash_text
 from tfxmodal.io.reporter import SILENT, Reporter
@@ -45,7 +46,7 @@ def shared(keys: Sequence[bytes], owners: Sequence) -> dict[int, int]:
 
 
 def told_equal(names: Sequence[str], keys: Sequence[bytes], owners: Sequence, kind: str) -> str:
-    """How many items are equal to one of another owner, as the begin of a sentence, or nothing.
+    """How many items are equal to one of another owner, as the beginning of a sentence, or nothing.
 
     Args:
         names: `[n]`, of the items.
@@ -113,5 +114,4 @@ def _tell_repeated(name: str, pairs: Pairs, images: int, reporter: Reporter):
 
 
 def _examples(found: list[str]) -> str:
-    short = [each if len(each) <= 120 else f"{each[:119]}…" for each in found[:SHOWN]]
-    return ", ".join(short + ["..."] * (len(found) > SHOWN))
+    return some_of([each if len(each) <= 120 else f"{each[:119]}…" for each in found], SHOWN)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfxmodal.errors import InputError, first_line
+from tfxmodal.errors import InputError, first_line, some_of
 from tfxmodal.io.matlab import read_mat
 
 DAMAGE = (
@@ -126,8 +126,7 @@ def file_names(folder: Path) -> set[str]:
 
 def missing_files(what: str, folder: Path, missing: Sequence[str], remedy: str) -> InputError:
     """The error for files that a folder lacks: how many, the first three, what to do."""
-    first = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-    return InputError(f"{folder} lacks {len(missing):,} {what} ({first}): {remedy}.")
+    return InputError(f"{folder} lacks {len(missing):,} {what} ({some_of(missing)}): {remedy}.")
 
 
 def require_files(what: str, folder: Path, names: Iterable[str], remedy: str) -> None:

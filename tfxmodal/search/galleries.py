@@ -14,7 +14,7 @@ from tfxmodal.data.items import text_ids
 from tfxmodal.data.pairs import Features, Pairs
 from tfxmodal.encoders.text.bag_of_words import EncodedTexts, document
 from tfxmodal.encoders.text.known_words import known_texts
-from tfxmodal.errors import InputError
+from tfxmodal.errors import InputError, some_of
 from tfxmodal.inputs.config import PLACE, DataConfig, load
 from tfxmodal.inputs.duplicates import image_keys, text_key, told_equal
 from tfxmodal.inputs.prepare import split_rows
@@ -114,10 +114,9 @@ def embed(
     if len(left_out) == len(known):
         raise InputError(f"None of {len(known)} texts holds a word that {run.folder.path} knows.")
     if left_out:
-        more = ", ..." if len(left_out) > SHOWN else ""
         reporter.say(
             f"{len(left_out)} of {len(known)} texts hold no word that the model knows and are left "
-            f"out: {', '.join(left_out[:SHOWN])}{more}"
+            f"out: {some_of(left_out, SHOWN)}"
         )
     rows = np.flatnonzero(known)
     ids, shown = ([values[row] for row in rows] for values in (items.ids, items.shown))

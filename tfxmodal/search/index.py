@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfxmodal.errors import InputError, choose, first_line
+from tfxmodal.errors import InputError, choose, first_line, some_of
 from tfxmodal.io.atomic import recover_folder, whole_folder
 from tfxmodal.io.reading import read_arrays
 from tfxmodal.retrieval.scorer import Scorer, best
@@ -129,10 +129,9 @@ class Index:
         moved = np.linalg.norm(embeddings - before, axis=1)
         changed = np.flatnonzero(moved > SAME * np.linalg.norm(before, axis=1))
         if len(changed):
-            first = ", ".join(repr(ids[row]) for row in changed[:3])
-            more = ", ..." if len(changed) > 3 else ""
+            first = some_of([repr(ids[row]) for row in changed])
             raise InputError(
-                f"{len(changed)} items are in the index with other content ({first}{more}), and "
+                f"{len(changed)} items are in the index with other content ({first}), and "
                 "nothing was added: give them other ids, or build the index again in a new folder."
             )
 

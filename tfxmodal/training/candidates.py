@@ -12,17 +12,16 @@ from pathlib import Path
 from tfxmodal.data.pairs import Dataset
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.protocol import selection_score
-from tfxmodal.inputs.config import load
+from tfxmodal.inputs.config import DataConfig, load
 from tfxmodal.inputs.spec import RAW
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.methods import METHODS
+from tfxmodal.training.config import FitConfig
 from tfxmodal.training.experiment import RunResult, run_claimed, run_experiment
 from tfxmodal.training.run_folder import CANDIDATES, CONFIG, RunFolder, claimed_run
 from tfxmodal.training.settings import Settings, training_config
 
 TRIED = "candidates.json"
-MINUTES = 10.0
-"""Time for the training steps of all candidates together, if none is given."""
 
 Candidates = Mapping[str, Settings]
 """Settings of trainings on one dataset, by a name for people."""
@@ -47,28 +46,17 @@ class Tried:
     reason: str | None = None
 
 
-def forms_of(method: str, base: Settings) -> dict[str, Settings]:
-    """The forms in which a method is recommended, the default one where there are no others.
+def suited(dataset: Dataset, data: DataConfig, fitting: FitConfig) -> dict[str, Settings]:
+    """All methods that can learn from a dataset's features, quick ones first.
 
     Args:
-        method: Its name.
-        base: Gives the data and the seed.
+        dataset: The pairs.
+        data: How they were loaded.
+        fitting: The seed of all, and what selects.
+
+    Returns:
+        By name each method, in all forms in which it is recommended.
     """
-    spec = METHODS[method]
-    seed = {"seed": base.training.seed, "select_by": base.training.select_by}
-    return {
-        f"{method}-{name}" if name else method: Settings(
-            method,
-            base.data,
-            spec.config(**form.get("method", {})),
-            training_config(spec)(**form.get("training", {}) | seed),
-        )
-        for name, form in (spec.recommended or {"": {}}).items()
-    }
-
-
-def suited(base: Settings, dataset: Dataset) -> dict[str, Settings]:
-    """The forms of all methods that can learn from a dataset's features, quick methods first."""
     found: dict[str, Settings] = {}
     for spec in sorted(METHODS.values(), key=lambda spec: spec.fit is None):
         if spec.is_baseline or not RAW.isdisjoint(spec.inputs(spec.config()).values()):
@@ -77,16 +65,23 @@ def suited(base: Settings, dataset: Dataset) -> dict[str, Settings]:
             spec.check(dataset.train)
         except InputError:  # It needs labels or pairs that are not there.
             continue
-        found |= forms_of(spec.name, base)
+        for form, groups in (spec.recommended or {"": {}}).items():
+            training = groups.get("training", {}) | asdict(fitting)
+            found[f"{spec.name}-{form}" if form else spec.name] = Settings(
+                spec.name,
+                data,
+                spec.config(**groups.get("method", {})),
+                training_config(spec)(**training),
+            )
     return found
 
 
 def run_best(
     candidates_for: Callable[[Dataset], Candidates],
-    base: Settings,
+    data: DataConfig,
     name: str,
+    minutes: float,
     run_dir: Path | None = None,
-    minutes: float = MINUTES,
     resume: bool = False,
     dataset: Dataset | None = None,
     reporter: Reporter = SILENT,
@@ -99,11 +94,11 @@ def run_best(
 
     Args:
         candidates_for: From the dataset to the candidates; quick ones first.
-        base: Says which data.
+        data: Which pairs.
         name: The run's folder is runs/NAME, runs/NAME-2 and so on, where it is not given.
-        run_dir: The run's folder.
         minutes: Time for the training steps of all candidates together, apart from reading the
             data and validation. Those that come later share what the earlier ones left.
+        run_dir: The run's folder.
         resume: Go on with the choice in `run_dir`, by default the newest of that name.
         dataset: The pairs, where they are not to be loaded as the settings say.
         reporter: Is told of the progress.
@@ -113,14 +108,14 @@ def run_best(
         InputError: If the folder cannot be used, or no candidate can be trained.
     """
     with claimed_run(run_dir, name, resume) as run:
-        source = load(base.data, reporter.bar) if dataset is None else dataset
+        source = load(data, reporter.bar) if dataset is None else dataset
         if not run.begun or run.choosing:
             under_way = run.path / CANDIDATES
             if not (run.path / TRIED).exists():
                 candidates = candidates_for(source)
                 tried = _try_all(candidates, under_way, minutes, source, reporter, stop_asked)
                 if tried is None:
-                    return RunResult(run.path, base, {})
+                    return RunResult(run.path, next(iter(candidates.values())), {})
                 run.write_json(TRIED, {"candidates": [asdict(each) for each in _ranked(tried)]})
             _promote(under_way / run.read_json(TRIED)["candidates"][0]["name"], run)
         shutil.rmtree(run.path / CANDIDATES, ignore_errors=True)

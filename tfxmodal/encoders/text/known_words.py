@@ -9,6 +9,7 @@ import numpy as np
 
 from tfxmodal.encoders.text.bag_of_words import BATCH, to_bytes
 from tfxmodal.encoders.text.unicode_forms import composed
+from tfxmodal.errors import some_of
 from tfxmodal.lazy import tf
 
 SHOWN = 5
@@ -55,10 +56,10 @@ class KnownWords:
             share = self.known / max(self.words, 1)
             parts.append(f"{share:.1%} of {self.words:,} words are known")
         if self.without:
-            named = ", ".join(str(ids[row]) for row in self.without[:SHOWN])
+            named = some_of([str(ids[row]) for row in self.without], SHOWN)
             parts.append(
                 f"{len(self.without):,} of {self.texts:,} texts hold no known word and are scored "
-                f"all the same: {named}{', ...' * (len(self.without) > SHOWN)}"
+                f"all the same: {named}"
             )
         return "; ".join(parts)
 

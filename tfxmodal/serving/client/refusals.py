@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import grpc
 import numpy as np
 
-from tfxmodal.errors import InputError
+from tfxmodal.errors import InputError, some_of
 
 if TYPE_CHECKING:
     from tfxmodal.serving.client.client import Client
@@ -90,7 +90,7 @@ def bad_rows(inputs: dict[str, Sequence], valid: np.ndarray) -> InputError:
     """What is wrong with rows that the model calls bad, as a person sees them."""
     bad, names = np.flatnonzero(~valid).tolist(), sorted(inputs)
     shown = [" with ".join(_shown(name, row, inputs[name][row]) for name in names) for row in bad]
-    rows = ", ".join(shown[:3]) + ", ..." * (len(bad) > 3)
+    rows = some_of(shown)
     fault = " or ".join(FAULTS[name] for name in names)
     remedy = ", and ".join(REMEDIES[name] for name in names)
     if len(names) == len(valid) == 1:
