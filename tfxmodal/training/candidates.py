@@ -135,7 +135,7 @@ def _try_all(
     tried: list[Tried] = []
     for number, (name, settings) in enumerate(candidates.items()):
         left = 60 * minutes - sum(each.seconds for each in tried)
-        share = max(left, 1.0) / 60 / (len(candidates) - number)
+        share = max(left, 1e-3) / 60 / (len(candidates) - number)
         if settings.spec.learner:
             settings = replace(settings, training=replace(settings.training, minutes=share))
         reporter.say(f"Candidate {number + 1} of {len(candidates)}: {name}")
