@@ -16,7 +16,7 @@ from tfxmodal.training.replicas import make_strategy
 PHOTOS = 40
 COMMON = (
     "--image-tower efficientnet_lite0 --vocabulary-size 200 --epochs 2 --batch-size 16 "
-    "--hidden-units 16"
+    "--hidden-units 16 --preset paper"
 )
 QUICK = f"{COMMON} --alpha 0 --embedding-dim 8 --learning-rate 0.01".split()
 FITTED = "--image-tower efficientnet_lite0 --vocabulary-size 200".split()

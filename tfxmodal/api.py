@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from tfxmodal.data.pairs import Dataset
+from tfxmodal.inputs.config import DataConfig
 from tfxmodal.io.reporter import SILENT, Reporter
-from tfxmodal.training.experiment import RunResult, run_experiment
+from tfxmodal.training.candidates import run_forms
+from tfxmodal.training.experiment import RunResult
+from tfxmodal.training.presets import Preset, forms_of
 from tfxmodal.training.run_evaluation import evaluate_run
-from tfxmodal.training.settings import Settings
 from tfxmodal.training.trained_run import TrainedRun
 
 
@@ -18,6 +20,7 @@ def train(
     run_dir: str | Path | None = None,
     resume: bool = False,
     reporter: Reporter = SILENT,
+    preset: Preset | None = None,
     **settings,
 ) -> RunResult:
     """Trains or fits a method, and measures it on the test split.
@@ -28,8 +31,10 @@ def train(
         run_dir: The run's folder; by default a new one under `runs/`.
         resume: Go on with the run that is there.
         reporter: Is told of the progress; `commands.terminal.Terminal()` prints it.
-        **settings: What differs from the defaults of the method on the dataset, by the names of the
-            command's flags: `epochs=20`, `image_encoder="efficientnet_lite0"`.
+        preset: `paper` or `recommended`: the defaults of the method; by default `recommended` for
+            `pairs` and `features`, where validation chooses among several forms, else `paper`.
+        **settings: What differs from these defaults, in every form, by the names of the command's
+            flags: `epochs=20`, `image_encoder="efficientnet_lite0"`.
 
     Returns:
         The run's folder and its metrics; `load_run(result.folder)` opens it.
@@ -45,8 +50,9 @@ def train(
     """
     loaded = dataset if isinstance(dataset, Dataset) else None
     name = dataset.name if isinstance(dataset, Dataset) else dataset
-    return run_experiment(
-        Settings.for_dataset(method, name).having(**settings),
+    forms = forms_of(method, DataConfig.for_dataset(name), preset)
+    return run_forms(
+        {form: values.having(**settings) for form, values in forms.items()},
         None if run_dir is None else Path(run_dir),
         resume,
         loaded,

@@ -8,7 +8,7 @@ import pytest
 from tfxmodal.commands import build_index, evaluate, train
 from tfxmodal.methods import METHODS
 
-SMALL = "--epochs 2 --batch-size 16 --hidden-units 8"
+SMALL = "--preset paper --epochs 2 --batch-size 16 --hidden-units 8"
 
 
 @pytest.fixture
@@ -54,6 +54,27 @@ def test_resume_alone_takes_the_runs_own_settings(flags):
     now = json.loads(Path("run/config.json").read_text())
     assert metrics("run")["epochs"] == 4
     assert now["training"] == before["training"] | {"epochs": 4, "memory_gb": 0.0}
+
+
+def test_the_recommended_forms_are_tried_as_the_flags_change_them(flags, capsys):
+    small = [*SMALL.split()[2:], "--alpha", "0", "--run-dir", "run"]
+    train.main(["scl", *flags, *small, "--output-activation", "relu"])
+    tried = json.loads(Path("run/candidates.json").read_text())["candidates"]
+    forms = [each["settings"]["scl"] for each in tried]
+    # A form that starts as a linear map does not go with ReLU, and is left out.
+    assert {(each["start"], each["output_activation"]) for each in forms} == {("random", "relu")}
+    assert "Candidates" in capsys.readouterr().out
+    train.main(["scl", "--run-dir", "run", "--resume", "--epochs", "3"])
+    assert metrics("run")["epochs"] == 3
+
+
+def test_the_help_tells_what_is_in_force(capsys):
+    for dataset, preset in (("coco", "paper"), ("pairs", "recommended")):
+        with pytest.raises(SystemExit):
+            train.main(["scl", "--help", "--dataset", dataset])
+        told = capsys.readouterr().out
+        assert f"In force for --dataset {dataset}: --preset {preset}" in told
+        assert "(default: recommended)" not in told
 
 
 def test_what_would_change_the_result_is_refused_when_a_run_goes_on(flags, complaint):

@@ -10,7 +10,9 @@ from tfxmodal.commands import train
 from tfxmodal.methods.gradient.drsl import DRSLConfig
 from tfxmodal.training.settings import Settings
 
-QUICK = "--epochs 2 --hidden-units 8 --feature-dim 4 --relation-units 8 --batch-size 8".split()
+QUICK = (
+    "--preset paper --epochs 2 --batch-size 8 --hidden-units 8 --feature-dim 4 --relation-units 8"
+).split()
 
 
 def test_sets_of_different_sizes_are_trained_on_and_refused_where_pairs_are_needed(

@@ -100,6 +100,28 @@ def test_all_pairs_equals_the_plain_formulation(fusion, hidden_layers, batch_nor
     assert_all_close(moved, moving_statistics(stack.layers))
 
 
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_the_cosine_of_posteriors_is_added(fusion):
+    network = RelationNetwork(DIM, fusion, 1, UNITS, classes=2, dtype="float64")
+    images, texts, target = batch(6, 6)
+    cosines = images[:, 1:] @ tf.transpose(texts[:, 1:])
+    np.testing.assert_array_equal(network.all_pairs(images, texts), cosines)  # Before it learns.
+
+    network.read_out.set_weights(relation(fusion).read_out.get_weights())
+    stack = plain_stack(network)
+    data = images, texts, target
+
+    def plain(images, texts):
+        cosines = images[:, 1:] @ tf.transpose(texts[:, 1:])
+        return plain_pairs(stack, fusion, images, texts) + cosines
+
+    assert_all_close(
+        loss_and_gradients(network.all_pairs, layers(network), *data),
+        loss_and_gradients(plain, stack.layers, *data),
+    )
+    assert_all_close(network(images, texts), np.diag(network.all_pairs(images, texts)))
+
+
 @pytest.mark.parametrize("n, m", [(1, 16), (17, 1)])
 def test_sizes_around_the_number_of_slices(n, m):
     network, data = relation(), batch(n, m)

@@ -19,9 +19,9 @@ def encoder(width: int) -> keras.Model:
     return keras.Sequential([keras.Input([width]), keras.layers.Dense(DIM)])
 
 
-def network(fusion="concatenation", hidden_layers=1, units=20, batch_norm=False):
+def network(fusion="concatenation", hidden_layers=1, units=20, batch_norm=False, classes=0):
     """A relation network of which no weight has its initial value."""
-    relation = RelationNetwork(DIM, fusion, hidden_layers, units, batch_norm)
+    relation = RelationNetwork(DIM, fusion, hidden_layers, units, batch_norm, classes)
     rng = np.random.default_rng(0)
     for weight in relation.weights:
         positive = "variance" in weight.name or "gamma" in weight.name
@@ -46,7 +46,10 @@ def plain_scores(relation, images, texts):
             rows = (rows - mean) / np.sqrt(variance + EPSILON) * gamma + beta
         rows = np.maximum(rows, 0)
     scores = rows @ relation.read_out.kernel.numpy() + relation.read_out.bias.numpy()
-    return scores.reshape(len(images), len(texts))
+    scores = scores.reshape(len(images), len(texts))
+    if relation.classes:
+        scores += images[:, -relation.classes :] @ texts[:, -relation.classes :].T
+    return scores
 
 
 def embeddings(n, m):
@@ -68,8 +71,9 @@ def assert_exact(scores, expected, of=None):
 @pytest.mark.parametrize("batch_norm", [False, True])
 @pytest.mark.parametrize("hidden_layers", [1, 2])
 @pytest.mark.parametrize("fusion", FUSIONS)
-def test_scores_are_those_of_the_fused_vectors(fusion, hidden_layers, batch_norm):
-    relation = network(fusion, hidden_layers, batch_norm=batch_norm)
+@pytest.mark.parametrize("classes", [0, 2])
+def test_scores_are_those_of_the_fused_vectors(fusion, hidden_layers, batch_norm, classes):
+    relation = network(fusion, hidden_layers, batch_norm=batch_norm, classes=classes)
     ours = scorer(relation, batch_size=7)
     for n, m in ((37, 530), (530, 37), (1, 9), (9, 1)):
         images, texts = embeddings(n, m)
@@ -79,6 +83,9 @@ def test_scores_are_those_of_the_fused_vectors(fusion, hidden_layers, batch_norm
         few = min(n, m)
         pairs = ours.score_pairs(images[:few], texts[:few])
         assert_exact(pairs, np.diag(expected), of=expected)
+        rows, columns = np.arange(n)[::-1], np.arange(n) % m
+        listed = ours.score_listed(images, texts, rows, columns)
+        assert_exact(listed, expected[rows, columns], of=expected)
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)

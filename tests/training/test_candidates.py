@@ -80,8 +80,12 @@ def test_a_finished_choice_is_measured_again_as_it_was(tmp_path):
 
 
 def test_no_candidate_left_is_told(tmp_path):
-    with pytest.raises(InputError, match=r"None of the candidates can be trained \(broken: "):
-        choose(tmp_path / "run", {"broken": CANDIDATES["broken"]})
+    broken = {"a": CANDIDATES["broken"], "b": settings("drsl", learning_rate=1e30)}
+    told = r"None of the candidates can be trained \(a: .*; b: "
+    with pytest.raises(InputError, match=told):
+        choose(tmp_path / "run", broken)
+    with pytest.raises(InputError, match="^The loss term"):
+        choose(tmp_path / "other", {"a": CANDIDATES["broken"]})
 
 
 def test_the_time_is_divided(tmp_path):

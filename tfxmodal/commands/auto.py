@@ -10,10 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich.table import Table
-
 from tfxmodal.commands import cli
-from tfxmodal.commands.terminal import Terminal, show
+from tfxmodal.commands.terminal import Terminal
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.training.config import FitConfig
 
@@ -47,10 +45,9 @@ def main(words: list[str]):
     """Chooses among all methods."""
     flags = cli.parse(Flags, f"{__doc__}{EXAMPLES}", words, _defaults)
 
-    from tfxmodal.commands.tables import print_run
-    from tfxmodal.training.candidates import TRIED, run_best, suited
+    from tfxmodal.commands.tables import print_run, print_tried
+    from tfxmodal.training.candidates import run_best, suited
     from tfxmodal.training.interrupts import stop_signals
-    from tfxmodal.training.run_folder import RunFolder
 
     with stop_signals() as stop_asked:
         result = run_best(
@@ -64,17 +61,8 @@ def main(words: list[str]):
             stop_asked=stop_asked,
         )
     if result.finished:
-        print_tried(RunFolder(result.folder).read_json(TRIED)["candidates"])
+        print_tried(result)
     print_run(result)
-
-
-def print_tried(candidates: list[dict]):
-    """A table of what was tried, the best first."""
-    table = Table("", "validation", "seconds", title="Candidates", title_justify="left")
-    for each in candidates:
-        score = each["reason"] if each["score"] is None else f"{each['score']:.4f}"
-        table.add_row(each["name"], score, f"{each['seconds']:.0f}")
-    show(table)
 
 
 def _defaults(dataset: str | None) -> Flags:

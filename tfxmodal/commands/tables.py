@@ -38,6 +38,18 @@ def print_run(result: RunResult):
     print(f"{chosen(metrics)} Figures: {folder}/figures")
 
 
+def print_tried(result: RunResult):
+    """The candidates from which validation chose a run, the best first."""
+    from tfxmodal.training.candidates import TRIED
+    from tfxmodal.training.run_folder import RunFolder
+
+    table = Table("", "validation", "seconds", title="Candidates", title_justify="left")
+    for each in RunFolder(result.folder).read_json(TRIED)["candidates"]:
+        score = each["reason"] if each["score"] is None else f"{each['score']:.4f}"
+        table.add_row(each["name"], score, f"{each['seconds']:.0f}")
+    show(table)
+
+
 def chosen(metrics: dict) -> str:
     """What validation chose, as a sentence."""
     if "selected_epoch" in metrics:

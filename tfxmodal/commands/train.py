@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import argparse
 import sys
+import typing
 from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from rich.table import Column, Table
 
 from tfxmodal.commands import auto, cli
 from tfxmodal.commands.terminal import Terminal, show
-from tfxmodal.errors import choose
+from tfxmodal.errors import InputError, choose
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.methods import METHODS, MethodSpec
+from tfxmodal.training.presets import Preset, forms_of, preset_of
 from tfxmodal.training.run_folder import RunFolder, newest_run_dir
 from tfxmodal.training.settings import Settings, training_config
 
@@ -28,6 +31,12 @@ class Flags:
     """Flags of every training; those of the method and of its training come on top."""
 
     data: DataConfig = field(default_factory=DataConfig)
+
+    preset: Literal["paper", "recommended"] | None = None
+    """The defaults of the method and of its training. paper: the paper's, or the released code's,
+    for the dataset. recommended: what measures best; where that is several forms, all are trained,
+    --minutes together (10 by default), and validation chooses. Flags given change every form. By
+    default recommended for pairs and features, and paper for benchmarks."""
 
     run_dir: Path | None = None
     """Folder of the run; by default a new one, runs/METHOD-DATASET, runs/METHOD-DATASET-2 and so
@@ -51,20 +60,53 @@ def main(argv: list[str] | None = None, method: str | None = None):
         auto.main(words)
         return
     spec = METHODS[method]
-    parts = f"{spec.title} ({spec.setting}). {__doc__}", *preset_lines(spec), _examples(spec)
-    description = "\n".join(parts)
-    flags = cli.parse(flags_class(spec), description, words, lambda _: defaults(spec, words))
-    settings = Settings(method, flags.data, getattr(flags, method), flags.training)
+    flags, forms = parse(spec, words)
 
-    from tfxmodal.commands.tables import print_run
-    from tfxmodal.training.experiment import run_experiment
+    from tfxmodal.commands.tables import print_run, print_tried
+    from tfxmodal.training.candidates import run_forms
     from tfxmodal.training.interrupts import stop_signals
 
     with stop_signals() as stop_asked:
-        result = run_experiment(
-            settings, flags.run_dir, flags.resume, reporter=Terminal(), stop_asked=stop_asked
+        result = run_forms(
+            forms, flags.run_dir, flags.resume, reporter=Terminal(), stop_asked=stop_asked
         )
+    if result.finished and len(forms) > 1:
+        print_tried(result)
     print_run(result)
+
+
+def parse(spec: MethodSpec, words: list[str]) -> tuple[Flags, dict[str, Settings]]:
+    """The flags, and the settings of each form of the preset that goes with them.
+
+    Raises:
+        InputError: If no form does.
+    """
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--dataset", default="emoji_scenes")
+    first.add_argument("--preset", choices=typing.get_args(Preset))
+    first.add_argument("--run-dir", type=Path)
+    first.add_argument("--resume", action="store_true")
+    given, _ = first.parse_known_args(words)
+    parts = (
+        f"{spec.title} ({spec.setting}). {__doc__}",
+        *preset_lines(spec, given.dataset, given.preset),
+        examples(spec),
+    )
+    flags, forms = None, {}
+    for name, form in defaults(spec, given).items():
+        groups = {spec.name: form.config, "training": form.training}
+        default = replace(flags_class(spec)(), data=form.data, **groups)
+        try:
+            flags = cli.parse(flags_class(spec), "\n".join(parts), words, lambda _, d=default: d)
+            settings = Settings(spec.name, flags.data, getattr(flags, spec.name), flags.training)
+        except InputError as error:
+            refused = error
+            continue
+        if settings not in forms.values():
+            forms[name] = settings
+    if flags is None:
+        raise refused
+    return flags, forms
 
 
 def flags_class(spec: MethodSpec) -> type:
@@ -74,33 +116,32 @@ def flags_class(spec: MethodSpec) -> type:
     return make_dataclass("Flags", fields, bases=(Flags,), frozen=True)
 
 
-def defaults(spec: MethodSpec, words: list[str]):
-    """The flags' defaults: the method's for the dataset, or those of the run that goes on."""
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--dataset", default="emoji_scenes")
-    first.add_argument("--run-dir", type=Path)
-    first.add_argument("--resume", action="store_true")
-    given, _ = first.parse_known_args(words)
-    settings = Settings.for_dataset(spec.name, given.dataset)
+def defaults(spec: MethodSpec, given) -> dict[str, Settings]:
+    """The settings before any flag: the preset's forms, or those of the run that goes on."""
     if given.resume:
         newest = newest_run_dir(f"{spec.name}-{given.dataset}")
         run = RunFolder(newest if given.run_dir is None else given.run_dir)
-        if run.begun:
+        if run.begun and not run.choosing:
             settings = Settings.from_json(run.config)
             choose(f"method for {run.path}", spec.name, [settings.method])
-    groups = {spec.name: settings.config, "training": settings.training}
-    return replace(flags_class(spec)(), data=settings.data, **groups)
+            return {spec.name: settings}
+    return forms_of(spec.name, DataConfig.for_dataset(given.dataset), given.preset)
 
 
-def preset_lines(spec: MethodSpec) -> list[str]:
-    """Of each preset its defaults, and where they come from."""
-    lines = []
-    for dataset, groups in spec.presets.items():
-        values = {name: value for group in groups.values() for name, value in group.items()}
-        told = ", ".join(f"{name} {value}" for name, value in values.items())
-        of = f"--dataset {dataset}" if dataset else "any dataset"
-        lines.append(f"  {of}: {told} ({spec.preset_sources[dataset]})")
-    return ["These have defaults of their own:", *lines, ""] if lines else []
+def preset_lines(spec: MethodSpec, dataset: str, preset: Preset | None) -> list[str]:
+    """What is in force for a dataset, and of each preset its defaults and where they come from."""
+    lines = [f"In force for --dataset {dataset}: --preset {preset or preset_of(dataset)}.", ""]
+    for name, groups in spec.presets.items():
+        of = f"paper, --dataset {name}" if name else "paper, any dataset"
+        lines.append(f"  {of}: {_told(groups)} ({spec.preset_sources[name]})")
+    for name, groups in spec.recommended.items():
+        lines.append(f"  recommended{', ' * bool(name)}{name}: {_told(groups)}")
+    return [*lines, ""]
+
+
+def _told(groups: dict) -> str:
+    values = {name: value for group in groups.values() for name, value in group.items()}
+    return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 def print_methods():
@@ -116,7 +157,8 @@ def print_methods():
     print("Train one: python trainers/train.py METHOD [flags]; its flags: METHOD --help")
 
 
-def _examples(spec: MethodSpec) -> str:
+def examples(spec: MethodSpec) -> str:
+    """Command lines that `--help` shows."""
     lines = ("", "--dataset coco --data-dir COCO", "--dataset pairs --data-dir my/pairs.jsonl")
     commands = [f"  python trainers/train.py {spec.name} {line}" for line in lines + spec.examples]
     return "\n".join(["Examples:", *commands])

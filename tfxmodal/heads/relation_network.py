@@ -36,6 +36,7 @@ class RelationWeights:
         hidden: Kernel `[units, units]` and bias `[units]` of each further hidden layer.
         read_out: `[units]`, the last layer.
         read_out_bias: `[]`.
+        classes: How many columns at the end of z are posteriors (see `RelationNetwork`).
     """
 
     fusion: str
@@ -45,17 +46,23 @@ class RelationWeights:
     hidden: tuple[tuple[tf.Tensor, tf.Tensor], ...]
     read_out: tf.Tensor
     read_out_bias: tf.Tensor
+    classes: int = 0
 
     def of_images(self, images) -> tf.Tensor:
         """What of the first layer is an image's alone: z_i `[n, dim]` to W_i z_i `[n, units]`.
 
-        Where the fusion does not split (multiplication), z_i as it is.
+        Where the fusion does not split (multiplication), z_i as it is. The posteriors follow.
         """
-        return images if self.text_kernel is None else images @ self.image_kernel
+        first = images if self.text_kernel is None else images @ self.image_kernel
+        return self._with_posteriors(first, images)
 
     def of_texts(self, texts) -> tf.Tensor:
         """What of the first layer is a text's alone: z_t to W_t z_t and the bias, or z_t."""
-        return texts if self.text_kernel is None else texts @ self.text_kernel + self.bias
+        first = texts if self.text_kernel is None else texts @ self.text_kernel + self.bias
+        return self._with_posteriors(first, texts)
+
+    def _with_posteriors(self, first, rows):
+        return tf.concat([first, posteriors(rows, self.classes)], 1) if self.classes else first
 
 
 @keras.saving.register_keras_serializable("tfxmodal")
@@ -69,6 +76,9 @@ class RelationNetwork(keras.layers.Layer):
         units: Units of each (sec. 3.4: 1,024).
         batch_norm: Normalise each hidden layer, before its ReLU, over all pairs of the batch
             (released code).
+        classes: The last columns of z_i and z_t are posteriors of so many classes, as unit vectors,
+            whose cosine is added to the score (ours). The read-out then starts at zero, so that the
+            first scores are the cosines.
 
     Raises:
         InputError: If the fusion is unknown, or the rows given are not `dim` wide.
@@ -81,12 +91,13 @@ class RelationNetwork(keras.layers.Layer):
         hidden_layers: int = 1,
         units: int = 1024,
         batch_norm: bool = False,
+        classes: int = 0,
         **kwargs,
     ):
         super().__init__(**kwargs)
         choose("fusion", fusion, FUSIONS)
         self.dim, self.fusion, self.hidden_layers = dim, fusion, hidden_layers
-        self.units, self.batch_norm = units, batch_norm
+        self.units, self.batch_norm, self.classes = units, batch_norm, classes
         width = 2 * dim if fusion == "concatenation" else dim
         layers, norms = [], []
         for inputs in [width] + [units] * (hidden_layers - 1):
@@ -99,6 +110,8 @@ class RelationNetwork(keras.layers.Layer):
         self.dense, self.norms = tuple(layers), tuple(norms)  # A checkpoint overlooks a list.
         # Scores are of the variables' float32 also where the layers before compute in bfloat16.
         self.read_out = self._built(dense(1, self.variable_dtype), units)
+        if classes:
+            self.read_out.set_weights([0 * weight for weight in self.read_out.get_weights()])
         self.built = True
 
     def call(self, images, texts, training=False):
@@ -110,7 +123,10 @@ class RelationNetwork(keras.layers.Layer):
             "addition": lambda: images + texts,
             "subtraction": lambda: images - texts,
         }[self.fusion]()
-        return self._relation(self._normalised(0, self.dense[0](fused), training), training)
+        scores = self._relation(self._normalised(0, self.dense[0](fused), training), training)
+        if self.classes:
+            scores += tf.reduce_sum(self._posteriors(images) * self._posteriors(texts), axis=1)
+        return scores
 
     def all_pairs(self, images, texts, training=False):
         """Equation (8), R = h(Z_i, Z_t): z_i `[n, dim]` and z_t `[m, dim]` to R `[n, m]`.
@@ -119,6 +135,12 @@ class RelationNetwork(keras.layers.Layer):
         normalisation is then over the pairs of the global batch.
         """
         self._check_widths(images, texts)
+        scores = self._all_pairs(images, texts, training)
+        if self.classes:
+            scores += tf.matmul(self._posteriors(images), self._posteriors(texts), transpose_b=True)
+        return scores
+
+    def _all_pairs(self, images, texts, training):
         images, texts = (tf.cast(rows, self.compute_dtype) for rows in (images, texts))
         shape = [tf.shape(images)[0], tf.shape(texts)[0]]
         if self.fusion == "multiplication":
@@ -155,6 +177,7 @@ class RelationNetwork(keras.layers.Layer):
             tuple(hidden),
             tf.convert_to_tensor(self.read_out.kernel)[:, 0],
             tf.convert_to_tensor(self.read_out.bias)[0],
+            self.classes,
         )
 
     def _check_widths(self, images, texts):
@@ -165,6 +188,9 @@ class RelationNetwork(keras.layers.Layer):
                 f"received {widths[0]} for images and {widths[1]} for texts: make both encoders "
                 f"end in {self.dim}."
             )
+
+    def _posteriors(self, rows):
+        return tf.cast(posteriors(rows, self.classes), self.variable_dtype)
 
     def _split(self, kernel):
         """W_i and W_t, `[dim, units]` each, of a fusion that is linear."""
@@ -215,8 +241,13 @@ class RelationNetwork(keras.layers.Layer):
 
     def get_config(self):
         """The arguments, for saving."""
-        names = ("dim", "fusion", "hidden_layers", "units", "batch_norm")
+        names = ("dim", "fusion", "hidden_layers", "units", "batch_norm", "classes")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+def posteriors(rows, classes: int):
+    """The last columns of rows `[n, d]`: `[n, classes]`."""
+    return rows[:, rows.shape[1] - classes :]
 
 
 @tf.custom_gradient

@@ -5,14 +5,16 @@ A linear fusion goes through the first layer once a row, not once a pair (see
 
     sum_u w_u relu(a_u + b_u) = sum_u w_u max(a_u, -b_u) + sum_u w_u b_u
 
-and only the first sum is left to the pairs: a maximum and a multiply-add a unit.
+and only the first sum is left to the pairs: a maximum and a multiply-add a unit. Where z ends in
+posteriors, their dot product is added.
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
-from tfxmodal.heads.relation_network import RelationWeights
+from tfxmodal.heads.relation_network import RelationWeights, posteriors
 from tfxmodal.lazy import tf
 
 CACHED = 2**16
@@ -47,6 +49,12 @@ def pair_scores(images, texts, weights: RelationWeights, compiled: bool = False)
     Returns:
         R `[n, m]`.
     """
+    if weights.classes:
+        (images, image_classes), (texts, text_classes) = _without_posteriors(images, texts, weights)
+        plain = replace(weights, classes=0)
+        return pair_scores(images, texts, plain, compiled) + tf.matmul(
+            image_classes, text_classes, transpose_b=True
+        )
     if not separable(weights):  # A hidden layer is left to the pairs.
         return _tiled(_aligned(weights), images, texts, GEMM_ROWS) + weights.read_out_bias
     of_texts = tf.linalg.matvec(texts, weights.read_out) + weights.read_out_bias
@@ -89,6 +97,12 @@ def _aligned(weights: RelationWeights):
     """The scores, less the last bias, of aligned rows: `[pairs, units]` twice to `[pairs]`."""
 
     def aligned(images, texts):
+        if weights.classes:
+            (images, image_classes), (texts, text_classes) = _without_posteriors(
+                images, texts, weights
+            )
+            cosines = tf.reduce_sum(image_classes * text_classes, axis=1)
+            return cosines + _aligned(replace(weights, classes=0))(images, texts)
         if weights.fusion == "multiplication":
             rows = images * texts @ weights.image_kernel + weights.bias
         else:
@@ -99,6 +113,12 @@ def _aligned(weights: RelationWeights):
         return tf.linalg.matvec(rows, weights.read_out)
 
     return aligned
+
+
+def _without_posteriors(images, texts, weights: RelationWeights):
+    """Rows as `of_images` and `of_texts` make them, each as the first layer and the posteriors."""
+    k = weights.classes
+    return [(rows[:, : rows.shape[1] - k], posteriors(rows, k)) for rows in (images, texts)]
 
 
 def _plain_sums(a, b, weights):

@@ -18,8 +18,9 @@ from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.methods import METHODS
 from tfxmodal.training.config import FitConfig
 from tfxmodal.training.experiment import RunResult, run_claimed, run_experiment
+from tfxmodal.training.presets import recommended_forms
 from tfxmodal.training.run_folder import CANDIDATES, CONFIG, RunFolder, claimed_run
-from tfxmodal.training.settings import Settings, training_config
+from tfxmodal.training.settings import Settings
 
 TRIED = "candidates.json"
 
@@ -65,14 +66,7 @@ def suited(dataset: Dataset, data: DataConfig, fitting: FitConfig) -> dict[str, 
             spec.check(dataset.train)
         except InputError:  # It needs labels or pairs that are not there.
             continue
-        for form, groups in (spec.recommended or {"": {}}).items():
-            training = groups.get("training", {}) | asdict(fitting)
-            found[f"{spec.name}-{form}" if form else spec.name] = Settings(
-                spec.name,
-                data,
-                spec.config(**groups.get("method", {})),
-                training_config(spec)(**training),
-            )
+        found |= recommended_forms(spec, data, **asdict(fitting))
     return found
 
 
@@ -97,7 +91,8 @@ def run_best(
         data: Which pairs.
         name: The run's folder is runs/NAME, runs/NAME-2 and so on, where it is not given.
         minutes: Time for the training steps of all candidates together, apart from reading the
-            data and validation. Those that come later share what the earlier ones left.
+            data and validation. Those that come later share what the earlier ones left. 0: no
+            limit.
         run_dir: The run's folder.
         resume: Go on with the choice in `run_dir`, by default the newest of that name.
         dataset: The pairs, where they are not to be loaded as the settings say.
@@ -123,6 +118,48 @@ def run_best(
         return run_claimed(chosen, run, True, source, reporter, stop_asked)
 
 
+def run_forms(
+    forms: Mapping[str, Settings],
+    run_dir: Path | None = None,
+    resume: bool = False,
+    dataset: Dataset | None = None,
+    reporter: Reporter = SILENT,
+    stop_asked: Callable[[], bool] = lambda: False,
+) -> RunResult:
+    """Trains the one form that there is, or all, and keeps the one that validation prefers.
+
+    Args:
+        forms: Of one method and one dataset; see `forms_of`.
+        run_dir: See `run_experiment`, as for the others.
+        resume: See there.
+        dataset: See there.
+        reporter: See there.
+        stop_asked: See there.
+
+    Raises:
+        InputError: If anything the user gave is wrong, or no form can be trained.
+    """
+    first = next(iter(forms.values()))
+    if len(forms) == 1:
+        return run_experiment(first, run_dir, resume, dataset, reporter, stop_asked)
+
+    def checked(source: Dataset) -> Candidates:
+        first.spec.check(source.train)
+        return forms
+
+    return run_best(
+        checked,
+        first.data,
+        f"{first.method}-{first.data.dataset}",
+        first.training.minutes,
+        run_dir,
+        resume,
+        dataset,
+        reporter,
+        stop_asked,
+    )
+
+
 def _try_all(
     candidates: Candidates,
     folder: Path,
@@ -135,7 +172,7 @@ def _try_all(
     tried: list[Tried] = []
     for number, (name, settings) in enumerate(candidates.items()):
         left = 60 * minutes - sum(each.seconds for each in tried)
-        share = max(left, 1e-3) / 60 / (len(candidates) - number)
+        share = max(left, 1e-3) / 60 / (len(candidates) - number) if minutes else 0.0
         if settings.spec.learner:
             settings = replace(settings, training=replace(settings.training, minutes=share))
         reporter.say(f"Candidate {number + 1} of {len(candidates)}: {name}")
@@ -164,6 +201,8 @@ def _ranked(tried: list[Tried]) -> list[Tried]:
         InputError: If none has a score.
     """
     if all(each.score is None for each in tried):
+        if len({each.reason for each in tried}) == 1:
+            raise InputError(tried[0].reason)
         reasons = "; ".join(f"{each.name}: {each.reason}" for each in tried)
         raise InputError(f"None of the candidates can be trained ({reasons}).")
     return sorted(tried, key=lambda each: (each.score is None, -(each.score or 0.0)))

@@ -156,3 +156,30 @@ def test_rows_without_a_label_are_left_out():
     streams = small(sets).streams(sets, 0)
     np.testing.assert_array_equal(streams["images"], np.arange(7, 40))
     np.testing.assert_array_equal(streams["texts"], np.flatnonzero(sets.text_labels.any(axis=1)))
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_it_starts_with_the_scores_of_semantic_matching(several):
+    train, validation = make_pairs(64), make_pairs(24, seed=1)
+    if not several:
+        train, validation = (
+            replace(each, labels=np.eye(3, dtype="uint8")[np.arange(len(each)) % 3])
+            for each in (train, validation)
+        )
+    method = small(train, start="semantic_matching", image_scaling="standard")
+    assert method.starts_trained
+    method.adapt(train, validation, "map")
+    matching = METHODS["semantic_matching"]
+    expected = matching.fit(train, validation, matching.config(), "map").scorer()
+
+    def scores(scorer):
+        return scorer.score(
+            scorer.embed_images(validation.images), scorer.embed_texts(validation.texts)
+        )
+
+    np.testing.assert_allclose(scores(method.scorer()), scores(expected), atol=1e-6)
+
+
+def test_a_start_is_fitted_to_features():
+    with pytest.raises(InputError, match="`start` semantic_matching is fitted to features, and"):
+        DRSLConfig(start="semantic_matching", end_to_end=True)

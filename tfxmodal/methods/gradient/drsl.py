@@ -18,6 +18,7 @@ from tfxmodal.losses.relational_similarity import (
     relational_similarity,
     similarity,
 )
+from tfxmodal.methods.closed_form import semantic_matching
 from tfxmodal.methods.learner import Batch, Method
 from tfxmodal.methods.spec import GLOBAL, MethodSpec
 from tfxmodal.retrieval.scorer import Scorer
@@ -49,6 +50,13 @@ class DRSLConfig:
     relation_batch_norm: bool = False
     """Batch normalisation in the relation network, over all pairs of a batch (paper: no; released
     code: yes)."""
+
+    start: Literal["random", "semantic_matching"] = "random"
+    """What the scores begin as (paper: random). Ours: the cosine of the class posteriors that the
+    logistic regressions of semantic_matching give, with the C that validation prefers. Each
+    encoder's vector then ends in its posteriors, the relation network reads both, and its score is
+    added to their cosine, at first as zero. So validation may keep semantic_matching's scores, and
+    the result is never below it there."""
 
     dropout: float = 0.0
     """Fraction dropped before each layer of the FNNs but the first (paper, released code: none)."""
@@ -85,6 +93,11 @@ class DRSLConfig:
             images_at_once="[0, inf)",
             dropout="[0, 1)",
         )
+        if self.end_to_end and self.start != "random":
+            raise InputError(
+                f"`start` {self.start} is fitted to features, and `end_to_end` trains what makes "
+                "them: leave one of them out."
+            )
 
 
 class DRSL(Method):
@@ -106,14 +119,22 @@ class DRSL(Method):
 
     def __init__(self, inputs: MethodInputs, config: DRSLConfig):
         from tfxmodal.heads.relation_network import RelationNetwork
+        from tfxmodal.heads.semantic_start import SemanticStart
 
         self.config = config
         self.weights = {"relational_similarity": 1.0}
         self.networks = {}
         self._below = {}  # By modality: from what is read to the features that are scaled.
+        self.starts_trained = config.start != "random"
+        self._starts = {}
+        classes = inputs.classes if self.starts_trained else 0
         for kind, scaling in (("image", config.image_scaling), ("text", config.text_scaling)):
             spec, below = inputs.modality(kind), inputs.networks.get(kind)
-            self.networks[f"{kind}_encoder"] = self._encoder(kind, spec, below, scaling)
+            encoder = self._encoder(kind, spec, below, scaling)
+            if classes:
+                self._starts[kind] = SemanticStart(encoder.input, encoder.output, classes)
+                encoder = self._starts[kind].network
+            self.networks[f"{kind}_encoder"] = encoder
         if config.images_at_once and not treats_rows_alone(self.networks["image_encoder"]):
             raise InputError(
                 "`images_at_once` goes with image networks without batch normalisation and "
@@ -121,11 +142,12 @@ class DRSL(Method):
                 "out."
             )
         self.networks["relation"] = RelationNetwork(
-            config.feature_dim,
+            config.feature_dim + classes,
             config.fusion,
             config.relation_layers,
             config.relation_units,
             config.relation_batch_norm,
+            classes,
         )
 
     def _encoder(
@@ -152,7 +174,10 @@ class DRSL(Method):
         return keras.Model(inputs, network(feature_scaling(width, scaling)(features)))
 
     def adapt(self, train: Pairs, validation: Pairs, select_by: str = "auto", progress=None):
-        """Fits the scaling of the features; end to end, to those of `SAMPLE` training rows."""
+        """Fits the scaling of the features, and the posteriors that the scores begin as.
+
+        End to end the scaling is fitted to the features of `SAMPLE` training rows.
+        """
         from tfxmodal.heads.scaling import adapt
 
         for kind, rows in (("image", train.images), ("text", train.texts)):
@@ -160,6 +185,11 @@ class DRSL(Method):
                 sample = keras.ops.convert_to_tensor(rows[:SAMPLE], below.inputs[0].dtype)
                 rows = keras.ops.convert_to_numpy(below(sample, training=False))
             adapt(self.networks[f"{kind}_encoder"], rows)
+        if self.starts_trained:
+            config = semantic_matching.SPEC.config()
+            matching = semantic_matching.fit(train, validation, config, select_by, 0, progress)
+            for kind, start in self._starts.items():
+                start.begin(matching.networks[f"{kind}_encoder"])
 
     def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:
         """One stream of pairs; of unpaired sets one each of images and of texts; all with labels.

@@ -1,0 +1,68 @@
+"""The presets of a method: as its paper has it, or as it measures best."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from tfxmodal.errors import choose
+from tfxmodal.inputs.config import DataConfig
+from tfxmodal.methods import METHODS, MethodSpec
+from tfxmodal.training.settings import Settings, training_config
+
+Preset = Literal["paper", "recommended"]
+
+OWN_DATA = ("pairs", "features")
+"""Datasets that a user brings: there `recommended` is the default, on benchmarks `paper`."""
+
+MINUTES = 10.0
+"""Of a method's recommended forms together."""
+
+
+def preset_of(dataset: str) -> Preset:
+    """The preset that is in force for a dataset unless another is named."""
+    return "recommended" if dataset in OWN_DATA else "paper"
+
+
+def forms_of(method: str, data: DataConfig, preset: Preset | None = None) -> dict[str, Settings]:
+    """The settings that a preset stands for.
+
+    Args:
+        method: One of `METHODS`.
+        data: Which pairs.
+        preset: By default `preset_of` the dataset.
+
+    Returns:
+        By a name for people: one, or the recommended forms, of which validation is to choose; their
+        `minutes` are then those of all together.
+
+    Raises:
+        InputError: If the method or the preset is unknown.
+    """
+    choose("method", method, METHODS)
+    choose("preset", preset or preset_of(data.dataset), get_args(Preset))
+    spec = METHODS[method]
+    if (preset or preset_of(data.dataset)) == "paper" or not spec.recommended:
+        return {method: Settings(method, data)}
+    forms = recommended_forms(spec, data)
+    if len(forms) == 1:
+        return forms
+    return {name: form.having(minutes=MINUTES) for name, form in forms.items()}
+
+
+def recommended_forms(spec: MethodSpec, data: DataConfig, **training) -> dict[str, Settings]:
+    """The forms in which a method is recommended; without any its defaults.
+
+    Args:
+        spec: The method's record.
+        data: Which pairs.
+        **training: Fields of the training that differ.
+    """
+    return {
+        f"{spec.name}-{form}" if form else spec.name: Settings(
+            spec.name,
+            data,
+            spec.config(**groups.get("method", {})),
+            training_config(spec)(**groups.get("training", {}) | training),
+        )
+        for form, groups in (spec.recommended or {"": {}}).items()
+    }
