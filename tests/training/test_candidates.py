@@ -9,6 +9,8 @@ from tests.training.test_experiment import dataset, one_device, settings  # noqa
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.protocol import selection_score
 from tfxmodal.inputs.config import DataConfig
+from tfxmodal.inputs.prepare import prepare
+from tfxmodal.training import experiment
 from tfxmodal.training.candidates import TRIED, run_best, suited
 from tfxmodal.training.config import FitConfig
 from tfxmodal.training.experiment import run_experiment
@@ -46,6 +48,15 @@ def test_the_winner_is_an_ordinary_run_of_the_best_validation_score(tmp_path):
     assert result.metrics["test"] == alone[best].metrics["test"]
     assert load_run(result.folder).metrics == result.metrics
     assert not (result.folder / "candidates").exists()
+
+
+def test_the_pairs_are_prepared_once_for_all(tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr(
+        experiment, "prepare", lambda *args, **named: done.append(1) or prepare(*args, **named)
+    )
+    choose(tmp_path / "run")
+    assert len(done) == 2  # For the candidates, and for the winner's test split.
 
 
 def test_a_choice_that_was_stopped_goes_on(tmp_path):

@@ -170,6 +170,7 @@ def _try_all(
 ) -> list[Tried] | None:
     """Trains each candidate in a folder of its own; None where the user asked to stop."""
     tried: list[Tried] = []
+    shared: dict = {}
     for number, (name, settings) in enumerate(candidates.items()):
         left = 60 * minutes - sum(each.seconds for each in tried)
         share = max(left, 1e-3) / 60 / (len(candidates) - number) if minutes else 0.0
@@ -179,7 +180,14 @@ def _try_all(
         start, as_json = time.perf_counter(), settings.to_json()
         try:
             result = run_experiment(
-                settings, folder / name, True, source, reporter, stop_asked, ("validation",)
+                settings,
+                folder / name,
+                True,
+                source,
+                reporter,
+                stop_asked,
+                ("validation",),
+                shared,
             )
         except InputError as error:
             seconds = time.perf_counter() - start

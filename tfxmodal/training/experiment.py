@@ -67,6 +67,7 @@ def run_experiment(
     reporter: Reporter = SILENT,
     stop_asked: Callable[[], bool] = lambda: False,
     splits: Sequence[str] = MEASURED,
+    shared: dict | None = None,
 ) -> RunResult:
     """Trains one method on one dataset, and measures it.
 
@@ -80,16 +81,19 @@ def run_experiment(
         stop_asked: Asked every few seconds of a training; when true its state is saved and it ends.
         splits: What the chosen model is measured on; where the test split is among them, it is
             drawn.
+        shared: Where trainings on one dataset leave the features that others of them can read.
 
     Raises:
         InputError: If anything the user gave is wrong, or a loss is no longer finite.
     """
     settings = replace(settings, data=settings.data.with_trained_encoders())
     with claimed_run(run_dir, f"{settings.method}-{settings.data.dataset}", resume) as run:
-        return run_claimed(settings, run, resume, dataset, reporter, stop_asked, splits)
+        return run_claimed(settings, run, resume, dataset, reporter, stop_asked, splits, shared)
 
 
-def run_claimed(settings, run, resume, dataset, reporter, stop_asked, splits=MEASURED) -> RunResult:
+def run_claimed(
+    settings, run, resume, dataset, reporter, stop_asked, splits=MEASURED, shared=None
+) -> RunResult:
     """Trains and measures, in a folder that no other process uses."""
     # --- What can be known before any work -----------------------------------------------------
     if run.begun:
@@ -108,15 +112,19 @@ def run_claimed(settings, run, resume, dataset, reporter, stop_asked, splits=MEA
 
     # --- Inputs, and the method -----------------------------------------------------------------
     strategy = make_strategy() if spec.learner else None
-    # What is trained end to end has its encoders' variables on every replica, too.
-    with strategy.scope() if strategy and raw else nullcontext():
-        seed = settings.training.seed
-        # A run goes on with its vocabulary, which an earlier version may have made.
-        texts = partial(open_text_encoder, run.path) if saved_in(run.path) else None
-        data = prepare(
-            source, settings.data, kinds, text_encoder=texts, seed=seed, reporter=reporter
-        )
-    tell_duplicates(dict(data.source.splits()), settings.data.cache_dir, reporter)
+    seed = settings.training.seed
+    # A run goes on with its vocabulary, which an earlier version may have made.
+    texts = partial(open_text_encoder, run.path) if saved_in(run.path) else None
+    shared = {} if shared is None or texts or raw else shared
+    what = settings.data, *kinds.values(), seed
+    if what not in shared:
+        # What is trained end to end has its encoders' variables on every replica, too.
+        with strategy.scope() if strategy and raw else nullcontext():
+            shared[what] = prepare(
+                source, settings.data, kinds, text_encoder=texts, seed=seed, reporter=reporter
+            )
+        tell_duplicates(dict(shared[what].source.splits()), settings.data.cache_dir, reporter)
+    data = shared[what]
     precision = settings.training.precision if spec.learner else "float32"
     with isolated(precision, seed):
         outcome: _Outcome | None
