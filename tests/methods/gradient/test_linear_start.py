@@ -28,6 +28,18 @@ def test_the_first_scores_are_those_of_the_linear_method(start, scaling):
     )
 
 
+def test_linear_begins_as_the_better_of_both_maps():
+    validation = make_pairs(24, seed=3)
+    specs = [METHODS[name] for name in ("pls", "ridge_cca")]
+    both = [spec.fit(PAIRS, validation, spec.config()) for spec in specs]
+    reached = [max(fitted.tried.values()) for fitted in both]
+    assert reached[0] != reached[1]
+    method = method_of(SCL, PAIRS, SCLConfig(start="linear", **SMALL))
+    method.adapt(PAIRS, validation)
+    best = both[int(np.argmax(reached))]
+    np.testing.assert_allclose(scores(method.scorer()), scores(best.scorer()), atol=2e-6)
+
+
 def test_a_narrow_common_space_begins_as_the_map_of_that_width():
     config = SCLConfig(start="ridge_cca", embedding_dim=2, **SMALL)
     spec = METHODS["ridge_cca"]

@@ -18,7 +18,7 @@ from tfxmodal.methods.closed_form import pls, ridge_cca
 from tfxmodal.methods.gradient.labelled_rows import labelled_rows
 from tfxmodal.methods.gradient.scl_config import SCLConfig, decided
 from tfxmodal.methods.learner import Batch, Method
-from tfxmodal.methods.spec import MethodSpec
+from tfxmodal.methods.spec import Fitted, MethodSpec
 from tfxmodal.retrieval.cosine import CosineScorer
 
 
@@ -101,12 +101,19 @@ class SCL(Method):
         adapt(self.networks["image_encoder"], train.images)
         adapt(self.networks["text_encoder"], train.texts)
         if self.starts_trained:
-            fit, config, components = STARTS[self.config.start]
-            dim = self.config.embedding_dim
-            config = config(components=dim if dim < max(components) else None)
-            linear = fit(train, validation, config, select_by, progress=progress).networks
+            linear = self._linear(train, validation, select_by, progress).networks
             for kind, features in (("image", train.images), ("text", train.texts)):
                 self._starts[kind].begin(*projection_of(linear[f"{kind}_encoder"]), features)
+
+    def _linear(self, train: Pairs, validation: Pairs, select_by: str, progress) -> Fitted:
+        """Of the linear maps that the projectors may begin as the one that validation prefers."""
+        dim, start = self.config.embedding_dim, self.config.start
+        fitted = []
+        for name in STARTS if start == "linear" else [start]:
+            fit, config, components = STARTS[name]
+            config = config(components=dim if dim < max(components) else None)
+            fitted.append(fit(train, validation, config, select_by, progress=progress))
+        return max(fitted, key=lambda each: max(each.tried.values()))
 
     def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:
         """Batches u come from all pairs; batches x, semi-supervised, from the labelled ones."""

@@ -29,9 +29,9 @@ class SCLConfig:
     share_last_layer: bool = True
     """Share the projectors' last layer between the modalities (sec. III-A)."""
 
-    start: Literal["random", "pls", "ridge_cca"] = "random"
-    """What the projectors begin as (paper: random). Ours: the linear map of pls or ridge_cca that
-    validation prefers. The paper's projectors are added to it before the normalisation, and their
+    start: Literal["random", "pls", "ridge_cca", "linear"] = "random"
+    """What the projectors begin as (paper: random). Ours: the linear map of pls or of ridge_cca that
+    validation prefers; linear takes the better of both. The paper's projectors are added to it before the normalisation, and their
     last layer starts at zero. So the first scores are the linear map's, validation may keep them,
     and the result is never below it there."""
 
