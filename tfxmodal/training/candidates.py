@@ -18,10 +18,8 @@ from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.methods import METHODS
 from tfxmodal.training.config import FitConfig
 from tfxmodal.training.experiment import RunResult, run_claimed, run_experiment
-from tfxmodal.training.run_folder import CANDIDATES, CONFIG, RunFolder, claimed_run
+from tfxmodal.training.run_folder import CANDIDATES, CONFIG, TRIED, RunFolder, claimed_run
 from tfxmodal.training.settings import Settings, training_config
-
-TRIED = "candidates.json"
 
 Candidates = Mapping[str, Settings]
 """Settings of trainings on one dataset, by a name for people."""
