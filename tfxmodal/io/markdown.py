@@ -34,9 +34,17 @@ def front_matter(values: Mapping[str, Any]) -> str:
     import yaml
 
     given = {name: value for name, value in values.items() if value not in (None, "", [], ())}
-    # Not cut into lines, which not every reader of front matter puts together again.
-    text = yaml.safe_dump(given, allow_unicode=True, sort_keys=False, width=float("inf"))
-    return f"---\n{text}---\n"
+
+    class Dumper(yaml.SafeDumper):
+        """Escapes line ends of all kinds, which YAML otherwise folds."""
+
+        def represent_str(self, text: str):
+            style = None if text.isprintable() else '"'
+            return self.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+    Dumper.add_representer(str, Dumper.represent_str)
+    options = {"allow_unicode": True, "sort_keys": False, "width": float("inf")}
+    return f"---\n{yaml.dump(given, Dumper=Dumper, **options)}---\n"
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence]) -> str:
