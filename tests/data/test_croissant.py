@@ -91,6 +91,22 @@ def test_what_the_format_requires_and_the_card_lacks_is_told(folder, capsys):
     assert f"{folder}/card.yaml" in told
 
 
+def test_a_database_of_other_splits_is_refused(folder, complaint):
+    flags = "--data-dir", str(folder / "mine.csv"), "--dataset-options", "database=train"
+    assert "leave the option `database` out of --dataset-options" in complaint(command.main, *flags)
+
+
+def test_bad_rows_are_left_out_by_the_flag_that_the_message_names(folder, complaint):
+    with (folder / "mine.csv").open("a") as file:
+        file.write("gone.png,a dog,,train\n")
+    flags = "--data-dir", str(folder / "mine.csv")
+    assert "leave them out with --dataset-options on_bad_row=skip" in complaint(
+        command.main, *flags
+    )
+    command.main([*flags, "--dataset-options", "on_bad_row=skip"])
+    assert len((folder / "croissant_pairs.jsonl").read_text().splitlines()) == 4
+
+
 def test_an_image_outside_of_the_folder_is_told(folder):
     dataset = load_dataset("pairs", folder / "mine.csv")
     with pytest.raises(InputError, match="0.png lies outside of .*/b.*: put the manifest"):

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from tfxmodal.commands import cli
 
@@ -34,19 +33,19 @@ class Flags:
     data_dir: Path
     """The manifest, or its folder; see `--dataset pairs` of the trainings."""
 
-    on_bad_row: Literal["refuse", "skip"] = "refuse"
-    """What to do with pairs that have no text or image file: end with a list, or leave them out."""
+    dataset_options: tuple[str, ...] = ()
+    """Options of the manifest: on_bad_row=skip leaves out pairs without a text or an image file."""
 
 
 def main(argv: list[str] | None = None):
     """Writes as the command line says."""
     flags = cli.parse(Flags, __doc__, argv)
 
-    from tfxmodal.data import load_dataset
     from tfxmodal.data.croissant import ROWS, write_croissant
     from tfxmodal.data.dataset_card import FILE
+    from tfxmodal.inputs.config import DataConfig, load
 
-    dataset = load_dataset("pairs", flags.data_dir, on_bad_row=flags.on_bad_row)
+    dataset = load(DataConfig("pairs", flags.data_dir, flags.dataset_options))
     folder = flags.data_dir if flags.data_dir.is_dir() else flags.data_dir.parent
     path, lacking = write_croissant(dataset, folder)
     print(f"{path} describes {folder / ROWS} and the images.")

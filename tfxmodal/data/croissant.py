@@ -71,10 +71,16 @@ def write_croissant(dataset: Dataset, folder: Path) -> tuple[Path, list[str]]:
         that are not given.
 
     Raises:
-        InputError: If an image lies elsewhere: a published folder would lack it.
+        InputError: If an image lies elsewhere: a published folder would lack it; or a pair is in
+            two splits.
     """
     root = folder.resolve()
     rows = list(_rows(dataset, root))
+    if len({row["id"] for row in rows}) < len(rows):
+        raise InputError(
+            "Some pairs are in two splits, and a manifest tells one of each: leave the option "
+            "`database` out of `dataset_options`."
+        )
     with whole_file(folder / ROWS) as file:
         file.writelines(json.dumps(row).encode() + b"\n" for row in rows)
     path = folder / FILE

@@ -99,7 +99,7 @@ def command(name: str, *words: str, **flags) -> str:
     for flag, value in flags.items():
         spelled = flag.replace("_", "-")
         if isinstance(value, bool):
-            parts.append(f"--{spelled}" if value else f"--no-{spelled}")
+            parts.append(f"--{'' if value else 'no-'}{spelled}")
         elif value is not None:
             values = value if isinstance(value, tuple) else [value]
             parts += [f"--{spelled}", *map(str, values)]
@@ -112,8 +112,9 @@ def _measured(run: RunFolder, method: str, dataset: str) -> Iterator[Measured]:
     for split in ("validation", "test"):
         if split in metrics:
             yield Measured(method, dataset, split, METRICS, metrics[split])
-    weights = weights_hash(run)
-    for path in sorted(run.path.glob(f"evaluation/*/{METRICS}")):
+    later = sorted(run.path.glob(f"evaluation/*/{METRICS}"))
+    weights = weights_hash(run) if later else None
+    for path in later:
         found, place = RunFolder(path.parent).read_json(METRICS), path.relative_to(run.path)
         if found.get("weights") == weights:
             for name, each in found["methods"].items():
