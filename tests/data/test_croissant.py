@@ -31,7 +31,7 @@ def folder(tmp_path):
     """A table of four pairs, whose columns have other names and whose splits are drawn."""
     rows = [["file_name", "caption", "labels", "split"]]
     for number, split in enumerate((*SPLITS, "train")):
-        name = f"{'ab'[number % 2]}/{number}.png"
+        name = f"{('a', 'b [1]')[number % 2]}/{number}.png"
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (2, 2), (50 * number, 0, 0)).save(tmp_path / name)
         Image.new("RGB", (2, 2)).save(tmp_path / f"a/unused{number}.png")
@@ -61,6 +61,13 @@ def test_its_own_library_reads_the_pairs(folder, capsys):
     assert found == len(records) == 4
 
 
+def test_a_folder_may_be_reached_by_a_link(folder, tmp_path_factory):
+    link = tmp_path_factory.mktemp("links") / "link"
+    link.symlink_to(folder)
+    write_croissant(load_dataset("pairs", link / "mine.csv"), link)
+    assert (folder / "croissant.json").exists()
+
+
 def test_its_rows_are_a_manifest_of_the_same_pairs(folder):
     dataset = load_dataset("pairs", folder / "mine.csv")
     write_croissant(dataset, folder)
@@ -73,8 +80,8 @@ def test_its_rows_are_a_manifest_of_the_same_pairs(folder):
 
 
 def test_images_of_one_name_in_two_folders_are_told_apart_by_their_paths(folder):
-    rows = (folder / "mine.csv").read_text().replace("b/1.png", "b/0.png")
-    (folder / "b/1.png").rename(folder / "b/0.png")
+    rows = (folder / "mine.csv").read_text().replace("b [1]/1.png", "b [1]/0.png")
+    (folder / "b [1]/1.png").rename(folder / "b [1]/0.png")
     (folder / "mine.csv").write_text(rows)
     write_croissant(load_dataset("pairs", folder / "mine.csv"), folder)
     mlcroissant.Dataset(str(folder / "croissant.json"))  # It is valid.
@@ -110,5 +117,5 @@ def test_bad_rows_are_left_out_by_the_flag_that_the_message_names(folder, compla
 def test_an_image_outside_of_the_folder_is_told(folder):
     dataset = load_dataset("pairs", folder / "mine.csv")
     with pytest.raises(InputError, match="0.png lies outside of .*/b.*: put the manifest"):
-        write_croissant(dataset, folder / "b")
-    assert not list((folder / "b").glob("croissant*"))
+        write_croissant(dataset, folder / "b [1]")
+    assert not list((folder / "b [1]").glob("croissant*"))

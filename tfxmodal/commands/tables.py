@@ -39,7 +39,7 @@ def chosen(metrics: dict) -> str:
 
 def print_table(metrics: dict[str, dict], title: str):
     """Of each split (or method) both directions and their average, in three rows."""
-    table = Table("", "", *(heading for heading in SHOWN), title=title, title_justify="left")
+    table = Table("", "", *SHOWN, title=title, title_justify="left")
     for name, of_split in metrics.items():
         for first, way in zip((name, "", ""), (*DIRECTIONS, "average"), strict=True):
             cells = (_cell(read(of_split, way)) for read in SHOWN.values())

@@ -6,6 +6,7 @@ dataset (`distribution`) and the fields of its records (`recordSet`).
 
 from __future__ import annotations
 
+import glob
 import json
 import mimetypes
 import os
@@ -74,7 +75,7 @@ def write_croissant(dataset: Dataset, folder: Path) -> tuple[Path, list[str]]:
         InputError: If an image lies elsewhere: a published folder would lack it; or a pair is in
             two splits.
     """
-    root = folder.resolve()
+    root = Path(os.path.abspath(folder))  # a link keeps its name, as those of images do
     rows = list(_rows(dataset, root))
     if len({row["id"] for row in rows}) < len(rows):
         raise InputError(
@@ -201,4 +202,4 @@ def _media_type(image: str) -> str:
 def _like(image: str) -> str:
     """A pattern of the images in the same folder with the same suffix."""
     folder, name = os.path.split(image)
-    return os.path.join(folder, f"*{os.path.splitext(name)[1]}")
+    return os.path.join(glob.escape(folder), f"*{os.path.splitext(name)[1]}")
