@@ -2,7 +2,7 @@ import hashlib
 
 import numpy as np
 
-from tfxmodal.io.hashing import fingerprint, hash_file, hash_files, hash_text
+from tfxmodal.io.hashing import fingerprint, hash_file, hash_files, hash_text, sha256_of
 
 
 def test_a_content_has_one_hash_of_16_bytes(tmp_path):
@@ -27,3 +27,11 @@ def test_a_folder_is_known_by_names_and_contents(tmp_path):
     renamed = hash_files(tmp_path)
     (tmp_path / "b").write_text("y")
     assert len({first, renamed, hash_files(tmp_path)}) == 3
+
+
+def test_a_file_has_the_hash_that_sha256sum_prints(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert (
+        sha256_of(tmp_path / "a").startswith("ba7816bf8f01cfea")
+        and len(sha256_of(tmp_path / "a")) == 64
+    )

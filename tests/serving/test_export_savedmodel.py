@@ -1,6 +1,8 @@
 """Runs on real photos and captions, exported, and loaded as a server loads them."""
 
+import hashlib
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
@@ -27,9 +29,11 @@ from tfxmodal.serving.export import export as exporting
 from tfxmodal.serving.export import gallery
 from tfxmodal.serving.export.gallery import load_galleries
 from tfxmodal.serving.export.signatures import ServedRun
+from tfxmodal.serving.model_config import DESCRIPTION
 from tfxmodal.serving.verification.served_model import ServedModel
 from tfxmodal.serving.verification.verify import verify
 from tfxmodal.training import trained_run
+from tfxmodal.training.model_card import CARD
 from tfxmodal.training.trained_run import load_run
 
 TOP_K = 3
@@ -191,6 +195,22 @@ def test_batched_requests_are_answered_as_the_evaluation_does(kind, evaluated, e
     served = serving(exported(kind) / "m", batching=BATCHING)
     with served.client("m") as client, ThreadPoolExecutor() as pool:
         assert_same(by_callers, evaluated(kind))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_card_tells_what_is_served_and_the_hashes_of_its_files(kind, exported, run_of):
+    for name in ("m", "m_matrix"):
+        folder = exported(kind) / name / "1"
+        card, about = (folder / CARD).read_text(), json.loads((folder / DESCRIPTION).read_text())
+        lines = re.findall("^([0-9a-f]{64})  (.*)$", card, re.MULTILINE)
+        there = [path for path in folder.rglob("*") if path.is_file() and path.name != CARD]
+        assert {path: digest for digest, path in lines} == {
+            str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in there
+        }
+        assert f"TensorFlow Serving {about['min_server']} or newer" in card
+        assert all(f"| `{signature}` |" in card for signature in about["signatures"])
+        assert "--to models/m --gallery test" in card and f"`{run_of(kind).name}`" in card
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -11,10 +11,11 @@ from tfxmodal.evaluation.protocol import selection_score
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.inputs.prepare import prepare
 from tfxmodal.training import experiment
-from tfxmodal.training.candidates import TRIED, run_best, suited
+from tfxmodal.training.candidates import run_best, suited
 from tfxmodal.training.config import FitConfig
 from tfxmodal.training.experiment import run_experiment
 from tfxmodal.training.replicas import make_strategy
+from tfxmodal.training.run_folder import TRIED
 from tfxmodal.training.trained_run import load_run
 
 CANDIDATES = {

@@ -55,6 +55,9 @@ def test_every_method_ends_in_a_run_that_opens_as_it_was(method, tmp_path):
     assert result.finished and result.folder == tmp_path / "run"
     assert 0 < result.metrics["test"]["map_all"]["average"] < 1
     assert json.loads((tmp_path / "run/metrics.json").read_text()) == result.metrics
+    card = (tmp_path / "run/MODEL_CARD.md").read_text()
+    reached = result.metrics["test"]["map_all"]["image_to_text"]
+    assert f"(`{method}`)" in card and f"value: {reached}" in card
     run = load_run(result.folder)
     assert run.settings == result.settings and run.metrics == result.metrics
     again = experiment.evaluate_pairs(run.scorer(), data.test)

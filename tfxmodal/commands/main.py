@@ -12,6 +12,7 @@ COMMANDS = {
     "train": "train",
     "evaluate": "evaluate",
     "extract": "extract_features",
+    "croissant": "write_croissant",
     "index": "build_index",
     "export": "export_savedmodel",
     "verify": "verify_savedmodel",

@@ -8,20 +8,11 @@ from rich.table import Table
 
 from tfxmodal.commands import cli
 from tfxmodal.commands.terminal import show
-from tfxmodal.evaluation.protocol import DIRECTIONS
+from tfxmodal.evaluation.protocol import DIRECTIONS, SHOWN
 from tfxmodal.methods import METHODS
 
 if TYPE_CHECKING:
     from tfxmodal.training.experiment import RunResult
-
-METRICS = (
-    ("mAP@all", lambda metrics, way: (metrics["map_all"] or {}).get(way)),
-    ("mAP@50", lambda metrics, way: (metrics["map_50"] or {}).get(way)),
-    ("R@1", lambda metrics, way: metrics["recall_at"][way]["1"]),
-    ("R@5", lambda metrics, way: metrics["recall_at"][way]["5"]),
-    ("R@10", lambda metrics, way: metrics["recall_at"][way]["10"]),
-)
-"""Of each column the heading, and its value in what `evaluate` returned, for a direction."""
 
 
 def print_run(result: RunResult):
@@ -40,8 +31,7 @@ def print_run(result: RunResult):
 
 def print_tried(result: RunResult):
     """The candidates from which validation chose a run, the best first."""
-    from tfxmodal.training.candidates import TRIED
-    from tfxmodal.training.run_folder import RunFolder
+    from tfxmodal.training.run_folder import TRIED, RunFolder
 
     table = Table("", "validation", "seconds", title="Candidates", title_justify="left")
     for each in RunFolder(result.folder).read_json(TRIED)["candidates"]:
@@ -60,10 +50,10 @@ def chosen(metrics: dict) -> str:
 
 def print_table(metrics: dict[str, dict], title: str):
     """Of each split (or method) both directions and their average, in three rows."""
-    table = Table("", "", *(heading for heading, _ in METRICS), title=title, title_justify="left")
+    table = Table("", "", *SHOWN, title=title, title_justify="left")
     for name, of_split in metrics.items():
         for first, way in zip((name, "", ""), (*DIRECTIONS, "average"), strict=True):
-            cells = (_cell(read(of_split, way)) for _, read in METRICS)
+            cells = (_cell(read(of_split, way)) for read in SHOWN.values())
             table.add_row(first, way.replace("_", " "), *cells, end_section=way == "average")
     show(table)
     for name, of_split in metrics.items():

@@ -5,12 +5,14 @@ A new dataset is one file with `load(data_dir, **options) -> Dataset` and one li
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from tfxmodal.data import manifest
 from tfxmodal.data.databases import DATABASES, with_database
+from tfxmodal.data.dataset_card import read_card
 from tfxmodal.data.datasets import (
     coco,
     emoji_scenes,
@@ -50,7 +52,7 @@ def load_dataset(
     database: str = "test",
     **options,
 ) -> Dataset:
-    """Loads a dataset by its name.
+    """Loads a dataset by its name, and `card.yaml` beside it where there is one.
 
     Args:
         name: One of `DATASETS`.
@@ -62,7 +64,7 @@ def load_dataset(
 
     Raises:
         InputError: If the name or an option is unknown, the folder is not there or does not hold
-            the dataset, or an image file is in two splits.
+            the dataset, an image file is in two splits, or its card is malformed.
     """
     choose("dataset", name, DATASETS)
     choose("database", database, DATABASES)
@@ -75,7 +77,11 @@ def load_dataset(
         options["progress"] = progress
     if data_dir is not None and name not in MADE_HERE and not options.get("download"):
         _check_place(name, Path(data_dir))
-    dataset = load(Path("data") / name if data_dir is None else Path(data_dir), **options)
+    place = Path("data") / name if data_dir is None else Path(data_dir)
+    card = read_card(place.parent if place.is_file() else place)
+    dataset = load(place, **options)
+    if card:
+        dataset = replace(dataset, card=card)
     _check_apart(dataset)
     return with_database(dataset, database)
 

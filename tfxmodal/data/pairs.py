@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tfxmodal.data.dataset_card import DatasetCard
 from tfxmodal.errors import InputError
 
 
@@ -169,6 +170,7 @@ class Dataset:
         test: Pairs that are scored once, at the end.
         class_names: Names of the label columns, by default "0", "1" and so on; None where no split
             has labels.
+        card: What people say of it: licence, source, language.
     """
 
     name: str
@@ -176,6 +178,7 @@ class Dataset:
     validation: Pairs
     test: Pairs
     class_names: tuple[str, ...] | None = None
+    card: DatasetCard = DatasetCard()
 
     def __post_init__(self):
         for name, pairs in self.splits():

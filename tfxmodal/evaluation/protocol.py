@@ -22,6 +22,14 @@ from tfxmodal.retrieval.scorer import Scorer
 
 DIRECTIONS = ("image_to_text", "text_to_image")
 SELECT_BY = ("auto", "map", "recall", "last")
+SHOWN = {
+    "mAP@all": lambda metrics, way: (metrics["map_all"] or {}).get(way),
+    "mAP@50": lambda metrics, way: (metrics["map_50"] or {}).get(way),
+    "R@1": lambda metrics, way: metrics["recall_at"][way]["1"],
+    "R@5": lambda metrics, way: metrics["recall_at"][way]["5"],
+    "R@10": lambda metrics, way: metrics["recall_at"][way]["10"],
+}
+"""What a table shows: by its heading the value in what `evaluate` returned, for a direction."""
 BLOCK = 2**23  # scores held at a time, 32 MB
 
 Measure = Callable[[np.ndarray, slice], np.ndarray]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 
 from tfxmodal.data import Dataset
@@ -53,7 +53,10 @@ class Prepared:
     def description(self) -> dict:
         """What evaluation and export need to know of the data: inputs, classes, encoders."""
         encoders = {"image_encoder": self.image_encoder, "text_encoder": self.text_encoder}
+        licenses = {name: getattr(encoder, "license", None) for name, encoder in encoders.items()}
         return {
+            "dataset": asdict(self.source.card),
+            "licenses": licenses,
             "inputs": self.inputs.to_json(),
             "class_names": self.features.class_names,
             "pairs": {name: len(pairs) for name, pairs in self.features.splits()},

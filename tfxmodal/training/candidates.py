@@ -19,10 +19,8 @@ from tfxmodal.methods import METHODS
 from tfxmodal.training.config import FitConfig
 from tfxmodal.training.experiment import RunResult, run_claimed, run_experiment
 from tfxmodal.training.presets import recommended_forms
-from tfxmodal.training.run_folder import CANDIDATES, CONFIG, RunFolder, claimed_run
+from tfxmodal.training.run_folder import CANDIDATES, CONFIG, TRIED, RunFolder, claimed_run
 from tfxmodal.training.settings import Settings
-
-TRIED = "candidates.json"
 
 Candidates = Mapping[str, Settings]
 """Settings of trainings on one dataset, by a name for people."""

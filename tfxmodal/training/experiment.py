@@ -20,6 +20,7 @@ from tfxmodal.errors import InputError
 from tfxmodal.evaluation.protocol import evaluate_pairs, selection_score
 from tfxmodal.evaluation.results import captions_or_ids, draw, evaluate_split
 from tfxmodal.inputs.config import load
+from tfxmodal.inputs.data_hash import data_hash
 from tfxmodal.inputs.duplicates import tell_duplicates
 from tfxmodal.inputs.prepare import Prepared, prepare
 from tfxmodal.inputs.spec import RAW
@@ -28,6 +29,7 @@ from tfxmodal.methods import Fitted
 from tfxmodal.methods.learner import Method
 from tfxmodal.training.isolation import isolated
 from tfxmodal.training.loop import Interrupted, NonFiniteLoss, Trainer
+from tfxmodal.training.model_card import CARD, versions, write_card
 from tfxmodal.training.replicas import make_strategy
 from tfxmodal.training.run_folder import METRICS, MODEL, RunFolder, claimed_run
 from tfxmodal.training.settings import Settings
@@ -152,7 +154,11 @@ class _Outcome:
 def _begin(settings: Settings, run: RunFolder, data: Prepared) -> Summaries:
     """Writes what the run is, once nothing that the user gave can be wrong any more."""
     run.create(settings.to_json())
-    run.write_json(MODEL, data.description())
+    for told in (CARD, METRICS):  # What they tell of an earlier end is no longer true.
+        (run.path / told).unlink(missing_ok=True)
+    splits, cache_dir = data.source.splits(), settings.data.cache_dir
+    hashes = {name: data_hash(pairs, cache_dir) for name, pairs in splits}
+    run.write_json(MODEL, data.description() | {"hashes": hashes, "versions": versions()})
     if data.text_encoder:
         data.text_encoder.save(run.path)
     summaries = Summaries(run.path / "logs")
@@ -211,7 +217,7 @@ def _fit(settings, run, data, reporter) -> _Outcome:
     seconds = time.perf_counter() - start
     summaries = _begin(settings, run, data)
     save_fitted(run, fitted)
-    run.write_json(MODEL, data.description() | {"chosen": dict(fitted.chosen)})
+    run.write_json(MODEL, run.read_json(MODEL) | {"chosen": dict(fitted.chosen)})
     facts = {"chosen": dict(fitted.chosen), "tried": dict(fitted.tried), "seconds": seconds}
     return _Outcome(fitted, facts, summaries)
 
@@ -229,6 +235,7 @@ def _measure(settings, run, data: Prepared, outcome: _Outcome, splits, reporter)
     if "test" in results:
         _draw(settings, run, data, results["test"], summaries, step, reporter)
     run.write_json(METRICS, metrics)
+    write_card(run)
     return metrics
 
 

@@ -14,6 +14,7 @@ from tfxmodal.inputs.prepare import Prepared
 from tfxmodal.io.locks import LOCK, held
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.methods import METHODS
+from tfxmodal.training.model_card import CARD, weights_hash, write_card
 from tfxmodal.training.run_folder import METRICS, RunFolder
 from tfxmodal.training.trained_run import TrainedRun
 
@@ -98,7 +99,10 @@ def evaluate_run(
         folder.write_figures(draw(results, source, data.source.class_names, reporter=reporter))
         known = data.known_words.get(split)
         what = {"dataset": dataset, "split": split, "pairs": len(source), "known_words": known}
-        folder.write_json(METRICS, what | {"methods": done.metrics})
+        what |= {"weights": weights_hash(run.folder), "methods": done.metrics}
+        folder.write_json(METRICS, what)
+        if (run.folder.path / CARD).exists():  # Not while it is trained.
+            write_card(run.folder)
     return done
 
 

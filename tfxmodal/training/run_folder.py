@@ -18,6 +18,9 @@ CONFIG, MODEL, METRICS = "config.json", "model.json", "metrics.json"
 CANDIDATES = "candidates"
 """The folder of the runs between which validation has still to choose."""
 
+TRIED = "candidates.json"
+"""What it chose between."""
+
 
 class RunFolder:
     """Files of a run: `config.json`, `metrics.json`, checkpoints, vocabulary, figures, `logs/`."""

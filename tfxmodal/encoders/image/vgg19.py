@@ -7,6 +7,8 @@ from tfxmodal.encoders.image.image_encoder import ImageEncoder, Preprocessing
 from tfxmodal.encoders.weights import hash_weights
 from tfxmodal.lazy import keras
 
+LICENSE = "Creative Commons Attribution (Visual Geometry Group, Oxford; ported by Keras)"
+
 
 def load(weights: str = "imagenet") -> ImageEncoder:
     """VGG-19 up to fc7 (Keras: "fc2"), after its ReLU; its map is pool5, 7 x 7 x 512.
@@ -32,4 +34,5 @@ def load(weights: str = "imagenet") -> ImageEncoder:
         preprocessing=Preprocessing(256, 224, f"{module.__name__}.preprocess_input"),
         weights_hash=hash_weights(model),
         map_model=behind_preprocessing(keras.Model(vgg19.input, pool5), module, "vgg19_map"),
+        license=LICENSE if weights == "imagenet" else None,
     )

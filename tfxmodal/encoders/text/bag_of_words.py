@@ -95,6 +95,7 @@ class BagOfWords:
 
     file = "vocabulary.json"
     uses_tensorflow_text = False
+    license = "that of the training texts, whose words it counts"
 
     def __init__(self, words: Sequence[str], idf: Sequence[float], version: int = VERSION):
         self.words, self.version = tuple(words), version

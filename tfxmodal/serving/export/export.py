@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tfxmodal.errors import InputError
 from tfxmodal.io.reporter import SILENT, Reporter
+from tfxmodal.serving.export.card import write_export_card
 from tfxmodal.serving.export.config import ExportConfig
 from tfxmodal.serving.export.examples import examples, write_examples
 from tfxmodal.serving.export.gallery import load_galleries
@@ -73,9 +74,11 @@ def export_run(
             found = examples(served, signatures)
             write_examples(folder, base.name, found)
             about = describe(base.name, served, signatures, outputs, found)
-            write_description(folder, about | {"weights": config.weights})
-        if shown:
-            write_gallery(folders[0], shown)
+            about |= {"weights": config.weights}
+            write_description(folder, about)
+            if shown and folder is folders[0]:
+                write_gallery(folder, shown)
+            write_export_card(folder, run.folder, about)
         check(folders, report)
     return [version_of(folder) for folder in folders]
 

@@ -1,0 +1,184 @@
+"""`MODEL_CARD.md` of a run: what others need to know before they use the model.
+
+It repeats what the run's folder holds already, and is written anew with every change of it. Its
+front matter has the form of Hugging Face's model cards.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import fields
+from importlib.metadata import version
+from pathlib import Path
+
+from tfxmodal.data import DATASETS
+from tfxmodal.evaluation.protocol import DIRECTIONS, SHOWN
+from tfxmodal.io.atomic import whole_file
+from tfxmodal.io.hashing import hash_files, sha256_of
+from tfxmodal.io.markdown import Document, code, one_line
+from tfxmodal.training import card_sections
+from tfxmodal.training.card_sections import Measured
+from tfxmodal.training.presets import preset_of
+from tfxmodal.training.run_folder import METRICS, MODEL, RunFolder
+from tfxmodal.training.settings import Settings
+
+CARD = "MODEL_CARD.md"
+PIPELINE = "feature-extraction"
+"""The task under which Hugging Face lists what embeds."""
+
+METRIC = {"R": "recall", "m": "mean_average_precision"}
+"""What a metric is called there, by the first letter of its name here."""
+
+WEIGHTS = ("networks", "best")
+"""Folders of a run's networks: of a method in closed form, or trained by gradients."""
+
+
+def versions() -> dict[str, str]:
+    """The versions of what trains, for `model.json`."""
+    return {name: version(name) for name in ("tfxmodal", "tensorflow", "keras")}
+
+
+def weights_hash(run: RunFolder) -> str | None:
+    """A hash of the run's networks: results that tell another are of other weights."""
+    there = (run.path / name for name in WEIGHTS)
+    return next((hash_files(folder) for folder in there if folder.is_dir()), None)
+
+
+def write_card(run: RunFolder) -> None:
+    """Writes `MODEL_CARD.md` into the folder of a run that came to its end."""
+    with whole_file(run.path / CARD) as file:
+        file.write(card_of(run).encode())
+
+
+def card_of(run: RunFolder, model: str | None = None) -> Document:
+    """The card of a run, also of one of an earlier version, which recorded less.
+
+    Args:
+        run: Its folder.
+        model: The name under which it is exported, by default that of the folder.
+    """
+    settings, about = Settings.from_json(run.config), run.read_json(MODEL)
+    dataset = about.get("dataset", {})
+    name = dataset.get("name") or settings.data.dataset
+    measured = list(_measured(run, settings.method, name))
+    title = run.path.resolve().name
+    front = {
+        "language": dataset.get("language"),
+        **_license(dataset.get("model_license", "")),
+        "library_name": "tfxmodal",
+        "pipeline_tag": PIPELINE,
+        "tags": ["cross-modal-retrieval", "image-text-retrieval", "keras", settings.method],
+        "datasets": [re.sub(r"[^\w.-]+", "-", name)],
+        "metrics": list(METRIC.values()) if about["class_names"] else [METRIC["R"]],
+        "model-index": [{"name": title, "results": list(_results(measured, settings.method))}],
+    }
+    sections = {
+        "Data": card_sections.data(name, settings, about),
+        "Encoders": card_sections.encoders(settings, about),
+        "Method": card_sections.method(run, settings, about),
+        "Settings": card_sections.settings_table(settings),
+        "Metrics": card_sections.metrics(measured, settings),
+        "Commands": code(_commands(title, model or title, settings, about)),
+        "Files": files_section(run.path, [*_files(run)]),
+        "Limits": card_sections.limits(dataset, about),
+    }
+    return Document(front, title, sections)
+
+
+def files_section(folder: Path, paths: list[Path]) -> str:
+    """The SHA-256 of files, in lines that `sha256sum -c` takes."""
+    lines = [f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}" for path in paths]
+    check = f"grep -E '^[0-9a-f]{{64}}  ' {CARD} | sha256sum -c"
+    return f"`{check}` compares them with what is there.\n\n{code(lines)}"
+
+
+def command(name: str, *words: str, **flags) -> str:
+    """A line for the shell: `tfxmodal NAME WORDS --flag value`."""
+    parts = ["tfxmodal", name, *words]
+    for flag, value in flags.items():
+        spelled = flag.replace("_", "-")
+        if isinstance(value, bool):
+            parts.append(f"--{'' if value else 'no-'}{spelled}")
+        elif value is not None:
+            values = value if isinstance(value, tuple) else [value]
+            parts += [f"--{spelled}", *map(str, values)]
+    return shlex.join(parts)
+
+
+def _measured(run: RunFolder, method: str, dataset: str) -> Iterator[Measured]:
+    """All that was measured of these weights."""
+    metrics = run.read_json(METRICS) if (run.path / METRICS).exists() else {}
+    for split in ("validation", "test"):
+        if split in metrics:
+            yield Measured(method, dataset, split, METRICS, metrics[split])
+    later = sorted(run.path.glob(f"evaluation/*/{METRICS}"))
+    weights = weights_hash(run) if later else None
+    for path in later:
+        found, place = RunFolder(path.parent).read_json(METRICS), path.relative_to(run.path)
+        if found.get("weights") == weights:
+            for name, each in found["methods"].items():
+                yield Measured(name, found["dataset"], found["split"], place.as_posix(), each)
+
+
+def _license(given: str) -> dict[str, str]:
+    """The fields of a licence; one that is no short name stands under a name of its own."""
+    if not given or re.fullmatch(r"[\w.+-]+", given):
+        return {"license": given.lower()}
+    return {"license": "other", "license_name": given}
+
+
+def _results(measured: list[Measured], method: str) -> Iterator[dict]:
+    """The entries of `model-index`, one a direction: of the model alone, not of baselines."""
+    for each in measured:
+        for way in DIRECTIONS if each.method == method else ():
+            values = {heading: read(each.metrics, way) for heading, read in SHOWN.items()}
+            yield {
+                "task": {"type": PIPELINE, "name": way.replace("_", " ")},
+                "dataset": {"name": each.dataset, "type": each.dataset, "split": each.split},
+                "metrics": [
+                    {"type": METRIC[heading[0]], "name": heading, "value": value}
+                    for heading, value in values.items()
+                    if value is not None
+                ],
+            }
+
+
+def _commands(title: str, name: str, settings: Settings, about: dict) -> list[str]:
+    """How to train, measure, export, serve and ask again, as far as a command can."""
+    run, model, lines = Path("runs", title), Path("models", name), []
+    if settings.data.dataset in DATASETS:
+        # One form, whatever it was chosen from: the paper's, but for what differs.
+        defaults = Settings.for_dataset(settings.method, settings.data.dataset)
+        given = {
+            field.name: value
+            for part in ("data", "config", "training")
+            for field in fields(getattr(settings, part))
+            if (value := getattr(getattr(settings, part), field.name))
+            != getattr(getattr(defaults, part), field.name)
+            and field.name not in ("dataset", "cache_dir", "download")
+        }
+        dataset = settings.data.dataset
+        preset = {} if preset_of(dataset) == "paper" else {"preset": "paper"}
+        lines.append(
+            command("train", settings.method, dataset=dataset, **preset, **given, run_dir=run)
+        )
+    else:
+        lines.append(f"# trained in Python, on the pairs of {one_line(settings.data.dataset)}")
+    lines.append(command("evaluate", run=run))
+    lines.append(command("export", run=run, to=model, gallery="test"))
+    lines.append(command("serve", model=model))
+    if about.get("text_encoder"):
+        lines.append(command("query", model=name, text="words to search for"))
+    return lines
+
+
+def _files(run: RunFolder) -> Iterator[Path]:
+    """The files that make the run: its networks, encoders and descriptions, not its logs."""
+    for path in sorted(run.path.iterdir()):
+        if path.name in WEIGHTS:
+            yield from (file for file in sorted(path.rglob("*")) if file.is_file())
+        elif path.is_file() and path.name != CARD and path.suffix != ".partial":
+            if not path.name.startswith("."):
+                yield path
