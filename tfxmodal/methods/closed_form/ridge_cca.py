@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfxmodal.data.pairs import Pairs
+from tfxmodal.data.pairs import Features, Pairs
 from tfxmodal.errors import check_ranges
 from tfxmodal.heads.linear import linear_projection
 from tfxmodal.methods.closed_form.moments import moments
@@ -60,17 +60,18 @@ def fit(
         progress: Wraps an iterable, as tqdm does.
     """
     of = moments(train.images, train.texts, progress=progress)
-    images, texts = np.linalg.eigh(of.images), np.linalg.eigh(of.texts)
-    rotated = images.eigenvectors.T @ of.between @ texts.eigenvectors
+    images = _principal(train.images, of.image_mean, of.images)
+    texts = _principal(train.texts, of.text_mean, of.texts)
+    rotated = images.axes.T @ of.between @ texts.axes
     wanted = COMPONENTS if config.components is None else (config.components,)
     ridges = RIDGES if config.ridge is None else (config.ridge,)
 
     def candidates():
         for ridge in progress(ridges, total=len(ridges), desc="ridges") if progress else ridges:
-            whiten = [_inverse_roots(side.eigenvalues, ridge) for side in (images, texts)]
+            whiten = [1 / np.sqrt(side.variances + ridge * side.mean) for side in (images, texts)]
             left, rho, right = _top_singular(whiten[0][:, None] * rotated * whiten[1], max(wanted))
-            a = images.eigenvectors @ (whiten[0][:, None] * left)
-            b = texts.eigenvectors @ (whiten[1][:, None] * right)
+            a = images.axes @ (whiten[0][:, None] * left)
+            b = texts.axes @ (whiten[1][:, None] * right)
             for k in sorted({min(k, len(rho)) for k in wanted}):
                 networks = {
                     "image_encoder": linear_projection(of.image_mean, a[:, :k]),
@@ -82,17 +83,38 @@ def fit(
     return best_on_validation(candidates(), validation, select_by)
 
 
-def _inverse_roots(variances: np.ndarray, ridge: float) -> np.ndarray:
-    """(variance + ridge)^-1/2 of each principal direction; 0 where rounding alone gives variance.
+@dataclass(frozen=True)
+class _Principal:
+    """Principal axes `[d, r]` along which features vary, their variances `[r]`, and mean of all d."""
+
+    axes: np.ndarray
+    variances: np.ndarray
+    mean: float
+
+
+def _principal(rows: Features, mean: np.ndarray, covariance: np.ndarray) -> _Principal:
+    """The principal axes of features; those to which rounding alone gives a variance are left out.
+
+    With fewer rows than columns they are found from the products of the rows, which are smaller.
 
     Args:
-        variances: Eigenvalues of a covariance, `[d]`.
-        ridge: Relative to their mean.
+        rows: `[n, d]`.
+        mean: `[d]`.
+        covariance: `[d, d]`.
     """
-    added = ridge * variances.mean()
-    rounding = np.finfo(float).eps * len(variances) * variances.max()
-    shown = variances + added > rounding
-    return np.where(shown, 1 / np.sqrt(np.where(shown, variances + added, 1)), 0)
+    n, d = rows.shape
+    if n < d:
+        centred = np.asarray(rows[:], np.float64) - mean
+        variances, sides = np.linalg.eigh(centred @ centred.T / n)
+    else:
+        variances, axes = np.linalg.eigh(covariance)
+    kept = variances > np.finfo(float).eps * d * variances.max()
+    variances = variances[kept]
+    if n < d:
+        axes = centred.T @ (sides[:, kept] / np.sqrt(n * variances))
+    else:
+        axes = axes[:, kept]
+    return _Principal(axes, variances, np.trace(covariance) / d)
 
 
 def _top_singular(matrix: np.ndarray, k: int):
