@@ -85,7 +85,7 @@ def fit(
 
 @dataclass(frozen=True)
 class _Principal:
-    """Principal axes `[d, r]` along which features vary, their variances `[r]`, and mean of all d."""
+    """Axes along which features vary `[d, r]`, the variances `[r]`, and the mean of all d."""
 
     axes: np.ndarray
     variances: np.ndarray

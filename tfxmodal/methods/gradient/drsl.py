@@ -271,6 +271,22 @@ SPEC = MethodSpec(
         "emoji_scenes": "measured by us for a small set of several classes a picture",
         **dict.fromkeys(("pascal_sentences", "xmedianet"), "sec. 3.4"),
     },
+    recommended={
+        form: {
+            "method": {
+                "start": start,
+                "encoder_batch_norm": True,
+                "image_scaling": "standard",
+                "text_scaling": "standard",
+                "dropout": 0.5,
+            },
+            "training": {"batch_size": 100, "patience": 40},
+        }
+        for form, start in (
+            ("normalised", "random"),
+            ("from-semantic-matching", "semantic_matching"),
+        )
+    },
     examples=(
         "--dataset wikipedia --data-dir WIKIPEDIA --fusion multiplication",
         "--dataset pascal_sentences --data-dir PASCAL --encoders towers/pascal",
