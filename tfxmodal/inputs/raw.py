@@ -59,7 +59,7 @@ def text_cnn_to_train(
     Raises:
         InputError: If it names an encoder that cannot be trained, or its fields do not go together.
     """
-    if config.text_encoder.startswith("hub:"):
+    if config.text_encoder != "tf_idf" and not config.text_encoder.startswith("text_cnn:"):
         raise InputError(
             f"The text encoder {config.text_encoder} cannot be trained further: leave it out, for "
             "a TextCNN."

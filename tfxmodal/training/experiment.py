@@ -114,7 +114,13 @@ def run_claimed(settings, run, resume, dataset, reporter, stop_asked, splits=MEA
         # A run goes on with its vocabulary, which an earlier version may have made.
         texts = partial(open_text_encoder, run.path) if saved_in(run.path) else None
         data = prepare(
-            source, settings.data, kinds, text_encoder=texts, seed=seed, reporter=reporter
+            source,
+            settings.data,
+            kinds,
+            text_encoder=texts,
+            seed=seed,
+            reporter=reporter,
+            shared_space=spec.shared_space(settings.config),
         )
     tell_duplicates(dict(data.source.splits()), settings.data.cache_dir, reporter)
     precision = settings.training.precision if spec.learner else "float32"

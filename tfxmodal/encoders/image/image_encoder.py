@@ -42,6 +42,8 @@ class ImageEncoder:
         weights_hash: A hash of the weights of `model` (see `tfxmodal.encoders.weights`).
         map_model: The same input, through layers of `model`, to `map` features `[batch, locations,
             channels]`, locations row by row; None where the encoder has none.
+        space: A name of the space that its features share with those of a text encoder, which has
+            the same name; None where they share none.
     """
 
     name: str
@@ -49,6 +51,7 @@ class ImageEncoder:
     preprocessing: Preprocessing
     weights_hash: str
     map_model: keras.Model | None = None
+    space: str | None = None
 
     @property
     def dim(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from tfxmodal.data.pairs import Pairs
@@ -95,18 +97,15 @@ class SCL(Method):
 
     def adapt(self, train: Pairs, validation: Pairs, select_by: str = "auto", progress=None):
         """Fits the scaling of the features, and the linear map that the projectors begin as."""
-        from tfxmodal.heads.linear import projection_of
         from tfxmodal.heads.scaling import adapt
 
         adapt(self.networks["image_encoder"], train.images)
         adapt(self.networks["text_encoder"], train.texts)
         if self.starts_trained:
-            fit, config, components = STARTS[self.config.start]
-            dim = self.config.embedding_dim
-            config = config(components=dim if dim < max(components) else None)
-            linear = fit(train, validation, config, select_by, progress=progress).networks
+            dim, start = self.config.embedding_dim, STARTS[self.config.start]
+            maps = start(train, validation, dim, select_by, progress)
             for kind, features in (("image", train.images), ("text", train.texts)):
-                self._starts[kind].begin(*projection_of(linear[f"{kind}_encoder"]), features)
+                self._starts[kind].begin(*maps[kind], features)
 
     def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:
         """Batches u come from all pairs; batches x, semi-supervised, from the labelled ones."""
@@ -173,11 +172,30 @@ class SCL(Method):
         )
 
 
-STARTS = {
-    module.SPEC.name: (module.fit, module.SPEC.config, module.COMPONENTS)
-    for module in (pls, ridge_cca)
-}
-"""Linear maps to begin as: fit, config, and the dimensions that validation chooses from."""
+def _fitted(module, train, validation, dim, select_by, progress) -> dict[str, tuple]:
+    """The linear map that validation prefers, of at most `dim` dimensions."""
+    from tfxmodal.heads.linear import projection_of
+
+    config = module.SPEC.config(components=dim if dim < max(module.COMPONENTS) else None)
+    linear = module.fit(train, validation, config, select_by, progress=progress).networks
+    return {kind: projection_of(linear[f"{kind}_encoder"]) for kind in ("image", "text")}
+
+
+def _identity(train, validation, dim, select_by, progress) -> dict[str, tuple]:
+    """The map that leaves features as they are."""
+    width = train.images.shape[1]
+    if dim < width:
+        raise InputError(
+            f"`start` zero_shot needs `embedding_dim` of the features' width, {width}, or more; "
+            f"received {dim}."
+        )
+    return dict.fromkeys(("image", "text"), (np.zeros(width), np.eye(width)))
+
+
+STARTS = {module.SPEC.name: partial(_fitted, module) for module in (pls, ridge_cca)}
+STARTS["zero_shot"] = _identity
+"""Linear maps to begin as: from training and validation pairs, the most dimensions, what selects,
+and progress, to the mean `[width]` and the directions `[width, k]` of `image` and `text`."""
 
 
 def _weights(config: SCLConfig) -> dict[str, float]:
@@ -201,6 +219,7 @@ SPEC = MethodSpec(
     config=SCLConfig,
     learner=SCL,
     decide=decided,
+    shared_space=lambda config: config.start == "zero_shot",
     presets={
         "emoji_scenes": {
             "method": {
