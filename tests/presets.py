@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] a red car on the road green field cafe nai ##ve 1 ##0 . ,".split()
+SPECIAL = "[PAD] [UNK] [CLS] [SEP] [MASK]"
+WORDS = f"{SPECIAL} a red car on the road green field cafe nai ##ve 1 ##0 . ,".split()
 TEXTS = ["a red car on the road", "the green field", "blue sea and sky", "a grey wall, 10 cats"]
 SIDE, LENGTH, DIM = 32, 16, 16
 LAYERS = {"hidden_dim": DIM, "num_layers": 1, "num_heads": 2, "intermediate_dim": 32}

@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.eager import context
 
 from tests.presets import LENGTH, TEXTS, WORDS
 from tfxmodal.encoders.image import load_image_encoder
@@ -154,6 +155,14 @@ def test_which_words_siglip_knows(siglip):
         False,
         True,
     ]
+
+
+def test_a_tokenizer_outlives_a_new_seed(siglip):
+    encoder = load_text_encoder(f"keras_hub:{siglip}", [])
+    before, seed = encoder.encode(TEXTS), context.global_seed()
+    tf.random.set_seed(1)  # TensorFlow drops every kernel, and with it what a kernel owns.
+    np.testing.assert_array_equal(encoder.encode(TEXTS), before)
+    context.set_global_seed(seed)
 
 
 # === All of them ==================================================================================

@@ -81,6 +81,8 @@ class KerasHubText:
                     f"The KerasHub preset {preset} is a {kind(backbone)}, and text encoders are "
                     f"made of these kinds: {', '.join(SHARED + SENTENCES)}."
                 )
+        if hasattr(self._tokenizer, "proto"):
+            _keep_model(self._tokenizer)
         if self.served:  # In training, too: outside of a graph KerasHub has another code for it.
             tokenize, self._pieces = _in_graph(tokenize), _in_graph(self._tokenizer)
         self._model(network, tokenize)
@@ -206,6 +208,21 @@ def _strips_accents(folder: Path, lowercase: bool) -> bool:
     path = folder / "tokenizer_config.json"
     said = read_json(path).get("strip_accents") if path.exists() else None
     return lowercase if said is None else said
+
+
+def _keep_model(tokenizer) -> None:
+    """Gives the model of a SentencePiece tokenizer a name.
+
+    Without one it belongs to the operation that made it, and is gone when TensorFlow drops its
+    compiled operations, as it does whenever its seed is set.
+    """
+    from tensorflow_text.python.ops import sentencepiece_tokenizer
+
+    tokenizer._maybe_initialized_tf()
+    resource, name = tokenizer._sentence_piece._model_resource, fingerprint(tokenizer.proto)
+    create = sentencepiece_tokenizer.gen_sentencepiece_tokenizer.sentencepiece_op
+    resource._create_resource = lambda: create(model=tokenizer.proto, shared_name=name)
+    resource._resource_handle = resource._create_resource()
 
 
 def _in_graph(function: Callable) -> Callable:
