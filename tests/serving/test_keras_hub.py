@@ -60,14 +60,6 @@ def test_a_shared_space_is_scored_without_training_served_and_searched(
         assert len(ids[0]) == 3 and np.all(np.diff(scores) <= 0)
 
 
-def test_scl_begins_as_the_shared_space(trained_on, zero_shot, siglip):
-    flags = "--start zero_shot --output-activation linear --embedding-dim 20 --hidden-units 8 "
-    flags += "--alpha 0 --epochs 2 --batch-size 16 --learning-rate 1e-9"
-    run = load_run(trained_on(siglip, "scl", *flags.split()))
-    before, after = load_run(zero_shot).metrics["test"], run.metrics["test"]
-    assert after["map_all"] == pytest.approx(before["map_all"], abs=1e-6)
-
-
 def test_an_export_of_clip_is_refused(trained_on, clip, complaint, tmp_path):
     run = trained_on(clip, "zero_shot")
     told = complaint(

@@ -99,10 +99,11 @@ class KerasHubText:
         self.model = keras.Model(texts, vectors, name="text_encoder")
         self.dim = vectors.shape[-1]
         self.resources = [layer]
-        vocabulary = fingerprint(*self._tokenizer.get_vocabulary())
-        # What else decides the tokens is seen in those of a text that has something of everything.
+        # What decides the tokens is seen in those of a text that has something of everything.
         ids = [np.asarray(each) for each in tokenize(tf.constant([PROBE])).values()]
-        self.fingerprint = fingerprint(hash_weights(network), vocabulary, *ids)
+        pooling = [getattr(network, name, None) for name in ("pooling_mode", "normalize")]
+        vocabulary = self._tokenizer.get_vocabulary()
+        self.fingerprint = fingerprint(hash_weights(network), pooling, vocabulary, *ids)
 
     @classmethod
     def from_name(

@@ -128,7 +128,7 @@ class ServedRun:
         """Layers with vocabularies or graphs of their own; an export finds variables by itself."""
         images = self.image_encoder.model.layers if self.image_encoder else []
         found = [layer for layer in images if isinstance(layer, keras.layers.TFSMLayer)]
-        return found + (self.text_encoder.resources if self.text_encoder else [])
+        return [*found, *(self.text_encoder.resources if self.text_encoder else [])]
 
     # === Endpoints: inputs and outputs share their first dimension ==============================
 
