@@ -47,7 +47,7 @@ def encoder(space, name="images"):
     ],
 )
 def test_features_of_two_spaces_are_refused(images, texts, told):
-    pairs = make_pairs().with_features(np.zeros([32, 9]), np.zeros([32, 4]))
+    pairs = make_pairs().with_features(np.zeros([64, 9]), np.zeros([64, 4]))
     with pytest.raises(InputError, match=told):
         check_shared_space(pairs, images, texts)
 

@@ -49,12 +49,10 @@ class JoinedText:
         known = [part.words for part in parts]
         self.words = None if None in known else tuple(dict.fromkeys(sum(known, ())))
         texts = keras.Input((), dtype="string", name="text")
-        columns = [
-            keras.layers.Rescaling(scale, dtype="float32", name=f"scale_{number}")(
-                part.model(texts)
-            )
-            for number, (part, scale) in enumerate(zip(parts, self.scales, strict=True))
-        ]
+        columns = []
+        for number, (part, scale) in enumerate(zip(parts, self.scales, strict=True)):
+            model = keras.Model(part.model.input, part.model.output, name=f"part_{number}")
+            columns.append(keras.layers.Rescaling(scale, dtype="float32")(model(texts)))
         joined = keras.layers.Concatenate(dtype="float32", name="joined")(columns)
         self.model = keras.Model(texts, joined, name="text_encoder")
 
