@@ -24,7 +24,6 @@ TEXT_ENCODERS: dict[str, type[TextEncoder]] = {
     "tf_idf": BagOfWords,
 }
 """What a name begins with, and what follows its colon."""
-SINGLE = sorted(TEXT_ENCODERS.keys() - {"A+B"})
 
 
 def load_text_encoder(
@@ -47,7 +46,7 @@ def load_text_encoder(
         return JoinedText.from_name(name, captions, vocabulary_size, progress)
     encoder = _named(name)
     if encoder is None:
-        choose("text encoder", name, [*SINGLE, "several of these with + between"])
+        choose("text encoder", name, [*_single(), "several of these with + between"])
     return encoder.from_name(name.partition(":")[2], captions, vocabulary_size, progress)
 
 
@@ -64,8 +63,12 @@ def names_of_parts(name: str) -> list[str]:
 
 def _named(name: str) -> type[TextEncoder] | None:
     """The kind of a single encoder, if there is one of that name."""
-    start = name.partition(":")[:2]
-    return next((TEXT_ENCODERS[key] for key in SINGLE if key.partition(":")[:2] == start), None)
+    kinds = {key.partition(":")[:2]: encoder for key, encoder in _single().items()}
+    return kinds.get(name.partition(":")[:2])
+
+
+def _single() -> dict[str, type[TextEncoder]]:
+    return {key: encoder for key, encoder in TEXT_ENCODERS.items() if encoder is not JoinedText}
 
 
 def open_text_encoder(folder: str | Path) -> TextEncoder:

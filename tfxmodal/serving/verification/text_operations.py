@@ -11,7 +11,7 @@ FIRST, LATER = "2.12.1", "2.20"
 """Servers from the first on have TensorFlow Text 2.12, and from the later one on its own version
 (`org_tensorflow_text` in TensorFlow Serving's WORKSPACE)."""
 
-SINCE_LATER = {"RoundRobinGenerateMasks", "RoundRobinTrim", "Utf8Binarize"}
+SINCE_LATER = {"TFText>RoundRobinGenerateMasks", "TFText>RoundRobinTrim", "TFText>Utf8Binarize"}
 """Operations that TensorFlow Text 2.12 lacks."""
 
 
