@@ -164,7 +164,7 @@ def test_bytes_that_are_no_text_are_spaces(fixture, request):
     assert np.isfinite(found).all()
 
 
-@pytest.mark.parametrize("fixture", ["siglip", "clip", "sentence_encoder"])
+@pytest.mark.parametrize("fixture", ["siglip", "sentence_encoder"])
 def test_an_encoder_comes_back_and_is_known_again(fixture, request, tmp_path):
     folder = tmp_path / "preset"
     shutil.copytree(request.getfixturevalue(fixture), folder)
