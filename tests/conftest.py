@@ -14,7 +14,7 @@ import tensorflow as tf  # noqa: E402
 
 from tfxmodal.commands import cli  # noqa: E402
 
-pytest_plugins = ["tests.runs"]
+pytest_plugins = ["tests.runs", "tests.presets"]
 
 keras.utils.set_random_seed(0)
 

@@ -7,7 +7,7 @@ import sys
 import tfxmodal.data
 import tfxmodal.io
 
-HEAVY = ("tensorflow", "keras", "sklearn", "scipy", "h5py", "requests", "PIL")
+HEAVY = ("tensorflow", "keras", "keras_hub", "sklearn", "scipy", "h5py", "requests", "PIL")
 
 
 def test_registries_data_and_files_are_imported_without_heavy_libraries():

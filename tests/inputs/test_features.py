@@ -12,7 +12,7 @@ from tfxmodal.encoders.text.bag_of_words import BagOfWords
 from tfxmodal.encoders.weights import initial_weights
 from tfxmodal.errors import InputError
 from tfxmodal.inputs import features
-from tfxmodal.inputs.features import image_features, text_features
+from tfxmodal.inputs.features import caption_features, image_features, text_features
 
 
 @pytest.fixture(scope="module")
@@ -176,3 +176,15 @@ def test_texts_are_encoded_once(tmp_path, monkeypatch):
     monkeypatch.setattr(bag, "encode", lambda some: asked.extend(some) or encode(some))
     text_features(bag, ["a cat", *texts], tmp_path)
     assert asked == ["a cat"]
+
+
+def test_captions_are_one_text_or_averaged(tmp_path):
+    captions = [("a dog", "a cat runs"), ("the cat",), (), ("a cat", "a cat", "the sea")]
+    bag = BagOfWords.fit(captions, 20)
+    joined = caption_features(bag, captions, tmp_path, "joined")
+    np.testing.assert_array_equal(joined[:], bag.encode(["\n".join(each) for each in captions]))
+    averaged = caption_features(bag, captions, tmp_path, "averaged")
+    for row, each in enumerate(captions):
+        vectors = [bag.encode([caption])[0] for caption in each] or [np.zeros(bag.dim)]
+        np.testing.assert_allclose(averaged[row], np.mean(vectors, axis=0), atol=1e-6)
+    assert np.abs(averaged[0] - joined[0]).max() > 0.01

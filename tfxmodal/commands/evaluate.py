@@ -51,7 +51,7 @@ class Flags:
     baseline: tuple[Literal[*BASELINES], ...] = ()
     """Methods to compare with, fitted on the training split of the run's own dataset: pls and
     ridge_cca (linear maps), semantic_matching (logistic regression in each modality, on the
-    labels), random (scores without meaning)."""
+    labels), zero_shot (the encoders' shared space as it is), random (scores without meaning)."""
 
     image_weights: str | None = None
     """Weights of the run's image encoder, by default as in training; for a file that has moved."""

@@ -39,14 +39,20 @@ class DataConfig:
 
     image_encoder: str = "vgg19"
     """Network that turns images into features: vgg19 (fc7, both papers), efficientnet_lite0 (for
-    laptops; its weights come by pip), any network of keras.applications, or hub:HANDLE."""
+    laptops; its weights come by pip), any network of keras.applications, hub:HANDLE, or
+    keras_hub:PRESET_OR_FOLDER (SigLIP, CLIP, DINOv2 and others)."""
 
     image_weights: str = "imagenet"
     """Its weights: imagenet, random, a file, or a folder that train_towers.py wrote."""
 
     text_encoder: str = "tf_idf"
-    """What turns texts into features: tf_idf (bag of words, SCL paper), hub:HANDLE, or
-    text_cnn:FOLDER (a TextCNN that train_towers.py trained)."""
+    """What turns texts into features: tf_idf (bag of words, SCL paper), hub:HANDLE,
+    text_cnn:FOLDER (a TextCNN that train_towers.py trained), minilm:FOLDER (a sentence encoder such
+    as MiniLM), keras_hub:PRESET_OR_FOLDER (SigLIP, CLIP); or several with + between."""
+
+    captions: Literal["joined", "averaged"] = "joined"
+    """What a pair's features are made of where it has several captions: joined, of all as one text;
+    averaged, of each by itself, and then their mean."""
 
     encoders: Path | None = None
     """Folder of train_towers.py: the encoders in it take the place of --image-encoder with

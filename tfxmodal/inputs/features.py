@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfxmodal.data.pairs import Captions, Features
 from tfxmodal.encoders.image import ImageEncoder, extract
 from tfxmodal.encoders.image.pictures import (
     DECODING,
@@ -17,6 +18,7 @@ from tfxmodal.encoders.image.pictures import (
     load_images,
 )
 from tfxmodal.encoders.text import TextEncoder
+from tfxmodal.encoders.text.bag_of_words import document
 from tfxmodal.errors import choose
 from tfxmodal.inputs.cache import FeatureCache, Space
 from tfxmodal.inputs.contents import content_keys
@@ -118,6 +120,33 @@ def text_features(
         return encoder.encode([texts[row] for row in rows]), {}
 
     return cache.features([hash_text(text) for text in texts], compute, progress=progress)
+
+
+def caption_features(
+    encoder: TextEncoder, captions: Captions, cache_dir: Path, how: str, progress=None
+) -> Features:
+    """Features of pairs by their captions, `[n, dim]`.
+
+    Args:
+        encoder: What makes them.
+        captions: Those of each pair.
+        cache_dir: The folder of all caches.
+        how: `joined`, where a pair's captions are one text; or `averaged`, where each is a text by
+            itself and the pair has the mean of their features, which is kept in memory.
+        progress: Wraps an iterable, as tqdm does.
+
+    Raises:
+        InputError: See `text_features`.
+    """
+    if how == "joined":
+        return text_features(encoder, [document(each) for each in captions], cache_dir, progress)
+    single = [caption for each in captions for caption in each]
+    rows = text_features(encoder, single, cache_dir, progress)
+    ends = np.cumsum([len(each) for each in captions])
+    means = np.empty((len(captions), encoder.dim), np.float32)
+    for row, (end, each) in enumerate(zip(ends, captions, strict=True)):
+        means[row] = rows[end - len(each) : end].mean(axis=0) if each else 0
+    return means
 
 
 def _folder(cache_dir: Path, name: str, space: Space) -> Path:

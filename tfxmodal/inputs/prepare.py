@@ -10,11 +10,10 @@ from tfxmodal.data import Dataset
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.encoders.image import ImageEncoder, check_kind, load_image_encoder
 from tfxmodal.encoders.text import TextEncoder, load_text_encoder
-from tfxmodal.encoders.text.bag_of_words import document
 from tfxmodal.encoders.text.text_cnn import TokenIds
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
-from tfxmodal.inputs.features import image_features, text_features
+from tfxmodal.inputs.features import caption_features, image_features
 from tfxmodal.inputs.pixels import Pixels
 from tfxmodal.inputs.raw import (
     check_raw,
@@ -24,6 +23,7 @@ from tfxmodal.inputs.raw import (
     token_ids,
     without_bad,
 )
+from tfxmodal.inputs.shared_space import check_shared_space
 from tfxmodal.inputs.spec import RAW, MethodInputs
 from tfxmodal.io.reporter import SILENT, Reporter
 
@@ -73,6 +73,7 @@ def prepare(
     splits: Sequence[str] = SPLITS,
     seed: int = 0,
     reporter: Reporter = SILENT,
+    shared_space: bool = False,
 ) -> Prepared:
     """Turns the images and texts of a dataset into what a method reads.
 
@@ -86,6 +87,7 @@ def prepare(
         splits: Those that are turned; the others stay as they came.
         seed: Of encoders that start with random weights.
         reporter: Is told of the progress.
+        shared_space: Whether the method compares features of images and texts as they are.
 
     Raises:
         InputError: If anything the user gave is wrong; see the encoders.
@@ -97,6 +99,8 @@ def prepare(
     if source.train.has_captions:
         made = partial(_text_encoder, config, source, kinds["text"], seed, reporter)
         texts = (text_encoder or made)()
+    if shared_space:
+        check_shared_space(source.train, images, texts, reporter)
     networks = {}
     if kinds["image"] == "pixels":
         check_trainable(images)
@@ -182,7 +186,6 @@ def split_rows(
     if text_encoder and kinds["text"] == "words":
         texts = token_ids(text_encoder, pairs.texts)
     elif text_encoder:
-        documents = [document(captions) for captions in pairs.texts]
         bar = reporter.named(f"{split} texts")
-        texts = text_features(text_encoder, documents, config.cache_dir, bar)
+        texts = caption_features(text_encoder, pairs.texts, config.cache_dir, config.captions, bar)
     return pairs, pairs.with_features(images, texts)

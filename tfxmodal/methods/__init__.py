@@ -13,6 +13,7 @@ FILES = (
     "closed_form.ridge_cca",
     "closed_form.pls",
     "closed_form.semantic_matching",
+    "closed_form.zero_shot",
     "closed_form.chance",
 )
 

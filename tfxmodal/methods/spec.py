@@ -51,6 +51,8 @@ class MethodSpec:
         reopen: Of a method in closed form: from its saved networks and what was chosen to the
             `Fitted` that it was.
         inputs: From a config to the kind of input of `image` and `text` (see `inputs.spec`).
+        shared_space: From a config to whether features of images and texts are compared as they
+            are, so that they must be of one space.
         needs_pairs: Whether images and texts must be paired row by row.
         needs_labels: Whether every training pair needs a label.
         several_labels: Whether a pair may have several.
@@ -75,6 +77,7 @@ class MethodSpec:
     reopen: Callable[[Mapping[str, keras.Model], Mapping[str, Any]], Fitted] = Fitted
     inputs: Callable[[Any], Mapping[str, str]] = lambda config: GLOBAL
     decide: Callable[[Any, Pairs], tuple[Any, str | None]] = lambda config, train: (config, None)
+    shared_space: Callable[[Any], bool] = lambda config: False
     needs_pairs: bool = True
     needs_labels: bool = False
     several_labels: bool = True

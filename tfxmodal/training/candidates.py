@@ -60,6 +60,8 @@ def suited(dataset: Dataset, data: DataConfig, fitting: FitConfig) -> dict[str, 
     for spec in sorted(METHODS.values(), key=lambda spec: spec.fit is None):
         if spec.is_baseline or not RAW.isdisjoint(spec.inputs(spec.config()).values()):
             continue
+        if spec.shared_space(spec.config()) and data.image_encoder != data.text_encoder:
+            continue
         try:
             spec.check(dataset.train)
         except InputError:  # It needs labels or pairs that are not there.

@@ -118,12 +118,19 @@ def run_claimed(
     # A run goes on with its vocabulary, which an earlier version may have made.
     texts = partial(open_text_encoder, run.path) if saved_in(run.path) else None
     shared = {} if shared is None or texts or raw else shared
-    what = settings.data, *kinds.values(), seed
+    shared_space = spec.shared_space(settings.config)
+    what = settings.data, *kinds.values(), seed, shared_space
     if what not in shared:
         # What is trained end to end has its encoders' variables on every replica, too.
         with strategy.scope() if strategy and raw else nullcontext():
             shared[what] = prepare(
-                source, settings.data, kinds, text_encoder=texts, seed=seed, reporter=reporter
+                source,
+                settings.data,
+                kinds,
+                text_encoder=texts,
+                seed=seed,
+                reporter=reporter,
+                shared_space=shared_space,
             )
         tell_duplicates(dict(shared[what].source.splits()), settings.data.cache_dir, reporter)
     data = shared[what]

@@ -11,6 +11,7 @@ from tfxmodal.evaluation.results import SplitResults, draw, evaluate_split
 from tfxmodal.inputs.config import DataConfig, load
 from tfxmodal.inputs.duplicates import tell_duplicates
 from tfxmodal.inputs.prepare import Prepared
+from tfxmodal.inputs.shared_space import check_shared_space
 from tfxmodal.io.locks import LOCK, held
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.methods import METHODS
@@ -79,10 +80,13 @@ def evaluate_run(
         data = _prepared(run, measured, [split], reporter)
         scorers = {run.settings.method: run.scorer()}
         if baselines:
-            learned = _prepared(run, own, ["train", "validation"], reporter).features
+            own_data = _prepared(run, own, ["train", "validation"], reporter)
+            learned, encoders = own_data.features, (own_data.image_encoder, own_data.text_encoder)
             for baseline in baselines:
                 spec = METHODS[baseline]
                 spec.check(learned.train)
+                if spec.shared_space(spec.config()):
+                    check_shared_space(learned.train, *encoders, reporter)
                 seed = run.settings.training.seed
                 fitted = spec.fit(
                     learned.train, learned.validation, spec.config(), "auto", seed, reporter.bar

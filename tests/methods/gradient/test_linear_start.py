@@ -104,6 +104,18 @@ def test_the_last_epoch_is_taken_where_nothing_is_selected(tmp_path):
     assert trainer.state.best_epoch == 2
 
 
+def test_scl_can_begin_as_a_shared_space(tmp_path):
+    pairs = make_pairs()
+    pairs = pairs.with_features(pairs.images[:, :5])  # As wide as the texts.
+    scl = {"start": "zero_shot", "output_activation": "linear"}
+    method, _ = make_trainer(tmp_path, train=pairs, scl=scl | {"embedding_dim": 7})
+    spec = METHODS["zero_shot"]
+    expected = spec.fit(pairs, pairs, spec.config()).scorer()
+    np.testing.assert_allclose(scores(method.scorer(), pairs), scores(expected, pairs), atol=1e-5)
+    with pytest.raises(InputError, match="`embedding_dim` of the features' width, 5, or more"):
+        make_trainer(tmp_path, train=pairs, scl=scl | {"embedding_dim": 4})
+
+
 def test_relu_cannot_begin_as_a_linear_map():
     with pytest.raises(InputError, match="`start` pls needs `output_activation` linear"):
         SCLConfig(start="pls")

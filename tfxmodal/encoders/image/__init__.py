@@ -1,4 +1,4 @@
-"""Networks from pictures to features: VGG-19, EfficientNet-Lite0, Keras, TensorFlow Hub.
+"""Networks from pictures to features: VGG-19, EfficientNet-Lite0, Keras, KerasHub, TensorFlow Hub.
 
 A new image encoder is one file with `load(weights) -> ImageEncoder` and one line in
 `IMAGE_ENCODERS`: its model takes RGB in 0..255 and normalises it inside. The file imports
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tfxmodal.encoders.image import applications, efficientnet_lite0, hub, trained, vgg19
+from tfxmodal.encoders.image import applications, efficientnet_lite0, hub, keras_hub, trained, vgg19
 from tfxmodal.encoders.image.image_encoder import (
     WITH_MAPS,
     ImageEncoder,
@@ -25,6 +25,8 @@ IMAGE_ENCODERS = {
     "efficientnet_lite0": efficientnet_lite0.load,
     "vgg19": vgg19.load,
 }
+BY_PREFIX = ("hub:HANDLE", "keras_hub:PRESET_OR_FOLDER")
+"""Encoders that are named by a prefix and what follows it."""
 
 
 def load_image_encoder(name: str, weights: str = "imagenet", seed: int = 0) -> ImageEncoder:
@@ -32,7 +34,8 @@ def load_image_encoder(name: str, weights: str = "imagenet", seed: int = 0) -> I
 
     Args:
         name: One of `IMAGE_ENCODERS`; a network of `keras.applications`, as Keras writes it or in
-            snake case ("ResNet50"); or `hub:` and a handle or the folder of a SavedModel.
+            snake case ("ResNet50"); `hub:` and a handle or the folder of a SavedModel; or
+            `keras_hub:` and a preset or its folder.
         weights: "imagenet", "random", the path of a weights file, or a folder of weights that
             `trained.save` wrote.
         seed: Seed of random weights; the process' own random numbers go on as they were.
@@ -71,12 +74,14 @@ def _load(name: str, weights: str) -> ImageEncoder:
                 "them out."
             )
         return hub.load(name.removeprefix("hub:"))
+    if name.startswith("keras_hub:"):
+        return keras_hub.load(name.removeprefix("keras_hub:"), weights)
     if name in IMAGE_ENCODERS:
         return IMAGE_ENCODERS[name](weights)
     networks = applications.networks()
     keras_name = networks.get(name.lower().replace("_", ""))
     if keras_name is None:
-        choose("image encoder", name, [*IMAGE_ENCODERS, *networks.values(), "hub:HANDLE"])
+        choose("image encoder", name, [*IMAGE_ENCODERS, *networks.values(), *BY_PREFIX])
     return applications.load(keras_name, weights)
 
 

@@ -43,6 +43,8 @@ class ImageEncoder:
         map_model: The same input, through layers of `model`, to `map` features `[batch, locations,
             channels]`, locations row by row; None where the encoder has none.
         license: The licence of the weights and where they come from; None where it is not known.
+        space: A name of the space that its features share with those of a text encoder, which has
+            the same name; None where they share none.
     """
 
     name: str
@@ -51,6 +53,7 @@ class ImageEncoder:
     weights_hash: str
     map_model: keras.Model | None = None
     license: str | None = None
+    space: str | None = None
 
     @property
     def dim(self) -> int:

@@ -61,7 +61,7 @@ def load(encoder: ImageEncoder, folder: str | Path) -> ImageEncoder:
             raise ValueError(f"{WEIGHTS} is not what {DESCRIPTION} was written with")
     except DAMAGED as error:
         raise _not_trained(folder, error) from error
-    return dataclasses.replace(encoder, weights_hash=weights_hash)
+    return dataclasses.replace(encoder, weights_hash=weights_hash, space=None)
 
 
 def _description(folder: Path) -> dict:

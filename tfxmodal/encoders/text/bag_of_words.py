@@ -96,21 +96,24 @@ class BagOfWords:
     file = "vocabulary.json"
     uses_tensorflow_text = False
     license = "that of the training texts, whose words it counts"
+    space = None
+    served = True
 
     def __init__(self, words: Sequence[str], idf: Sequence[float], version: int = VERSION):
         self.words, self.version = tuple(words), version
         self.idf = np.asarray(idf, np.float64)
         self.table = WordTable(words, version)
         texts = keras.Input((), dtype="string", name="text")
-        counts = keras.layers.TextVectorization(
+        count = keras.layers.TextVectorization(
             standardize=None,
             split=self.table.tokens,
             output_mode="tf_idf",
             vocabulary=self.table.keys,
             idf_weights=self.idf,
             name="bag_of_words",
-        )(texts)
-        known = counts[:, 1:]  # column 0 is Keras' own, for unknown words
+        )
+        self.resources = [count, self.table.layer]
+        known = count(texts)[:, 1:]  # column 0 is Keras' own, for unknown words
         unit = keras.layers.UnitNormalization(dtype="float32", name="unit_length")(known)
         self.model = keras.Model(texts, unit, name="text_encoder")
 

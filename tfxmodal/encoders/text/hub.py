@@ -36,6 +36,8 @@ class HubText:
 
     file = "text_encoder.json"
     uses_tensorflow_text = True
+    space = None
+    served = True
     words = None
 
     def __init__(self, handle: str):
@@ -60,6 +62,7 @@ class HubText:
         self.handle = handle
         self.model = keras.Model(texts, vectors, name="text_encoder")
         self.dim = dim
+        self.resources = [network]
         self.fingerprint = hash_files(Path(folder))
 
     @classmethod

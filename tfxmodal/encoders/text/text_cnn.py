@@ -57,6 +57,8 @@ class TextCNN:
 
     file = "text_cnn.json"
     uses_tensorflow_text = False
+    space = None
+    served = True
     dim = FILTERS * len(WIDTHS)
 
     def __init__(
@@ -66,6 +68,7 @@ class TextCNN:
         self.coverage = ""
         self.version, self.table = version, WordTable(words, version, max_words)
         self.tokenizer = _tokenizer(self.table)
+        self.resources = [self.tokenizer.get_layer("word_ids"), self.table.layer]
         self.network = _network(len(self.words), dim, mode)
         texts = keras.Input((), dtype="string", name="text")
         self.model = keras.Model(texts, self.network(self.tokenizer(texts)), name="text_encoder")

@@ -23,14 +23,22 @@ class TextEncoder(Protocol):
         dim: Width of the features.
         fingerprint: A hash of all that decides the features of a text.
         model: Keras functional model from strings `[batch]` to features `[batch, dim]`.
+        resources: Layers with vocabularies or graphs of their own, which an export must be told of;
+            it finds variables by itself.
+        space: A name of the space that its features share with those of an image encoder, which has
+            the same name; None where they share none.
+        served: Whether `model` can be part of an export.
     """
 
     file: ClassVar[str]
     uses_tensorflow_text: ClassVar[bool]
+    space: str | None = None
+    served: bool = True
     words: tuple[str, ...] | None
     dim: int
     fingerprint: str
     model: keras.Model
+    resources: list[keras.layers.Layer]
 
     @classmethod
     def from_name(cls, rest: str, captions: Captions, vocabulary_size: int, progress=None) -> Self:

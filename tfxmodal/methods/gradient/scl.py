@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from tfxmodal.data.pairs import Pairs
@@ -18,7 +20,7 @@ from tfxmodal.methods.closed_form import pls, ridge_cca
 from tfxmodal.methods.gradient.labelled_rows import labelled_rows
 from tfxmodal.methods.gradient.scl_config import SCLConfig, decided
 from tfxmodal.methods.learner import Batch, Method
-from tfxmodal.methods.spec import Fitted, MethodSpec
+from tfxmodal.methods.spec import MethodSpec
 from tfxmodal.retrieval.cosine import CosineScorer
 
 
@@ -95,25 +97,15 @@ class SCL(Method):
 
     def adapt(self, train: Pairs, validation: Pairs, select_by: str = "auto", progress=None):
         """Fits the scaling of the features, and the linear map that the projectors begin as."""
-        from tfxmodal.heads.linear import projection_of
         from tfxmodal.heads.scaling import adapt
 
         adapt(self.networks["image_encoder"], train.images)
         adapt(self.networks["text_encoder"], train.texts)
         if self.starts_trained:
-            linear = self._linear(train, validation, select_by, progress).networks
+            dim, start = self.config.embedding_dim, STARTS[self.config.start]
+            maps = start(train, validation, dim, select_by, progress)
             for kind, features in (("image", train.images), ("text", train.texts)):
-                self._starts[kind].begin(*projection_of(linear[f"{kind}_encoder"]), features)
-
-    def _linear(self, train: Pairs, validation: Pairs, select_by: str, progress) -> Fitted:
-        """Of the linear maps that the projectors may begin as the one that validation prefers."""
-        dim, start = self.config.embedding_dim, self.config.start
-        fitted = []
-        for name in STARTS if start == "linear" else [start]:
-            fit, config, components = STARTS[name]
-            config = config(components=dim if dim < max(components) else None)
-            fitted.append(fit(train, validation, config, select_by, progress=progress))
-        return max(fitted, key=lambda each: max(each.tried.values()))
+                self._starts[kind].begin(*maps[kind], features)
 
     def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:
         """Batches u come from all pairs; batches x, semi-supervised, from the labelled ones."""
@@ -180,11 +172,37 @@ class SCL(Method):
         )
 
 
+def _fitted(modules, train, validation, dim, select_by, progress) -> dict[str, tuple]:
+    """Of some methods' linear maps of at most `dim` dimensions the one that validation prefers."""
+    from tfxmodal.heads.linear import projection_of
+
+    fitted = []
+    for module in modules:
+        config = module.SPEC.config(components=dim if dim < max(module.COMPONENTS) else None)
+        fitted.append(module.fit(train, validation, config, select_by, progress=progress))
+    linear = max(fitted, key=lambda each: max(each.tried.values())).networks
+    return {kind: projection_of(linear[f"{kind}_encoder"]) for kind in ("image", "text")}
+
+
+def _identity(train, validation, dim, select_by, progress) -> dict[str, tuple]:
+    """The map that leaves features as they are."""
+    width = train.images.shape[1]
+    if dim < width:
+        raise InputError(
+            f"`start` zero_shot needs `embedding_dim` of the features' width, {width}, or more; "
+            f"received {dim}."
+        )
+    return dict.fromkeys(("image", "text"), (np.zeros(width), np.eye(width)))
+
+
 STARTS = {
-    module.SPEC.name: (module.fit, module.SPEC.config, module.COMPONENTS)
-    for module in (pls, ridge_cca)
+    "pls": partial(_fitted, [pls]),
+    "ridge_cca": partial(_fitted, [ridge_cca]),
+    "linear": partial(_fitted, [pls, ridge_cca]),
+    "zero_shot": _identity,
 }
-"""Linear maps to begin as: fit, config, and the dimensions that validation chooses from."""
+"""Linear maps to begin as: from training and validation pairs, the most dimensions, what selects,
+and progress, to the mean `[width]` and the directions `[width, k]` of `image` and `text`."""
 
 
 def _weights(config: SCLConfig) -> dict[str, float]:
@@ -208,6 +226,7 @@ SPEC = MethodSpec(
     config=SCLConfig,
     learner=SCL,
     decide=decided,
+    shared_space=lambda config: config.start == "zero_shot",
     presets={
         "emoji_scenes": {
             "method": {

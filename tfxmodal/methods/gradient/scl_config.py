@@ -29,11 +29,12 @@ class SCLConfig:
     share_last_layer: bool = True
     """Share the projectors' last layer between the modalities (sec. III-A)."""
 
-    start: Literal["random", "pls", "ridge_cca", "linear"] = "random"
+    start: Literal["random", "pls", "ridge_cca", "linear", "zero_shot"] = "random"
     """What the projectors begin as (paper: random). Ours: the linear map of pls or ridge_cca that
-    validation prefers; linear takes the better of both. The paper's projectors are added to it
-    before the normalisation, and their last layer starts at zero. So the first scores are the
-    linear map's, validation may keep them, and the result is never below it there."""
+    validation prefers; linear, the better of both; or zero_shot, the shared space of both encoders
+    as it is. The paper's projectors are added to it before the normalisation, and their last layer
+    starts at zero. So the first scores are the linear map's, validation may keep them, and the
+    result is never below it there."""
 
     dropout: float = 0.0
     """Fraction dropped after each ReLU of the projectors (paper: none; released code: .5)."""

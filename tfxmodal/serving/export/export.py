@@ -70,7 +70,8 @@ def export_run(
         served.galleries, shown = load_galleries(gallery, run, run.settings.data, reporter)
         models = {to: served.signatures(), matrix: served.matrix_signatures()}
         for (base, signatures), folder in zip(models.items(), folders, strict=True):
-            outputs = write_savedmodel(folder, signatures, served.tables(), half)
+            tables = served.tables() if base == to else []  # Scores of embeddings need none.
+            outputs = write_savedmodel(folder, signatures, tables, half)
             found = examples(served, signatures)
             write_examples(folder, base.name, found)
             about = describe(base.name, served, signatures, outputs, found)

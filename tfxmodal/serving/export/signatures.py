@@ -9,6 +9,7 @@ from tfxmodal.data.pairs import MAX_TEXT_BYTES
 from tfxmodal.encoders.image import ImageEncoder
 from tfxmodal.encoders.image.with_pillow import MAX_PIXELS
 from tfxmodal.encoders.text import TextEncoder
+from tfxmodal.errors import InputError
 from tfxmodal.lazy import keras, tf
 from tfxmodal.serving.export.gallery import Gallery
 from tfxmodal.serving.export.inputs import (
@@ -71,6 +72,11 @@ class ServedRun:
             self.image_encoder = run.load_image_encoder()
         if run.description["text_encoder"]:
             self.text_encoder = run.load_text_encoder()
+            if not self.text_encoder.served:
+                raise InputError(
+                    f"The text encoder of {run.folder.path} is a CLIP of KerasHub, whose tokenizer "
+                    "gives other tokens in a server than in training: train with a SigLIP."
+                )
 
     def signatures(self) -> dict[str, Signature]:
         """All that the run can offer, by name; the first is what is asked for by default."""
@@ -120,13 +126,9 @@ class ServedRun:
 
     def tables(self) -> list[keras.layers.Layer]:
         """Layers with vocabularies or graphs of their own; an export finds variables by itself."""
-        models = [self.image_encoder.model] if self.image_encoder else []
-        if self.text_encoder:
-            models.append(getattr(self.text_encoder, "tokenizer", self.text_encoder.model))
-        kinds = keras.layers.TextVectorization, keras.layers.TFSMLayer
-        found = [layer for model in models for layer in model.layers if isinstance(layer, kinds)]
-        table = getattr(self.text_encoder, "table", None)
-        return found + ([table.layer] if table else [])
+        images = self.image_encoder.model.layers if self.image_encoder else []
+        found = [layer for layer in images if isinstance(layer, keras.layers.TFSMLayer)]
+        return [*found, *(self.text_encoder.resources if self.text_encoder else [])]
 
     # === Endpoints: inputs and outputs share their first dimension ==============================
 

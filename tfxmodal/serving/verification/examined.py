@@ -74,8 +74,6 @@ class Version:
     @cached_property
     def model(self) -> ServedModel:
         """The model as a server loads it."""
-        if self.about["tensorflow_text"]:
-            import tensorflow_text  # noqa: F401, registers its ops
         try:
             return ServedModel(self.folder)
         except Exception as error:  # What is broken can fail in any way, see ServedModel.

@@ -18,6 +18,7 @@ import numpy as np
 from tfxmodal.lazy import tf
 from tfxmodal.serving.messages import config_pb2, predict_pb2, prediction_log_pb2, types_pb2
 from tfxmodal.serving.model_config import WARM_UP
+from tfxmodal.serving.verification.text_operations import register
 
 MAX_WARM_UP_RECORDS = 1000
 MAX_ELEMENTS = 2**28
@@ -69,6 +70,7 @@ class ServedModel:
         Raises:
             Exception: Of any kind, where the folder is partial or broken or a warm-up fails.
         """
+        register(folder)
         config = tf.compat.v1.ConfigProto(
             intra_op_parallelism_threads=threads,
             inter_op_parallelism_threads=threads,

@@ -8,6 +8,12 @@ from __future__ import annotations
 from tfxmodal.lazy import tf
 from tfxmodal.serving.model_config import DESCRIPTION
 from tfxmodal.serving.verification.examined import Fault, Version
+from tfxmodal.serving.verification.text_operations import (
+    foreign,
+    oldest_server,
+    operations,
+    unknown,
+)
 
 TYPES = (tf.float32, tf.int64, tf.string, tf.bool)
 PYTHON_OPS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
@@ -48,17 +54,22 @@ def check_operations(version: Version) -> str:
     for node in nodes:
         if node.attr["_XlaMustCompile"].b:
             raise Fault(f"the operation {node.name} must be compiled by XLA: leave out jit_compile")
-    functions = {each.signature.name for each in graph.library.function}
-    operations = {node.op for node in nodes} - functions
-    if python := sorted(operations & PYTHON_OPS):
+    names = operations(graph)
+    if python := sorted(names & PYTHON_OPS):
         raise Fault(f"{python[0]} runs Python, which no server does: use TensorFlow's operations")
-    foreign = sorted(name for name in operations if not hasattr(tf.raw_ops, name))
-    if foreign and not version.about["tensorflow_text"]:
+    of_text = foreign(names)
+    if of_text and not version.about["tensorflow_text"]:
         raise Fault(
-            f"{foreign[0]} is none of TensorFlow's operations, and TensorFlow Text is not declared"
+            f"{min(of_text)} is none of TensorFlow's operations, and TensorFlow Text is not "
+            "declared"
         )
-    text = f", {len(foreign)} of TensorFlow Text" if foreign else ""
-    return f"{len(operations)} operations{text}"
+    if strange := of_text and unknown(of_text):
+        raise Fault(
+            f"{min(strange)} is an operation of neither TensorFlow nor TensorFlow Text: no stock "
+            "server has it"
+        )
+    told = f", {len(of_text)} of TensorFlow Text, which TensorFlow Serving has from "
+    return f"{len(names)} operations" + (told + f"{oldest_server(of_text)} on" if of_text else "")
 
 
 def check_signatures(version: Version) -> str:
