@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from tfxmodal.encoders.image.folding import folded
+from tfxmodal.encoders.image.with_openvino import OpenVinoModel
 from tfxmodal.errors import InputError, choose
 from tfxmodal.lazy import keras, tf
 
@@ -93,6 +94,20 @@ class ImageEncoder:
         side = self.preprocessing.crop
         spec = tf.TensorSpec([None, side, side, 3], tf.float32)
         return tf.function(lambda images: model(images, training=False), [spec])
+
+    def by_openvino(self, kind: str) -> OpenVinoModel:
+        """The same graph run by OpenVINO, compiled once.
+
+        Raises:
+            Exception: Of any kind, where OpenVINO cannot run it.
+        """
+        if kind not in self._compiled:
+            self._compiled[kind] = OpenVinoModel(self._graphs[kind].get_concrete_function())
+        return self._compiled[kind]
+
+    @cached_property
+    def _compiled(self) -> dict[str, OpenVinoModel]:
+        return {}
 
 
 def without_maps(name: str) -> InputError:
