@@ -93,6 +93,9 @@ class Flags:
     """What to do when images cannot be read: end with a list, or leave them out; by default as in
     training."""
 
+    engine: Literal["auto", "tensorflow", "openvino"] | None = None
+    """What runs the image encoder where features are computed; by default as in training."""
+
     cache_dir: Path | None = None
     """Where features are kept, so that they are computed once; by default as in training."""
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from tfxmodal.data.pairs import Captions, Features
-from tfxmodal.encoders.image import ImageEncoder, extract
+from tfxmodal.encoders.image import Extractor, ImageEncoder
 from tfxmodal.encoders.image.pictures import (
+    AHEAD,
     DECODING,
     BadImage,
     bad_images,
@@ -36,10 +38,14 @@ def image_features(
     kind: str = "global",
     on_bad: str = "refuse",
     progress=None,
+    engine: str = "auto",
+    say: Callable[[str], None] = lambda text: None,
 ) -> ShardedFeatures:
     """Features of picture files.
 
     Pictures that were deleted since their features were computed are still found by their paths.
+    The engine is no part of what the cache knows features by: as between two processors, they
+    differ by rounding, which is checked wherever an engine starts.
 
     Args:
         encoder: What makes them.
@@ -48,10 +54,13 @@ def image_features(
         kind: `global` for `[n, dim]`, or `map` for `[n, locations, channels]`.
         on_bad: What to do about files that cannot be read: `refuse`, or `skip` to leave them out.
         progress: Wraps an iterable, as tqdm does.
+        engine: What runs the encoder, see `Extractor`.
+        say: Is told where another engine runs it.
 
     Raises:
         InputError: If the encoder has no features of that kind, files are bad and `on_bad` is
-            `refuse`, or the features cannot be computed or written (`FeatureCache.features`).
+            `refuse`, the engine cannot be had, or the features cannot be computed or written
+            (`FeatureCache.features`).
     """
     choose("on_bad", on_bad, ("refuse", "skip"))
     how = encoder.preprocessing
@@ -65,16 +74,17 @@ def image_features(
         "decoding": DECODING,
     }
     space = Space(key, encoder.model_of(kind).output_shape[1:], KEPT_AS[kind])
+    extract = Extractor(encoder, kind, engine, say)
 
     def compute(rows: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
-        images = np.zeros((len(rows), how.crop, how.crop, 3), np.float32)
-        bad = {}
-        for i, image in load_images((paths[row] for row in rows), how):
-            if isinstance(image, BadImage):
-                bad[int(rows[i])] = image.reason
-            else:
-                images[i] = image
-        return extract(encoder, images, kind), bad
+        features, bad = np.zeros((len(rows), *space.shape), np.float32), {}
+        pictures = load_images((paths[row] for row in rows), how)
+        while batch := dict(islice(pictures, AHEAD)):  # Meanwhile the next ones are decoded.
+            unread = {i: each.reason for i, each in batch.items() if isinstance(each, BadImage)}
+            bad |= {int(rows[i]): reason for i, reason in unread.items()}
+            if good := [i for i in batch if i not in unread]:
+                features[good] = extract(np.stack([batch[i] for i in good]))
+        return features, bad
 
     def refuse(bad: dict[int, str]):
         bad = {row: f"{paths[row]}: {reason}" for row, reason in bad.items()}

@@ -180,6 +180,8 @@ def split_rows(
             kinds["image"],
             config.on_bad_image,
             reporter.named(f"{split} images"),
+            config.engine,
+            reporter.say,
         )
     if images is not None:
         pairs = without_bad(split, pairs, images, config.cache_dir, reporter)

@@ -14,7 +14,7 @@ from tfxmodal.methods import METHODS, MethodSpec
 from tfxmodal.training.config import FitConfig, TrainingConfig
 
 MAY_CHANGE = {
-    "data": {"data_dir", "download", "cache_dir", "image_weights", "encoders"},
+    "data": {"data_dir", "download", "cache_dir", "image_weights", "encoders", "engine"},
     "training": {
         *("epochs", "patience", "minutes"),  # When the training ends.
         *("feed", "memory_gb", "checkpoint_minutes", "gradient_norms_every"),

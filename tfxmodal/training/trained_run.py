@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from tfxmodal.data.pairs import Dataset, Pairs
 from tfxmodal.encoders.image import ImageEncoder, extract, load_image_encoder
+from tfxmodal.encoders.image.folding import folded
 from tfxmodal.encoders.image.pictures import BadImage, load_images
 from tfxmodal.encoders.text import TextEncoder, open_text_encoder
 from tfxmodal.encoders.text.known_words import known_texts, unknown_words
@@ -62,6 +64,14 @@ class TrainedRun:
     def scorer(self) -> Scorer:
         """What embeds and scores."""
         return self.method.scorer()
+
+    def folded(self) -> TrainedRun:
+        """The run with networks that are faster, and not to be trained: see `folding.folded`."""
+        if not self.inputs.image.raw:  # Its convolutions are the encoder's.
+            return self
+        method = copy(self.method)
+        method.networks = {name: folded(each) for name, each in method.networks.items()}
+        return replace(self, method=method)
 
     @property
     def metrics(self) -> dict:

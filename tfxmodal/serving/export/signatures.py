@@ -63,13 +63,14 @@ class ServedRun:
     """
 
     def __init__(self, run: TrainedRun, on_bad_input: str = "flag", top_k: int = 100):
-        self.run, self.on_bad_input, self.top_k = run, on_bad_input, top_k
+        self.run = run = run.folded()
+        self.on_bad_input, self.top_k = on_bad_input, top_k
         self.galleries: dict[str, Gallery] = {}
         self.scorer = run.scorer()
         self.image_encoder: ImageEncoder | None = None
         self.text_encoder: TextEncoder | None = None
         if run.description["image_encoder"]:
-            self.image_encoder = run.load_image_encoder()
+            self.image_encoder = run.load_image_encoder().folded
         if run.description["text_encoder"]:
             self.text_encoder = run.load_text_encoder()
             if not self.text_encoder.served:
@@ -77,6 +78,11 @@ class ServedRun:
                     f"The text encoder of {run.folder.path} is a CLIP of KerasHub, whose tokenizer "
                     "gives other tokens in a server than in training: train with a SigLIP."
                 )
+        # Functions of a graph, which an export holds once for all signatures.
+        raw = [tf.TensorSpec([None], tf.string)]
+        self._images, self._texts = (
+            tf.function(each, raw, autograph=False) for each in (self._images, self._texts)
+        )
 
     def signatures(self) -> dict[str, Signature]:
         """All that the run can offer, by name; the first is what is asked for by default."""

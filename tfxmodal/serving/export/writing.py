@@ -54,9 +54,12 @@ def write_savedmodel(
         archive.track(layer)
     outputs = {}
     for name, signature in signatures.items():
-        function = half(signature.function) if half else signature.function
-        endpoint = archive.add_endpoint(name, function, [*signature.inputs.values()])
-        tensors = endpoint.get_concrete_function().structured_outputs
+        function, specs = signature.function, [*signature.inputs.values()]
+        # Traced here, once: the archive would trace a function twice, and so it does a call of it.
+        traced = tf.function(half(function) if half else function, specs, autograph=False)
+        traced = traced.get_concrete_function()
+        archive.add_endpoint(name, traced, specs)
+        tensors = traced.structured_outputs
         outputs[name] = {
             key: tf.TensorSpec(each.shape, each.dtype) for key, each in tensors.items()
         }
