@@ -28,11 +28,12 @@ NAME = re.compile(r"`([A-Za-z_]\w*)`")
 
 
 def texts(path: Path) -> list[str]:
-    """All texts in a file but for its docstrings."""
+    """All texts in a file but for its docstrings, and for the commands of other programs."""
     tree = ast.parse(path.read_text("utf-8"))
     docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     constants = (node for node in ast.walk(tree) if isinstance(node, ast.Constant))
-    return [c.value for c in constants if isinstance(c.value, str) and id(c) not in docstrings]
+    found = [c.value for c in constants if isinstance(c.value, str) and id(c) not in docstrings]
+    return [text for text in found if not text.startswith("pip install ")]
 
 
 def flags_of(file: str) -> set[str]:
