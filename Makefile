@@ -60,6 +60,7 @@ bench: .venv/ready
 	$(BIN)/python -m tests.benchmarks.bench_epoch
 	$(BIN)/python -m tests.benchmarks.bench_relation_step
 	$(BIN)/python -m tests.benchmarks.bench_relation_scores
+	$(BIN)/python -m tests.benchmarks.bench_extraction
 	$(BIN)/python -m tests.benchmarks.bench_serving
 	$(BIN)/python -m tests.benchmarks.bench_help
 
