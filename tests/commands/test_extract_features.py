@@ -6,7 +6,8 @@ import pytest
 from tests.runs import QUICK
 from tfxmodal.commands import extract_features
 from tfxmodal.data import load_dataset
-from tfxmodal.inputs import features, prepare
+from tfxmodal.encoders.image import Extractor
+from tfxmodal.inputs import prepare
 from tfxmodal.inputs.features import image_features
 
 ENCODER = QUICK[:4]
@@ -34,15 +35,15 @@ def computed(monkeypatch):
     class Counts(list):
         dies_at = None
 
-    counts, extract = Counts(), features.extract
+    counts, encode = Counts(), Extractor.__call__
 
-    def counted(encoder, images, kind):
+    def counted(extractor, images):
         counts.append(len(images))
         if len(counts) == counts.dies_at:
             raise KeyboardInterrupt
-        return extract(encoder, images, kind)
+        return encode(extractor, images)
 
-    monkeypatch.setattr(features, "extract", counted)
+    monkeypatch.setattr(Extractor, "__call__", counted)
     return counts
 
 
