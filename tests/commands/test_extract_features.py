@@ -6,6 +6,7 @@ import pytest
 from tests.runs import QUICK
 from tfxmodal.commands import extract_features
 from tfxmodal.data import load_dataset
+from tfxmodal.encoders.image import Extractor
 from tfxmodal.inputs import features, prepare
 from tfxmodal.inputs.features import image_features
 
@@ -34,15 +35,16 @@ def computed(monkeypatch):
     class Counts(list):
         dies_at = None
 
-    counts, extract = Counts(), features.extract
+    counts = Counts()
 
-    def counted(encoder, images, kind):
-        counts.append(len(images))
-        if len(counts) == counts.dies_at:
-            raise KeyboardInterrupt
-        return extract(encoder, images, kind)
+    class Counted(Extractor):
+        def __call__(self, images):
+            counts.append(len(images))
+            if len(counts) == counts.dies_at:
+                raise KeyboardInterrupt
+            return super().__call__(images)
 
-    monkeypatch.setattr(features, "extract", counted)
+    monkeypatch.setattr(features, "Extractor", Counted)
     return counts
 
 
