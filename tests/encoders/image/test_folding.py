@@ -1,5 +1,7 @@
 """Batch normalisation folded into convolutions, compared with the network as it was."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from tfxmodal.encoders.image import load_image_encoder
 from tfxmodal.encoders.image.folding import folded
 from tfxmodal.encoders.image.image_encoder import extract
+from tfxmodal.training.trained_run import TrainedRun
 
 PICTURES = np.random.default_rng(0).integers(0, 256, [2, 32, 32, 3]).astype(np.float32)
 
@@ -116,6 +119,15 @@ def test_a_training_network_stays_as_it_was():
     assert len(model.trainable_variables) == 4
     for weight, wanted in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weight, wanted)
+
+
+def test_a_run_that_trained_its_tower_is_exported_with_another():
+    tower = small(FOLDED["convolution"])
+    raw = SimpleNamespace(image=SimpleNamespace(raw=True))
+    run = TrainedRun(None, None, {}, raw, SimpleNamespace(networks={"image_encoder": tower}))
+    exported = run.folded().method.networks["image_encoder"]
+    assert norms(exported) == 0 and run.method.networks["image_encoder"] is tower
+    assert_same(tower, exported)
 
 
 def test_folding_under_another_precision():
