@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
@@ -31,6 +32,7 @@ from tfxmodal.serving.export.gallery import load_galleries
 from tfxmodal.serving.export.signatures import ServedRun
 from tfxmodal.serving.model_config import DESCRIPTION
 from tfxmodal.serving.verification import examined
+from tfxmodal.serving.verification.examined import Version
 from tfxmodal.serving.verification.served_model import ServedModel
 from tfxmodal.serving.verification.verify import verify
 from tfxmodal.training import trained_run
@@ -222,6 +224,14 @@ def test_a_gallery_is_shown_as_it_was_asked(evaluated, exported):
     assert [*shown["texts"].values()] == captions["text"]
     found = evaluated("scl")["search_texts"][1]["ids"]
     assert set(found.flat) <= shown["texts"].keys()
+
+
+def test_a_network_is_exported_once_with_its_normalisation_folded(exported):
+    library = Version(exported("scl") / "m" / "1").graph.graph_def.library
+    counts = Counter(node.op for function in library.function for node in function.node_def)
+    assert not [name for name in counts if "BatchNorm" in name]
+    # EfficientNet-Lite0, which three signatures share.
+    assert counts["Conv2D"] == 33 and counts["DepthwiseConv2dNative"] == 16
 
 
 def test_what_an_export_says_of_itself(exported):

@@ -1,12 +1,16 @@
 """Batch normalisation folded into convolutions, compared with the network as it was."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfxmodal.encoders.image import load_image_encoder
 from tfxmodal.encoders.image.folding import folded
 from tfxmodal.encoders.image.image_encoder import extract
+from tfxmodal.training.trained_run import TrainedRun
 
 PICTURES = np.random.default_rng(0).integers(0, 256, [2, 32, 32, 3]).astype(np.float32)
 
@@ -118,6 +122,15 @@ def test_a_training_network_stays_as_it_was():
         np.testing.assert_array_equal(weight, wanted)
 
 
+def test_a_run_that_trained_its_tower_is_exported_with_another():
+    tower = small(FOLDED["convolution"])
+    raw = SimpleNamespace(image=SimpleNamespace(raw=True))
+    run = TrainedRun(None, None, {}, raw, SimpleNamespace(networks={"image_encoder": tower}))
+    exported = run.folded().method.networks["image_encoder"]
+    assert norms(exported) == 0 and run.method.networks["image_encoder"] is tower
+    assert_same(tower, exported)
+
+
 def test_folding_under_another_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -131,13 +144,15 @@ def test_folding_under_another_precision():
     assert_same(model, faster)
 
 
-def test_features_are_those_of_the_network_as_it_is():
+def test_features_of_an_encoder_as_it_is_and_as_it_is_exported():
     encoder = load_image_encoder("efficientnet_lite0", "random")
     used(encoder.model)
     assert norms(encoder.model) == 49 and norms(encoder.folded.model) == 0
     assert encoder.folded.fingerprint == encoder.fingerprint
     images = np.random.default_rng(0).integers(0, 256, [3, 224, 224, 3]).astype(np.float32)
     for kind in encoder.kinds:
-        wanted = encoder.model_of(kind)(images, training=False).numpy()
-        found = extract(encoder, images, kind)
+        network = tf.function(encoder.model_of(kind))
+        wanted = network(images, training=False).numpy()
+        np.testing.assert_array_equal(extract(encoder, images, kind), wanted)
+        found = extract(encoder.folded, images, kind)
         np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5 * np.abs(wanted).max())

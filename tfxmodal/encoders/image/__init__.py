@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tfxmodal.encoders.image import applications, efficientnet_lite0, hub, keras_hub, trained, vgg19
-from tfxmodal.encoders.image.engines import ENGINES, Extractor
+from tfxmodal.encoders.image.engines import Extractor
 from tfxmodal.encoders.image.image_encoder import (
     WITH_MAPS,
     ImageEncoder,
@@ -87,7 +87,6 @@ def _load(name: str, weights: str) -> ImageEncoder:
 
 
 __all__ = [
-    "ENGINES",
     "IMAGE_ENCODERS",
     "WITH_MAPS",
     "Extractor",

@@ -87,13 +87,17 @@ class ImageEncoder:
 
     @cached_property
     def folded(self) -> ImageEncoder:
-        """The encoder with its weights as they are now, faster: see `folding.folded`."""
+        """The encoder as it is exported, faster, of its weights as they are now: `folding.folded`.
+
+        What is trained on features reads those of the network as it is: a training ends elsewhere,
+        in the fourth digit of its metrics, where they differ by rounding.
+        """
         of_maps = self.map_model and folded(self.map_model)
         return replace(self, model=folded(self.model), map_model=of_maps)
 
     @cached_property
     def _graphs(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
-        return {kind: self._graph(self.folded.model_of(kind)) for kind in self.kinds}
+        return {kind: self._graph(self.model_of(kind)) for kind in self.kinds}
 
     def _graph(self, model: keras.Model):
         side = self.preprocessing.crop

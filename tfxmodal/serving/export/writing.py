@@ -55,7 +55,7 @@ def write_savedmodel(
     outputs = {}
     for name, signature in signatures.items():
         function, specs = signature.function, [*signature.inputs.values()]
-        # Traced here, once: the archive would trace a function twice, and so it does a call of it.
+        # The archive traces all it gets twice; of a traced function, that is a call alone.
         traced = tf.function(half(function) if half else function, specs, autograph=False)
         traced = traced.get_concrete_function()
         archive.add_endpoint(name, traced, specs)
