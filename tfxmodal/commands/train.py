@@ -12,7 +12,6 @@ import sys
 import typing
 from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from rich.table import Column, Table
 
@@ -32,7 +31,7 @@ class Flags:
 
     data: DataConfig = field(default_factory=DataConfig)
 
-    preset: Literal["paper", "recommended"] | None = None
+    preset: Preset | None = None
     """The defaults of the method and of its training. paper: the paper's, or the released code's,
     for the dataset. recommended: what measures best; where that is several forms, all are trained,
     --minutes together (10 by default), and validation chooses. Flags given change every form. By

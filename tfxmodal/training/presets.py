@@ -39,9 +39,10 @@ def forms_of(method: str, data: DataConfig, preset: Preset | None = None) -> dic
         InputError: If the method or the preset is unknown.
     """
     choose("method", method, METHODS)
-    choose("preset", preset or preset_of(data.dataset), get_args(Preset))
+    preset = preset or preset_of(data.dataset)
+    choose("preset", preset, get_args(Preset))
     spec = METHODS[method]
-    if (preset or preset_of(data.dataset)) == "paper" or not spec.recommended:
+    if preset == "paper" or not spec.recommended:
         return {method: Settings(method, data)}
     forms = recommended_forms(spec, data)
     if len(forms) == 1:

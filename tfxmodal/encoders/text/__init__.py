@@ -42,12 +42,23 @@ def load_text_encoder(
     Raises:
         InputError: If the name is unknown, or the encoder cannot be had.
     """
+    encoder = encoder_class(name)
+    rest = name if encoder is JoinedText else name.partition(":")[2]
+    return encoder.from_name(rest, captions, vocabulary_size, progress)
+
+
+def encoder_class(name: str) -> type[TextEncoder]:
+    """The kind of the encoder that a name asks for; nothing is loaded.
+
+    Raises:
+        InputError: If the name is unknown.
+    """
     if len(names_of_parts(name)) > 1:
-        return JoinedText.from_name(name, captions, vocabulary_size, progress)
+        return JoinedText
     encoder = _named(name)
     if encoder is None:
         choose("text encoder", name, [*_single(), "several of these with + between"])
-    return encoder.from_name(name.partition(":")[2], captions, vocabulary_size, progress)
+    return encoder
 
 
 def names_of_parts(name: str) -> list[str]:
@@ -90,6 +101,7 @@ __all__ = [
     "TEXT_ENCODERS",
     "TextEncoder",
     "TrainableTextEncoder",
+    "encoder_class",
     "load_text_encoder",
     "names_of_parts",
     "open_text_encoder",

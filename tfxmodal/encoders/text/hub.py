@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from tfxmodal.data.pairs import Captions
 from tfxmodal.encoders.saved_models import resolve, serving_default_of
 from tfxmodal.encoders.text.bag_of_words import encode_texts
+from tfxmodal.encoders.text.by_reference import ByReference
 from tfxmodal.encoders.text.tokens import tokens
-from tfxmodal.errors import InputError
-from tfxmodal.io.atomic import whole_file
 from tfxmodal.io.hashing import hash_files
-from tfxmodal.io.reading import read_json
 from tfxmodal.lazy import keras, tf
 
 BATCH = 128
 
 
-class HubText:
+class HubText(ByReference):
     """Sentence embeddings by a SavedModel, with the interface of `BagOfWords`.
 
     Its `serving_default` takes strings `[batch]` and gives vectors `[batch, dim]`, as text
@@ -35,6 +31,7 @@ class HubText:
     """
 
     file = "text_encoder.json"
+    named_by, what = "handle", "SavedModel"
     uses_tensorflow_text = True
     space = None
     served = True
@@ -65,13 +62,6 @@ class HubText:
         self.resources = [network]
         self.fingerprint = hash_files(Path(folder))
 
-    @classmethod
-    def from_name(
-        cls, rest: str, captions: Captions, vocabulary_size: int, progress=None
-    ) -> HubText:
-        """The SavedModel of a handle; nothing is fitted."""
-        return cls(rest)
-
     def look_up(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
         """Words of texts, all of them as known, since nobody can tell its vocabulary."""
         words = tokens(texts)
@@ -80,25 +70,3 @@ class HubText:
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors of texts: `[n, dim]` float32."""
         return encode_texts(self.model, texts, BATCH)
-
-    def save(self, folder: str | Path) -> None:
-        """Writes to `text_encoder.json` in a folder which SavedModel this is."""
-        reference = {"handle": self.handle, "fingerprint": self.fingerprint}
-        with whole_file(Path(folder) / self.file) as file:
-            file.write(json.dumps(reference, indent=1).encode())
-
-    @classmethod
-    def load(cls, folder: str | Path) -> HubText:
-        """Loads the SavedModel of which `save` wrote.
-
-        Raises:
-            InputError: If it cannot be had, or is another by now.
-        """
-        reference = read_json(Path(folder) / cls.file)
-        encoder = cls(reference["handle"])
-        if encoder.fingerprint != reference["fingerprint"]:
-            raise InputError(
-                f"The SavedModel {encoder.handle} is not the one that {folder} was made with; put "
-                "the earlier one back, or train again."
-            )
-        return encoder

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from tfxmodal.data.pairs import Captions
 from tfxmodal.encoders.presets import (
     REMEDY,
     keras_hub,
@@ -19,10 +17,10 @@ from tfxmodal.encoders.presets import (
     shared_space,
 )
 from tfxmodal.encoders.text.bag_of_words import encode_texts
+from tfxmodal.encoders.text.by_reference import ByReference
 from tfxmodal.encoders.text.tokens import tokens
 from tfxmodal.encoders.weights import hash_weights
 from tfxmodal.errors import InputError
-from tfxmodal.io.atomic import whole_file
 from tfxmodal.io.hashing import fingerprint
 from tfxmodal.io.reading import read_json
 from tfxmodal.lazy import keras, tf
@@ -41,7 +39,7 @@ Tokenizer = Callable[["tf.Tensor"], dict[str, "tf.Tensor"]]
 """From strings `[batch]` to a network's inputs, `[batch, tokens]` each."""
 
 
-class KerasHubText:
+class KerasHubText(ByReference):
     """Vectors of texts by a network of KerasHub.
 
     SigLIP and CLIP give the text's vector in the space that they share with images. BERT-like
@@ -57,6 +55,7 @@ class KerasHubText:
     """
 
     file = "keras_hub_text.json"
+    named_by, what = "preset", "text encoder"
     uses_tensorflow_text = True
     words = None
 
@@ -105,13 +104,6 @@ class KerasHubText:
         vocabulary = self._tokenizer.get_vocabulary()
         self.fingerprint = fingerprint(hash_weights(network), pooling, vocabulary, *ids)
 
-    @classmethod
-    def from_name(
-        cls, rest: str, captions: Captions, vocabulary_size: int, progress=None
-    ) -> KerasHubText:
-        """The network of a preset or folder; nothing is fitted."""
-        return cls(rest)
-
     def look_up(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
         """Words of texts, of which those are known whose parts are not all unknown tokens."""
         words = tokens(texts)
@@ -137,28 +129,6 @@ class KerasHubText:
         vectors = np.empty((len(texts), self.dim), np.float32)
         vectors[order] = encode_texts(self.model, [texts[row] for row in order], BATCH)
         return vectors
-
-    def save(self, folder: str | Path) -> None:
-        """Writes to `keras_hub_text.json` in a folder which network this is."""
-        reference = {"preset": self.preset, "fingerprint": self.fingerprint}
-        with whole_file(Path(folder) / self.file) as file:
-            file.write(json.dumps(reference, indent=1).encode())
-
-    @classmethod
-    def load(cls, folder: str | Path) -> KerasHubText:
-        """Loads the network of which `save` wrote.
-
-        Raises:
-            InputError: If it cannot be had, or is another by now.
-        """
-        reference = read_json(Path(folder) / cls.file)
-        encoder = cls(reference["preset"])
-        if encoder.fingerprint != reference["fingerprint"]:
-            raise InputError(
-                f"The text encoder {encoder.preset} is not the one that {folder} was made with; "
-                "put the earlier one back, or train again."
-            )
-        return encoder
 
 
 PROBE = "1, 10 Caf\u00e9s na\u00efve; z\u0301 \u6f22\u5b57 can't" + " word" * 600
