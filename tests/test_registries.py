@@ -21,9 +21,11 @@ LOADERS = {**DATASETS, **IMAGE_ENCODERS}
 
 def fields_with_docstring(config_class) -> set[str]:
     """Fields that a string follows, which tyro shows as their help."""
-    body = ast.parse(textwrap.dedent(inspect.getsource(config_class))).body[0].body
+    classes = [each for each in config_class.__mro__ if dataclasses.is_dataclass(each)]
+    bodies = [ast.parse(textwrap.dedent(inspect.getsource(each))).body[0].body for each in classes]
     return {
         field.target.id
+        for body in bodies
         for field, text in zip(body, body[1:], strict=False)
         if isinstance(field, ast.AnnAssign)
         and isinstance(text, ast.Expr)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from tfxmodal.data import DATASETS, Dataset, load_dataset
+from tfxmodal.data.label_noise import NoiseKind
 from tfxmodal.errors import InputError, check_ranges, choose
 
 PLACE = ("data_dir", "dataset_options", "download")
@@ -79,11 +80,19 @@ class DataConfig:
     to three times as fast on CPUs, the same features within rounding), or tensorflow; auto takes
     openvino where it is installed and there is no GPU."""
 
+    label_noise: float = 0.0
+    """Share of the training pairs that get wrong labels on purpose, to see how well a method bears
+    them (papers: none; MRL: .2 to .8). Validation and test keep theirs."""
+
+    label_noise_kind: NoiseKind = "symmetric"
+    """Which ones they get: symmetric, classes drawn among all others; asymmetric, the next
+    class."""
+
     cache_dir: Path = Path("cache")
     """Where features are kept, so that they are computed once."""
 
     def __post_init__(self):
-        check_ranges(self, vocabulary_size="[1, inf)")
+        check_ranges(self, vocabulary_size="[1, inf)", label_noise="[0, 1]")
 
     @classmethod
     def for_dataset(cls, name: str) -> DataConfig:

@@ -129,6 +129,15 @@ class Method(Learner):
             progress: Wraps an iterable, as tqdm does.
         """
 
+    def settle(self, train: Pairs):
+        """Takes from the data, before each validation, what follows the networks: nothing here.
+
+        It is kept in variables of the networks that no update changes, as a last linear map.
+
+        Args:
+            train: Training pairs as the method reads them.
+        """
+
     @abstractmethod
     def scorer(self) -> Scorer:
         """The scorer of the networks as they are now."""

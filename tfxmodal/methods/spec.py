@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -56,13 +56,17 @@ class MethodSpec:
         needs_pairs: Whether images and texts must be paired row by row.
         needs_labels: Whether every training pair needs a label.
         several_labels: Whether a pair may have several.
+        seen: The training pairs with the labels that the method may see: `seen(train, config,
+            seed) -> Pairs`.
         decide: Settles, when a run begins, the config's fields that are `auto`: `decide(config,
             train) -> (config, a sentence that tells or None)`.
         presets: By dataset the defaults that differ from the config's own, by group (`method`,
             `training`); `""` is every dataset.
-        recommended: By name the forms in which `auto` tries the method, each with what differs from
-            the config's defaults, by group; without any it tries the defaults.
-        is_baseline: Whether it only shows what is reached without learning.
+        recommended: By name the forms in which the method measures best, each with what differs
+            from the config's defaults, by group; without any the defaults are taken.
+        search_space: What tuning tries: by field of the config, or of the training's, the values
+            or the range `(low, high)` on a logarithmic scale.
+        for_auto: Whether `auto` tries it; the others are there to compare with.
         preset_sources: By dataset where its presets come from, for `--help`.
         examples: Flags of a command line or two that `--help` shows.
     """
@@ -76,6 +80,7 @@ class MethodSpec:
     fit: Callable | None = None
     reopen: Callable[[Mapping[str, keras.Model], Mapping[str, Any]], Fitted] = Fitted
     inputs: Callable[[Any], Mapping[str, str]] = lambda config: GLOBAL
+    seen: Callable[[Pairs, Any, int], Pairs] = lambda train, config, seed: train
     decide: Callable[[Any, Pairs], tuple[Any, str | None]] = lambda config, train: (config, None)
     shared_space: Callable[[Any], bool] = lambda config: False
     needs_pairs: bool = True
@@ -83,7 +88,8 @@ class MethodSpec:
     several_labels: bool = True
     presets: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     recommended: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
-    is_baseline: bool = False
+    search_space: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    for_auto: bool = False
     preset_sources: Mapping[str, str] = field(default_factory=dict)
     examples: tuple[str, ...] = ()
 

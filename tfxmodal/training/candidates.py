@@ -46,7 +46,7 @@ class Tried:
 
 
 def suited(dataset: Dataset, data: DataConfig, fitting: FitConfig) -> dict[str, Settings]:
-    """All methods that can learn from a dataset's features, quick ones first.
+    """The methods for `auto` that can learn from a dataset's features, quick ones first.
 
     Args:
         dataset: The pairs.
@@ -58,7 +58,7 @@ def suited(dataset: Dataset, data: DataConfig, fitting: FitConfig) -> dict[str, 
     """
     found: dict[str, Settings] = {}
     for spec in sorted(METHODS.values(), key=lambda spec: spec.fit is None):
-        if spec.is_baseline or not RAW.isdisjoint(spec.inputs(spec.config()).values()):
+        if not spec.for_auto or not RAW.isdisjoint(spec.inputs(spec.config()).values()):
             continue
         if spec.shared_space(spec.config()) and data.image_encoder != data.text_encoder:
             continue

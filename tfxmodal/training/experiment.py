@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from tfxmodal.data.label_noise import with_label_noise
 from tfxmodal.data.pairs import Dataset
 from tfxmodal.encoders.text import open_text_encoder, saved_in
 from tfxmodal.errors import InputError
@@ -101,9 +102,10 @@ def run_claimed(
     if run.begun:
         settings = settings.continuing(Settings.from_json(run.config))
     source = load(settings.data, reporter.bar) if dataset is None else dataset
-    spec = settings.spec
+    spec, seed = settings.spec, settings.training.seed
     spec.check(source.train)
-    if spec.needs_labels and (without := source.train.unlabelled):
+    source = _with_label_noise(settings, source, seed)
+    if spec.setting == "supervised" and (without := source.train.unlabelled):
         reporter.say(f"{without:,} training rows have no label: {spec.name} leaves them out.")
     config, decision = spec.decide(settings.config, source.train)
     settings = replace(settings, config=config)
@@ -114,7 +116,6 @@ def run_claimed(
 
     # --- Inputs, and the method -----------------------------------------------------------------
     strategy = make_strategy() if spec.learner else None
-    seed = settings.training.seed
     # A run goes on with its vocabulary, which an earlier version may have made.
     texts = partial(open_text_encoder, run.path) if saved_in(run.path) else None
     shared = {} if shared is None or texts or raw else shared
@@ -134,6 +135,7 @@ def run_claimed(
             )
         tell_duplicates(dict(shared[what].source.splits()), settings.data.cache_dir, reporter)
     data = shared[what]
+    data = replace(data, features=_as_seen(settings, data.features, seed))
     precision = settings.training.precision if spec.learner else "float32"
     with isolated(precision, seed):
         outcome: _Outcome | None
@@ -147,6 +149,23 @@ def run_claimed(
         if outcome is not None:
             metrics = _measure(settings, run, data, outcome, splits, reporter)
     return RunResult(run.path, settings, metrics)
+
+
+def _with_label_noise(settings: Settings, source: Dataset, seed: int) -> Dataset:
+    """The dataset with the wrong training labels that the settings ask for."""
+    rate, kind = settings.data.label_noise, settings.data.label_noise_kind
+    if rate and settings.spec.setting == "unsupervised":
+        raise InputError(
+            f"`label_noise` {rate} changes nothing for {settings.method}, which learns without "
+            "labels: leave it out."
+        )
+    return source.replace_splits(train=with_label_noise(source.train, rate, kind, seed))
+
+
+def _as_seen(settings: Settings, features: Dataset, seed: int) -> Dataset:
+    """The dataset with those training labels that the method may see."""
+    train = settings.spec.seen(features.train, settings.config, seed)
+    return features.replace_splits(train=train)
 
 
 @dataclass(frozen=True)
@@ -193,6 +212,7 @@ def _train(settings, run, data, strategy, resume, reporter, stop_asked) -> _Outc
     scorer = method.scorer()
 
     def validate():
+        method.settle(pairs)
         metrics = evaluate_pairs(scorer, validation)
         return selection_score(metrics, training.select_by), metrics
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tfxmodal.data.label_noise import with_label_noise
 from tfxmodal.data.pairs import Dataset, Pairs
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.results import SplitResults, draw, evaluate_split
@@ -82,14 +83,15 @@ def evaluate_run(
         if baselines:
             own_data = _prepared(run, own, ["train", "validation"], reporter)
             learned, encoders = own_data.features, (own_data.image_encoder, own_data.text_encoder)
+            seed, noise = run.settings.training.seed, run.settings.data
+            train = with_label_noise(learned.train, noise.label_noise, noise.label_noise_kind, seed)
             for baseline in baselines:
                 spec = METHODS[baseline]
-                spec.check(learned.train)
+                spec.check(train)
                 if spec.shared_space(spec.config()):
-                    check_shared_space(learned.train, *encoders, reporter)
-                seed = run.settings.training.seed
+                    check_shared_space(train, *encoders, reporter)
                 fitted = spec.fit(
-                    learned.train, learned.validation, spec.config(), "auto", seed, reporter.bar
+                    train, learned.validation, spec.config(), "auto", seed, reporter.bar
                 )
                 scorers[baseline] = fitted.scorer()
         features, source = getattr(data.features, split), getattr(data.source, split)

@@ -15,7 +15,7 @@ from tfxmodal.losses.label_prediction import label_prediction
 from tfxmodal.losses.modality_invariant import modality_invariant
 from tfxmodal.losses.mutual_information import mutual_information
 from tfxmodal.losses.pair_batch import PairBatch
-from tfxmodal.methods.gradient.labelled_rows import labelled_rows
+from tfxmodal.methods.few_labels import labelled_rows
 from tfxmodal.methods.gradient.scl import SCL
 from tfxmodal.methods.gradient.scl_config import SCLConfig, decided
 from tfxmodal.training.settings import Settings

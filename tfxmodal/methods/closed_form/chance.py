@@ -69,5 +69,4 @@ SPEC = MethodSpec(
     fit=fit,
     reopen=lambda networks, chosen: Chance(**chosen),
     needs_pairs=False,
-    is_baseline=True,
 )

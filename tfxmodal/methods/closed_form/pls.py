@@ -66,6 +66,7 @@ SPEC = MethodSpec(
     title="Partial least squares",
     source="the SVD of the cross-covariance; SCL, reference [5]",
     setting="unsupervised",
+    for_auto=True,
     config=PLSConfig,
     fit=fit,
 )

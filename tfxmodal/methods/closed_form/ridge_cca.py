@@ -141,6 +141,7 @@ SPEC = MethodSpec(
     title="Regularised canonical correlation analysis",
     source="Hotelling 1936, Vinod 1976; the CCA that SCL and DRSL compare with has no ridge",
     setting="unsupervised",
+    for_auto=True,
     config=RidgeCCAConfig,
     fit=fit,
 )

@@ -11,6 +11,7 @@ from tfxmodal.data.pairs import Features, Pairs, labelled
 from tfxmodal.errors import check_ranges
 from tfxmodal.lazy import keras
 from tfxmodal.methods.closed_form.selection import best_on_validation
+from tfxmodal.methods.few_labels import FewLabels, with_few_labels
 from tfxmodal.methods.spec import Fitted, MethodSpec
 
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)
@@ -21,7 +22,7 @@ CERTAIN = 100.0  # A logit whose probability is 1, and 0 when negative.
 
 
 @dataclass(frozen=True)
-class SemanticMatchingConfig:
+class SemanticMatchingConfig(FewLabels):
     """Semantic matching."""
 
     strength: float | None = None
@@ -29,6 +30,7 @@ class SemanticMatchingConfig:
     and 1."""
 
     def __post_init__(self):
+        super().__post_init__()
         check_ranges(self, strength="(0, inf)")
 
 
@@ -153,8 +155,10 @@ SPEC = MethodSpec(
     title="Semantic matching: logistic regression in each modality",
     source="Rasiwasia et al., ACM MM 2010, section 4.2",
     setting="supervised",
+    for_auto=True,
     config=SemanticMatchingConfig,
     fit=fit,
+    seen=with_few_labels,
     needs_pairs=False,
     needs_labels=True,
 )

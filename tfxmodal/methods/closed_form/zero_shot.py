@@ -46,6 +46,7 @@ SPEC = MethodSpec(
     title="Zero-shot: the cosine in a pretrained model's own space",
     source="Radford et al. 2021 (CLIP), section 3.1; Zhai et al. 2023 (SigLIP)",
     setting="unsupervised",
+    for_auto=True,
     config=ZeroShotConfig,
     fit=fit,
     shared_space=lambda config: True,

@@ -19,13 +19,14 @@ from tfxmodal.losses.relational_similarity import (
     similarity,
 )
 from tfxmodal.methods.closed_form import semantic_matching
+from tfxmodal.methods.few_labels import FewLabels, with_few_labels
 from tfxmodal.methods.learner import Batch, Method
 from tfxmodal.methods.spec import GLOBAL, MethodSpec
 from tfxmodal.retrieval.scorer import Scorer
 
 
 @dataclass(frozen=True)
-class DRSLConfig:
+class DRSLConfig(FewLabels):
     """DRSL; equations and sections are the paper's."""
 
     hidden_units: tuple[int, ...] = (1024,)
@@ -84,6 +85,7 @@ class DRSLConfig:
     networks with batch normalisation, whose statistics are the whole batch's."""
 
     def __post_init__(self):
+        super().__post_init__()
         check_ranges(
             self,
             hidden_units="[1, inf)",
@@ -248,9 +250,11 @@ SPEC = MethodSpec(
     title="Deep Relational Similarity Learning",
     source="Wang et al., 2021, equations (2) to (10)",
     setting="supervised",
+    for_auto=True,
     config=DRSLConfig,
     learner=DRSL,
     inputs=inputs_of,
+    seen=with_few_labels,
     needs_pairs=False,
     needs_labels=True,
     presets={

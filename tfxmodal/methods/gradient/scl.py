@@ -17,7 +17,7 @@ from tfxmodal.losses.modality_invariant import modality_invariant
 from tfxmodal.losses.mutual_information import mutual_information
 from tfxmodal.losses.pair_batch import PairBatch
 from tfxmodal.methods.closed_form import pls, ridge_cca
-from tfxmodal.methods.gradient.labelled_rows import labelled_rows
+from tfxmodal.methods.few_labels import labelled_rows
 from tfxmodal.methods.gradient.scl_config import SCLConfig, decided
 from tfxmodal.methods.learner import Batch, Method
 from tfxmodal.methods.spec import MethodSpec
@@ -223,6 +223,7 @@ SPEC = MethodSpec(
     title="Self-supervised Correlation Learning",
     source="Liu et al., IEEE Transactions on Multimedia 2022, equations (1) to (15)",
     setting="semi-supervised",
+    for_auto=True,
     config=SCLConfig,
     learner=SCL,
     decide=decided,

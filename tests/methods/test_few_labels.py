@@ -1,0 +1,74 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.methods.gradient.test_drsl import unpaired
+from tests.training.test_experiment import dataset, one_device, settings  # noqa: F401
+from tests.training.tiny import make_pairs
+from tfxmodal.data.label_noise import with_label_noise
+from tfxmodal.data.pairs import labelled
+from tfxmodal.errors import InputError
+from tfxmodal.inputs.config import DataConfig
+from tfxmodal.methods import METHODS
+from tfxmodal.methods.few_labels import FewLabels, labelled_rows, with_few_labels
+from tfxmodal.training.experiment import run_experiment
+
+WITH_LABELS = [name for name, spec in METHODS.items() if spec.needs_labels]
+
+
+def test_the_labels_of_the_other_rows_are_hidden():
+    train = make_pairs()
+    seen = with_few_labels(train, FewLabels(labelled_fraction=0.25), seed=3)
+    rows = labelled_rows(train.labels, 0.25, "stratified", 3)
+    np.testing.assert_array_equal(labelled(seen.labels), rows)
+    np.testing.assert_array_equal(seen.labels[rows], train.labels[rows])
+    assert seen.images is train.images
+    assert with_few_labels(train, FewLabels(), 3) is train
+
+
+def test_unpaired_sets_are_chosen_from_by_themselves():
+    train = unpaired()
+    seen = with_few_labels(train, FewLabels(labelled_fraction=0.5, labelled_rows="first"), 0)
+    for before, after in ((train.labels, seen.labels), (train.text_labels, seen.text_labels)):
+        rows = labelled(after)
+        np.testing.assert_array_equal(rows, labelled(before)[: len(rows)])
+        assert 0 < len(rows) < len(before)
+
+
+@pytest.mark.parametrize("fraction", [0.0, -0.1, 1.1])
+def test_a_fraction_is_above_0_and_at_most_1(fraction):
+    with pytest.raises(InputError, match="`labelled_fraction` must be from above 0 to 1"):
+        FewLabels(labelled_fraction=fraction)
+
+
+@pytest.mark.parametrize("method", WITH_LABELS)
+def test_every_method_with_labels_can_see_few(method):
+    assert issubclass(METHODS[method].config, FewLabels) and METHODS[method].seen is with_few_labels
+
+
+def test_a_run_learns_from_the_labels_it_may_see(tmp_path):
+    """It equals a run on pairs that have no other labels, and with noise one on noisy pairs."""
+    data = dataset()
+    few = run_experiment(
+        settings("semantic_matching", labelled_fraction=0.3), tmp_path / "few", dataset=data
+    )
+    train = with_few_labels(data.train, FewLabels(labelled_fraction=0.3), 0)
+    alone = data.replace_splits(train=train)
+    expected = run_experiment(settings("semantic_matching"), tmp_path / "alone", dataset=alone)
+    whole = run_experiment(settings("semantic_matching"), tmp_path / "whole", dataset=data)
+    assert few.metrics["test"] == expected.metrics["test"] != whole.metrics["test"]
+
+    noisy = replace(settings("semantic_matching"), data=DataConfig("features", label_noise=0.6))
+    found = run_experiment(noisy, tmp_path / "noisy", dataset=data)
+    train = with_label_noise(data.train, 0.6, "symmetric", 0)
+    alone = data.replace_splits(train=train)
+    expected = run_experiment(settings("semantic_matching"), tmp_path / "expected", dataset=alone)
+    assert found.metrics["test"] == expected.metrics["test"] != whole.metrics["test"]
+
+
+def test_label_noise_without_labels_is_refused_at_once(tmp_path):
+    noisy = replace(settings("pls"), data=DataConfig("features", label_noise=0.2))
+    with pytest.raises(InputError, match="`label_noise` 0.2 changes nothing for pls"):
+        run_experiment(noisy, tmp_path / "run", dataset=dataset())
+    assert not (tmp_path / "run/config.json").exists()

@@ -1,0 +1,81 @@
+"""The few pairs whose labels a method sees, as SCL's table III trains all methods with labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from tfxmodal.data.pairs import Pairs, labelled
+from tfxmodal.errors import InputError, check_ranges
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewLabels:
+    """What the config of a method that learns from labels begins with."""
+
+    labelled_fraction: float = 1.0
+    """Fraction of the training pairs that have labels whose labels are used: a supervised method
+    learns from those pairs alone, a semi-supervised one from the others without their labels."""
+
+    labelled_rows: Literal["stratified", "first"] = "stratified"
+    """Which pairs those are: the same share of every class, or the first rows."""
+
+    def __post_init__(self):
+        check_ranges(self, labelled_fraction="(0, 1]")
+
+
+def with_few_labels(train: Pairs, config: FewLabels, seed: int) -> Pairs:
+    """Training pairs with the labels that a config lets a method see; the others' are zeros.
+
+    Args:
+        train: Training pairs; in unpaired sets the texts' labels are chosen by themselves.
+        config: How many, and which.
+        seed: Decides which, where they are drawn.
+    """
+    if config.labelled_fraction == 1:
+        return train
+    seen = {}
+    for name in ("labels", "text_labels"):
+        if (labels := getattr(train, name)) is not None:
+            fraction, how = config.labelled_fraction, config.labelled_rows
+            seen[name] = np.zeros_like(labels)
+            rows = labelled_rows(labels, fraction, how, seed)
+            seen[name][rows] = labels[rows]
+    return replace(train, **seen)
+
+
+def labelled_rows(labels: np.ndarray, fraction: float, how: str, seed: int) -> np.ndarray:
+    """The training rows whose labels a semi-supervised method may see.
+
+    Args:
+        labels: `[n, classes]` multi-hot.
+        fraction: Share of the rows that have a label, above 0 and at most 1.
+        how: `"first"`, the first rows; `"stratified"`, a random share of each class, rounded and at
+            least one row (a row of several classes counts for its first).
+        seed: Decides which, for `"stratified"`.
+
+    Returns:
+        Sorted row numbers.
+
+    Raises:
+        InputError: If the fraction is not in (0, 1], or no row has a label.
+    """
+    if not 0 < fraction <= 1:
+        raise InputError(f"`labelled_fraction` must be above 0 and at most 1; received {fraction}.")
+    known = labelled(labels)
+    if not len(known):
+        raise InputError(
+            f"`labelled_fraction` {fraction} needs labels, and no training pair has one: leave it "
+            "out."
+        )
+    if how == "first":
+        return known[: max(1, round(fraction * len(known)))]
+    random = np.random.default_rng(seed)
+    chosen = []
+    for first_class in range(labels.shape[1]):
+        rows = known[labels[known].argmax(axis=1) == first_class]
+        count = max(1, round(fraction * len(rows)))
+        chosen.append(random.permutation(rows)[:count])
+    return np.sort(np.concatenate(chosen))
