@@ -7,7 +7,7 @@ from tests.data.datasets.test_features import made_up, write_npy
 from tfxmodal.data import load_dataset
 from tfxmodal.data.datasets import features
 from tfxmodal.data.pairs import Pairs
-from tfxmodal.data.repeated import first_rows, with_image_ids
+from tfxmodal.data.repeated import first_rows, one_row_a_caption, with_image_ids
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.protocol import DIRECTIONS, evaluate_pairs
 from tfxmodal.methods import METHODS
@@ -159,3 +159,32 @@ def test_repeated_rows_measure_like_one_caption_each(tmp_path):
         recalls[captions] = [found["recall_at"][way]["1"] for way in DIRECTIONS]
     assert min(recalls[1]) > 0.8
     assert recalls[5] == pytest.approx(recalls[1], abs=0.12)
+
+
+def test_a_row_a_caption():
+    pairs = Pairs(
+        np.array(["a", "b", "c"]),
+        np.array(["a.jpg", "b.jpg", "c.jpg"]),
+        [("one", "two"), (), ("three",)],
+        np.eye(3, dtype=np.uint8),
+    )
+    rows = one_row_a_caption(pairs)
+    assert rows.ids.tolist() == ["a#0", "a#1", "b#0", "c#0"]
+    assert rows.images.tolist() == ["a.jpg", "a.jpg", "b.jpg", "c.jpg"]
+    assert rows.texts == [("one",), ("two",), ("",), ("three",)]
+    assert rows.image_ids.tolist() == [0, 0, 1, 2]
+    np.testing.assert_array_equal(rows.labels, np.eye(3)[[0, 0, 1, 2]])
+    assert one_row_a_caption(rows) is rows
+
+
+def test_a_row_a_caption_of_unpaired_texts():
+    pairs = Pairs(
+        np.array(["a"]),
+        np.array(["a.jpg"]),
+        [("one", "two"), ("three",)],
+        np.array([[1, 0]], np.uint8),
+        np.array([[1, 0], [0, 1]], np.uint8),
+    )
+    rows = one_row_a_caption(pairs)
+    assert rows.texts == [("one",), ("two",), ("three",)] and rows.images.tolist() == ["a.jpg"]
+    np.testing.assert_array_equal(rows.text_labels, [[1, 0], [1, 0], [0, 1]])

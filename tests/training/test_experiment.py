@@ -2,13 +2,14 @@
 
 import json
 import os
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
 
 from tests.training.tiny import make_pairs
-from tfxmodal.data.pairs import Dataset
+from tfxmodal.data.pairs import Dataset, Pairs
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.io.locks import InUse
@@ -17,6 +18,7 @@ from tfxmodal.methods import METHODS
 from tfxmodal.training import experiment
 from tfxmodal.training.experiment import run_experiment
 from tfxmodal.training.replicas import make_strategy
+from tfxmodal.training.run_evaluation import evaluate_run
 from tfxmodal.training.run_folder import RunFolder
 from tfxmodal.training.settings import Settings
 from tfxmodal.training.trained_run import load_run
@@ -180,3 +182,31 @@ def test_supervised_methods_tell_how_many_rows_have_no_label(tmp_path):
     assert "20 training rows have no label: semantic_matching leaves them out." in told
     without = result.metrics["test"]["queries_without_relevant"]
     assert without == {"image_to_text": 4, "text_to_image": 4}
+
+
+def captioned(n: int, seed: int) -> Pairs:
+    """Image features without labels, with two captions each that tell of them."""
+    pairs, rng = make_pairs(n, seed), np.random.default_rng(seed)
+    words = np.array("red green blue dark light small large near far old".split())
+    texts = [
+        tuple(
+            " ".join(words[rng.random(10) < 0.3 + 0.5 * (image[0] > 0)]) + f" {place}"
+            for place in ("here", "there")
+        )
+        for image in pairs.images
+    ]
+    return Pairs(pairs.ids, pairs.images, texts)
+
+
+def test_each_caption_is_a_pair_and_what_selects_is_what_is_reported(tmp_path):
+    data = Dataset("pairs", *(captioned(n, n) for n in (40, 20, 10)))
+    each = replace(
+        settings("ridge_cca"), data=DataConfig("pairs", captions="each", cache_dir=tmp_path / "c")
+    )
+    result = run_experiment(each, tmp_path / "run", dataset=data)
+    found = result.metrics["validation"]
+    assert found["gallery"] == {"image_to_text": 40, "text_to_image": 20}
+    mean_recall = np.mean(list(found["recall_at"]["average"].values()))
+    assert mean_recall == pytest.approx(max(result.metrics["tried"].values()))
+    again = evaluate_run(load_run(result.folder), data)
+    assert again.results["ridge_cca"].metrics == result.metrics["test"]

@@ -99,3 +99,23 @@ def with_image_ids(pairs: Pairs) -> Pairs:
         own |= np.isin(owners, owners[(pairs.labels != pairs.labels[owners]).any(axis=1)])
     owners = np.where(own, np.arange(len(pairs)), owners)
     return replace(pairs, image_ids=owners) if len(np.unique(owners)) < len(pairs) else pairs
+
+
+def one_row_a_caption(pairs: Pairs) -> Pairs:
+    """The pairs with a row for each caption; `image_ids` are equal in the rows of one image.
+
+    A pair without a caption keeps its row. In unpaired sets the images stay as they are.
+
+    Args:
+        pairs: Pairs with captions.
+    """
+    counts = [max(1, len(each)) for each in pairs.texts]
+    if all(count == 1 for count in counts):
+        return pairs
+    rows = np.repeat(np.arange(len(counts)), counts)
+    texts = [(caption,) for each in pairs.texts for caption in each or [""]]
+    if not pairs.paired:
+        return replace(pairs, texts=texts, text_labels=pairs.text_labels[rows])
+    place = np.concatenate([np.arange(count) for count in counts])
+    ids = np.array([f"{pairs.ids[row]}#{number}" for row, number in zip(rows, place, strict=True)])
+    return replace(pairs.take(rows), ids=ids, texts=texts, image_ids=pairs.owners[rows])

@@ -51,9 +51,10 @@ class DataConfig:
     text_cnn:FOLDER (a TextCNN that train_towers.py trained), minilm:FOLDER (a sentence encoder such
     as MiniLM), keras_hub:PRESET_OR_FOLDER (SigLIP, CLIP); or several with + between."""
 
-    captions: Literal["joined", "averaged"] = "joined"
-    """What a pair's features are made of where it has several captions: joined, of all as one text;
-    averaged, of each by itself, and then their mean."""
+    captions: Literal["joined", "averaged", "each"] = "joined"
+    """What becomes of several captions of a pair: joined, they are one text; averaged, the pair has
+    the mean of their features; each, every caption is a pair with the image, in training,
+    validation and test."""
 
     encoders: Path | None = None
     """Folder of train_towers.py: the encoders in it take the place of --image-encoder with

@@ -141,14 +141,15 @@ def caption_features(
         encoder: What makes them.
         captions: Those of each pair.
         cache_dir: The folder of all caches.
-        how: `joined`, where a pair's captions are one text; or `averaged`, where each is a text by
-            itself and the pair has the mean of their features, which is kept in memory.
+        how: `joined`, where a pair's captions are one text; `averaged`, where each is a text by
+            itself and the pair has the mean of their features, which is kept in memory; `each`,
+            where every pair has one.
         progress: Wraps an iterable, as tqdm does.
 
     Raises:
         InputError: See `text_features`.
     """
-    if how == "joined":
+    if how != "averaged":
         return text_features(encoder, [document(each) for each in captions], cache_dir, progress)
     single = [caption for each in captions for caption in each]
     rows = text_features(encoder, single, cache_dir, progress)

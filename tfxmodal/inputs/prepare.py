@@ -8,6 +8,7 @@ from functools import partial
 
 from tfxmodal.data import Dataset
 from tfxmodal.data.pairs import Pairs
+from tfxmodal.data.repeated import one_row_a_caption
 from tfxmodal.encoders.image import ImageEncoder, check_kind, load_image_encoder
 from tfxmodal.encoders.text import TextEncoder, load_text_encoder
 from tfxmodal.encoders.text.text_cnn import TokenIds
@@ -93,6 +94,9 @@ def prepare(
         InputError: If anything the user gave is wrong; see the encoders.
     """
     _check_kinds(source, config, kinds)
+    if config.captions == "each":
+        rows = {name: one_row_a_caption(p) for name, p in source.splits() if p.has_captions}
+        source = source.replace_splits(**rows)
     images = texts = None
     if source.train.has_image_files:
         images = (image_encoder or (lambda: named_image_encoder(config, seed)))()
