@@ -76,7 +76,8 @@ def test_bad_images_end_it_or_are_left_out(damaged, complaint, capsys):
         ["scl", "--dataset", "pairs", "--data-dir", str(damaged), *QUICK, "--on-bad-image", "skip"]
     )
     model = json.loads(Path("runs/scl-pairs/model.json").read_text())
-    assert model["pairs"] == {"train": 28, "validation": 5, "test": 5}
+    # Each photo has five captions, and each of them makes a pair.
+    assert model["pairs"] == {"train": 5 * 28, "validation": 5 * 5, "test": 5 * 5}
     evaluate.main(["--run", "runs/scl-pairs", "--baseline", "pls"])  # skips as the training did
 
 

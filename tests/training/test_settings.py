@@ -85,3 +85,10 @@ def test_what_was_decided_when_a_run_began_stays_when_it_goes_on():
 @pytest.mark.parametrize("spec", METHODS.values(), ids=METHODS)
 def test_every_preset_names_its_source(spec):
     assert spec.preset_sources.keys() == spec.presets.keys()
+
+
+def test_values_that_are_right_together_are_taken_in_any_order():
+    given = {"start": "linear", "output_activation": "linear"}
+    for values in (given, dict(reversed(given.items()))):
+        config = Settings("scl", DataConfig("features")).having(**values).config
+        assert config.start == config.output_activation == "linear"

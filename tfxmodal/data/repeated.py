@@ -16,13 +16,14 @@ class TakenFeatures:
     """Rows of features, read when they are asked for; satisfies `Features`.
 
     Args:
-        features: `[m, dim]`.
+        features: `[m, ...]`.
         rows: `[n]`, those that are taken, in this order.
     """
 
     def __init__(self, features: Features, rows: np.ndarray):
         self._features, self.rows = features, rows
-        self.shape = (len(rows), features.shape[1])
+        self.shape = (len(rows), *features.shape[1:])
+        self.dtype = getattr(features, "dtype", np.dtype(np.float32))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -118,4 +119,8 @@ def one_row_a_caption(pairs: Pairs) -> Pairs:
         return replace(pairs, texts=texts, text_labels=pairs.text_labels[rows])
     place = np.concatenate([np.arange(count) for count in counts])
     ids = np.array([f"{pairs.ids[row]}#{number}" for row, number in zip(rows, place, strict=True)])
-    return replace(pairs.take(rows), ids=ids, texts=texts, image_ids=pairs.owners[rows])
+    images = pairs.images[rows] if pairs.has_image_files else TakenFeatures(pairs.images, rows)
+    bare = replace(pairs, images=np.arange(len(pairs)))  # Not read: there may be many.
+    return replace(
+        bare.take(rows), ids=ids, images=images, texts=texts, image_ids=pairs.owners[rows]
+    )

@@ -94,9 +94,6 @@ def prepare(
         InputError: If anything the user gave is wrong; see the encoders.
     """
     _check_kinds(source, config, kinds)
-    if config.captions == "each":
-        rows = {name: one_row_a_caption(p) for name, p in source.splits() if p.has_captions}
-        source = source.replace_splits(**rows)
     images = texts = None
     if source.train.has_image_files:
         images = (image_encoder or (lambda: named_image_encoder(config, seed)))()
@@ -189,9 +186,12 @@ def split_rows(
         )
     if images is not None:
         pairs = without_bad(split, pairs, images, config.cache_dir, reporter)
+    read = pairs.with_features(images)
+    if text_encoder and config.captions == "each":
+        pairs, read = one_row_a_caption(pairs), one_row_a_caption(read)
     if text_encoder and kinds["text"] == "words":
         texts = token_ids(text_encoder, pairs.texts)
     elif text_encoder:
         bar = reporter.named(f"{split} texts")
         texts = caption_features(text_encoder, pairs.texts, config.cache_dir, config.captions, bar)
-    return pairs, pairs.with_features(images, texts)
+    return pairs, read.with_features(texts=texts)

@@ -69,11 +69,12 @@ class Settings:
         """
         parts = {name: getattr(self, name) for name in ("data", "config", "training")}
         fields = {f.name: name for name, part in parts.items() for f in dataclasses.fields(part)}
+        changed: dict[str, dict] = {}
         for name, value in values.items():
             choose(f"setting of {self.method}", name, fields)
-            part = fields[name]
-            parts[part] = _replaced(parts[part], {name: value})
-        return replace(self, **parts)
+            changed.setdefault(fields[name], {})[name] = value
+        # All of a part at once: some values are right only together.
+        return replace(self, **{part: _replaced(parts[part], changed[part]) for part in changed})
 
     def to_json(self) -> dict:
         """What `config.json` holds."""
