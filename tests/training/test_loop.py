@@ -43,8 +43,9 @@ BATCH_NORM = {"encoder_batch_norm": True, "relation_batch_norm": True, "relation
 ALL_TERMS = {
     "SCL": {"scl": {"alpha": 0.5, "image_scaling": "standard", "text_scaling": "center"}},
     "SCL semi-supervised": {"scl": SEMI_SUPERVISED},
-    "DRSL": {"drsl": {"image_scaling": "unit"}},
-    "DRSL multiplication": {"drsl": {"fusion": "multiplication", "pair_weights": "balanced"}},
+    "DRSL": {
+        "drsl": {"image_scaling": "unit", "fusion": "multiplication", "pair_weights": "balanced"}
+    },
     "DRSL batch norm": {"drsl": BATCH_NORM},
 }
 
