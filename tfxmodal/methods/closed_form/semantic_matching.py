@@ -58,11 +58,15 @@ def fit(
         progress: Wraps an iterable, as tqdm does.
     """
     sides = {"image": train.labels, "text": train.labels if train.paired else train.text_labels}
-    exclusive = all((labels.sum(axis=1) <= 1).all() for labels in sides.values())
     strengths = STRENGTHS if config.strength is None else (config.strength,)
     models = {
         kind: _classifiers(
-            getattr(train, f"{kind}s"), labels, exclusive, strengths, f"{kind} classes", progress
+            getattr(train, f"{kind}s"),
+            labels,
+            train.exclusive,
+            strengths,
+            f"{kind} classes",
+            progress,
         )
         for kind, labels in sides.items()
     }
