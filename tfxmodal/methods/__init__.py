@@ -10,6 +10,7 @@ from tfxmodal.methods.spec import Fitted, MethodSpec
 FILES = (
     "gradient.scl",
     "gradient.drsl",
+    "gradient.deep_sm",
     "closed_form.ridge_cca",
     "closed_form.pls",
     "closed_form.semantic_matching",
