@@ -11,6 +11,7 @@ FILES = (
     "gradient.scl",
     "gradient.drsl",
     "gradient.deep_sm",
+    "gradient.mrl",
     "closed_form.ridge_cca",
     "closed_form.pls",
     "closed_form.semantic_matching",
