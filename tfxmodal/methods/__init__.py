@@ -12,6 +12,7 @@ FILES = (
     "gradient.drsl",
     "gradient.deep_sm",
     "gradient.mrl",
+    "gradient.dual_path",
     "closed_form.ridge_cca",
     "closed_form.pls",
     "closed_form.semantic_matching",
