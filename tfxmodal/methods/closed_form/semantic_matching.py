@@ -57,16 +57,12 @@ def fit(
         seed: Unused: the problem is convex.
         progress: Wraps an iterable, as tqdm does.
     """
+    exclusive = train.exclusive
     sides = {"image": train.labels, "text": train.labels if train.paired else train.text_labels}
     strengths = STRENGTHS if config.strength is None else (config.strength,)
     models = {
         kind: _classifiers(
-            getattr(train, f"{kind}s"),
-            labels,
-            train.exclusive,
-            strengths,
-            f"{kind} classes",
-            progress,
+            getattr(train, f"{kind}s"), labels, exclusive, strengths, f"{kind} classes", progress
         )
         for kind, labels in sides.items()
     }
