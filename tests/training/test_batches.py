@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -142,6 +144,17 @@ def test_feeds_without_labels_have_none():
     assert MemoryFeed(train, strategy).data.keys() == {"images", "texts"}
     batch = next(StreamFeed(train, strategy).batches({"unlabelled": np.zeros((1, 1, 2), int)}))
     assert batch["unlabelled"].keys() == {"images", "texts"}
+
+
+def test_feeds_carry_the_numbers_of_images(strategy):
+    train = replace(make_pairs(), labels=None, image_ids=np.arange(64) // 2)
+    rows = np.arange(8).reshape(1, strategy.num_replicas_in_sync, -1)
+    batch = next(StreamFeed(train, strategy).batches({"pairs": rows}))
+    whole = replicas_of(strategy, MemoryFeed(train, strategy).data["image_ids"])
+    for replica, part in enumerate(replicas_of(strategy, batch["pairs"]["image_ids"])):
+        np.testing.assert_array_equal(part, rows[0, replica] // 2)
+        np.testing.assert_array_equal(whole[replica][rows[0, replica]], part)
+        assert part.dtype == whole[replica].dtype == train.image_ids.dtype
 
 
 def test_feeds_follow_the_float_type_of_keras():

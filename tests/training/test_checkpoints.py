@@ -203,8 +203,9 @@ def test_a_network_that_a_checkpoint_would_not_hold_whole_is_refused(tmp_path):
 
 @pytest.mark.parametrize("name", [name for name, spec in METHODS.items() if spec.learner])
 def test_every_weight_of_a_method_comes_back(name, tmp_path):
-    spec, inputs = METHODS[name], MethodInputs.of(make_pairs())
-    methods = [spec.learner(inputs, spec.config()) for _ in range(2)]
+    spec, train = METHODS[name], make_pairs()
+    config, _ = spec.decide(spec.config(), train)
+    methods = [spec.learner(MethodInputs.of(train), config) for _ in range(2)]
     Checkpoints(tmp_path, methods[0].networks).save_best(1)
     Checkpoints(tmp_path, methods[1].networks).restore_best()
     for kind, network in methods[0].networks.items():

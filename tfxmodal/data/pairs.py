@@ -121,8 +121,16 @@ class Pairs:
     @property
     def unlabelled(self) -> int:
         """How many images and texts of their own have no label, where there are labels."""
-        sides = [side for side in (self.labels, self.text_labels) if side is not None]
-        return sum(len(side) - len(labelled(side)) for side in sides)
+        return sum(len(side) - len(labelled(side)) for side in self._label_columns)
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether classes exclude each other: no image or text has several."""
+        return all((side.sum(axis=1) <= 1).all() for side in self._label_columns)
+
+    @property
+    def _label_columns(self) -> list[np.ndarray]:
+        return [side for side in (self.labels, self.text_labels) if side is not None]
 
     @property
     def owners(self) -> np.ndarray:

@@ -94,6 +94,18 @@ class MethodInputs:
         """The spec of `image` or `text`."""
         return {"image": self.image, "text": self.text}[name]
 
+    def features(self, name: str) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+        """Where a network of `image` or `text` begins: what it reads, and the features it is above.
+
+        They are the same, but for raw inputs, whose features their network makes.
+        """
+        spec, below = self.modality(name), self.networks.get(name)
+        if below is None:
+            rows = keras.Input(spec.shape, name="features")
+            return rows, rows
+        raw = keras.Input(below.input_shape[1:], dtype=spec.dtype, name="raw")
+        return raw, below(keras.ops.cast(raw, below.inputs[0].dtype))
+
     def to_json(self) -> dict:
         """What `from_json` reads; networks are not part of it."""
         return {"image": asdict(self.image), "text": asdict(self.text), "classes": self.classes}

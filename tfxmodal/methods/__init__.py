@@ -10,6 +10,9 @@ from tfxmodal.methods.spec import Fitted, MethodSpec
 FILES = (
     "gradient.scl",
     "gradient.drsl",
+    "gradient.deep_sm",
+    "gradient.mrl",
+    "gradient.dual_path",
     "closed_form.ridge_cca",
     "closed_form.pls",
     "closed_form.semantic_matching",

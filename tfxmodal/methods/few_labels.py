@@ -46,6 +46,13 @@ def with_few_labels(train: Pairs, config: FewLabels, seed: int) -> Pairs:
     return replace(train, **seen)
 
 
+def labelled_streams(train: Pairs) -> dict[str, np.ndarray]:
+    """The rows with labels, by stream: `pairs`, or of unpaired sets `images` and `texts`."""
+    if train.paired:
+        return {"pairs": labelled(train.labels)}
+    return {"images": labelled(train.labels), "texts": labelled(train.text_labels)}
+
+
 def labelled_rows(labels: np.ndarray, fraction: float, how: str, seed: int) -> np.ndarray:
     """The training rows whose labels a semi-supervised method may see.
 

@@ -14,7 +14,12 @@ from tfxmodal.retrieval.scorer import Scorer
 
 Batch = dict[str, dict[str, "tf.Tensor"]]
 """Of each stream the rows of `images [n, d_image]`, `texts [n, d_text]` and, where the dataset has
-them, `labels [n, classes]`."""
+them, `labels [n, classes]` and `image_ids [n]`."""
+
+
+def sides(batch: Batch) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+    """The rows of images and the rows of texts: of one stream `pairs`, or of one stream each."""
+    return batch.get("pairs", batch.get("images")), batch.get("pairs", batch.get("texts"))
 
 
 def adam(learning_rate: float) -> keras.optimizers.Optimizer:

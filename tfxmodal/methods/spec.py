@@ -14,6 +14,11 @@ from tfxmodal.retrieval.scorer import Scorer
 GLOBAL = {"image": "global", "text": "global"}
 
 
+def inputs_of(config) -> Mapping[str, str]:
+    """What a method reads that can be trained end to end: features, or pixels and token ids."""
+    return {"image": "pixels", "text": "words"} if config.end_to_end else GLOBAL
+
+
 @dataclass(frozen=True)
 class Fitted:
     """A fitted method: Keras networks and a scorer, however it was fitted.
@@ -56,8 +61,8 @@ class MethodSpec:
         needs_pairs: Whether images and texts must be paired row by row.
         needs_labels: Whether every training pair needs a label.
         several_labels: Whether a pair may have several.
-        seen: The training pairs with the labels that the method may see: `seen(train, config,
-            seed) -> Pairs`.
+        seen: The training pairs with the labels that the method may see, or with numbers of
+            their images where it needs them: `seen(train, config, seed) -> Pairs`.
         decide: Settles, when a run begins, the config's fields that are `auto`: `decide(config,
             train) -> (config, a sentence that tells or None)`.
         presets: By dataset the defaults that differ from the config's own, by group (`method`,

@@ -74,17 +74,18 @@ def _in_rounds(rows: np.ndarray, owners: np.ndarray | None) -> np.ndarray:
 
 
 def columns(pairs: Pairs) -> dict:
-    """All columns there are: images, texts and, where there are any, labels as floats."""
+    """All columns there are: images, texts and, if any, labels as floats and ids of images."""
     labels = {"labels": pairs.labels, "text_labels": pairs.text_labels}
     found = {name: _floats(column) for name, column in labels.items() if column is not None}
-    return {"images": pairs.images, "texts": pairs.texts} | found
+    ids = {} if pairs.image_ids is None else {"image_ids": pairs.image_ids}
+    return {"images": pairs.images, "texts": pairs.texts} | found | ids
 
 
 def stream_columns(pairs: Pairs, stream: str) -> dict[str, str]:
     """Which column each entry of a stream's batches is of, by the entry's name."""
     if pairs.paired:
-        names = ["images", "texts"] + ["labels"] * (pairs.labels is not None)
-        return {name: name for name in names}
+        given = [name for name in ("labels", "image_ids") if getattr(pairs, name) is not None]
+        return {name: name for name in ("images", "texts", *given)}
     return {
         "images": {"images": "images", "labels": "labels"},
         "texts": {"texts": "texts", "labels": "text_labels"},

@@ -57,8 +57,8 @@ def fit(
         seed: Unused: the problem is convex.
         progress: Wraps an iterable, as tqdm does.
     """
+    exclusive = train.exclusive
     sides = {"image": train.labels, "text": train.labels if train.paired else train.text_labels}
-    exclusive = all((labels.sum(axis=1) <= 1).all() for labels in sides.values())
     strengths = STRENGTHS if config.strength is None else (config.strength,)
     models = {
         kind: _classifiers(

@@ -7,11 +7,11 @@ from typing import Literal
 
 import numpy as np
 
-from tfxmodal.data.pairs import Pairs, labelled
+from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError, check_ranges
 from tfxmodal.heads.feature_network import feature_network
 from tfxmodal.heads.in_parts import in_parts, treats_rows_alone
-from tfxmodal.inputs.spec import InputSpec, MethodInputs
+from tfxmodal.inputs.spec import MethodInputs
 from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.relational_similarity import (
     balanced_weights,
@@ -19,9 +19,9 @@ from tfxmodal.losses.relational_similarity import (
     similarity,
 )
 from tfxmodal.methods.closed_form import semantic_matching
-from tfxmodal.methods.few_labels import FewLabels, with_few_labels
-from tfxmodal.methods.learner import Batch, Method
-from tfxmodal.methods.spec import GLOBAL, MethodSpec
+from tfxmodal.methods.few_labels import FewLabels, labelled_streams, with_few_labels
+from tfxmodal.methods.learner import Batch, Method, sides
+from tfxmodal.methods.spec import MethodSpec, inputs_of
 from tfxmodal.retrieval.scorer import Scorer
 
 
@@ -126,13 +126,12 @@ class DRSL(Method):
         self.config = config
         self.weights = {"relational_similarity": 1.0}
         self.networks = {}
-        self._below = {}  # By modality: from what is read to the features that are scaled.
+        self._below = inputs.networks  # From what is read to the features that are scaled.
         self.starts_trained = config.start != "random"
         self._starts = {}
         classes = inputs.classes if self.starts_trained else 0
         for kind, scaling in (("image", config.image_scaling), ("text", config.text_scaling)):
-            spec, below = inputs.modality(kind), inputs.networks.get(kind)
-            encoder = self._encoder(kind, spec, below, scaling)
+            encoder = self._encoder(kind, inputs, scaling)
             if classes:
                 self._starts[kind] = SemanticStart(encoder.input, encoder.output, classes)
                 encoder = self._starts[kind].network
@@ -152,19 +151,11 @@ class DRSL(Method):
             classes,
         )
 
-    def _encoder(
-        self, kind: str, spec: InputSpec, below: keras.Model | None, scaling: str
-    ) -> keras.Model:
+    def _encoder(self, kind: str, inputs: MethodInputs, scaling: str) -> keras.Model:
         """Image FNN or Text FNN, on features or, end to end, above the network that makes them."""
         from tfxmodal.heads.scaling import feature_scaling
 
-        config = self.config
-        if below is None:
-            inputs = features = keras.Input(spec.shape, name="features")
-        else:
-            inputs = keras.Input(below.input_shape[1:], dtype=spec.dtype, name="raw")
-            features = below(keras.ops.cast(inputs, below.inputs[0].dtype))
-            self._below[kind] = below
+        config, (rows, features) = self.config, inputs.features(kind)
         width = features.shape[-1]
         network = feature_network(
             width,
@@ -173,7 +164,7 @@ class DRSL(Method):
             config.dropout,
             name=f"{kind}_fnn",
         )
-        return keras.Model(inputs, network(feature_scaling(width, scaling)(features)))
+        return keras.Model(rows, network(feature_scaling(width, scaling)(features)))
 
     def adapt(self, train: Pairs, validation: Pairs, select_by: str = "auto", progress=None):
         """Fits the scaling of the features, and the posteriors that the scores begin as.
@@ -198,15 +189,11 @@ class DRSL(Method):
 
         Of a row without a label nobody knows what it is similar to, not even its own partner.
         """
-        if train.paired:
-            return {"pairs": labelled(train.labels)}
-        return {"images": labelled(train.labels), "texts": labelled(train.text_labels)}
+        return labelled_streams(train)
 
     def loss_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
         """Equation (10) on all pairs of this replica's images and the global batch's texts."""
-        images, texts = batch.get("images"), batch.get("texts")
-        if "pairs" in batch:
-            images = texts = batch["pairs"]
+        images, texts = sides(batch)
         z_i = self._image_embeddings(images["images"])
         z_t = self.networks["text_encoder"](texts["texts"], training=True)
         scores = self.networks["relation"].all_pairs(z_i, replicas.gather(z_t), training=True)
@@ -238,11 +225,6 @@ class DRSL(Method):
 
 SAMPLE = 32
 """Raw rows at a time: those that scaling is fitted to, and those embedded in one go."""
-
-
-def inputs_of(config: DRSLConfig) -> dict[str, str]:
-    """Features, or end to end pixels and token ids."""
-    return {"image": "pixels", "text": "words"} if config.end_to_end else GLOBAL
 
 
 SPEC = MethodSpec(

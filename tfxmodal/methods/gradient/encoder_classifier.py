@@ -14,6 +14,7 @@ from sklearn.metrics import average_precision_score
 
 from tfxmodal.data.pairs import Features, Pairs, labelled
 from tfxmodal.lazy import keras, tf
+from tfxmodal.losses.classification import classification
 from tfxmodal.methods.learner import Batch, Learner
 
 BATCH = 32
@@ -41,7 +42,7 @@ class EncoderClassifier(Learner):
         dropout: float = 0.5,
         max_norm: float | None = None,
     ):
-        self.exclusive = bool((train.labels.sum(axis=1) <= 1).all())
+        self.exclusive = train.exclusive
         self.weights = {"cross_entropy": 1.0}
         self._column = column
         limit = max_norm and keras.constraints.MaxNorm(max_norm, axis=0)
@@ -60,12 +61,8 @@ class EncoderClassifier(Learner):
     def loss_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
         """The mean cross-entropy of this replica's rows."""
         logits = self.networks["classifier"](batch["pairs"][self._column], training=True)
-        labels = tf.cast(batch["pairs"]["labels"], logits.dtype)
-        if self.exclusive:
-            losses = tf.nn.softmax_cross_entropy_with_logits(labels, logits)
-        else:
-            losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
-        return {"cross_entropy": tf.reduce_mean(losses)}
+        labels = batch["pairs"]["labels"]
+        return {"cross_entropy": classification(logits, labels, self.exclusive)}
 
     def logits(self, rows: Features) -> np.ndarray:
         """Logits `[n, classes]` of raw rows, a batch at a time."""

@@ -1,0 +1,54 @@
+"""The same training on one replica and on two."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from tests.training.tiny import make_pairs, method_of, weights
+from tfxmodal.training.config import TrainingConfig
+from tfxmodal.training.loop import Trainer
+from tfxmodal.training.replicas import make_strategy
+
+
+def trained(method_class, config, folder, strategy=None, train=None):
+    """A method, its weights at the start and the report of an epoch of its last stage, by SGD.
+
+    Adam would hide a gradient of twice the size.
+    """
+
+    class BySGD(method_class):
+        def stages(self):
+            last = super().stages()[-1]
+            updates = [replace(each, optimizer=keras.optimizers.SGD) for each in last.updates]
+            return [replace(last, updates=updates)]
+
+    keras.utils.set_random_seed(0)
+    strategy = strategy or make_strategy(["CPU:0"])
+    train = train or make_pairs()
+    training = TrainingConfig(epochs=1, batch_size=16, learning_rate=0.1)
+    with strategy.scope():
+        method = method_of(BySGD, train, config)
+        start = weights(method)
+        trainer = Trainer(method, train, training, strategy, folder)
+    trainer._gradient_norms = lambda *_: {}  # To measure them, losses are compiled once more.
+    return method, start, list(trainer.epochs(lambda: (0.0, {})))
+
+
+def assert_two_replicas_train_as_one(method_class, config, two_replicas, folder, train=None):
+    """Asserts that losses and weights are the same on one replica and on two.
+
+    Returns:
+        The method as one replica has trained it, and its weights before.
+    """
+    one, start, reports = trained(method_class, config, folder / "one", None, train)
+    two, _, others = trained(method_class, config, folder / "two", two_replicas, train)
+    for ours, theirs in zip(reports, others, strict=True):
+        assert ours.losses == pytest.approx(theirs.losses, rel=1e-5, abs=1e-6)
+    moved = 0.0
+    for before, ours, theirs in zip(start, weights(one), weights(two), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+        moved = max(moved, np.abs(ours - before).max())
+    assert moved > 1e-2
+    return one, start

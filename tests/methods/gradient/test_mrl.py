@@ -1,0 +1,87 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.methods.gradient.on_replicas import assert_two_replicas_train_as_one
+from tests.training.tiny import OneReplica, make_pairs, method_of
+from tfxmodal.errors import InputError
+from tfxmodal.methods.gradient.mrl import MRL, MRLConfig
+
+SIZES = {"hidden_units": (8,), "embedding_dim": 5}
+
+
+def batch(train, rows=slice(None)):
+    columns = ("images", "texts", "labels")
+    return {name: tf.constant(getattr(train, name)[rows], tf.float32) for name in columns}
+
+
+def objective(u, v, centres, labels, beta, tau):
+    """The released code's loss, one embedding after the other."""
+    clustering = 0.0
+    for each in (u, v):
+        for z, y in zip(each, labels, strict=True):
+            e = np.exp(z @ centres / tau)
+            if not y.all():
+                clustering += np.log((e * (1 - y)).sum() / e.sum()) / len(u)
+    points, n, contrast = np.concatenate([u, v]), len(u), 0.0
+    for i, z in enumerate(points):
+        others = [np.exp(z @ other / tau) for j, other in enumerate(points) if j != i]
+        contrast -= np.log(np.exp(z @ points[(i + n) % (2 * n)] / tau) / sum(others)) / (2 * n)
+    return beta * clustering + (1 - beta) * 2 * contrast
+
+
+@pytest.mark.parametrize(("beta", "tau"), [(0.7, 1.0), (0.4, 0.3)])
+def test_the_loss_is_that_of_the_released_code(beta, tau):
+    train = make_pairs(12)
+    method = method_of(MRL, train, MRLConfig(**SIZES, beta=beta, temperature=tau))
+    terms = method.loss_terms({"pairs": batch(train)}, OneReplica())
+    u, v = (
+        method.networks[f"{kind}_encoder"](rows).numpy().astype(float)
+        for kind, rows in (("image", train.images), ("text", train.texts))
+    )
+    (centres,) = method.networks["clusters"].get_weights()
+    expected = objective(u, v, centres.astype(float), train.labels, beta, tau)
+    total = sum(weight * float(terms[name]) for name, weight in method.weights.items())
+    assert total == pytest.approx(expected, rel=1e-5)
+
+
+def test_two_replicas_train_as_one_and_centres_keep_their_length(two_replicas, tmp_path):
+    config = MRLConfig(**SIZES, temperature=0.3)
+    method, start = assert_two_replicas_train_as_one(MRL, config, two_replicas, tmp_path)
+    before, after = start[-1], method.networks["clusters"].get_weights()[0]
+    np.testing.assert_allclose(before.T @ before, np.eye(3), atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(after, axis=0), 1, rtol=1e-5)
+    assert np.abs(after - before).max() > 1e-3
+
+
+def test_rows_without_a_label_are_left_out():
+    train = make_pairs()
+    train.labels[::3] = 0
+    rows = method_of(MRL, train, MRLConfig(**SIZES)).streams(train, 0)["pairs"]
+    np.testing.assert_array_equal(rows, np.flatnonzero(np.arange(64) % 3))
+
+
+def test_one_class_leaves_the_contrast_alone():
+    train = replace(make_pairs(8), labels=np.ones((8, 1), np.uint8))
+    method = method_of(MRL, train, MRLConfig(**SIZES))
+    terms = method.loss_terms({"pairs": batch(train)}, OneReplica())
+    assert float(terms["robust_clustering"]) == 0 and float(terms["contrastive"]) > 0
+    alone = method.loss_terms({"pairs": batch(train, slice(0, 1))}, OneReplica())
+    assert float(alone["contrastive"]) == 0  # A batch of one pair has no negatives.
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"hidden_units": (0,)},
+        {"embedding_dim": 0},
+        {"beta": 1.1},
+        {"temperature": 0.0},
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_its_flag(config):
+    (name,) = config
+    with pytest.raises(InputError, match=f"`{name}` must be .*received"):
+        MRLConfig(**config)

@@ -1,0 +1,121 @@
+"""Deep semantic matching: one neural classifier in each modality (Wei et al., 2017)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from tfxmodal.data.pairs import Pairs
+from tfxmodal.errors import check_ranges
+from tfxmodal.heads.feature_network import feature_network
+from tfxmodal.inputs.spec import MethodInputs
+from tfxmodal.lazy import keras, tf
+from tfxmodal.losses.classification import classification
+from tfxmodal.methods.few_labels import FewLabels, labelled_streams, with_few_labels
+from tfxmodal.methods.gradient.cosine_method import CosineMethod
+from tfxmodal.methods.learner import Batch, sides
+from tfxmodal.methods.spec import MethodSpec
+
+
+@dataclass(frozen=True)
+class DeepSMConfig(FewLabels):
+    """Deep semantic matching; where a default names no source, it is ours."""
+
+    hidden_units: tuple[int, ...] = (1024,)
+    """Units of the hidden layers of each classifier; none is a logistic regression."""
+
+    dropout: float = 0.0
+    """Fraction dropped before each layer but the first."""
+
+    scaling: Literal["none", "unit", "center", "standard"] = "standard"
+    """What is done to the features first, fitted on the training split: unit divides all by one
+    number, to a mean square of 1; center gives each column mean 0, standard variance 1 as well (as
+    in semantic_matching)."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_ranges(self, hidden_units="[1, inf)", dropout="[0, 1)")
+
+
+class DeepSM(CosineMethod):
+    """Two classifiers of the same classes, trained apart; the posteriors are compared.
+
+        L = CE(f(x), y) + CE(g(t), y),   score(x, t) = cos(p(class | x), p(class | t))
+
+    with networks f and g from features to logits. The posteriors are a softmax where no training
+    row has several classes, else a sigmoid a class, and CE is the cross-entropy of either. No term
+    joins the modalities, so images and texts need not be paired. Rows without a label are left out.
+
+    The paper could not be had beyond its abstract: this is our reading of it. It fine-tunes a CNN
+    on the images and trains a fully connected network on text features; here both networks read
+    features, and `encoders` of the data takes those of a fine-tuned CNN. A step costs O(B P) time,
+    for a batch of B rows and networks of P weights; memory is O(P).
+
+    Args:
+        inputs: Widths of the features, and the number of classes.
+        config: Hyper-parameters.
+    """
+
+    def __init__(self, inputs: MethodInputs, config: DeepSMConfig):
+        from tfxmodal.heads.projector import L2Normalize
+        from tfxmodal.heads.scaling import feature_scaling
+        from tfxmodal.heads.semantic_start import Probabilities
+
+        self.weights = {"image_classification": 1.0, "text_classification": 1.0}
+        self.networks = {}
+        self._probabilities = Probabilities(dtype=keras.config.floatx())
+        for kind in ("image", "text"):
+            features, _ = inputs.features(kind)
+            width = features.shape[-1]
+            classify = feature_network(
+                width,
+                (*config.hidden_units, inputs.classes),
+                dropout=config.dropout,
+                output_activation="linear",
+                name=f"{kind}_network",
+            )
+            logits = classify(feature_scaling(width, config.scaling)(features))
+            unit = L2Normalize(dtype=keras.config.floatx())(self._probabilities(logits))
+            self.networks[f"{kind}_classifier"] = keras.Model(features, logits)
+            self.networks[f"{kind}_encoder"] = keras.Model(features, unit)
+
+    def adapt(self, train: Pairs, validation: Pairs, select_by: str = "auto", progress=None):
+        """Fits the scaling of the features; the labels decide what the posteriors are."""
+        super().adapt(train, validation, select_by, progress)
+        self._exclusive = train.exclusive
+        self._probabilities.exclusive.assign(self._exclusive)
+
+    def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:
+        """The rows with labels; of unpaired sets one stream each of images and of texts."""
+        return labelled_streams(train)
+
+    def loss_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
+        """The cross-entropy of this replica's images, and of its texts."""
+        terms = {}
+        for kind, rows in zip(("image", "text"), sides(batch), strict=True):
+            logits = self.networks[f"{kind}_classifier"](rows[f"{kind}s"], training=True)
+            loss = classification(logits, rows["labels"], self._exclusive)
+            terms[f"{kind}_classification"] = loss
+        return terms
+
+
+SPEC = MethodSpec(
+    name="deep_sm",
+    title="Deep semantic matching: a neural classifier in each modality",
+    source="Wei et al., IEEE Transactions on Cybernetics 2017; our reading",
+    setting="supervised",
+    config=DeepSMConfig,
+    learner=DeepSM,
+    seen=with_few_labels,
+    needs_pairs=False,
+    needs_labels=True,
+    presets={"": {"training": {"batch_size": 100}}},
+    preset_sources={"": "the batch of its rivals' released code (DSCMR, SDML, MRL)"},
+    search_space={
+        "hidden_units": ((), (1024,), (1024, 1024)),
+        "dropout": (0.0, 0.5),
+        "learning_rate": (1e-4, 1e-3),
+    },
+)

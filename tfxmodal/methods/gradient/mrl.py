@@ -1,0 +1,155 @@
+"""MRL: Multimodal Robust Learning (Hu et al., CVPR 2021), for labels of which some are wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from tfxmodal.data.pairs import Pairs
+from tfxmodal.errors import check_ranges
+from tfxmodal.heads.feature_network import feature_network
+from tfxmodal.inputs.spec import MethodInputs
+from tfxmodal.lazy import keras, tf
+from tfxmodal.losses.contrastive import contrastive
+from tfxmodal.losses.pair_batch import PairBatch
+from tfxmodal.losses.robust_clustering import robust_clustering
+from tfxmodal.methods.few_labels import FewLabels, labelled_streams, with_few_labels
+from tfxmodal.methods.gradient.cosine_method import CosineMethod
+from tfxmodal.methods.learner import Batch, Update
+from tfxmodal.methods.spec import MethodSpec
+
+
+@dataclass(frozen=True)
+class MRLConfig(FewLabels):
+    """MRL; the defaults are those of the released code."""
+
+    hidden_units: tuple[int, ...] = (4096, 4096)
+    """Units of the hidden layers of each network (released code: 4096, 4096)."""
+
+    embedding_dim: int = 512
+    """Dimensions of the common space (released code: 512)."""
+
+    beta: float = 0.7
+    """Weight of robust clustering; the rest, 1 - beta, is that of contrast (released code, for .2
+    and .6 of wrong labels on Wikipedia: .7; its comments name .4 too)."""
+
+    temperature: float = 1.0
+    """tau of both losses (released code: 1)."""
+
+    scaling: Literal["none", "unit", "center", "standard"] = "none"
+    """What is done to the features first, fitted on the training split (released code: nothing):
+    unit divides all by one number, to a mean square of 1; center gives each column mean 0, standard
+    variance 1 as well."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_ranges(
+            self,
+            hidden_units="[1, inf)",
+            embedding_dim="[1, inf)",
+            beta="[0, 1]",
+            temperature="(0, inf)",
+        )
+
+
+class MRL(CosineMethod):
+    """Two encoders onto the unit sphere, and a centre of each class that both share.
+
+        L = beta (L_r(U C / tau) + L_r(V C / tau)) + (1 - beta) L_c(U, V)
+
+    with the embeddings U and V of images and texts `[B, dim]`, the centres C `[dim, classes]`, unit
+    columns that start orthogonal and are trained, robust clustering L_r (`losses/
+    robust_clustering.py`), and L_c = 2 NT-Xent: each of the 2B embeddings tells its counterpart
+    from all others of the batch, once by rows and once by columns of the same symmetric matrix.
+
+    The paper could not be had beyond its abstract: loss, networks and settings are those of the
+    released code (penghu-cs/MRL), and this is our reading of it. What the code does otherwise: its
+    wrong labels differ between a pair's image and text, here a pair has one label; the learning
+    rate falls with a cosine over the epochs, here it stays and validation chooses the epoch. Its
+    warm-up epoch makes no step, so there is none here. Rows without a label are left out.
+
+    A step costs O(B P + B^2 dim) time and O(P + B^2) memory, for networks of P weights.
+
+    Args:
+        inputs: Widths of the features, and the number of classes.
+        config: Hyper-parameters.
+    """
+
+    def __init__(self, inputs: MethodInputs, config: MRLConfig):
+        from tfxmodal.heads.projector import L2Normalize
+        from tfxmodal.heads.scaling import feature_scaling
+
+        self.config = config
+        # L_c is twice NT-Xent.
+        self.weights = {"robust_clustering": config.beta, "contrastive": 2 * (1 - config.beta)}
+        self.networks = {}
+        for kind in ("image", "text"):
+            features, _ = inputs.features(kind)
+            width = features.shape[-1]
+            embed = feature_network(
+                width,
+                (*config.hidden_units, config.embedding_dim),
+                output_activation="linear",
+                name=f"{kind}_network",
+            )
+            embedding = embed(feature_scaling(width, config.scaling)(features))
+            unit = L2Normalize(dtype=keras.config.floatx())(embedding)
+            self.networks[f"{kind}_encoder"] = keras.Model(features, unit)
+        embeddings = keras.Input([config.embedding_dim], name="embeddings")
+        centres = keras.layers.Dense(
+            inputs.classes,
+            use_bias=False,
+            kernel_initializer="orthogonal",
+            kernel_constraint=keras.constraints.UnitNorm(axis=0),
+            dtype=keras.config.floatx(),
+            name="centres",
+        )
+        self.networks["clusters"] = keras.Model(embeddings, centres(embeddings))
+
+    def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:
+        """The pairs with labels."""
+        return labelled_streams(train)
+
+    def loss_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
+        """Robust clustering of this replica's rows, and their contrast with the global batch."""
+        u, v = self.embed(batch["pairs"])
+        cosines = [self.networks["clusters"](each, training=True) for each in (u, v)]
+        tau, labels = self.config.temperature, batch["pairs"]["labels"]
+        clustering = [robust_clustering(each / tau, labels) for each in cosines]
+        pairs = PairBatch.gathered(u, v, replicas=replicas)
+        return {
+            "robust_clustering": tf.add_n(clustering),
+            "contrastive": contrastive(pairs, tau, positive_in_denominator=True),
+        }
+
+    def updates(self) -> list[Update]:
+        """One Adam of a short memory on everything, as in the released code."""
+        everything = self.trainable_variables()
+        return [Update("all", self.loss_terms, self.weights, everything, short_adam)]
+
+
+def short_adam(learning_rate: float) -> keras.optimizers.Adam:
+    """Adam whose first moment is a mean over few steps (released code: beta_1 .5)."""
+    return keras.optimizers.Adam(learning_rate, beta_1=0.5)
+
+
+SPEC = MethodSpec(
+    name="mrl",
+    title="Multimodal Robust Learning",
+    source="Hu et al., CVPR 2021; released code penghu-cs/MRL",
+    setting="supervised",
+    config=MRLConfig,
+    learner=MRL,
+    seen=with_few_labels,
+    needs_labels=True,
+    presets={"": {"training": {"epochs": 30, "batch_size": 100}}},
+    preset_sources={"": "the command that the released code names"},
+    search_space={
+        "beta": (0.4, 0.7, 0.9),
+        "temperature": (0.1, 0.3, 1.0),
+        "scaling": ("none", "standard"),
+        "learning_rate": (1e-5, 1e-3),
+    },
+)
