@@ -27,7 +27,7 @@ def test_without_a_method_it_lists_them(capsys):
 
 
 def test_an_unknown_method_is_told(complaint):
-    assert "Unknown method 'slc'; use one of: auto, drsl, pls" in complaint(train.main, "slc")
+    assert "Unknown method 'slc'; use one of: auto, cca, drsl" in complaint(train.main, "slc")
 
 
 @pytest.mark.parametrize("method", ["ridge_cca", "pls", "semantic_matching", "random"])
