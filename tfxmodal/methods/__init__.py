@@ -16,6 +16,7 @@ FILES = (
     "closed_form.zero_shot",
     "closed_form.chance",
     "closed_form.cca",
+    "closed_form.mcca",
 )
 
 METHODS: dict[str, MethodSpec] = {
