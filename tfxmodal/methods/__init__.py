@@ -17,6 +17,7 @@ FILES = (
     "closed_form.chance",
     "closed_form.cca",
     "closed_form.mcca",
+    "closed_form.kcca",
 )
 
 METHODS: dict[str, MethodSpec] = {
