@@ -18,6 +18,7 @@ FILES = (
     "closed_form.cca",
     "closed_form.mcca",
     "closed_form.kcca",
+    "closed_form.mvda",
 )
 
 METHODS: dict[str, MethodSpec] = {
