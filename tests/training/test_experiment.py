@@ -26,6 +26,7 @@ SMALL = {
     "drsl": {"hidden_units": (8,), "feature_dim": 4, "relation_units": 8},
     "mcca": {"shrinkage": 0.5},
     "kcca": {"ridge": 0.01},
+    "mvda_vc": {"ridge": 0.01, "consistency": 0.01},
 }
 GRADIENT = {"epochs": 3, "batch_size": 16, "learning_rate": 0.01}
 

@@ -19,6 +19,7 @@ FILES = (
     "closed_form.mcca",
     "closed_form.kcca",
     "closed_form.mvda",
+    "closed_form.mvda_vc",
 )
 
 METHODS: dict[str, MethodSpec] = {
