@@ -137,7 +137,7 @@ def test_shifts_constant_columns_repeated_rows_and_classes_of_none_change_nothin
         for pairs in (train, test)
     ]
     # A column more makes the mean variance of the texts' features smaller.
-    options = {"ridge": 1e-6}
+    options = {"ridge": 1e-9}
     np.testing.assert_allclose(
         scores(fit(*changed, **options), changed[1]),
         scores(fit(train, test, **options), test),
@@ -162,8 +162,14 @@ def test_what_separates_nothing_is_told():
     same = train.with_features(np.full((40, 9), 0.1, np.float32))
     with pytest.raises(InputError, match="`images` must differ .* received .*all the same: give"):
         fit(same, train)
-    with pytest.raises(InputError, match="`ridge` must be above 0; received 0"):
+    with pytest.raises(InputError, match="`ridge` must be at least 1e-09; received 0"):
         MvDAConfig(ridge=0)
+
+
+def test_the_smallest_ridge_keeps_a_singular_scatter_apart_from_rounding():
+    train, test = of_classes(12), of_classes(20, 2)
+    train.images[:, 1], train.texts[5] = train.images[:, 0], train.texts[1]
+    assert np.isfinite(scores(fit(train, test, ridge=1e-9), test)).all()
 
 
 def test_validation_chooses_ridge_and_components():

@@ -35,8 +35,8 @@ class MvDAConfig(FewLabels):
 
     ridge: float | None = None
     """What is added to the diagonal of the scatter within classes, relative to the mean variance of
-    a feature; by default validation chooses among .000001, .00001 and so on to 10. It keeps the
-    scatter from being singular where there are fewer rows than features."""
+    a feature, at least 1e-9; by default validation chooses among .000001, .00001 and so on to 10.
+    It keeps the scatter from being singular where there are fewer rows than features."""
 
     components: int | None = None
     """Dimensions of the common space; by default validation chooses among 5, 10, 20, 50, 100, 200.
@@ -44,7 +44,7 @@ class MvDAConfig(FewLabels):
 
     def __post_init__(self):
         super().__post_init__()
-        check_ranges(self, ridge="(0, inf)", components="[1, inf)")
+        check_ranges(self, ridge="[1e-9, inf)", components="[1, inf)")
 
 
 def fit(
