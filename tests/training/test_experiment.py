@@ -29,6 +29,9 @@ SMALL = {
     "deep_sm": {"hidden_units": (8,)},
     "mrl": {"hidden_units": (8,), "embedding_dim": 4},
     "dual_path": {"hidden_units": (8,), "embedding_dim": 4, "instance_epochs": 2},
+    "mcca": {"shrinkage": 0.5},
+    "kcca": {"ridge": 0.01},
+    "mvda_vc": {"ridge": 0.01, "consistency": 0.01},
 }
 GRADIENT = {"epochs": 3, "batch_size": 16, "learning_rate": 0.01}
 

@@ -18,6 +18,11 @@ FILES = (
     "closed_form.semantic_matching",
     "closed_form.zero_shot",
     "closed_form.chance",
+    "closed_form.cca",
+    "closed_form.mcca",
+    "closed_form.kcca",
+    "closed_form.mvda",
+    "closed_form.mvda_vc",
 )
 
 METHODS: dict[str, MethodSpec] = {

@@ -267,7 +267,8 @@ def save_fitted(folder: RunFolder, fitted: Fitted):
 
 
 def _saved_networks(folder: RunFolder) -> dict[str, keras.Model]:
-    import tfxmodal.heads.scaling  # noqa: F401, registers the layer
+    import tfxmodal.heads.kernel
+    import tfxmodal.heads.scaling  # noqa: F401, both register a layer
 
     try:
         return {

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.linalg import eigh
 
+from tests.methods.closed_form.scores import cosines, directions
 from tests.methods.closed_form.test_pls import related, without_labels
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.methods.closed_form import pls, ridge_cca
@@ -10,11 +11,6 @@ from tfxmodal.methods.closed_form.ridge_cca import COMPONENTS, RIDGES, RidgeCCAC
 
 def fit(train: Pairs, validation: Pairs, **config):
     return ridge_cca.fit(train, validation, RidgeCCAConfig(**config))
-
-
-def directions(fitted, kind: str) -> np.ndarray:
-    """The weights `[d, k]` of a fitted projection."""
-    return fitted.networks[f"{kind}_encoder"].layers[2].get_weights()[0].astype(np.float64)
 
 
 def covariances(train: Pairs, ridge: float):
@@ -37,9 +33,7 @@ def oracle_scores(train: Pairs, test: Pairs, ridge: float, k: int) -> np.ndarray
         (test.images - np.mean(np.float64(train.images), 0)) @ a,
         (test.texts - np.mean(np.float64(train.texts), 0)) @ b,
     )
-    return (u / np.linalg.norm(u, axis=1, keepdims=True)) @ (
-        v / np.linalg.norm(v, axis=1, keepdims=True)
-    ).T
+    return cosines(u, v)
 
 
 @pytest.mark.parametrize("ridge", [1e-3, 0.1, 1.0])

@@ -6,6 +6,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from tests.methods.closed_form.scores import cosines
 from tfxmodal.data import load_dataset
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
@@ -46,12 +47,6 @@ def oracle_probabilities(train, labels, test, strength):
     if (labels.sum(1) == 1).all():
         return regression(labels.argmax(1)).predict_proba(test)
     return np.stack([regression(y).predict_proba(test)[:, 1] for y in labels.T], axis=1)
-
-
-def cosines(a, b):
-    return (a / np.linalg.norm(a, axis=1, keepdims=True)) @ (
-        b / np.linalg.norm(b, axis=1, keepdims=True)
-    ).T
 
 
 @pytest.mark.parametrize("several", [False, True], ids=["one label", "several labels"])

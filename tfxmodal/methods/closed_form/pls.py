@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import check_ranges
 from tfxmodal.heads.linear import linear_projection
 from tfxmodal.methods.closed_form.moments import moments
-from tfxmodal.methods.closed_form.selection import best_on_validation
+from tfxmodal.methods.closed_form.selection import (
+    COMPONENTS,
+    best_on_validation,
+    choices,
+    of_components,
+)
 from tfxmodal.methods.spec import Fitted, MethodSpec
 
-COMPONENTS = (10, 20, 50, 100, 200)
-"""Dimensions of the common space that validation chooses from."""
+__all__ = ["COMPONENTS", "SPEC", "PLSConfig", "fit"]
 
 
 @dataclass(frozen=True)
@@ -46,19 +51,15 @@ def fit(
     from sklearn.utils.extmath import randomized_svd
 
     of = moments(train.images, train.texts, within=False, progress=progress)
-    wanted = COMPONENTS if config.components is None else (config.components,)
+    wanted = choices(config.components, COMPONENTS)
     most = min(max(wanted), *of.between.shape)
     left, _, right = randomized_svd(of.between, most, n_iter=10, random_state=seed)
-
-    def candidates():
-        for k in sorted({min(k, most) for k in wanted}):
-            networks = {
-                "image_encoder": linear_projection(of.image_mean, left[:, :k]),
-                "text_encoder": linear_projection(of.text_mean, right[:k].T),
-            }
-            yield f"{k} components", Fitted(networks, {"components": k})
-
-    return best_on_validation(candidates(), validation, select_by)
+    projections = {
+        "image": (partial(linear_projection, of.image_mean), left),
+        "text": (partial(linear_projection, of.text_mean), right.T),
+    }
+    found = of_components(projections, wanted, {})
+    return best_on_validation(found, validation, select_by)
 
 
 SPEC = MethodSpec(

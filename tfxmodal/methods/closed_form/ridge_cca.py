@@ -7,20 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from tfxmodal.data.pairs import Features, Pairs
+from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import check_ranges
-from tfxmodal.heads.linear import linear_projection
-from tfxmodal.methods.closed_form.moments import moments
-from tfxmodal.methods.closed_form.selection import best_on_validation
+from tfxmodal.methods.closed_form.canonical import candidates, views_of, with_ridge
+from tfxmodal.methods.closed_form.selection import COMPONENTS, best_on_validation, choices
 from tfxmodal.methods.spec import Fitted, MethodSpec
 
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 """Ridges that validation chooses from, relative to the mean variance of a feature."""
-
-COMPONENTS = (10, 20, 50, 100, 200)
-"""Dimensions of the common space that validation chooses from."""
 
 
 @dataclass(frozen=True)
@@ -59,81 +53,12 @@ def fit(
         seed: Unused: nothing is drawn.
         progress: Wraps an iterable, as tqdm does.
     """
-    of = moments(train.images, train.texts, progress=progress)
-    images = _principal(train.images, of.image_mean, of.images)
-    texts = _principal(train.texts, of.text_mean, of.texts)
-    rotated = images.axes.T @ of.between @ texts.axes
-    wanted = COMPONENTS if config.components is None else (config.components,)
-    ridges = RIDGES if config.ridge is None else (config.ridge,)
-
-    def candidates():
-        for ridge in progress(ridges, total=len(ridges), desc="ridges") if progress else ridges:
-            whiten = [1 / np.sqrt(side.variances + ridge * side.mean) for side in (images, texts)]
-            left, rho, right = _top_singular(whiten[0][:, None] * rotated * whiten[1], max(wanted))
-            a = images.axes @ (whiten[0][:, None] * left)
-            b = texts.axes @ (whiten[1][:, None] * right)
-            for k in sorted({min(k, len(rho)) for k in wanted}):
-                networks = {
-                    "image_encoder": linear_projection(of.image_mean, a[:, :k]),
-                    "text_encoder": linear_projection(of.text_mean, b[:, :k]),
-                }
-                chosen = {"ridge": ridge, "components": k}
-                yield f"ridge {ridge:g}, {k} components", Fitted(networks, chosen)
-
-    return best_on_validation(candidates(), validation, select_by)
-
-
-@dataclass(frozen=True)
-class _Principal:
-    """Axes along which features vary `[d, r]`, the variances `[r]`, and the mean of all d."""
-
-    axes: np.ndarray
-    variances: np.ndarray
-    mean: float
-
-
-def _principal(rows: Features, mean: np.ndarray, covariance: np.ndarray) -> _Principal:
-    """The principal axes of features; those to which rounding alone gives a variance are left out.
-
-    With fewer rows than columns they are found from the products of the rows, which are smaller.
-
-    Args:
-        rows: `[n, d]`.
-        mean: `[d]`.
-        covariance: `[d, d]`.
-    """
-    n, d = rows.shape
-    if n < d:
-        centred = np.asarray(rows[:], np.float64) - mean
-        variances, sides = np.linalg.eigh(centred @ centred.T / n)
-    else:
-        variances, axes = np.linalg.eigh(covariance)
-    kept = variances > np.finfo(float).eps * d * variances.max()
-    variances = variances[kept]
-    if n < d:
-        axes = centred.T @ (sides[:, kept] / np.sqrt(n * variances))
-    else:
-        axes = axes[:, kept]
-    return _Principal(axes, variances, np.trace(covariance) / d)
-
-
-def _top_singular(matrix: np.ndarray, k: int):
-    """The k largest singular values and their vectors: `[p, k]`, `[k]`, `[q, k]`.
-
-    By the eigenvectors of the smaller Gram matrix: top values of a covariance's size are exact to
-    rounding, and the largest networks of the field take seconds instead of minutes.
-    """
-    from scipy.linalg import eigh
-
-    if matrix.shape[0] < matrix.shape[1]:
-        right, values, left = _top_singular(matrix.T, k)
-        return left, values, right
-    q = matrix.shape[1]
-    squares, right = eigh(matrix.T @ matrix, subset_by_index=[max(0, q - k), q - 1])
-    squares, right = squares[::-1], right[:, ::-1]
-    kept = squares > np.finfo(float).eps * q * squares[0]
-    values, right = np.sqrt(squares[kept]), right[:, kept]
-    return matrix @ right / values, values, right
+    views = views_of(train, progress)
+    settings = [
+        ({"ridge": ridge}, views, with_ridge(ridge)) for ridge in choices(config.ridge, RIDGES)
+    ]
+    found = candidates(settings, choices(config.components, COMPONENTS), progress)
+    return best_on_validation(found, validation, select_by)
 
 
 SPEC = MethodSpec(

@@ -1,0 +1,178 @@
+"""Canonical correlations of two views: the eigenproblem that CCA and its kin share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tfxmodal.data.pairs import Features, Pairs
+from tfxmodal.errors import InputError
+from tfxmodal.heads.linear import linear_projection
+from tfxmodal.methods.closed_form.moments import moments
+from tfxmodal.methods.closed_form.selection import Project, of_components
+from tfxmodal.methods.spec import Fitted
+
+COMPONENTS = (5, 10, 20, 50, 100, 200)
+"""Dimensions of the common space that validation chooses from: with little regularisation few are
+the best."""
+
+
+@dataclass(frozen=True)
+class View:
+    """Features of one modality, along the axes in which they vary.
+
+    Attributes:
+        axes: The principal axes, `[d, r]`.
+        variances: Along them, `[r]`, rising.
+        unit: What a ridge is relative to: the mean variance of all d features.
+        project: Makes the network of some directions `[d, k]`.
+    """
+
+    axes: np.ndarray
+    variances: np.ndarray
+    unit: float
+    project: Project
+
+
+Regularise = Callable[[View], np.ndarray]
+"""From a view to the variances `[r]` that are taken for its own."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """Images x and texts y of pairs, and between = P_x^T C_xy P_y of their axes P_x, P_y."""
+
+    images: View
+    texts: View
+    between: np.ndarray
+
+    def first(self, rank: int) -> Views:
+        """These views along the `rank` axes of largest variance."""
+        images, texts = (
+            replace(side, axes=side.axes[:, -rank:], variances=side.variances[-rank:])
+            for side in (self.images, self.texts)
+        )
+        return Views(images, texts, self.between[-rank:, -rank:])
+
+    def directions(self, regularise: Regularise, k: int):
+        """The k pairs of directions of largest canonical correlation.
+
+        A, B maximise tr(A^T C_xy B) under A^T R_x A = B^T R_y B = I, where R = P diag(v) P^T has
+        the axes P of the covariance. With the singular value decomposition
+        diag(v_x)^-1/2 P_x^T C_xy P_y diag(v_y)^-1/2 = U diag(rho) V^T they are
+        A = P_x diag(v_x)^-1/2 U and B = P_y diag(v_y)^-1/2 V.
+
+        Args:
+            regularise: Gives the v of a view.
+            k: How many at most; those whose rho is rounding alone are left out.
+
+        Returns:
+            A `[d_image, k]`, rho `[k]`, falling, and B `[d_text, k]`.
+        """
+        whiten = [1 / np.sqrt(regularise(side)) for side in (self.images, self.texts)]
+        left, rho, right = _top_singular(whiten[0][:, None] * self.between * whiten[1], k)
+        a = self.images.axes @ (whiten[0][:, None] * left)
+        b = self.texts.axes @ (whiten[1][:, None] * right)
+        return a, rho, b
+
+
+def views_of(train: Pairs, progress=None) -> Views:
+    """The views of training pairs, read once in chunks.
+
+    Raises:
+        InputError: If the images, or the texts, are all the same.
+    """
+    of = moments(train.images, train.texts, progress=progress)
+    images = principal("images", of.image_mean, of.images, train.images)
+    texts = principal("texts", of.text_mean, of.texts, train.texts)
+    return Views(images, texts, images.axes.T @ of.between @ texts.axes)
+
+
+def with_ridge(ridge: float) -> Regularise:
+    """Adds a ridge, relative to a view's unit, to its variances."""
+    return lambda side: side.variances + ridge * side.unit
+
+
+def candidates(
+    settings: Sequence[tuple[dict[str, Any], Views, Regularise]],
+    wanted: Sequence[int],
+    progress=None,
+) -> Iterator[tuple[str, Fitted]]:
+    """The fits that validation chooses from.
+
+    Args:
+        settings: Of each what is chosen by it, the views, and their regularisation.
+        wanted: Numbers of components, see `selection.of_components`.
+        progress: Wraps an iterable, as tqdm does.
+    """
+    bar = progress(settings, total=len(settings), desc="fits") if progress else settings
+    for chosen, views, regularise in bar:
+        a, _, b = views.directions(regularise, max(wanted))
+        projections = {"image": (views.images.project, a), "text": (views.texts.project, b)}
+        yield from of_components(projections, wanted, chosen)
+
+
+def principal(
+    name: str, mean: np.ndarray, covariance: np.ndarray, rows: Features | None = None
+) -> View:
+    """The principal axes of features; those to which rounding alone gives a variance are left out.
+
+    With fewer rows than columns they are found from the products of the rows, which are smaller.
+
+    Args:
+        name: Of the features, for messages.
+        mean: `[d]`.
+        covariance: `[d, d]`.
+        rows: `[n, d]`, where they can be read again.
+
+    Raises:
+        InputError: If all rows are the same.
+    """
+    d = len(covariance)
+    if not np.trace(covariance) > 0:
+        raise all_the_same(name)
+    by_rows = rows is not None and len(rows) < d
+    if by_rows:
+        n = len(rows)
+        centred = np.asarray(rows[:], np.float64) - mean
+        variances, sides = np.linalg.eigh(centred @ centred.T / n)
+    else:
+        variances, axes = np.linalg.eigh(covariance)
+    kept = variances > np.finfo(float).eps * d * variances.max()
+    variances = variances[kept]
+    if by_rows:
+        axes = centred.T @ (sides[:, kept] / np.sqrt(n * variances))
+    else:
+        axes = axes[:, kept]
+    return View(axes, variances, np.trace(covariance) / d, partial(linear_projection, mean))
+
+
+def all_the_same(name: str) -> InputError:
+    """That nothing can be learned from features without any variance."""
+    return InputError(
+        f"`{name}` must differ from training row to training row; received features that are all "
+        "the same: give features that tell the rows apart."
+    )
+
+
+def _top_singular(matrix: np.ndarray, k: int):
+    """The k largest singular values and their vectors: `[p, k]`, `[k]`, `[q, k]`.
+
+    By the eigenvectors of the smaller Gram matrix: top values of a covariance's size are exact to
+    rounding, and the largest networks of the field take seconds instead of minutes.
+    """
+    from scipy.linalg import eigh
+
+    if matrix.shape[0] < matrix.shape[1]:
+        right, values, left = _top_singular(matrix.T, k)
+        return left, values, right
+    q = matrix.shape[1]
+    squares, right = eigh(matrix.T @ matrix, subset_by_index=[max(0, q - k), q - 1])
+    squares, right = squares[::-1], right[:, ::-1]
+    kept = squares > np.finfo(float).eps * q * squares[0]
+    values, right = np.sqrt(squares[kept]), right[:, kept]
+    return matrix @ right / values, values, right
