@@ -15,6 +15,9 @@ FILES = (
     "closed_form.semantic_matching",
     "closed_form.zero_shot",
     "closed_form.chance",
+    "gradient.smln",
+    "closed_form.jrl",
+    "closed_form.gss_sl",
 )
 
 METHODS: dict[str, MethodSpec] = {
