@@ -32,6 +32,7 @@ SMALL = {
     "mcca": {"shrinkage": 0.5},
     "kcca": {"ridge": 0.01},
     "mvda_vc": {"ridge": 0.01, "consistency": 0.01},
+    "smln": {"hidden_units": (8,)},
 }
 GRADIENT = {"epochs": 3, "batch_size": 16, "learning_rate": 0.01}
 

@@ -23,6 +23,9 @@ FILES = (
     "closed_form.kcca",
     "closed_form.mvda",
     "closed_form.mvda_vc",
+    "gradient.smln",
+    "closed_form.jrl",
+    "closed_form.gss_sl",
 )
 
 METHODS: dict[str, MethodSpec] = {

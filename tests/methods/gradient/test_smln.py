@@ -1,0 +1,132 @@
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.methods.gradient.test_drsl import columns
+from tests.training.test_loop import float64
+from tests.training.tiny import OneReplica, make_pairs, method_of, weights
+from tfxmodal.errors import InputError
+from tfxmodal.losses.balanced_spectrum import balanced_spectrum, similarity_graph
+from tfxmodal.methods.few_labels import with_few_labels
+from tfxmodal.methods.gradient.smln import SMLN, SMLNConfig
+from tfxmodal.training.config import TrainingConfig
+from tfxmodal.training.loop import Trainer
+from tfxmodal.training.replicas import Replicas, make_strategy
+
+
+def small(**config) -> SMLN:
+    keras.utils.set_random_seed(0)
+    return method_of(SMLN, make_pairs(), SMLNConfig(**{"hidden_units": (8,)} | config))
+
+
+def few_labels():
+    return with_few_labels(make_pairs(), SMLNConfig(labelled_fraction=0.3), 0)
+
+
+def test_the_loss_is_that_of_both_modalities_points():
+    method = small()
+    batch = columns(few_labels(), slice(0, 16), "images", "texts", "labels")
+    (value,) = method.loss_terms({"pairs": batch}, OneReplica()).values()
+    images, texts = (
+        method.scorer().embed_images(batch["images"]),
+        method.scorer().embed_texts(batch["texts"]),
+    )
+    graph = similarity_graph(batch["images"], batch["texts"], batch["labels"], 5)
+    points = tf.concat([images, texts], axis=0)
+    assert points.shape == [32, 3]  # As many dimensions as classes.
+    assert float(value) == pytest.approx(float(balanced_spectrum(points, graph, 1e-3)), rel=1e-4)
+
+
+def after_a_step(strategy) -> tuple[list, list[np.ndarray]]:
+    """Each replica's loss on 16 pairs, and the weights after a step of SGD."""
+    columns_of = columns(few_labels(), slice(0, 16), "images", "texts", "labels")
+    batch = {name: tf.cast(column, tf.float64) for name, column in columns_of.items()}
+    with strategy.scope():
+        method = small(hidden_units=())
+        variables = method.trainable_variables()
+        optimizer = keras.optimizers.SGD(0.5)
+        optimizer.build(variables)
+
+    @tf.function
+    def step():
+        def replica():
+            replicas, context = Replicas(), tf.distribute.get_replica_context()
+            size = 16 // replicas.count
+            first = size * context.replica_id_in_sync_group
+            own = {name: column[first : first + size] for name, column in batch.items()}
+            with tf.GradientTape() as tape:
+                (loss,) = method.loss_terms({"pairs": own}, replicas).values()
+                share = loss / replicas.count
+            optimizer.apply(tape.gradient(share, variables), variables)
+            return loss
+
+        return strategy.run(replica)
+
+    losses = strategy.experimental_local_results(step())
+    return [float(loss) for loss in losses], weights(method)
+
+
+def test_two_replicas_equal_one_in_float64(two_replicas):
+    """With SGD: Adam would hide a gradient of twice the size."""
+    with float64():
+        start = weights(small(hidden_units=()))
+        (whole,), ours = after_a_step(make_strategy(["CPU:0"]))
+        losses, theirs = after_a_step(two_replicas)
+    assert losses == pytest.approx([whole, whole], rel=1e-10)
+    for before, a, b in zip(start, ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-10)
+        assert a.ndim == 1 or np.abs(a - before).max() > 1e-3
+
+
+def test_every_pair_is_drawn_with_a_label_or_without():
+    train = few_labels()
+    assert not train.labels.any(axis=1).all()
+    np.testing.assert_array_equal(small().streams(train, 0)["pairs"], np.arange(64))
+
+
+@pytest.mark.parametrize(
+    ("config", "least"),
+    [({"embedding_dim": 20}, 11), ({"embedding_dim": 4}, 6), ({"neighbours": 12}, 13)],
+)
+def test_a_batch_that_is_too_small_is_refused(config, least, tmp_path):
+    method = small(**config)
+    method.check_batch(least)
+    training = TrainingConfig(batch_size=least - 1)
+    told = f"`batch_size` must be at least {least} for .* of {least - 1} pairs: raise it"
+    with pytest.raises(InputError, match=told):
+        Trainer(method, make_pairs(), training, make_strategy(["CPU:0"]), tmp_path)
+
+
+@pytest.mark.parametrize("what", ["no label", "one class", "rows alike"])
+def test_odd_batches_give_a_finite_loss_and_gradient(what):
+    pairs = make_pairs(12)
+    if what == "rows alike":
+        pairs = replace(pairs, images=0 * pairs.images, texts=0 * pairs.texts)
+    else:
+        pairs.labels[:] = 0
+        pairs.labels[:, 1] = what == "one class"
+    method = small()
+    with tf.GradientTape() as tape:
+        batch = columns(pairs, slice(None), "images", "texts", "labels")
+        (loss,) = method.loss_terms({"pairs": batch}, OneReplica()).values()
+    gradients = tape.gradient(loss, [v.value for v in method.trainable_variables()])
+    assert np.isfinite(loss) and all(np.isfinite(each).all() for each in gradients)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"hidden_units": (8, 0)},
+        {"embedding_dim": 0},
+        {"neighbours": 0},
+        {"ridge": 0.0},
+        {"labelled_fraction": 1.5},
+    ],
+)
+def test_a_value_out_of_range_is_refused(config):
+    (name,) = config
+    with pytest.raises(InputError, match=f"`{name}` must be .*received"):
+        SMLNConfig(**config)
