@@ -1,0 +1,33 @@
+"""Features that are scaled before a method's networks read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from tfxmodal.inputs.spec import MethodInputs
+from tfxmodal.lazy import keras
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaledFeatures:
+    """What the config of a method begins with whose features may be scaled."""
+
+    image_scaling: Literal["none", "unit", "center", "standard"] = "none"
+    """What is done to the image features first, fitted on the training split (papers: nothing):
+    unit divides all by one number, to a mean square of 1; center gives each column mean 0, standard
+    variance 1 as well."""
+
+    text_scaling: Literal["none", "unit", "center", "standard"] = "none"
+    """The same for the text features."""
+
+
+def scaled_inputs(inputs: MethodInputs, config: ScaledFeatures) -> Iterator[tuple]:
+    """Yields of each modality its name, the Keras input of its features, and these scaled."""
+    from tfxmodal.heads.scaling import feature_scaling
+
+    for kind, scaling in (("image", config.image_scaling), ("text", config.text_scaling)):
+        (width,) = inputs.modality(kind).shape
+        features = keras.Input([width], name="features")
+        yield kind, features, feature_scaling(width, scaling)(features)
