@@ -15,6 +15,7 @@ FILES = (
     "closed_form.semantic_matching",
     "closed_form.zero_shot",
     "closed_form.chance",
+    "gradient.dscmr",
 )
 
 METHODS: dict[str, MethodSpec] = {
