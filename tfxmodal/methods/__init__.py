@@ -16,6 +16,7 @@ FILES = (
     "closed_form.zero_shot",
     "closed_form.chance",
     "gradient.dscmr",
+    "gradient.sdml",
 )
 
 METHODS: dict[str, MethodSpec] = {
