@@ -17,6 +17,7 @@ FILES = (
     "closed_form.chance",
     "gradient.dscmr",
     "gradient.sdml",
+    "gradient.dcca",
 )
 
 METHODS: dict[str, MethodSpec] = {

@@ -83,6 +83,16 @@ class Learner(ABC):
     def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:
         """Row numbers that batches are drawn from, by stream; an epoch goes once over the first."""
 
+    def check_batch(self, rows: int):  # noqa: B027
+        """Checks, before any training, that batches are large enough: any size is, here.
+
+        Args:
+            rows: Of the first stream in the global batch.
+
+        Raises:
+            InputError: If they are too few.
+        """
+
     def loss_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
         """The value of each term in `weights`, on this replica's share of the global batch.
 

@@ -199,8 +199,8 @@ def _train(settings, run, data, strategy, resume, reporter, stop_asked) -> _Outc
         method = settings.spec.learner(data.inputs, settings.config)
         select_start_by = "auto" if training.select_by == "last" else training.select_by
         method.adapt(pairs, validation, select_start_by, reporter.bar)
-        summaries = _begin(settings, run, data)
         trainer = Trainer(method, pairs, training, strategy, run.path)
+        summaries = _begin(settings, run, data)
     if resume and trainer.restore_last():
         anew = ", with a new optimizer" if trainer.state.finished else ""
         reporter.say(f"Resuming after epoch {trainer.state.epoch}{anew}.")

@@ -45,6 +45,7 @@ class Trainer:
         folder: The run's folder, for checkpoints.
 
     Raises:
+        InputError: If batches have too few rows for the replicas or for the method.
         ValueError: If the method's updates or networks cannot be trained or saved as they are.
     """
 
@@ -59,6 +60,8 @@ class Trainer:
         )
         self._feed = (MemoryFeed if in_memory else StreamFeed)(train, strategy)
         self._streams = method.streams(train, config.seed)
+        first = next(iter(self.plan(1).values()))
+        method.check_batch(first[0].size)
         self._enter_stage()
 
     @property
