@@ -25,7 +25,7 @@ SMALL = {
     "scl": {"hidden_units": 8, "embedding_dim": 4, "alpha": 0.0, "dropout": 0.2},
     "drsl": {"hidden_units": (8,), "feature_dim": 4, "relation_units": 8},
     "dscmr": {"hidden_units": 8, "embedding_dim": 4},
-    **dict.fromkeys(("sdml", "dcca"), {"hidden_units": (8,), "embedding_dim": 4}),
+    **dict.fromkeys(("sdml", "dcca", "dccae"), {"hidden_units": (8,), "embedding_dim": 4}),
 }
 GRADIENT = {"epochs": 3, "batch_size": 16, "learning_rate": 0.01}
 

@@ -18,6 +18,7 @@ FILES = (
     "gradient.dscmr",
     "gradient.sdml",
     "gradient.dcca",
+    "gradient.dccae",
 )
 
 METHODS: dict[str, MethodSpec] = {

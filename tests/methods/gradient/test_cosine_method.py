@@ -12,7 +12,7 @@ from tests.training.test_loop import float64
 from tests.training.tiny import OneReplica, make_pairs, method_of, weights, with_sgd
 from tfxmodal.methods import METHODS
 
-NAMES = ("dscmr", "sdml", "dcca")
+NAMES = ("dscmr", "sdml", "dccae")
 
 
 def config(name, **fields):
