@@ -59,6 +59,7 @@ bench: .venv/ready
 	$(BIN)/python -m tests.benchmarks.bench_metrics
 	$(BIN)/python -m tests.benchmarks.bench_epoch
 	$(BIN)/python -m tests.benchmarks.bench_relation_step
+	$(BIN)/python -m tests.benchmarks.bench_dcca_step
 	$(BIN)/python -m tests.benchmarks.bench_relation_scores
 	$(BIN)/python -m tests.benchmarks.bench_extraction
 	$(BIN)/python -m tests.benchmarks.bench_serving

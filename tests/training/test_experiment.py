@@ -33,6 +33,8 @@ SMALL = {
     "kcca": {"ridge": 0.01},
     "mvda_vc": {"ridge": 0.01, "consistency": 0.01},
     "smln": {"hidden_units": (8,)},
+    "dscmr": {"hidden_units": 8, "embedding_dim": 4},
+    **dict.fromkeys(("sdml", "dcca", "dccae"), {"hidden_units": (8,), "embedding_dim": 4}),
 }
 GRADIENT = {"epochs": 3, "batch_size": 16, "learning_rate": 0.01}
 

@@ -1,6 +1,7 @@
 """A run small enough for a test: a method of a few units on made-up pairs."""
 
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -10,7 +11,7 @@ from tfxmodal.data.pairs import Pairs
 from tfxmodal.inputs.spec import MethodInputs
 from tfxmodal.methods.gradient.drsl import DRSL, DRSLConfig
 from tfxmodal.methods.gradient.scl import SCL, SCLConfig
-from tfxmodal.methods.learner import Method
+from tfxmodal.methods.learner import Method, Stage
 from tfxmodal.training.config import TrainingConfig
 from tfxmodal.training.loop import Trainer
 from tfxmodal.training.replicas import make_strategy
@@ -47,6 +48,19 @@ def make_trainer(
         else:
             sizes = {"hidden_units": (16,), "feature_dim": 8, "relation_units": 16}
             method = method_of(DRSL, train, DRSLConfig(**sizes | drsl))
+        return method, Trainer(method, train, training, strategy, folder)
+
+
+def with_sgd(method_class, config, folder, strategy=None, train=None, **training):
+    """A method and its trainer, whose updates are by SGD: Adam hides a doubled gradient."""
+    keras.utils.set_random_seed(0)
+    strategy = strategy or make_strategy(["CPU:0"])
+    train = train or make_pairs()
+    training = TrainingConfig(**{"epochs": 2, "batch_size": 16, "learning_rate": 0.05} | training)
+    with strategy.scope():
+        method = method_of(method_class, train, config)
+        updates = [replace(each, optimizer=keras.optimizers.SGD) for each in method.updates()]
+        method.stages = lambda: [Stage("all", updates)]
         return method, Trainer(method, train, training, strategy, folder)
 
 

@@ -23,9 +23,16 @@ def linear_projection(mean: np.ndarray, directions: np.ndarray) -> keras.Model:
     centre = Scaling(dtype="float32")
     project = keras.layers.Dense(directions.shape[1], use_bias=False, dtype="float32")
     unit = keras.layers.UnitNormalization(dtype="float32")(project(centre(features)))
+    model = keras.Model(features, unit)
+    set_projection(model, mean, directions)
+    return model
+
+
+def set_projection(model: keras.Model, mean: np.ndarray, directions: np.ndarray):
+    """Gives a model that `linear_projection` made another mean `[d]` and directions `[d, k]`."""
+    _, centre, project, _ = model.layers
     centre.mean.assign(mean)
-    project.set_weights([directions])
-    return keras.Model(features, unit)
+    project.kernel.assign(directions)
 
 
 def projection_of(model: keras.Model) -> tuple[np.ndarray, np.ndarray]:

@@ -26,7 +26,7 @@ def feature_scaling(dim: int, how: str) -> keras.layers.Layer:
     """
     choose("scaling", how, SCALINGS)
     if how == "none":
-        return keras.layers.Identity()
+        return keras.layers.Identity(dtype=keras.config.floatx())
     # Its own precision: under mixed_bfloat16 a large mean would drown small deviations.
     layer = Scaling(how, dtype=keras.config.floatx())
     layer.build((None, dim))

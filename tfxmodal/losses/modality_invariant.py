@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tfxmodal.errors import choose
 from tfxmodal.lazy import tf
+from tfxmodal.losses.mean_distance import mean_distance
 
 
 def modality_invariant(images, texts, norm: str = "rows"):
@@ -27,7 +28,7 @@ def modality_invariant(images, texts, norm: str = "rows"):
         InputError: If `norm` is unknown.
     """
     choose("norm", norm, ("rows", "frobenius"))
-    squares = tf.math.squared_difference(images, texts)
     if norm == "rows":
-        return tf.reduce_mean(tf.sqrt(tf.reduce_sum(squares, axis=-1) + 1e-12))
+        return mean_distance(images, texts)
+    squares = tf.math.squared_difference(images, texts)
     return tf.sqrt(tf.reduce_sum(squares) + 1e-12) / tf.cast(tf.shape(images)[0], squares.dtype)

@@ -10,9 +10,6 @@ from tfxmodal.methods.spec import Fitted, MethodSpec
 FILES = (
     "gradient.scl",
     "gradient.drsl",
-    "gradient.deep_sm",
-    "gradient.mrl",
-    "gradient.dual_path",
     "closed_form.ridge_cca",
     "closed_form.pls",
     "closed_form.semantic_matching",
@@ -21,11 +18,18 @@ FILES = (
     "closed_form.cca",
     "closed_form.mcca",
     "closed_form.kcca",
-    "closed_form.mvda",
-    "closed_form.mvda_vc",
-    "gradient.smln",
+    "gradient.dcca",
+    "gradient.dccae",
+    "gradient.dual_path",
     "closed_form.jrl",
     "closed_form.gss_sl",
+    "gradient.smln",
+    "closed_form.mvda",
+    "closed_form.mvda_vc",
+    "gradient.deep_sm",
+    "gradient.dscmr",
+    "gradient.sdml",
+    "gradient.mrl",
 )
 
 METHODS: dict[str, MethodSpec] = {

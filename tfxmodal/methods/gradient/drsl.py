@@ -21,12 +21,13 @@ from tfxmodal.losses.relational_similarity import (
 from tfxmodal.methods.closed_form import semantic_matching
 from tfxmodal.methods.few_labels import FewLabels, labelled_streams, with_few_labels
 from tfxmodal.methods.learner import Batch, Method, sides
+from tfxmodal.methods.scaled_features import ScaledFeatures
 from tfxmodal.methods.spec import MethodSpec, inputs_of
 from tfxmodal.retrieval.scorer import Scorer
 
 
 @dataclass(frozen=True)
-class DRSLConfig(FewLabels):
+class DRSLConfig(ScaledFeatures, FewLabels):
     """DRSL; equations and sections are the paper's."""
 
     hidden_units: tuple[int, ...] = (1024,)
@@ -61,14 +62,6 @@ class DRSLConfig(FewLabels):
 
     dropout: float = 0.0
     """Fraction dropped before each layer of the FNNs but the first (paper, released code: none)."""
-
-    image_scaling: Literal["none", "unit", "center", "standard"] = "none"
-    """What is done to the image features first, fitted on the training split (paper: nothing): unit
-    divides all by one number, to a mean square of 1; center gives each column mean 0, standard
-    variance 1 as well."""
-
-    text_scaling: Literal["none", "unit", "center", "standard"] = "none"
-    """The same for the text features."""
 
     pair_weights: Literal["equal", "balanced"] = "equal"
     """Weights of the pairs in equation (10) (paper: equal). Balanced is ours: similar and

@@ -20,6 +20,7 @@ from tfxmodal.methods.closed_form import pls, ridge_cca
 from tfxmodal.methods.few_labels import labelled_rows
 from tfxmodal.methods.gradient.scl_config import SCLConfig, decided
 from tfxmodal.methods.learner import Batch, Method
+from tfxmodal.methods.scaled_features import scaled_inputs
 from tfxmodal.methods.spec import MethodSpec
 from tfxmodal.retrieval.cosine import CosineScorer
 
@@ -45,7 +46,6 @@ class SCL(Method):
         from tfxmodal.heads.discriminator import PairDiscriminator, input_branch
         from tfxmodal.heads.linear_start import LinearStart
         from tfxmodal.heads.projector import projector
-        from tfxmodal.heads.scaling import feature_scaling
 
         self.config = config
         self.weights = _weights(config)
@@ -60,10 +60,8 @@ class SCL(Method):
         self.networks = {}
         self.starts_trained = config.start != "random"
         self._starts = {}
-        for kind, scaling in (("image", config.image_scaling), ("text", config.text_scaling)):
-            (width,) = inputs.modality(kind).shape
-            features = keras.Input([width], name="features")
-            scaled = feature_scaling(width, scaling)(features)
+        for kind, features, scaled in scaled_inputs(inputs, config):
+            width = features.shape[-1]
             project = projector(
                 width,
                 config.hidden_units,

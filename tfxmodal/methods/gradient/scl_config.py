@@ -8,13 +8,14 @@ from typing import Literal
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError, check_ranges
 from tfxmodal.lazy import tf
+from tfxmodal.methods.scaled_features import ScaledFeatures
 
 FEW_NEGATIVES, SMALL_SET = 8, 64
 """What `auto` of `mi_negatives` takes on a CPU, and up to how many pairs it takes all there."""
 
 
 @dataclass(frozen=True)
-class SCLConfig:
+class SCLConfig(ScaledFeatures):
     """SCL; equations and sections are the paper's.
 
     Its ablations: alpha 0 without MI, beta 0 without CD, --no-share-last-layer without WS.
@@ -42,14 +43,6 @@ class SCLConfig:
     output_activation: Literal["relu", "linear"] = "relu"
     """Activation of the last layer (sec. IV-A.2: ReLU, so cosines are never negative). Linear is
     ours: measured, it reaches further where items share some of several classes."""
-
-    image_scaling: Literal["none", "unit", "center", "standard"] = "none"
-    """What is done to the image features first, fitted on the training split (paper: nothing): unit
-    divides all by one number, to a mean square of 1; center gives each column mean 0, standard
-    variance 1 as well."""
-
-    text_scaling: Literal["none", "unit", "center", "standard"] = "none"
-    """The same for the text features."""
 
     alpha: float = 0.01
     """Weight of mutual information in equation (8) (sec. IV-A.2: .01)."""

@@ -1,0 +1,93 @@
+"""What methods of two encoders have in common: replicas, precision, and rows that say little."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.training.test_experiment import SMALL
+from tests.training.test_loop import float64
+from tests.training.tiny import OneReplica, make_pairs, method_of, weights, with_sgd
+from tfxmodal.methods import METHODS
+
+NAMES = ("dscmr", "sdml", "dccae")
+
+
+def config(name, **fields):
+    return METHODS[name].config(**SMALL[name] | fields)
+
+
+def partly_labelled():
+    """Pairs of which the first half of most batches holds fewer labels than the second."""
+    train = make_pairs()
+    train.labels[::3] = 0
+    return train
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_replicas_train_as_one_in_float64(name, two_replicas, tmp_path):
+    found, scaled = [], config(name, image_scaling="standard", text_scaling="center")
+    with float64():
+        for strategy in (None, two_replicas):
+            learner = METHODS[name].learner
+            method, trainer = with_sgd(learner, scaled, tmp_path, strategy, partly_labelled())
+            start, steps = weights(method), trainer._steps
+            values = steps.run(trainer.plan(1), 0, 2)[:, : len(steps.names)]
+            found.append((start, values, weights(method)))
+    (start, losses, ours), (_, others, theirs) = found
+    np.testing.assert_allclose(losses, others, rtol=1e-10, atol=1e-10)
+    for before, one, two in zip(start, ours, theirs, strict=True):
+        np.testing.assert_allclose(one, two, rtol=0, atol=1e-10)
+        assert np.abs(one - before).max() > 1e-8 or one.ndim == 1
+
+
+def losses_and_gradients(method, train):
+    """Of each update the terms on all rows, and the gradients of their sum."""
+    columns = {"images": train.images, "texts": train.texts, "labels": train.labels}
+    batch = {"pairs": {name: tf.constant(rows, tf.float32) for name, rows in columns.items()}}
+    for update in method.updates():
+        with tf.GradientTape() as tape:
+            terms = update.losses(batch, OneReplica())
+            total = tf.add_n([terms[name] for name in update.weights])
+        yield terms, tape.gradient(total, [variable.value for variable in update.variables])
+
+
+def degenerate(what):
+    train = make_pairs(16)
+    if what == "one class":
+        return replace(train, labels=np.eye(3, dtype="uint8")[np.zeros(16, int)])
+    if what == "a class of one sample":
+        return replace(train, labels=np.eye(3, dtype="uint8")[[2] + 15 * [0]])
+    if what == "repeated rows":
+        return train.take(np.zeros(16, int))
+    train.images[:, 0] = train.texts[:, 1] = 3
+    return train
+
+
+@pytest.mark.parametrize("scaling", ["none", "standard"])
+@pytest.mark.parametrize(
+    "what", ["one class", "a class of one sample", "repeated rows", "a constant column"]
+)
+@pytest.mark.parametrize("name", NAMES)
+def test_degenerate_rows_have_finite_losses_and_gradients(name, what, scaling):
+    train = degenerate(what)
+    scaled = config(name, image_scaling=scaling, text_scaling=scaling)
+    method = method_of(METHODS[name].learner, train, scaled)
+    for terms, gradients in losses_and_gradients(method, train):
+        assert all(np.isfinite(value) for value in terms.values())
+        assert all(np.isfinite(gradient).all() for gradient in gradients)
+    method.settle(train)
+    assert np.isfinite(method.scorer().embed_images(train.images)).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_losses_are_in_float32_under_mixed_bfloat16(name):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        method = method_of(METHODS[name].learner, make_pairs(), config(name))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    for terms, _ in losses_and_gradients(method, make_pairs()):
+        assert {value.dtype for value in terms.values()} == {tf.float32}
