@@ -25,6 +25,7 @@ SMALL = {
     "scl": {"hidden_units": 8, "embedding_dim": 4, "alpha": 0.0, "dropout": 0.2},
     "drsl": {"hidden_units": (8,), "feature_dim": 4, "relation_units": 8},
     "mcca": {"shrinkage": 0.5},
+    "mvda": {"ridge": 0.01},
     "kcca": {"ridge": 0.01},
     "mvda_vc": {"ridge": 0.01, "consistency": 0.01},
 }
