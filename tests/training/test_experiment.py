@@ -30,6 +30,7 @@ SMALL = {
     "mrl": {"hidden_units": (8,), "embedding_dim": 4},
     "dual_path": {"hidden_units": (8,), "embedding_dim": 4, "instance_epochs": 2},
     "mcca": {"shrinkage": 0.5},
+    "mvda": {"ridge": 0.01},
     "kcca": {"ridge": 0.01},
     "mvda_vc": {"ridge": 0.01, "consistency": 0.01},
     "smln": {"hidden_units": (8,)},
