@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.training.tiny import make_pairs
+from tfxmodal.data.databases import joined
 from tfxmodal.data.pairs import Dataset, Pairs
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
@@ -220,3 +221,17 @@ def test_each_caption_is_a_pair_and_what_selects_is_what_is_reported(tmp_path):
     assert mean_recall == pytest.approx(max(result.metrics["tried"].values()))
     again = evaluate_run(load_run(result.folder), data)
     assert again.results["ridge_cca"].metrics == result.metrics["test"]
+
+
+def test_refit_learns_from_validation_too_and_is_measured_there_before(tmp_path):
+    data = dataset()
+    before = run_experiment(settings("ridge_cca"), tmp_path / "before", dataset=data)
+    after = run_experiment(settings("ridge_cca", refit=True), tmp_path / "after", dataset=data)
+    for name in ("chosen", "tried", "validation"):
+        assert after.metrics[name] == before.metrics[name]
+    every = data.replace_splits(train=joined([data.train, data.validation]))
+    chosen = settings("ridge_cca", **after.metrics["chosen"])
+    expected = run_experiment(chosen, tmp_path / "every", dataset=every)
+    assert after.metrics["test"] == expected.metrics["test"] != before.metrics["test"]
+    with pytest.raises(InputError, match="`split` validation is among what .* has learned from"):
+        evaluate_run(load_run(after.folder), data, data, split="validation")

@@ -75,11 +75,11 @@ def with_database(dataset: Dataset, database: str) -> Dataset:
             f"{database}: leave it out."
         )
     queries = np.arange(sum(map(len, parts))) < len(dataset.test)
-    return dataset.replace_splits(test=replace(_joined(parts), queries=queries))
+    return dataset.replace_splits(test=replace(joined(parts), queries=queries))
 
 
-def _joined(parts: Sequence[Pairs]) -> Pairs:
-    """The pairs of several splits in one."""
+def joined(parts: Sequence[Pairs]) -> Pairs:
+    """The pairs of several splits in one; either all have labels, or none."""
     first = parts[0]
 
     def all_of(name: str) -> list:
@@ -96,6 +96,9 @@ def _joined(parts: Sequence[Pairs]) -> Pairs:
         np.concatenate(all_of("ids")),
         images(all_of("images")),
         texts(all_of("texts")),
-        np.concatenate(all_of("labels")),
+        *(
+            None if getattr(first, name) is None else np.concatenate(all_of(name))
+            for name in ("labels", "text_labels")
+        ),
         image_ids=image_ids,
     )

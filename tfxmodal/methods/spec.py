@@ -39,6 +39,16 @@ class Fitted:
 
         return CosineScorer(self.networks["image_encoder"], self.networks["text_encoder"])
 
+    def measured(self, pairs: Pairs) -> dict:
+        """What `evaluate_pairs` gives for pairs of features."""
+        from tfxmodal.evaluation.protocol import evaluate_pairs
+
+        return evaluate_pairs(self.scorer(), pairs)
+
+    def fitted(self) -> Fitted:
+        """Itself: a candidate of a choice that is there already."""
+        return self
+
 
 @dataclass(frozen=True)
 class MethodSpec:

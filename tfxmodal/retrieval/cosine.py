@@ -31,3 +31,18 @@ class CosineScorer(EncoderScorer):
     def graph_score_pairs(self, images: tf.Tensor, texts: tf.Tensor) -> tf.Tensor:
         """Cosines of aligned pairs, `[n]`."""
         return tf.reduce_sum(images * texts, axis=-1)
+
+
+class GivenVectors(CosineScorer):
+    """Cosines of unit vectors that are there already: the features are the embeddings."""
+
+    def __init__(self):
+        """No networks."""
+
+    def embed_images(self, features) -> np.ndarray:
+        """The vectors `[n, d]`."""
+        return features
+
+    def embed_texts(self, features) -> np.ndarray:
+        """The vectors `[m, d]`."""
+        return features

@@ -66,7 +66,10 @@ def suited(dataset: Dataset, data: DataConfig, fitting: FitConfig) -> dict[str, 
             spec.check(dataset.train)
         except InputError:  # It needs labels or pairs that are not there.
             continue
-        found |= recommended_forms(spec, data, **asdict(fitting))
+        given = asdict(fitting)
+        if spec.learner:  # It has no fit to repeat.
+            del given["refit"]
+        found |= recommended_forms(spec, data, **given)
     return found
 
 

@@ -86,3 +86,7 @@ class FitConfig:
     """What chooses the hyper-parameters on validation: auto is mAP where the pairs have labels, as
     in the papers, else recall; map; or recall, the mean of R@1, R@5 and R@10, which needs no
     labels."""
+
+    refit: bool = False
+    """Fit again, with the hyper-parameters that validation chose, on training and validation pairs
+    together: the most that the pairs can give. The metrics of validation are those before it."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from tfxmodal.data.databases import joined
 from tfxmodal.data.label_noise import with_label_noise
 from tfxmodal.data.pairs import Dataset
 from tfxmodal.encoders.text import open_text_encoder, saved_in
@@ -28,6 +29,7 @@ from tfxmodal.inputs.spec import RAW
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.methods import Fitted
 from tfxmodal.methods.learner import Method
+from tfxmodal.retrieval.scorer import Scorer
 from tfxmodal.training.isolation import isolated
 from tfxmodal.training.loop import Interrupted, NonFiniteLoss, Trainer
 from tfxmodal.training.model_card import CARD, versions, write_card
@@ -170,11 +172,19 @@ def _as_seen(settings: Settings, features: Dataset, seed: int) -> Dataset:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """A method as it was trained, what `metrics.json` tells of the training, and its log."""
+    """A method as it was trained, what `metrics.json` tells of the training, and its log.
+
+    `chosen` is the method as validation chose it, where it has since learned from those pairs, too.
+    """
 
     method: Method | Fitted
     facts: dict
     summaries: Summaries
+    chosen: Fitted | None = None
+
+    def scorer(self, split: str) -> Scorer:
+        """That of the method, or on validation of the one that had not seen it."""
+        return (self.chosen if split == "validation" and self.chosen else self.method).scorer()
 
 
 def _begin(settings: Settings, run: RunFolder, data: Prepared) -> Summaries:
@@ -232,30 +242,37 @@ def _train(settings, run, data, strategy, resume, reporter, stop_asked) -> _Outc
 
 def _fit(settings, run, data, reporter) -> _Outcome:
     """Fits in closed form."""
-    start, fitting = time.perf_counter(), settings.training
-    fitted = settings.spec.fit(
-        data.features.train,
-        data.features.validation,
-        settings.config,
-        fitting.select_by,
-        fitting.seed,
-        reporter.bar,
-    )
+    start, fitting, chosen = time.perf_counter(), settings.training, None
+
+    def fit(train, config):
+        validation, by, seed = data.features.validation, fitting.select_by, fitting.seed
+        return settings.spec.fit(train, validation, config, by, seed, reporter.bar)
+
+    fitted = fit(data.features.train, settings.config)
+    if fitting.refit:
+        chosen = fitted
+        given = {
+            name: each for name, each in chosen.chosen.items() if hasattr(settings.config, name)
+        }
+        every = joined([data.features.train, data.features.validation])
+        every = fit(every, replace(settings.config, **given))
+        fitted = replace(every, chosen=chosen.chosen, tried=chosen.tried)
     seconds = time.perf_counter() - start
     summaries = _begin(settings, run, data)
     save_fitted(run, fitted)
     run.write_json(MODEL, run.read_json(MODEL) | {"chosen": dict(fitted.chosen)})
     facts = {"chosen": dict(fitted.chosen), "tried": dict(fitted.tried), "seconds": seconds}
-    return _Outcome(fitted, facts, summaries)
+    return _Outcome(fitted, facts, summaries, chosen)
 
 
 def _measure(settings, run, data: Prepared, outcome: _Outcome, splits, reporter) -> dict:
     """Metrics of each split; of the test split figures, and what TensorBoard shows of them."""
-    scorer, summaries = outcome.method.scorer(), outcome.summaries
-    step, metrics = outcome.facts.get("selected_epoch", 0), dict(outcome.facts)
+    summaries, metrics = outcome.summaries, dict(outcome.facts)
+    step = outcome.facts.get("selected_epoch", 0)
     results = {}
     for split in splits:
         features, source = getattr(data.features, split), getattr(data.source, split)
+        scorer = outcome.scorer(split)
         results[split] = evaluate_split(scorer, features, source, data.text_encoder)
         metrics[split] = results[split].metrics
         summaries.results(split, metrics[split], step)

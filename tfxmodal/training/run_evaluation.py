@@ -16,6 +16,7 @@ from tfxmodal.inputs.shared_space import check_shared_space
 from tfxmodal.io.locks import LOCK, held
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.methods import METHODS
+from tfxmodal.training.config import FitConfig
 from tfxmodal.training.model_card import CARD, weights_hash, write_card
 from tfxmodal.training.run_folder import METRICS, RunFolder
 from tfxmodal.training.trained_run import TrainedRun
@@ -74,6 +75,13 @@ def evaluate_run(
             f"`baseline` learns from features, and {run.folder.path} was trained end to end, "
             "without: give a run that was trained on features."
         )
+    training = run.settings.training
+    if split == "validation" and measured is own and isinstance(training, FitConfig):
+        if training.refit:
+            raise InputError(
+                f"`split` validation is among what {run.folder.path} has learned from, with "
+                "`refit`: its metrics.json has those of before; measure test."
+            )
     dataset = measured.name if isinstance(measured, Dataset) else measured.dataset
     name = f"{dataset}-{split}" if name is None else name
     folder = RunFolder(run.folder.path / "evaluation" / name)

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -5,11 +7,16 @@ from tests.training.tiny import make_pairs
 from tfxmodal.data import load_dataset
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.evaluation.protocol import evaluate_pairs
+from tfxmodal.heads.linear import linear_projection
 from tfxmodal.methods import METHODS
 from tfxmodal.methods.closed_form import pls
 from tfxmodal.methods.closed_form.moments import moments
 from tfxmodal.methods.closed_form.pls import COMPONENTS, PLSConfig
-from tfxmodal.methods.closed_form.selection import best_on_validation
+from tfxmodal.methods.closed_form.selection import (
+    Projections,
+    best_on_validation,
+    of_components,
+)
 
 
 def fit(train, validation, **config):
@@ -81,6 +88,26 @@ def test_validation_chooses_the_components(rank, chosen):
     assert fit(train, validation, components=3).chosen == {"components": 3}
 
 
+@pytest.mark.parametrize("k", [2, 3, 7])
+def test_a_candidate_is_measured_as_its_networks_are(k):
+    """By the first entries of the vectors of all directions, weighted."""
+    train, validation = (related(n, 12, 7, n) for n in (100, 60))
+    projections = Projections(
+        *(
+            (
+                partial(linear_projection, np.mean(rows, axis=0)),
+                np.random.default_rng(d).normal(size=(d, 7)),
+            )
+            for d, rows in ((12, train.images), (7, train.texts))
+        )
+    )
+    weights = np.linspace(2, 0.5, 7)
+    (_, candidate) = list(of_components(projections, [k], {}, weights))[0]
+    assert candidate.measured(validation) == candidate.fitted().measured(validation)
+    whole = projections.fitted(np.ones(7), {}).measured(validation)
+    assert candidate.measured(validation) != whole
+
+
 def test_the_first_of_equals_and_the_best_is_taken():
     pairs = make_pairs()
     bad, again = (fit(pairs, pairs, components=1) for _ in range(2))
@@ -97,13 +124,14 @@ def fitted(name, dataset):
 
 
 def test_on_wikipedia(shared_data):
-    """Linear PLS on these features is known to reach .298, and chance .12."""
+    """Linear PLS is known to reach .298 here, ridge CCA .297 where all dimensions weigh
+    alike, and chance .12."""
     dataset = load_dataset("wikipedia", shared_data / "wikipedia")
     found = {
         name: evaluate_pairs(fitted(name, dataset).scorer(), dataset.test)["map_all"]
         for name in ("pls", "random", "ridge_cca")
     }
-    assert found["ridge_cca"]["average"] == pytest.approx(0.297, abs=0.004)
+    assert found["ridge_cca"]["average"] == pytest.approx(0.330, abs=0.004)
     assert found["pls"]["average"] == pytest.approx(0.298, abs=0.004)
     assert found["random"]["average"] == pytest.approx(0.12, abs=0.01)
 

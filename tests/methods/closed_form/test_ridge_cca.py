@@ -6,11 +6,16 @@ from tests.methods.closed_form.scores import cosines, directions
 from tests.methods.closed_form.test_pls import related, without_labels
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.methods.closed_form import pls, ridge_cca
-from tfxmodal.methods.closed_form.ridge_cca import COMPONENTS, RIDGES, RidgeCCAConfig
+from tfxmodal.methods.closed_form.ridge_cca import (
+    COMPONENTS,
+    RIDGES,
+    WEIGHTINGS,
+    RidgeCCAConfig,
+)
 
 
 def fit(train: Pairs, validation: Pairs, **config):
-    return ridge_cca.fit(train, validation, RidgeCCAConfig(**config))
+    return ridge_cca.fit(train, validation, RidgeCCAConfig(**{"weighting": 0.0} | config))
 
 
 def covariances(train: Pairs, ridge: float):
@@ -70,6 +75,16 @@ def test_texts_that_are_a_map_of_the_images_are_found_without_a_ridge():
     np.testing.assert_allclose(own, 1, atol=1e-3)
 
 
+def test_each_dimension_is_weighted_by_a_power_of_its_correlation():
+    train = related(300, 20, 15, 0)
+    plain, weighted = (fit(train, train, ridge=0.1, components=8, weighting=p) for p in (0, 2))
+    c_xx, c_yy, c_xy = covariances(train, 0.1)
+    a, b = directions(plain, "image"), directions(plain, "text")
+    rho = np.diag(a.T @ c_xy @ b)
+    np.testing.assert_allclose(directions(weighted, "image"), a * rho**2, atol=1e-4)
+    np.testing.assert_allclose(directions(weighted, "text"), b * rho**2, atol=1e-4)
+
+
 def test_a_large_ridge_gives_pls():
     """(C + r I)^-1/2 becomes a constant, and what is left is the SVD of C_xy."""
     train, test = (related(n, 30, 20, n) for n in (200, 40))
@@ -91,7 +106,8 @@ def test_fewer_pairs_than_features():
 
 def test_validation_chooses_ridge_and_components():
     train, validation = (related(n, 60, 50, n, noise=2) for n in (120, 60))
-    fitted = fit(train, validation)
+    fitted = fit(train, validation, weighting=None)
+    assert fitted.chosen["weighting"] in WEIGHTINGS and len(fitted.tried) == 7 * 4 * 3
     assert fitted.chosen["ridge"] in RIDGES and fitted.chosen["components"] in (*COMPONENTS, 50)
     assert max(fitted.tried.values()) > min(fitted.tried.values())
     alone = fit(train, validation, **fitted.chosen)

@@ -13,8 +13,7 @@ from tfxmodal.data.pairs import Features, Pairs
 from tfxmodal.errors import InputError
 from tfxmodal.heads.linear import linear_projection
 from tfxmodal.methods.closed_form.moments import moments
-from tfxmodal.methods.closed_form.selection import Project, of_components
-from tfxmodal.methods.spec import Fitted
+from tfxmodal.methods.closed_form.selection import Candidate, Project, Projections, of_components
 
 COMPONENTS = (5, 10, 20, 50, 100, 200)
 """Dimensions of the common space that validation chooses from: with little regularisation few are
@@ -58,6 +57,10 @@ class Views:
         )
         return Views(images, texts, self.between[-rank:, -rank:])
 
+    def projections(self, a: np.ndarray, b: np.ndarray) -> Projections:
+        """The projections onto directions of images A and of texts B."""
+        return Projections((self.images.project, a), (self.texts.project, b))
+
     def directions(self, regularise: Regularise, k: int):
         """The k pairs of directions of largest canonical correlation.
 
@@ -97,23 +100,38 @@ def with_ridge(ridge: float) -> Regularise:
     return lambda side: side.variances + ridge * side.unit
 
 
+def fits(
+    settings: Sequence[tuple[dict[str, Any], Views, Regularise]], most: int, progress=None
+) -> Iterator[tuple[dict[str, Any], Views, tuple[np.ndarray, np.ndarray, np.ndarray]]]:
+    """The directions of several fits.
+
+    Args:
+        settings: Of each what is chosen by it, the views, and their regularisation.
+        most: Directions of each at most.
+        progress: Wraps an iterable, as tqdm does.
+
+    Yields:
+        What is chosen, the views, and their `Views.directions`.
+    """
+    bar = progress(settings, total=len(settings), desc="fits") if progress else settings
+    for chosen, views, regularise in bar:
+        yield chosen, views, views.directions(regularise, most)
+
+
 def candidates(
     settings: Sequence[tuple[dict[str, Any], Views, Regularise]],
     wanted: Sequence[int],
     progress=None,
-) -> Iterator[tuple[str, Fitted]]:
+) -> Iterator[tuple[str, Candidate]]:
     """The fits that validation chooses from.
 
     Args:
-        settings: Of each what is chosen by it, the views, and their regularisation.
+        settings: See `fits`.
         wanted: Numbers of components, see `selection.of_components`.
         progress: Wraps an iterable, as tqdm does.
     """
-    bar = progress(settings, total=len(settings), desc="fits") if progress else settings
-    for chosen, views, regularise in bar:
-        a, _, b = views.directions(regularise, max(wanted))
-        projections = {"image": (views.images.project, a), "text": (views.texts.project, b)}
-        yield from of_components(projections, wanted, chosen)
+    for chosen, views, (a, _, b) in fits(settings, max(wanted), progress):
+        yield from of_components(views.projections(a, b), wanted, chosen)
 
 
 def principal(

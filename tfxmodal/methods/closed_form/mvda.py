@@ -19,7 +19,13 @@ from tfxmodal.errors import InputError, check_ranges
 from tfxmodal.heads.linear import linear_projection
 from tfxmodal.methods.closed_form.canonical import COMPONENTS, all_the_same
 from tfxmodal.methods.closed_form.moments import moments
-from tfxmodal.methods.closed_form.selection import best_on_validation, choices, of_components
+from tfxmodal.methods.closed_form.selection import (
+    Candidate,
+    Projections,
+    best_on_validation,
+    choices,
+    of_components,
+)
 from tfxmodal.methods.few_labels import FewLabels, with_few_labels
 from tfxmodal.methods.spec import Fitted, MethodSpec
 
@@ -136,7 +142,7 @@ def candidates(
     wanted: Sequence[int],
     penalty: np.ndarray | None = None,
     progress=None,
-) -> Iterator[tuple[str, Fitted]]:
+) -> Iterator[tuple[str, Candidate]]:
     """The fits that validation chooses from.
 
     Args:
@@ -157,13 +163,11 @@ def candidates(
         if penalty is not None:
             total += chosen["consistency"] * penalty
         w = discriminants(total, sums, counts)
-        projections = {
-            kind: (partial(linear_projection, view.mean), part / view.deviation)
-            for kind, view, part in zip(
-                ("image", "text"), views, np.split(w, [len(views[0].mean)]), strict=True
-            )
-        }
-        yield from of_components(projections, wanted, chosen)
+        sides = [
+            (partial(linear_projection, view.mean), part / view.deviation)
+            for view, part in zip(views, np.split(w, [len(views[0].mean)]), strict=True)
+        ]
+        yield from of_components(Projections(*sides), wanted, chosen)
 
 
 def discriminants(total: np.ndarray, sums: np.ndarray, counts: np.ndarray) -> np.ndarray:

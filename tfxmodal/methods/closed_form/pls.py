@@ -11,6 +11,7 @@ from tfxmodal.heads.linear import linear_projection
 from tfxmodal.methods.closed_form.moments import moments
 from tfxmodal.methods.closed_form.selection import (
     COMPONENTS,
+    Projections,
     best_on_validation,
     choices,
     of_components,
@@ -54,10 +55,10 @@ def fit(
     wanted = choices(config.components, COMPONENTS)
     most = min(max(wanted), *of.between.shape)
     left, _, right = randomized_svd(of.between, most, n_iter=10, random_state=seed)
-    projections = {
-        "image": (partial(linear_projection, of.image_mean), left),
-        "text": (partial(linear_projection, of.text_mean), right.T),
-    }
+    projections = Projections(
+        (partial(linear_projection, of.image_mean), left),
+        (partial(linear_projection, of.text_mean), right.T),
+    )
     found = of_components(projections, wanted, {})
     return best_on_validation(found, validation, select_by)
 

@@ -9,12 +9,20 @@ from dataclasses import dataclass
 
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import check_ranges
-from tfxmodal.methods.closed_form.canonical import candidates, views_of, with_ridge
-from tfxmodal.methods.closed_form.selection import COMPONENTS, best_on_validation, choices
+from tfxmodal.methods.closed_form.canonical import fits, views_of, with_ridge
+from tfxmodal.methods.closed_form.selection import (
+    COMPONENTS,
+    best_on_validation,
+    choices,
+    of_components,
+)
 from tfxmodal.methods.spec import Fitted, MethodSpec
 
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 """Ridges that validation chooses from, relative to the mean variance of a feature."""
+
+WEIGHTINGS = (0.0, 0.5, 1.0, 2.0)
+"""Powers of the correlations that validation chooses from."""
 
 
 @dataclass(frozen=True)
@@ -29,20 +37,26 @@ class RidgeCCAConfig:
     components: int | None = None
     """Dimensions of the common space; by default validation chooses among 10, 20, 50, 100, 200."""
 
+    weighting: float | None = None
+    """Power p of rho^p, by which each dimension is multiplied, so that those in which images and
+    texts go together count for more (CCA: 0, all alike); by default validation chooses among 0, .5,
+    1 and 2."""
+
     def __post_init__(self):
-        check_ranges(self, ridge="[0, inf)", components="[1, inf)")
+        check_ranges(self, ridge="[0, inf)", components="[1, inf)", weighting="[0, inf)")
 
 
 def fit(
     train: Pairs, validation: Pairs, config: RidgeCCAConfig, select_by="auto", seed=0, progress=None
 ) -> Fitted:
-    """Fits CCA for each ridge, and chooses ridge and components by the validation pairs.
+    """Fits CCA for each ridge, and chooses ridge, components and weighting by validation.
 
     The directions A, B of images x and texts y maximise tr(A^T C_xy B) under
     A^T (C_xx + r_x I) A = B^T (C_yy + r_y I) B = I: with the singular value decomposition
     (C_xx + r_x I)^-1/2 C_xy (C_yy + r_y I)^-1/2 = U diag(rho) V^T they are
     A = (C_xx + r_x I)^-1/2 U and B = (C_yy + r_y I)^-1/2 V. A pair is scored by the cosine of
-    A^T (x - E x) and B^T (y - E y).
+    diag(rho)^p A^T (x - E x) and diag(rho)^p B^T (y - E y). The weights rho^p are a known variant;
+    docs/results.md shows what they gain.
 
     Args:
         train: Training pairs as features, read once in chunks; covariances and decompositions take
@@ -57,8 +71,17 @@ def fit(
     settings = [
         ({"ridge": ridge}, views, with_ridge(ridge)) for ridge in choices(config.ridge, RIDGES)
     ]
-    found = candidates(settings, choices(config.components, COMPONENTS), progress)
-    return best_on_validation(found, validation, select_by)
+    wanted = choices(config.components, COMPONENTS)
+    weightings = choices(config.weighting, WEIGHTINGS)
+
+    def candidates():
+        for chosen, views, (a, rho, b) in fits(settings, max(wanted), progress):
+            projections = views.projections(a, b)
+            for weighting in weightings:
+                of_all = chosen | {"weighting": weighting}
+                yield from of_components(projections, wanted, of_all, rho**weighting)
+
+    return best_on_validation(candidates(), validation, select_by)
 
 
 SPEC = MethodSpec(
