@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -16,11 +15,12 @@ from tfxmodal.losses.classification import classification
 from tfxmodal.methods.few_labels import FewLabels, labelled_streams, with_few_labels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
 from tfxmodal.methods.learner import Batch, sides
+from tfxmodal.methods.scaled_features import ScaledFeatures, scaled_inputs
 from tfxmodal.methods.spec import MethodSpec
 
 
 @dataclass(frozen=True)
-class DeepSMConfig(FewLabels):
+class DeepSMConfig(ScaledFeatures, FewLabels):
     """Deep semantic matching; where a default names no source, it is ours."""
 
     hidden_units: tuple[int, ...] = (1024,)
@@ -28,11 +28,6 @@ class DeepSMConfig(FewLabels):
 
     dropout: float = 0.0
     """Fraction dropped before each layer but the first."""
-
-    scaling: Literal["none", "unit", "center", "standard"] = "standard"
-    """What is done to the features first, fitted on the training split: unit divides all by one
-    number, to a mean square of 1; center gives each column mean 0, standard variance 1 as well (as
-    in semantic_matching)."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -60,23 +55,20 @@ class DeepSM(CosineMethod):
 
     def __init__(self, inputs: MethodInputs, config: DeepSMConfig):
         from tfxmodal.heads.projector import L2Normalize
-        from tfxmodal.heads.scaling import feature_scaling
         from tfxmodal.heads.semantic_start import Probabilities
 
         self.weights = {"image_classification": 1.0, "text_classification": 1.0}
         self.networks = {}
         self._probabilities = Probabilities(dtype=keras.config.floatx())
-        for kind in ("image", "text"):
-            features, _ = inputs.features(kind)
-            width = features.shape[-1]
+        for kind, features, scaled in scaled_inputs(inputs, config):
             classify = feature_network(
-                width,
+                scaled.shape[-1],
                 (*config.hidden_units, inputs.classes),
                 dropout=config.dropout,
                 output_activation="linear",
                 name=f"{kind}_network",
             )
-            logits = classify(feature_scaling(width, config.scaling)(features))
+            logits = classify(scaled)
             unit = L2Normalize(dtype=keras.config.floatx())(self._probabilities(logits))
             self.networks[f"{kind}_classifier"] = keras.Model(features, logits)
             self.networks[f"{kind}_encoder"] = keras.Model(features, unit)
@@ -111,8 +103,15 @@ SPEC = MethodSpec(
     seen=with_few_labels,
     needs_pairs=False,
     needs_labels=True,
-    presets={"": {"training": {"batch_size": 100}}},
-    preset_sources={"": "the batch of its rivals' released code (DSCMR, SDML, MRL)"},
+    presets={
+        "": {
+            "method": {"image_scaling": "standard", "text_scaling": "standard"},
+            "training": {"batch_size": 100},
+        }
+    },
+    preset_sources={
+        "": "scaling as in semantic_matching; batch: its rivals' released code (DSCMR, SDML, MRL)"
+    },
     search_space={
         "hidden_units": ((), (1024,), (1024, 1024)),
         "dropout": (0.0, 0.5),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -18,11 +17,12 @@ from tfxmodal.losses.robust_clustering import robust_clustering
 from tfxmodal.methods.few_labels import FewLabels, labelled_streams, with_few_labels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
 from tfxmodal.methods.learner import Batch, Update
+from tfxmodal.methods.scaled_features import ScaledFeatures, scaled_inputs
 from tfxmodal.methods.spec import MethodSpec
 
 
 @dataclass(frozen=True)
-class MRLConfig(FewLabels):
+class MRLConfig(ScaledFeatures, FewLabels):
     """MRL; the defaults are those of the released code."""
 
     hidden_units: tuple[int, ...] = (4096, 4096)
@@ -37,11 +37,6 @@ class MRLConfig(FewLabels):
 
     temperature: float = 1.0
     """tau of both losses (released code: 1)."""
-
-    scaling: Literal["none", "unit", "center", "standard"] = "none"
-    """What is done to the features first, fitted on the training split (released code: nothing):
-    unit divides all by one number, to a mean square of 1; center gives each column mean 0, standard
-    variance 1 as well."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -79,22 +74,19 @@ class MRL(CosineMethod):
 
     def __init__(self, inputs: MethodInputs, config: MRLConfig):
         from tfxmodal.heads.projector import L2Normalize
-        from tfxmodal.heads.scaling import feature_scaling
 
         self.config = config
         # L_c is twice NT-Xent.
         self.weights = {"robust_clustering": config.beta, "contrastive": 2 * (1 - config.beta)}
         self.networks = {}
-        for kind in ("image", "text"):
-            features, _ = inputs.features(kind)
-            width = features.shape[-1]
+        for kind, features, scaled in scaled_inputs(inputs, config):
             embed = feature_network(
-                width,
+                scaled.shape[-1],
                 (*config.hidden_units, config.embedding_dim),
                 output_activation="linear",
                 name=f"{kind}_network",
             )
-            embedding = embed(feature_scaling(width, config.scaling)(features))
+            embedding = embed(scaled)
             unit = L2Normalize(dtype=keras.config.floatx())(embedding)
             self.networks[f"{kind}_encoder"] = keras.Model(features, unit)
         embeddings = keras.Input([config.embedding_dim], name="embeddings")
@@ -149,7 +141,8 @@ SPEC = MethodSpec(
     search_space={
         "beta": (0.4, 0.7, 0.9),
         "temperature": (0.1, 0.3, 1.0),
-        "scaling": ("none", "standard"),
+        "image_scaling": ("none", "standard"),
+        "text_scaling": ("none", "standard"),
         "learning_rate": (1e-5, 1e-3),
     },
 )
