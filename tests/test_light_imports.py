@@ -12,7 +12,12 @@ HEAVY = ("tensorflow", "keras", "keras_hub", "sklearn", "scipy", "h5py", "reques
 
 def test_registries_data_and_files_are_imported_without_heavy_libraries():
     names = ["tfxmodal.encoders.image", "tfxmodal.encoders.text", "tfxmodal.inputs.cache"]
-    names += ["tfxmodal.inputs.contents", "tfxmodal.inputs.features", "tfxmodal.inputs.pixels"]
+    names += [
+        "tfxmodal.methods",
+        "tfxmodal.inputs.contents",
+        "tfxmodal.inputs.features",
+        "tfxmodal.inputs.pixels",
+    ]
     for package in (tfxmodal.data, tfxmodal.io):
         found = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
         names += [module.name for module in found if not module.name.endswith("_drawing")]

@@ -141,7 +141,8 @@ def named_image_encoder(config: DataConfig, seed: int = 0) -> ImageEncoder:
 def _text_encoder(
     config: DataConfig, source: Dataset, kind: str, seed: int, reporter: Reporter
 ) -> TextEncoder:
-    captions = source.train.texts
+    train = one_row_a_caption(source.train) if config.captions == "each" else source.train
+    captions = train.texts
     if kind == "words":
         return text_cnn_to_train(config, captions, seed, reporter)
     return load_text_encoder(config.text_encoder, captions, config.vocabulary_size, reporter.bar)

@@ -267,8 +267,9 @@ def save_fitted(folder: RunFolder, fitted: Fitted):
 
 
 def _saved_networks(folder: RunFolder) -> dict[str, keras.Model]:
+    import tfxmodal.heads.class_posterior
     import tfxmodal.heads.kernel
-    import tfxmodal.heads.scaling  # noqa: F401, both register a layer
+    import tfxmodal.heads.scaling  # noqa: F401, all three register a layer
 
     try:
         return {

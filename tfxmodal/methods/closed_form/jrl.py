@@ -12,7 +12,6 @@ import numpy as np
 
 from tfxmodal.data.pairs import Pairs, labelled
 from tfxmodal.errors import check_ranges
-from tfxmodal.heads.class_posterior import posterior_encoders
 from tfxmodal.lazy import keras
 from tfxmodal.methods.closed_form.graphs import roughness
 from tfxmodal.methods.closed_form.row_sparsity import row_lengths, row_sparse_step
@@ -180,6 +179,8 @@ class Problem:
         self, projections: dict[str, np.ndarray], similarity: str
     ) -> dict[str, keras.Model]:
         """Networks from features to unit vectors that are compared by `similarity`."""
+        from tfxmodal.heads.class_posterior import posterior_encoders
+
         networks = {
             f"{kind}_encoder": self.rows[kind].encoder(p) for kind, p in projections.items()
         }

@@ -8,7 +8,6 @@ import numpy as np
 
 from tfxmodal.data.pairs import Features
 from tfxmodal.heads.linear import linear_projection
-from tfxmodal.heads.scaling import feature_scaling
 from tfxmodal.lazy import keras
 
 CHUNK = 2048
@@ -32,6 +31,8 @@ class Standardised:
     @classmethod
     def of(cls, features: Features) -> Standardised:
         """Each column scaled to mean 0 and variance 1."""
+        from tfxmodal.heads.scaling import feature_scaling
+
         scaling = feature_scaling(features.shape[1], "standard")
         scaling.adapt(features)
         return cls(features, *map(keras.ops.convert_to_numpy, (scaling.mean, scaling.scale)))

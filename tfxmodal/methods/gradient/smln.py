@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from tfxmodal.errors import InputError, check_ranges
 from tfxmodal.heads.feature_network import feature_network
-from tfxmodal.heads.projector import L2Normalize
 from tfxmodal.inputs.spec import MethodInputs
 from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.balanced_spectrum import balanced_spectrum, similarity_graph
@@ -65,6 +64,8 @@ class SMLN(CosineMethod):
     """
 
     def __init__(self, inputs: MethodInputs, config: SMLNConfig):
+        from tfxmodal.heads.projector import L2Normalize
+
         self.config, self.networks = config, {}
         self.weights = {"balanced_spectrum": 1.0}
         self.embedding_dim = config.embedding_dim or inputs.classes
