@@ -46,3 +46,10 @@ def test_validation_chooses_among_the_forms_and_what_is_given_changes_all(tmp_pa
 def test_a_preset_that_there_is_not_is_told():
     with pytest.raises(InputError, match="Unknown preset 'best'; use one of: paper, recommended"):
         forms_of("scl", DataConfig("pairs"), "best")
+
+
+@pytest.mark.parametrize("method", ["scl", "drsl"])
+def test_the_form_that_starts_as_a_linear_method_comes_first(method):
+    """So it has been measured, however short the time is."""
+    first, *_ = forms_of(method, DataConfig("pairs")).values()
+    assert first.config.start != "random"
