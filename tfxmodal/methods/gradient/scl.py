@@ -246,8 +246,8 @@ SPEC = MethodSpec(
         **dict.fromkeys(("pairs", "features"), "ours, for sets of any size on any machine"),
     },
     # Measured (docs/results.md): relu is the best on Wikipedia's features, linear where items share
-    # some of several classes, and the linear start where pairs are few. That one comes first: however
-    # short the time, the result is not below the linear map. MI never helped.
+    # some of several classes, and the linear start where pairs are few. The start comes first:
+    # however short the time, the result is not below the linear map. MI never helped.
     recommended={
         "from-linear": {
             "method": {
