@@ -165,7 +165,7 @@ def test_weights_for_inference(fusion, hidden_layers, batch_norm):
 
 @pytest.mark.parametrize(
     "form",
-    [*itertools.product(["subtraction"], [1, 2], [False, True]), ("multiplication", 2, True)],
+    [("subtraction", 1, False), ("subtraction", 2, True), ("multiplication", 2, True)],
 )
 def test_two_replicas_equal_one(two_replicas, form):
     images, texts, target = batch(6, 6)

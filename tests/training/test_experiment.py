@@ -89,16 +89,15 @@ def test_it_says_nothing(tmp_path, capfd):
     assert capfd.readouterr().out == ""
 
 
-@pytest.mark.parametrize("first, second", [("scl", "drsl"), ("drsl", "scl")])
-def test_two_in_one_process_are_as_each_alone(first, second, tmp_path):
+def test_two_in_one_process_are_as_each_alone(tmp_path):
     """Nothing of the process is left changed: dtype policy, random numbers."""
-    alone = run_experiment(settings(second), tmp_path / "alone", dataset=dataset())
+    alone = run_experiment(settings("drsl"), tmp_path / "alone", dataset=dataset())
     policy = keras.config.dtype_policy().name
     run_experiment(
-        settings(first, precision="mixed_bfloat16", seed=5), tmp_path / "first", dataset=dataset()
+        settings("scl", precision="mixed_bfloat16", seed=5), tmp_path / "first", dataset=dataset()
     )
     assert keras.config.dtype_policy().name == policy
-    after = run_experiment(settings(second), tmp_path / "after", dataset=dataset())
+    after = run_experiment(settings("drsl"), tmp_path / "after", dataset=dataset())
     assert results(after.metrics) == results(alone.metrics)
 
 

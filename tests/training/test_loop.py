@@ -30,6 +30,8 @@ def never():
 # --- one replica equals two ---------------------------------------------------------------
 
 SEMI_SUPERVISED = {
+    "image_scaling": "standard",
+    "text_scaling": "center",
     "alpha": 0.5,
     "mi_negatives": 3,
     "invariance_norm": "frobenius",
@@ -41,7 +43,6 @@ SEMI_SUPERVISED = {
 }
 BATCH_NORM = {"encoder_batch_norm": True, "relation_batch_norm": True, "relation_layers": 2}
 ALL_TERMS = {
-    "SCL": {"scl": {"alpha": 0.5, "image_scaling": "standard", "text_scaling": "center"}},
     "SCL semi-supervised": {"scl": SEMI_SUPERVISED},
     "DRSL": {
         "drsl": {"image_scaling": "unit", "fusion": "multiplication", "pair_weights": "balanced"}

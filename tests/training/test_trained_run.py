@@ -107,7 +107,9 @@ def test_what_is_no_trained_run(tmp_path):
     with pytest.raises(InputError, match=r"unknown fields \['gone'\]"):
         load_run(tmp_path / "old")
     path.write_text(json.dumps(config | {"method": "clip"}))
-    with pytest.raises(InputError, match="Unknown method of the run 'clip'; use one of: drsl, "):
+    with pytest.raises(
+        InputError, match="Unknown method of the run 'clip'; use one of: cca, dcca, "
+    ):
         load_run(tmp_path / "old")
     path.write_text(path.read_text()[:20])
     with pytest.raises(InputError, match="config.json is damaged"):

@@ -11,7 +11,7 @@ from tfxmodal.errors import InputError
 from tfxmodal.methods import METHODS
 from tfxmodal.methods.gradient.deep_sm import DeepSM, DeepSMConfig
 
-CONFIG = DeepSMConfig(hidden_units=(8,))
+CONFIG = DeepSMConfig(hidden_units=(8,), image_scaling="standard", text_scaling="standard")
 
 
 def single(n: int = 64):
