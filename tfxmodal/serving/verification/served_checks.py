@@ -17,8 +17,9 @@ from tfxmodal.serving.export.examples import pictures
 from tfxmodal.serving.verification.examined import Fault, Version, first_line
 from tfxmodal.serving.verification.served_model import RequestError
 
-TOLERANCE = 1e-5
-"""Of numbers, absolute and relative."""
+TOLERANCE = 5e-5
+"""Of numbers, absolute and relative. The whitening at the end of a CCA amplifies the rounding of
+float32 (dcca on Wikipedia: to 4e-5); a wrong operation is off by far more."""
 
 BOMB = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBB", 13, b"IHDR", 20_000, 20_000, 8, 2, 0, 0, 0)
 BAD = {
