@@ -11,7 +11,7 @@ from tfxmodal.data.pairs import Pairs
 from tfxmodal.inputs.spec import MethodInputs
 from tfxmodal.methods.gradient.drsl import DRSL, DRSLConfig
 from tfxmodal.methods.gradient.scl import SCL, SCLConfig
-from tfxmodal.methods.learner import Method, Stage
+from tfxmodal.methods.learner import Method
 from tfxmodal.training.config import TrainingConfig
 from tfxmodal.training.loop import Trainer
 from tfxmodal.training.replicas import make_strategy
@@ -52,15 +52,16 @@ def make_trainer(
 
 
 def with_sgd(method_class, config, folder, strategy=None, train=None, **training):
-    """A method and its trainer, whose updates are by SGD: Adam hides a doubled gradient."""
+    """A method and its trainer for its last stage, by SGD: Adam hides a doubled gradient."""
     keras.utils.set_random_seed(0)
     strategy = strategy or make_strategy(["CPU:0"])
     train = train or make_pairs()
     training = TrainingConfig(**{"epochs": 2, "batch_size": 16, "learning_rate": 0.05} | training)
     with strategy.scope():
         method = method_of(method_class, train, config)
-        updates = [replace(each, optimizer=keras.optimizers.SGD) for each in method.updates()]
-        method.stages = lambda: [Stage("all", updates)]
+        last = method.stages()[-1]
+        updates = [replace(each, optimizer=keras.optimizers.SGD) for each in last.updates]
+        method.stages = lambda: [replace(last, updates=updates)]
         return method, Trainer(method, train, training, strategy, folder)
 
 

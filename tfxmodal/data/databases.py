@@ -96,9 +96,6 @@ def joined(parts: Sequence[Pairs]) -> Pairs:
         np.concatenate(all_of("ids")),
         images(all_of("images")),
         texts(all_of("texts")),
-        *(
-            None if getattr(first, name) is None else np.concatenate(all_of(name))
-            for name in ("labels", "text_labels")
-        ),
+        **{name: np.concatenate(all_of(name)) for name in first.label_columns},
         image_ids=image_ids,
     )

@@ -33,15 +33,11 @@ def with_label_noise(train: Pairs, rate: float, kind: NoiseKind, seed: int) -> P
         raise InputError(
             f"`label_noise` {rate} changes labels, and the training pairs have none: leave it out."
         )
-    sides = {"labels": train.labels, "text_labels": train.text_labels}
-    return replace(
-        train,
-        **{
-            name: noisy_labels(labels, rate, kind, [seed, number])
-            for number, (name, labels) in enumerate(sides.items())
-            if labels is not None
-        },
-    )
+    noisy = {
+        name: noisy_labels(labels, rate, kind, [seed, number])
+        for number, (name, labels) in enumerate(train.label_columns.items())
+    }
+    return replace(train, **noisy)
 
 
 def noisy_labels(labels: np.ndarray, rate: float, kind: NoiseKind, seed) -> np.ndarray:

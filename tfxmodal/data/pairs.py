@@ -121,16 +121,18 @@ class Pairs:
     @property
     def unlabelled(self) -> int:
         """How many images and texts of their own have no label, where there are labels."""
-        return sum(len(side) - len(labelled(side)) for side in self._label_columns)
+        return sum(len(side) - len(labelled(side)) for side in self.label_columns.values())
 
     @property
     def exclusive(self) -> bool:
         """Whether classes exclude each other: no image or text has several."""
-        return all((side.sum(axis=1) <= 1).all() for side in self._label_columns)
+        return all((side.sum(axis=1) <= 1).all() for side in self.label_columns.values())
 
     @property
-    def _label_columns(self) -> list[np.ndarray]:
-        return [side for side in (self.labels, self.text_labels) if side is not None]
+    def label_columns(self) -> dict[str, np.ndarray]:
+        """Those of `labels` and `text_labels` that are there, by name."""
+        columns = {"labels": self.labels, "text_labels": self.text_labels}
+        return {name: column for name, column in columns.items() if column is not None}
 
     @property
     def owners(self) -> np.ndarray:

@@ -37,12 +37,10 @@ def with_few_labels(train: Pairs, config: FewLabels, seed: int) -> Pairs:
     if config.labelled_fraction == 1:
         return train
     seen = {}
-    for name in ("labels", "text_labels"):
-        if (labels := getattr(train, name)) is not None:
-            fraction, how = config.labelled_fraction, config.labelled_rows
-            seen[name] = np.zeros_like(labels)
-            rows = labelled_rows(labels, fraction, how, seed)
-            seen[name][rows] = labels[rows]
+    for name, labels in train.label_columns.items():
+        rows = labelled_rows(labels, config.labelled_fraction, config.labelled_rows, seed)
+        seen[name] = np.zeros_like(labels)
+        seen[name][rows] = labels[rows]
     return replace(train, **seen)
 
 

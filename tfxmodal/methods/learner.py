@@ -27,6 +27,11 @@ def adam(learning_rate: float) -> keras.optimizers.Optimizer:
     return keras.optimizers.Adam(learning_rate)
 
 
+def short_adam(learning_rate: float) -> keras.optimizers.Optimizer:
+    """Adam whose first moment is a mean over few steps: beta_1 is .5."""
+    return keras.optimizers.Adam(learning_rate, beta_1=0.5)
+
+
 @dataclass(frozen=True)
 class Update:
     """A change of some variables, in every step, by the gradient of some loss terms.

@@ -134,7 +134,7 @@ class MethodSpec:
                 f"{self.name} learns from labels, and the training pairs have none: give labels, "
                 "or take a method that needs none (scl, pls, ridge_cca)."
             )
-        if not self.several_labels and any((labels.sum(axis=1) > 1).any() for labels in given):
+        if not self.several_labels and not train.exclusive:
             raise InputError(
                 f"{self.name} learns from one label a pair, and some training pairs have several: "
                 "give one, or take another method."

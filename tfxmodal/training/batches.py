@@ -75,8 +75,7 @@ def _in_rounds(rows: np.ndarray, owners: np.ndarray | None) -> np.ndarray:
 
 def columns(pairs: Pairs) -> dict:
     """All columns there are: images, texts and, if any, labels as floats and ids of images."""
-    labels = {"labels": pairs.labels, "text_labels": pairs.text_labels}
-    found = {name: _floats(column) for name, column in labels.items() if column is not None}
+    found = {name: _floats(column) for name, column in pairs.label_columns.items()}
     ids = {} if pairs.image_ids is None else {"image_ids": pairs.image_ids}
     return {"images": pairs.images, "texts": pairs.texts} | found | ids
 

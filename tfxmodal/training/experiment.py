@@ -254,9 +254,9 @@ def _fit(settings, run, data, reporter) -> _Outcome:
         given = {
             name: each for name, each in chosen.chosen.items() if hasattr(settings.config, name)
         }
-        every = joined([data.features.train, data.features.validation])
-        every = fit(every, replace(settings.config, **given))
-        fitted = replace(every, chosen=chosen.chosen, tried=chosen.tried)
+        both = joined([data.features.train, data.features.validation])
+        again = fit(both, replace(settings.config, **given))
+        fitted = replace(again, chosen=chosen.chosen, tried=chosen.tried)
     seconds = time.perf_counter() - start
     summaries = _begin(settings, run, data)
     save_fitted(run, fitted)

@@ -76,12 +76,12 @@ def evaluate_run(
             "without: give a run that was trained on features."
         )
     training = run.settings.training
-    if split == "validation" and measured is own and isinstance(training, FitConfig):
-        if training.refit:
-            raise InputError(
-                f"`split` validation is among what {run.folder.path} has learned from, with "
-                "`refit`: its metrics.json has those of before; measure test."
-            )
+    refitted = isinstance(training, FitConfig) and training.refit
+    if refitted and split == "validation" and measured is own:
+        raise InputError(
+            f"`split` validation is among what {run.folder.path} has learned from, with `refit`: "
+            "its metrics.json has those of before; measure test."
+        )
     dataset = measured.name if isinstance(measured, Dataset) else measured.dataset
     name = f"{dataset}-{split}" if name is None else name
     folder = RunFolder(run.folder.path / "evaluation" / name)

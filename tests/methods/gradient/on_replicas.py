@@ -1,37 +1,16 @@
 """The same training on one replica and on two."""
 
-from dataclasses import replace
-
-import keras
 import numpy as np
 import pytest
 
-from tests.training.tiny import make_pairs, method_of, weights
-from tfxmodal.training.config import TrainingConfig
-from tfxmodal.training.loop import Trainer
-from tfxmodal.training.replicas import make_strategy
+from tests.training.tiny import weights, with_sgd
 
 
 def trained(method_class, config, folder, strategy=None, train=None):
-    """A method, its weights at the start and the report of an epoch of its last stage, by SGD.
-
-    Adam would hide a gradient of twice the size.
-    """
-
-    class BySGD(method_class):
-        def stages(self):
-            last = super().stages()[-1]
-            updates = [replace(each, optimizer=keras.optimizers.SGD) for each in last.updates]
-            return [replace(last, updates=updates)]
-
-    keras.utils.set_random_seed(0)
-    strategy = strategy or make_strategy(["CPU:0"])
-    train = train or make_pairs()
-    training = TrainingConfig(epochs=1, batch_size=16, learning_rate=0.1)
-    with strategy.scope():
-        method = method_of(BySGD, train, config)
-        start = weights(method)
-        trainer = Trainer(method, train, training, strategy, folder)
+    """A method, its weights at the start and the report of an epoch of its last stage, by SGD."""
+    training = {"epochs": 1, "learning_rate": 0.1}
+    method, trainer = with_sgd(method_class, config, folder, strategy, train, **training)
+    start = weights(method)
     trainer._gradient_norms = lambda *_: {}  # To measure them, losses are compiled once more.
     return method, start, list(trainer.epochs(lambda: (0.0, {})))
 

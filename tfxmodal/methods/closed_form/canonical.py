@@ -153,19 +153,15 @@ def principal(
     d = len(covariance)
     if not np.trace(covariance) > 0:
         raise all_the_same(name)
-    by_rows = rows is not None and len(rows) < d
-    if by_rows:
-        n = len(rows)
+    if rows is not None and len(rows) < d:
         centred = np.asarray(rows[:], np.float64) - mean
-        variances, sides = np.linalg.eigh(centred @ centred.T / n)
+        variances, sides = np.linalg.eigh(centred @ centred.T / len(rows))
+        axes = centred.T @ sides
     else:
         variances, axes = np.linalg.eigh(covariance)
     kept = variances > np.finfo(float).eps * d * variances.max()
-    variances = variances[kept]
-    if by_rows:
-        axes = centred.T @ (sides[:, kept] / np.sqrt(n * variances))
-    else:
-        axes = axes[:, kept]
+    variances, axes = variances[kept], axes[:, kept]
+    axes /= np.linalg.norm(axes, axis=0)  # Those found from the rows are of other lengths.
     return View(axes, variances, np.trace(covariance) / d, partial(linear_projection, mean))
 
 

@@ -15,7 +15,7 @@ from tfxmodal.data.pairs import Pairs, labelled
 from tfxmodal.errors import check_ranges
 from tfxmodal.methods.closed_form.graphs import label_graph
 from tfxmodal.methods.closed_form.row_sparsity import row_sparse_step
-from tfxmodal.methods.closed_form.selection import best_on_validation
+from tfxmodal.methods.closed_form.selection import best_on_validation, choices
 from tfxmodal.methods.closed_form.standardised import Standardised, product
 from tfxmodal.methods.few_labels import FewLabels, with_few_labels
 from tfxmodal.methods.spec import Fitted, MethodSpec
@@ -91,10 +91,7 @@ def fit(
     """
     problem = Problem(train)
     wanted = list(
-        combinations(
-            WEIGHTS if config.sparsity is None else (config.sparsity,),
-            WEIGHTS if config.smoothness is None else (config.smoothness,),
-        )
+        combinations(choices(config.sparsity, WEIGHTS), choices(config.smoothness, WEIGHTS))
     )
 
     def candidates():

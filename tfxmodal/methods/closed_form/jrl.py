@@ -15,7 +15,7 @@ from tfxmodal.errors import check_ranges
 from tfxmodal.lazy import keras
 from tfxmodal.methods.closed_form.graphs import roughness
 from tfxmodal.methods.closed_form.row_sparsity import row_lengths, row_sparse_step
-from tfxmodal.methods.closed_form.selection import best_on_validation
+from tfxmodal.methods.closed_form.selection import best_on_validation, choices
 from tfxmodal.methods.closed_form.standardised import Standardised, product
 from tfxmodal.methods.few_labels import FewLabels, with_few_labels
 from tfxmodal.methods.spec import Fitted, MethodSpec
@@ -103,7 +103,7 @@ def fit(
     """
     problem = Problem(train, config, progress)
     projections = problem.solve(seed)
-    kinds = ("posterior", "cosine") if config.similarity is None else (config.similarity,)
+    kinds = choices(config.similarity, ("posterior", "cosine"))
 
     def candidates():
         for similarity in kinds:

@@ -10,7 +10,7 @@ import numpy as np
 from tfxmodal.data.pairs import Features, Pairs, labelled
 from tfxmodal.errors import check_ranges
 from tfxmodal.lazy import keras
-from tfxmodal.methods.closed_form.selection import best_on_validation
+from tfxmodal.methods.closed_form.selection import best_on_validation, choices
 from tfxmodal.methods.few_labels import FewLabels, with_few_labels
 from tfxmodal.methods.spec import Fitted, MethodSpec
 
@@ -59,7 +59,7 @@ def fit(
     """
     exclusive = train.exclusive
     sides = {"image": train.labels, "text": train.labels if train.paired else train.text_labels}
-    strengths = STRENGTHS if config.strength is None else (config.strength,)
+    strengths = choices(config.strength, STRENGTHS)
     models = {
         kind: _classifiers(
             getattr(train, f"{kind}s"), labels, exclusive, strengths, f"{kind} classes", progress

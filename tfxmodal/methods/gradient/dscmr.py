@@ -6,11 +6,10 @@ The paper could not be had: this is our reading of its released code (penghu-cs/
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
-from tfxmodal.data.pairs import Pairs, labelled
+from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import check_ranges
 from tfxmodal.heads.feature_network import feature_network
 from tfxmodal.heads.layers import dense
@@ -21,9 +20,9 @@ from tfxmodal.losses.modality_invariant import modality_invariant
 from tfxmodal.losses.pair_batch import PairBatch
 from tfxmodal.losses.pairwise_likelihood import pairwise_likelihood
 from tfxmodal.losses.relational_similarity import similarity
-from tfxmodal.methods.few_labels import FewLabels, with_few_labels
+from tfxmodal.methods.few_labels import FewLabels, labelled_streams, with_few_labels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
-from tfxmodal.methods.learner import Batch, Update
+from tfxmodal.methods.learner import Batch, Update, short_adam
 from tfxmodal.methods.scaled_features import ScaledFeatures, scaled_inputs
 from tfxmodal.methods.spec import MethodSpec
 
@@ -104,13 +103,12 @@ class DSCMR(CosineMethod):
 
     def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:
         """All pairs that have a label."""
-        return {"pairs": labelled(train.labels)}
+        return labelled_streams(train)
 
     def updates(self) -> list[Update]:
         """One, by Adam with a first moment of .5 (released code)."""
-        optimizer = partial(keras.optimizers.Adam, beta_1=0.5)
         variables = self.trainable_variables()
-        return [Update("all", self.loss_terms, self.weights, variables, optimizer)]
+        return [Update("all", self.loss_terms, self.weights, variables, short_adam)]
 
     def loss_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
         """J1, J2 and J3."""

@@ -16,7 +16,7 @@ from tfxmodal.losses.pair_batch import PairBatch
 from tfxmodal.losses.robust_clustering import robust_clustering
 from tfxmodal.methods.few_labels import FewLabels, labelled_streams, with_few_labels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
-from tfxmodal.methods.learner import Batch, Update
+from tfxmodal.methods.learner import Batch, Update, short_adam
 from tfxmodal.methods.scaled_features import ScaledFeatures, scaled_inputs
 from tfxmodal.methods.spec import MethodSpec
 
@@ -120,11 +120,6 @@ class MRL(CosineMethod):
         """One Adam of a short memory on everything, as in the released code."""
         everything = self.trainable_variables()
         return [Update("all", self.loss_terms, self.weights, everything, short_adam)]
-
-
-def short_adam(learning_rate: float) -> keras.optimizers.Adam:
-    """Adam whose first moment is a mean over few steps (released code: beta_1 .5)."""
-    return keras.optimizers.Adam(learning_rate, beta_1=0.5)
 
 
 SPEC = MethodSpec(

@@ -18,15 +18,15 @@ from tfxmodal.losses.mutual_information import mutual_information
 from tfxmodal.losses.pair_batch import PairBatch
 from tfxmodal.methods.closed_form import pls, ridge_cca
 from tfxmodal.methods.few_labels import labelled_rows
+from tfxmodal.methods.gradient.cosine_method import CosineMethod
 from tfxmodal.methods.gradient.scl_config import SCLConfig, decided
-from tfxmodal.methods.learner import Batch, Method
+from tfxmodal.methods.learner import Batch
 from tfxmodal.methods.scaled_features import scaled_inputs
 from tfxmodal.methods.spec import MethodSpec
-from tfxmodal.retrieval.cosine import CosineScorer
 
 
-class SCL(Method):
-    """Two projectors into a common space, in which the score is the cosine.
+class SCL(CosineMethod):
+    """Two projectors into a common space, in which the score is the cosine (sec. IV-A.2).
 
     Terms of the loss, unsupervised, equation (8): L = L_CM + alpha L_MI + beta L_CD. With labels,
     equation (15): L_SS = L_C + gamma L_CCD + lambda (L_CM + alpha L_MI + beta L_CD), the first two
@@ -95,10 +95,7 @@ class SCL(Method):
 
     def adapt(self, train: Pairs, validation: Pairs, select_by: str = "auto", progress=None):
         """Fits the scaling of the features, and the linear map that the projectors begin as."""
-        from tfxmodal.heads.scaling import adapt
-
-        adapt(self.networks["image_encoder"], train.images)
-        adapt(self.networks["text_encoder"], train.texts)
+        super().adapt(train, validation, select_by, progress)
         if self.starts_trained:
             dim, start = self.config.embedding_dim, STARTS[self.config.start]
             maps = start(train, validation, dim, select_by, progress)
@@ -123,13 +120,9 @@ class SCL(Method):
             terms |= self._supervised(batch["labelled"], replicas)
         return terms
 
-    def scorer(self) -> CosineScorer:
-        """Cosine in the common space (sec. IV-A.2)."""
-        return CosineScorer(self.networks["image_encoder"], self.networks["text_encoder"])
-
     def _unsupervised(self, u, replicas) -> dict[str, tf.Tensor]:
         config = self.config
-        z_v, z_t = self._embed(u)  # [n, dim]: this replica's
+        z_v, z_t = self.embed(u)  # [n, dim]: this replica's
         pairs = PairBatch.gathered(z_v, z_t, replicas=replicas)  # and [N, dim]: the global batch's
         whole = config.invariance_norm == "frobenius"
         terms = {
@@ -155,19 +148,13 @@ class SCL(Method):
         return terms
 
     def _supervised(self, x, replicas) -> dict[str, tf.Tensor]:
-        z_v, z_t = self._embed(x)
+        z_v, z_t = self.embed(x)
         classify, labels = self.networks["classifier"], x["labels"]
         terms = {"label_prediction": label_prediction(classify(z_v), classify(z_t), labels)}
         if "class_contrastive" in self.weights:
             pairs = PairBatch.gathered(z_v, z_t, labels, replicas)
             terms["class_contrastive"] = class_contrastive(pairs, self.config.temperature)
         return terms
-
-    def _embed(self, rows):
-        return (
-            self.networks["image_encoder"](rows["images"], training=True),
-            self.networks["text_encoder"](rows["texts"], training=True),
-        )
 
 
 def _fitted(modules, train, validation, dim, select_by, progress) -> dict[str, tuple]:

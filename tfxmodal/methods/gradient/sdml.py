@@ -19,7 +19,7 @@ from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.mean_distance import mean_distance
 from tfxmodal.methods.few_labels import FewLabels, with_few_labels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
-from tfxmodal.methods.learner import Batch, Update
+from tfxmodal.methods.learner import Batch, Update, short_adam
 from tfxmodal.methods.scaled_features import ScaledFeatures, scaled_inputs
 from tfxmodal.methods.spec import MethodSpec
 
@@ -133,7 +133,7 @@ class SDML(CosineMethod):
             partial(self._losses, kind),
             {f"{kind}_labels": 1 - alpha, f"{kind}_reconstruction": alpha},
             self.trainable_variables(f"{kind}_autoencoder"),
-            lambda learning_rate: keras.optimizers.Adam(rate * learning_rate, beta_1=0.5),
+            lambda learning_rate: short_adam(rate * learning_rate),
         )
 
     def _losses(self, kind: str, batch: Batch, replicas) -> dict[str, tf.Tensor]:
