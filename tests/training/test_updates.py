@@ -1,8 +1,5 @@
 """Several updates a step, and several stages a training."""
 
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 
 import keras
@@ -180,32 +177,24 @@ def test_each_stage_has_its_own_patience(tmp_path):
 # --- killed -------------------------------------------------------------------------------
 
 
-def killed_after(epoch, name, folder):
-    """Runs the program, and kills it when it has told of an epoch."""
-    command = [sys.executable, "-m", "tests.training.adversarial", name, str(folder)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    for line in process.stdout:
-        if int(line) == epoch:
-            process.send_signal(signal.SIGKILL)
-            break
-    process.communicate()
-    return process.wait()
-
-
-@pytest.mark.parametrize("name, kills", [("updates", [2]), ("stages", [2, 5])])
-def test_a_run_killed_in_any_stage_ends_as_one_that_was_not(tmp_path, name, kills):
+@pytest.mark.parametrize("method_class, kills", [(Adversarial, [2]), (Staged, [2, 5])])
+def test_a_run_killed_in_any_stage_ends_as_one_that_was_not(tmp_path, method_class, kills):
+    """Left after an epoch, and taken up by new networks and optimizers."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    command = [sys.executable, "-m", "tests.training.adversarial", name]
-    for epoch in kills:
-        assert killed_after(epoch, name, parts) == -signal.SIGKILL
-    for folder in (whole, parts):
-        subprocess.run([*command, str(folder)], check=True, stdout=subprocess.DEVNULL)
+    options = {"optimizer": keras.optimizers.Adam, "dropout": 0.2}
+    for folder, ends in ((whole, [None]), (parts, [*kills, None])):
+        for end in ends:
+            method, trainer = make(folder, method_class, options=options)
+            trainer.restore_last()
+            for report in trainer.epochs(score_of(method)):
+                if report.epoch == end:
+                    break
     for kind in ("last", "best"):
         assert_bit_equal(*(checkpoint_tensors(folder / kind) for folder in (whole, parts)))
     held = checkpoint_tensors(parts / "last")
     for optimizer in ("encoders", "adversary"):
         assert any(name.startswith(f"optimizers/{optimizer}/") for name in held)
-    assert held["state/epoch"] == (4 if name == "updates" else 7)
+    assert held["state/epoch"] == (4 if method_class is Adversarial else 7)
 
 
 def test_a_run_killed_between_two_stages(tmp_path, monkeypatch):
