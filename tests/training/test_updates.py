@@ -14,6 +14,7 @@ from tests.training.adversarial import Adversarial, Staged, make, score_of
 from tests.training.test_loop import float64, same_score, scores
 from tests.training.tiny import assert_bit_equal, checkpoint_tensors, make_pairs, weights
 from tfxmodal.methods.learner import Stage
+from tfxmodal.training import loop
 
 TERMS = ["distance", "confusion", "adversary", "total"]
 
@@ -227,6 +228,54 @@ def test_a_run_killed_between_two_stages(tmp_path, monkeypatch):
     assert trainer.restore_last()
     assert (trainer.state.stage, trainer.state.stage_epoch) == (0, 3)
     list(trainer.epochs(score_of(method)))
+    for kind in ("last", "best"):
+        assert_bit_equal(*(checkpoint_tensors(folder / kind) for folder in (whole, parts)))
+
+
+class Mortal(Adversarial):
+    """Its process dies, when told to, between the adversary's update and the encoders'."""
+
+    dies, begun = False, ()
+
+    def begin_epoch(self, done):
+        self.begun = (*self.begun, done)
+
+    def encoder_losses(self, batch, replicas):
+        def live(told):
+            assert not self.dies
+            return told
+
+        told = self.tells_apart(batch)  # It depends on what the adversary's update has changed.
+        with tf.control_dependencies([tf.numpy_function(live, [told], told.dtype)]):
+            return super().encoder_losses(batch, replicas)
+
+
+def test_a_run_killed_between_two_updates_of_a_step_keeps_nothing_of_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "_SECONDS_A_CALL", 0)  # Single steps.
+    options = {"optimizer": keras.optimizers.Adam, "dropout": 0.2, "first": "adversary"}
+    given = {"method_class": Mortal, "options": options, "epochs": 2, "checkpoint_minutes": 1e-9}
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    method, trainer = make(whole, **given)
+    list(trainer.epochs(score_of(method)))
+
+    method, trainer = make(parts, **given)
+    kept = {}
+
+    def progress(step, steps):
+        method.dies = step == 3
+        kept.update({name: of(method, name) for name in method.networks})
+
+    with pytest.raises(tf.errors.OpError):
+        next(trainer.epochs(score_of(method), progress=progress))
+    assert any(changed(kept["adversary"], of(method, "adversary")))
+    assert_same(kept["image_encoder"], of(method, "image_encoder"))
+
+    method, trainer = make(parts, **given)
+    assert trainer.restore_last()
+    assert (trainer.state.epoch, trainer.state.step) == (0, 3)
+    assert_same(kept["adversary"], of(method, "adversary"))
+    list(trainer.epochs(score_of(method)))
+    assert method.begun == (0, 0.5)  # Again, within the first epoch.
     for kind in ("last", "best"):
         assert_bit_equal(*(checkpoint_tensors(folder / kind) for folder in (whole, parts)))
 
