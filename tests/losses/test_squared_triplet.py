@@ -39,3 +39,25 @@ def test_a_row_that_is_right_makes_up_for_another_in_the_batch_alone():
     ones = tf.ones([2])
     assert float(squared_triplet(x, near, far, ones, attraction=1.0)) == pytest.approx(0.05)
     assert float(squared_triplet(x, near, far, ones, attraction=1.0, gather=tf.identity)) == 0
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_replicas_average_to_the_whole(whole):
+    rows = [tf.constant(each) for each in (X, P, N)]
+
+    def loss(own=slice(None), gather=tf.identity):
+        return squared_triplet(*(each[own] for each in rows), WEIGHTS[own], gather=gather)
+
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(rows)
+        halves, excess = (slice(0, 3), slice(3, 6)), []
+        if whole:
+            for own in halves:
+                loss(own, lambda each: excess.append(each) or each)
+            parts = [loss(own, lambda _: tf.concat(excess, axis=0)) for own in halves]
+        else:
+            parts = [loss(own, None) for own in halves]
+        mean, expected = tf.reduce_mean(parts), loss(gather=tf.identity if whole else None)
+    np.testing.assert_allclose(mean, expected, atol=1e-12)
+    for a, b in zip(tape.gradient(mean, rows), tape.gradient(expected, rows), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-12)

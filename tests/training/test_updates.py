@@ -58,25 +58,34 @@ def test_an_update_leaves_the_others_variables_bit_equal(tmp_path, name, moved, 
     assert_same(before[1], of(method, *still))
 
 
+class Twice(Adversarial):
+    """The adversary's update is made twice a step, by one optimizer."""
+
+    def updates(self):
+        times = {"adversary": 2}
+        return [replace(each, times=times.get(each.name, 1)) for each in super().updates()]
+
+
 @pytest.mark.parametrize("first", ["encoders", "adversary"])
 def test_the_second_update_sees_what_the_first_has_changed(tmp_path, first):
-    """One step, against the two updates written out."""
+    """One step, against the two updates written out, of which one is made twice."""
     options = {"first": first}
     with float64():
-        method, trainer = make(tmp_path, options=options, epochs=1)
+        method, trainer = make(tmp_path, Twice, options=options, epochs=1)
         rows = trainer.plan(1)["pairs"][0, 0]
-        expected = Adversarial(first=first)
+        expected = Twice(first=first)
         for name, network in method.networks.items():
             expected.networks[name].set_weights(network.get_weights())
         pairs = make_pairs()
         columns = {"images": pairs.images[rows], "texts": pairs.texts[rows]}
         batch = {"pairs": {name: tf.constant(rows, tf.float64) for name, rows in columns.items()}}
         for update in expected.updates():
-            with tf.GradientTape() as tape:
-                terms = update.losses(batch, None)
-                total = tf.add_n([w * terms[name] for name, w in update.weights.items()])
             optimizer = update.optimizer(0.05)
-            optimizer.apply(tape.gradient(total, update.variables), update.variables)
+            for _ in range(2 if update.name == "adversary" else 1):
+                with tf.GradientTape() as tape:
+                    terms = update.losses(batch, None)
+                    total = tf.add_n([w * terms[name] for name, w in update.weights.items()])
+                optimizer.apply(tape.gradient(total, update.variables), update.variables)
         trainer._steps.run(trainer.plan(1), 0, 1)
     for ours, theirs in zip(weights(method), weights(expected), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
