@@ -63,8 +63,8 @@ class Twice(Adversarial):
     """The adversary's update is made twice a step, by one optimizer."""
 
     def updates(self):
-        times = {"adversary": 2}
-        return [replace(each, times=times.get(each.name, 1)) for each in super().updates()]
+        times = {"encoders": 1, "adversary": 2}
+        return [replace(each, times=times[each.name]) for each in super().updates()]
 
 
 @pytest.mark.parametrize("first", ["encoders", "adversary"])
@@ -82,7 +82,7 @@ def test_the_second_update_sees_what_the_first_has_changed(tmp_path, first):
         batch = {"pairs": {name: tf.constant(rows, tf.float64) for name, rows in columns.items()}}
         for update in expected.updates():
             optimizer = update.optimizer(0.05)
-            for _ in range(2 if update.name == "adversary" else 1):
+            for _ in range(update.times):
                 with tf.GradientTape() as tape:
                     terms = update.losses(batch, None)
                     total = tf.add_n([w * terms[name] for name, w in update.weights.items()])

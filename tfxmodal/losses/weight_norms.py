@@ -8,7 +8,7 @@ from tfxmodal.lazy import tf
 def weight_norms(matrices):
     """The size of the weights of some layers.
 
-        L = sum_l || W_l ||_F
+        L = sum_k || W_k ||_F
 
     Args:
         matrices: W, a list of `[inputs, outputs]`.

@@ -99,18 +99,18 @@ class ACMR(CosineMethod):
                       negative image. The negative is, in the batch, what belongs to the pair of
                       another class whose features are nearest by cosine to the anchor's.
         L_class     = -1/N sum_i y_i . (log softmax g(u_i) + log softmax g(v_i))
-        L_norms     = sum_l ||W_l||_F over the layers of the projectors
+        L_norms     = sum_k ||W_k||_F over the layers of the projectors
         L_adversary = -1/N sum_i log sigmoid D(u_i) + log(1 - sigmoid D(v_i))
 
     A pair of several classes has its y divided by their number, and its negatives share no class
     with it: both are ours. Rows without a label are left out. A row without a negative in its
     batch has no triplet.
 
-    The released demo builds this loss and does not run it. It trains the projectors by the first
-    two terms and the adversary by the last: no reversed gradient reaches the projectors, and the
-    class head, in neither list of variables, stays as it began (`as_released`). It also goes
-    through the pairs in one order, measures by Euclidean distance, and has no shuffling; here
-    batches are shuffled, validation chooses the epoch, and the score is the cosine.
+    The released demo builds the sum of these losses and does not minimise it. It trains the
+    projectors by the first two terms and the adversary by the last: no reversed gradient reaches
+    the projectors, and the class head, in neither list of variables, stays as it began
+    (`as_released`). It goes through the pairs in one order, and measures by Euclidean distance.
+    Here batches are shuffled, validation chooses the epoch, and the score is the cosine.
 
     A step of N pairs takes O(N^2 d) for the negatives of features of d dimensions, beside the
     networks, and memory for two matrices of `[N, N]`.

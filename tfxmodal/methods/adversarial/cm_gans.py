@@ -213,7 +213,7 @@ SPEC = MethodSpec(
     presets={"": {"training": {"batch_size": 64, "epochs": 100, "learning_rate": 1e-3}}},
     preset_sources={"": "the released code, up to where it first halves the learning rate"},
     search_space={
-        "generator_steps": (1, 5),
+        "generator_steps": (1, 2, 5),
         "learning_rate": (1e-4, 1e-3),
         "image_scaling": ("none", "standard"),
         "text_scaling": ("none", "standard"),
