@@ -36,6 +36,8 @@ SMALL = {
     "mvda_vc": {"ridge": 0.01, "consistency": 0.01},
     "smln": {"hidden_units": (8,)},
     "dscmr": {"hidden_units": 8, "embedding_dim": 4},
+    "acmr": {"image_hidden_units": (8,), "text_hidden_units": (8,), "embedding_dim": 4},
+    "cm_gans": {"hidden_units": 8, "embedding_dim": 4, "critic_units": 4, "generator_steps": 1},
     **dict.fromkeys(("sdml", "dcca", "dccae"), {"hidden_units": (8,), "embedding_dim": 4}),
 }
 GRADIENT = {"epochs": 3, "batch_size": 16, "learning_rate": 0.01}

@@ -30,6 +30,8 @@ FILES = (
     "gradient.dscmr",
     "gradient.sdml",
     "gradient.mrl",
+    "adversarial.acmr",
+    "adversarial.cm_gans",
 )
 
 METHODS: dict[str, MethodSpec] = {

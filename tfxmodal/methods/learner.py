@@ -43,6 +43,7 @@ class Update:
         weights: The weight of each term, by name; the update minimises the weighted sum.
         variables: The Keras variables that it changes; all others stay as they are.
         optimizer: Makes the optimizer, given the run's learning rate.
+        times: How often in a row it is made in a step; reports are of the last time.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Update:
     weights: dict[str, float]
     variables: list
     optimizer: Callable[[float], keras.optimizers.Optimizer] = adam
+    times: int = 1
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,16 @@ class Learner(ABC):
 
         Raises:
             InputError: If they are too few.
+        """
+
+    def begin_epoch(self, done: float):  # noqa: B027
+        """Called before each epoch, for what follows a schedule: nothing here.
+
+        It is kept in variables of the networks. A run that is resumed within an epoch calls it
+        again with the same number.
+
+        Args:
+            done: The fraction of the stage's epochs that is done: from 0 to below 1.
         """
 
     def loss_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
