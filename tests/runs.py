@@ -20,6 +20,7 @@ COMMON = (
 )
 QUICK = f"{COMMON} --alpha 0 --embedding-dim 8 --learning-rate 0.01".split()
 FITTED = "--image-tower efficientnet_lite0 --vocabulary-size 200".split()
+CODES = [*QUICK, "--binary", "16"]
 DRSL = f"{COMMON} --feature-dim 8 --relation-units 32".split()
 
 
@@ -56,14 +57,17 @@ def cache_dir(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(small, cache_dir, tmp_path_factory):
-    """`trained(dataset, method)`: the folder of a finished run, of SCL by default."""
+    """`trained(dataset, method)`: the folder of a finished run, of SCL by default.
+
+    The method `codes` is SCL with binary codes.
+    """
 
     @cache
     def run(dataset: str, method: str = "scl") -> Path:
         folder = tmp_path_factory.mktemp("runs") / dataset
         where = "--cache-dir", str(cache_dir), "--run-dir", str(folder)
-        flags = {"scl": QUICK, "drsl": DRSL}.get(method, FITTED)
-        train.main([method, *small(dataset), *flags, *where])
+        flags = {"scl": QUICK, "codes": CODES, "drsl": DRSL}.get(method, FITTED)
+        train.main(["scl" if method == "codes" else method, *small(dataset), *flags, *where])
         return folder
 
     return run

@@ -261,7 +261,7 @@ def test_an_export_passes_its_verification(kind, exported, loaded, run_of, monke
     assert verify(folder / "m_matrix").passed
 
 
-@pytest.mark.parametrize("method", ["drsl", "ridge_cca"])
+@pytest.mark.parametrize("method", ["drsl", "ridge_cca", "codes"])
 def test_ready_features(method, trained, tmp_path, capsys):
     run = trained("features", method)
     to = tmp_path / "f"
@@ -288,6 +288,11 @@ def test_ready_features(method, trained, tmp_path, capsys):
     found = ask(model, "search_images_by_features", features=test.texts)
     rows, _ = scorer.top_k_images(texts, images, 100)
     assert [[name.decode() for name in row] for row in found["ids"]] == test.ids[rows].tolist()
+    if method == "codes":  # Of 16 bits: the galleries are of two bytes an item.
+        kept = tf.train.load_checkpoint(str(to / "1/variables/variables"))
+        dtypes, shapes = kept.get_variable_to_dtype_map(), kept.get_variable_to_shape_map()
+        galleries = [shapes[name] for name, dtype in dtypes.items() if dtype == tf.uint8]
+        assert galleries == [[1, len(test), 2]] * 2
 
 
 def test_weights_in_half_the_space(trained, tmp_path):

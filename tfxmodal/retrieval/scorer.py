@@ -19,9 +19,11 @@ class Scorer(ABC):
     Attributes:
         is_dot_product: Whether the score is the dot product of the embeddings, so that an index
             may search the embeddings themselves.
+        is_hamming: Whether the embeddings are binary codes, unit vectors of numbers of one size.
     """
 
     is_dot_product = False
+    is_hamming = False
 
     @abstractmethod
     def embed_images(self, features) -> np.ndarray:

@@ -11,6 +11,7 @@ from tfxmodal.errors import InputError, choose, first_line, some_of
 from tfxmodal.io.atomic import recover_folder, whole_folder
 from tfxmodal.io.reading import read_arrays
 from tfxmodal.retrieval.scorer import Scorer, best
+from tfxmodal.search.codes import CodeSpace
 from tfxmodal.search.landmarks import DotSpace, LandmarkSpace, oriented_score
 from tfxmodal.search.stores import STORES, Store
 
@@ -62,7 +63,8 @@ class Index:
         self.fingerprint, self.gallery, self.rescore = fingerprint, gallery, rescore
         self.ids: list[str] = []
         self._places: dict[str, int] = {}  # the row of each id
-        self._rows = np.empty((0, space.dim or 0), np.float32)  # may have room behind the gallery
+        empty = np.empty((0, space.dim or 0), np.float32)
+        self._rows = space.packed(empty)  # may have room behind the gallery
         if gallery == "texts":
             self._top_k, self._score_listed = scorer.top_k, scorer.score_listed
         else:
@@ -78,7 +80,10 @@ class Index:
     @property
     def embeddings(self) -> np.ndarray:
         """The gallery's embeddings `[n, d]`, float32, on disk after `load`."""
-        return self._rows[: len(self)]
+        return self._embeddings(slice(len(self)))
+
+    def _embeddings(self, rows) -> np.ndarray:
+        return self._space.unpacked(self._rows[rows])
 
     @property
     def is_exact(self) -> bool:
@@ -117,7 +122,7 @@ class Index:
             return 0
         embeddings = embeddings[new]
         self._store.add(self._space.of_items(embeddings, progress))
-        self._rows = _appended(self.embeddings, self._rows, embeddings)
+        self._rows = _appended(self._rows, len(self), self._space.packed(embeddings))
         added = [name for name in ids if name not in self._places]
         self._places |= {name: row for row, name in enumerate(added, start=len(self))}
         self.ids += added
@@ -125,7 +130,7 @@ class Index:
 
     def _check_unchanged(self, ids: list[str], embeddings: np.ndarray):
         """Checks that items that are there have the embeddings that they had."""
-        before = self.embeddings[[self._places[name] for name in ids]]
+        before = self._embeddings([self._places[name] for name in ids])
         moved = np.linalg.norm(embeddings - before, axis=1)
         changed = np.flatnonzero(moved > SAME * np.linalg.norm(before, axis=1))
         if len(changed):
@@ -170,7 +175,7 @@ class Index:
         found = np.sort(self._store.search(vectors, count), axis=1)
         query = np.repeat(np.arange(len(queries)), count)
         items, item = np.unique(found.ravel(), return_inverse=True)
-        scores = self._score_listed(queries, self.embeddings[items], query, item)
+        scores = self._score_listed(queries, self._embeddings(items), query, item)
         columns, scores = best(scores.reshape(found.shape), k)
         return np.take_along_axis(found, columns, axis=1), scores
 
@@ -182,7 +187,7 @@ class Index:
     def _checked(self, rows: np.ndarray, name: str) -> np.ndarray:
         """Embeddings as float32, finite and of the model's width."""
         rows = np.asarray(rows, np.float32)
-        width = self._rows.shape[1] or rows.shape[-1]
+        width = self._embeddings(slice(0)).shape[1] or rows.shape[-1]
         if rows.ndim != 2 or rows.shape[1] != width:
             raise InputError(
                 f"`{name}` must be [n, {width}], as wide as this model's embeddings; received "
@@ -214,7 +219,7 @@ class Index:
             "ids": self.ids,
         }
         with whole_folder(folder) as partial:
-            np.save(partial / "embeddings.npy", self.embeddings)
+            np.save(partial / "embeddings.npy", self._rows[: len(self)])
             np.savez(partial / "space.npz", **self._space.arrays)
             self._store.write(partial)
             (partial / "index.json").write_text(json.dumps(info), "utf-8")
@@ -253,7 +258,7 @@ class Index:
             )
         arrays = read_arrays(folder / "space.npz")
         arrays = {RENAMED.get(name, name): array for name, array in arrays.items()}
-        space = DotSpace()
+        space = CodeSpace() if scorer.is_hamming else DotSpace()
         if arrays:
             space = LandmarkSpace(oriented_score(scorer, info["gallery"]), **arrays)
         index = cls(scorer, fingerprint, info["gallery"], space, store, info["rescore"])
@@ -263,11 +268,12 @@ class Index:
         return index
 
 
-def _appended(used: np.ndarray, buffer: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """A buffer that begins with both; it grows by halves, so that small additions are cheap."""
-    n = len(used) + len(rows)
+def _appended(buffer: np.ndarray, used: int, rows: np.ndarray) -> np.ndarray:
+    """A buffer with rows behind those in use; it grows by halves, so that adding few is cheap."""
+    n = used + len(rows)
     if n > len(buffer) or not buffer.flags.writeable:
-        buffer = np.empty((n + n // 2, rows.shape[1]), np.float32)
-        buffer[: len(used)] = used.reshape(len(used), rows.shape[1])
-    buffer[len(used) : n] = rows
+        before = buffer[:used].reshape(used, rows.shape[1])
+        buffer = np.empty((n + n // 2, rows.shape[1]), rows.dtype)
+        buffer[:used] = before
+    buffer[used:n] = rows
     return buffer

@@ -29,7 +29,19 @@ Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Exact scores `[q, n]` of queries `[q, d]` and items `[n, d]`."""
 
 
-class LandmarkSpace:
+class Space:
+    """How an index keeps its gallery's embeddings: as they are."""
+
+    def packed(self, embeddings: np.ndarray) -> np.ndarray:
+        """What is kept of embeddings `[n, d]`."""
+        return embeddings
+
+    def unpacked(self, rows: np.ndarray) -> np.ndarray:
+        """The embeddings `[n, d]` of what is kept."""
+        return rows
+
+
+class LandmarkSpace(Space):
     """Maps items and queries to vectors whose dot products follow `score`; see the module.
 
     Args:
@@ -85,7 +97,7 @@ class LandmarkSpace:
         return self._score(embeddings, self.arrays["items"]) @ self.arrays["operator"].T
 
 
-class DotSpace:
+class DotSpace(Space):
     """The space of a scorer whose score is the embeddings' dot product: they are the vectors."""
 
     arrays: dict[str, np.ndarray] = {}

@@ -5,9 +5,10 @@ import numpy as np
 from tfxmodal.data.pairs import Features
 from tfxmodal.errors import InputError, choose
 from tfxmodal.retrieval.scorer import Scorer
+from tfxmodal.search.codes import CodeSpace
 from tfxmodal.search.index import GALLERIES, Index
 from tfxmodal.search.landmarks import DotSpace, LandmarkSpace, oriented_score
-from tfxmodal.search.stores import FaissStore, Store
+from tfxmodal.search.stores import FaissCodes, FaissStore, Store
 
 FIT = 2048
 """Training items on which a relation score's queries are fitted."""
@@ -27,7 +28,8 @@ def build_index(
 ) -> Index:
     """An empty index, ready for `add`.
 
-    Where the score is a dot product, the embeddings are searched themselves. Any other scorer is
+    Where the score is a dot product, the embeddings are searched themselves; binary codes are
+    packed, and searched by their Hamming distance. Any other scorer is
     searched by its scores against landmarks, drawn from training items, see
     `tfxmodal.search.landmarks`.
 
@@ -49,6 +51,13 @@ def build_index(
         InputError: If a name is unknown, a number out of range or there are no training items.
     """
     choose("gallery", gallery, GALLERIES)
+    if scorer.is_hamming:
+        if kind == "scan":
+            raise InputError(
+                "`kind` scan reads four-bit codes of floats; received it for a run of binary "
+                "codes, which are all compared: leave it out."
+            )
+        return Index(scorer, fingerprint, gallery, CodeSpace(), store or FaissCodes(), rescore=0)
     store = FaissStore(kind) if store is None else store
     if scorer.is_dot_product:
         return Index(scorer, fingerprint, gallery, DotSpace(), store, rescore=0)

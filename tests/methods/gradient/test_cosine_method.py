@@ -26,9 +26,11 @@ def partly_labelled():
     return train
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_two_replicas_train_as_one_in_float64(name, two_replicas, tmp_path):
-    found, scaled = [], config(name, image_scaling="standard", text_scaling="center")
+@pytest.mark.parametrize(
+    "name, fields", [*((name, {}) for name in NAMES), ("dscmr", {"binary": 16})]
+)
+def test_two_replicas_train_as_one_in_float64(name, fields, two_replicas, tmp_path):
+    found, scaled = [], config(name, image_scaling="standard", text_scaling="center", **fields)
     with float64():
         for strategy in (None, two_replicas):
             learner = METHODS[name].learner

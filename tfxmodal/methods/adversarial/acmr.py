@@ -23,6 +23,7 @@ from tfxmodal.losses.label_prediction import label_prediction
 from tfxmodal.losses.pair_batch import PairBatch
 from tfxmodal.losses.squared_triplet import squared_triplet
 from tfxmodal.losses.weight_norms import weight_norms
+from tfxmodal.methods.binary import Binary, check_bits
 from tfxmodal.methods.few_labels import FewLabels, labelled_streams, with_few_labels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
 from tfxmodal.methods.learner import Batch, Update, short_adam
@@ -31,7 +32,7 @@ from tfxmodal.methods.spec import MethodSpec
 
 
 @dataclass(frozen=True)
-class ACMRConfig(ScaledFeatures, FewLabels):
+class ACMRConfig(ScaledFeatures, FewLabels, Binary):
     """ACMR; the networks are the paper's as it is told, the other numbers the released demo's."""
 
     image_hidden_units: tuple[int, ...] = (2000,)
@@ -73,6 +74,7 @@ class ACMRConfig(ScaledFeatures, FewLabels):
 
     def __post_init__(self):
         super().__post_init__()
+        check_bits(self)
         units = ("image_hidden_units", "text_hidden_units", "embedding_dim", "adversary_units")
         weights = ("triplet_weight", "class_weight", "regularization", "adversary_weight")
         check_ranges(
@@ -126,17 +128,18 @@ class ACMR(CosineMethod):
 
         self.config, self.networks = config, {}
         self.weights = {"triplet": config.triplet_weight, "class": config.class_weight}
-        full, dim = keras.config.floatx(), config.embedding_dim
+        self.weights |= config.code_weights
+        full, dim = keras.config.floatx(), config.width
         for kind, features, scaled in scaled_inputs(inputs, config):
             hidden = getattr(config, f"{kind}_hidden_units")
             project = feature_network(
                 scaled.shape[-1],
-                (*hidden, dim),
+                (*hidden, config.embedding_dim),
                 activation="tanh",
                 output_activation="tanh",
                 name=f"{kind}_projector",
             )
-            code = project(scaled)
+            code = self.coded(kind, features, project(scaled))
             self.networks[f"{kind}_network"] = keras.Model(features, code)
             self.networks[f"{kind}_encoder"] = keras.Model(features, L2Normalize(dtype=full)(code))
         codes = keras.Input([dim], name="codes")
@@ -179,7 +182,7 @@ class ACMR(CosineMethod):
         terms = {
             "triplet": self._triplets(rows, u, v, replicas),
             "class": label_prediction(g(u), g(v), rows["labels"]),
-        }
+        } | self.quantised(rows)
         if "norms" in self.weights:
             projectors = self.trainable_variables("image_network", "text_network")
             terms["norms"] = weight_norms([w.value for w in projectors if len(w.shape) == 2])

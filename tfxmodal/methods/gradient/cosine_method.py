@@ -2,20 +2,61 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from tfxmodal.data.pairs import Pairs
-from tfxmodal.lazy import tf
+from tfxmodal.lazy import keras, tf
+from tfxmodal.losses.quantisation import quantisation
 from tfxmodal.methods.learner import Method
 from tfxmodal.retrieval.cosine import CosineScorer
+from tfxmodal.retrieval.hamming import HammingScorer
 
 
 class CosineMethod(Method):
     """Two encoders into a common space, in which the score is the cosine.
 
     Subclasses put `image_encoder` and `text_encoder` among their networks, from features to unit
-    vectors. Batches are drawn from all pairs, as the stream `pairs`.
+    vectors. Batches are drawn from all pairs, as the stream `pairs`. One whose config is `Binary`
+    passes its vectors through `coded`, and adds the terms of `quantised`.
     """
+
+    def coded(self, kind: str, features, common):
+        """Vectors of a modality as they are, or where the config asks for it as binary codes.
+
+        Of codes, the network `KIND_bits` gives the numbers whose signs they are.
+
+        Args:
+            kind: `image` or `text`.
+            features: The Keras input.
+            common: Its vectors in the common space, `[batch, embedding_dim]`.
+
+        Returns:
+            `[batch, config.width]`; codes are unit vectors.
+        """
+        if not self.config.binary:
+            return common
+        from tfxmodal.heads.binary_codes import Sign
+        from tfxmodal.heads.projector import L2Normalize
+
+        full = keras.config.floatx()
+        unit = L2Normalize(dtype=full)
+        bits = self._bit_layer(unit(common))
+        self.networks[f"{kind}_bits"] = keras.Model(features, bits)
+        return unit(Sign(dtype=full)(bits))
+
+    @cached_property
+    def _bit_layer(self) -> keras.layers.Dense:
+        from tfxmodal.heads.binary_codes import bit_layer
+
+        return bit_layer(self.config.binary)
+
+    def quantised(self, rows: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The loss term of binary codes for a batch; none of vectors of floats."""
+        if not self.config.binary:
+            return {}
+        return {"quantisation": quantisation(*self.embed(rows, "bits"))}
 
     def adapt(self, train: Pairs, validation: Pairs, select_by: str = "auto", progress=None):
         """Fits what scaling of the features there is in the encoders."""
@@ -30,7 +71,8 @@ class CosineMethod(Method):
 
     def scorer(self) -> CosineScorer:
         """Cosine in the common space."""
-        return CosineScorer(self.networks["image_encoder"], self.networks["text_encoder"])
+        scorer = HammingScorer if "image_bits" in self.networks else CosineScorer
+        return scorer(self.networks["image_encoder"], self.networks["text_encoder"])
 
     def embed(self, rows: dict[str, tf.Tensor], what: str = "encoder") -> tuple:
         """The outputs `[n, dim]` of `image_WHAT` and `text_WHAT` for a batch, in training."""

@@ -20,6 +20,7 @@ from tfxmodal.losses.modality_invariant import modality_invariant
 from tfxmodal.losses.pair_batch import PairBatch
 from tfxmodal.losses.pairwise_likelihood import pairwise_likelihood
 from tfxmodal.losses.relational_similarity import similarity
+from tfxmodal.methods.binary import Binary, check_bits
 from tfxmodal.methods.few_labels import FewLabels, labelled_streams, with_few_labels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
 from tfxmodal.methods.learner import Batch, Update, short_adam
@@ -28,7 +29,7 @@ from tfxmodal.methods.spec import MethodSpec
 
 
 @dataclass(frozen=True)
-class DSCMRConfig(ScaledFeatures, FewLabels):
+class DSCMRConfig(ScaledFeatures, FewLabels, Binary):
     """DSCMR; the sources are the released code's numbers."""
 
     hidden_units: int = 2048
@@ -49,6 +50,7 @@ class DSCMRConfig(ScaledFeatures, FewLabels):
 
     def __post_init__(self):
         super().__post_init__()
+        check_bits(self)
         at_least_1, at_least_0 = ("hidden_units", "embedding_dim"), ("alpha", "beta")
         check_ranges(
             self,
@@ -90,15 +92,15 @@ class DSCMR(CosineMethod):
             "label_distance": 1.0,
             "pairwise_likelihood": config.alpha,
             "modality_invariant": config.beta,
-        }
+        } | config.code_weights
         full = keras.config.floatx()
         last = dense(config.embedding_dim, full)
         for kind, features, scaled in scaled_inputs(inputs, config):
             hidden = feature_network(scaled.shape[-1], (config.hidden_units,), name=f"{kind}_layer")
-            code = last(hidden(scaled))
+            code = self.coded(kind, features, last(hidden(scaled)))
             self.networks[f"{kind}_network"] = keras.Model(features, code)
             self.networks[f"{kind}_encoder"] = keras.Model(features, L2Normalize(dtype=full)(code))
-        codes = keras.Input([config.embedding_dim], name="codes")
+        codes = keras.Input([config.width], name="codes")
         self.networks["classifier"] = keras.Model(codes, dense(inputs.classes, full)(codes))
 
     def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:
@@ -124,7 +126,7 @@ class DSCMR(CosineMethod):
             "label_distance": mean_distance(classify(u), y) + mean_distance(classify(v), y),
             "pairwise_likelihood": pairwise_likelihood(pairs, similar),
             "modality_invariant": modality_invariant(u, v),
-        }
+        } | self.quantised(rows)
 
 
 SPEC = MethodSpec(

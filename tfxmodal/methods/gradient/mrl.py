@@ -14,6 +14,7 @@ from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.contrastive import contrastive
 from tfxmodal.losses.pair_batch import PairBatch
 from tfxmodal.losses.robust_clustering import robust_clustering
+from tfxmodal.methods.binary import Binary, check_bits
 from tfxmodal.methods.few_labels import FewLabels, labelled_streams, with_few_labels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
 from tfxmodal.methods.learner import Batch, Update, short_adam
@@ -22,7 +23,7 @@ from tfxmodal.methods.spec import MethodSpec
 
 
 @dataclass(frozen=True)
-class MRLConfig(ScaledFeatures, FewLabels):
+class MRLConfig(ScaledFeatures, FewLabels, Binary):
     """MRL; the defaults are those of the released code."""
 
     hidden_units: tuple[int, ...] = (4096, 4096)
@@ -40,6 +41,7 @@ class MRLConfig(ScaledFeatures, FewLabels):
 
     def __post_init__(self):
         super().__post_init__()
+        check_bits(self)
         check_ranges(
             self,
             hidden_units="[1, inf)",
@@ -78,6 +80,7 @@ class MRL(CosineMethod):
         self.config = config
         # L_c is twice NT-Xent.
         self.weights = {"robust_clustering": config.beta, "contrastive": 2 * (1 - config.beta)}
+        self.weights |= config.code_weights
         self.networks = {}
         for kind, features, scaled in scaled_inputs(inputs, config):
             embed = feature_network(
@@ -86,10 +89,10 @@ class MRL(CosineMethod):
                 output_activation="linear",
                 name=f"{kind}_network",
             )
-            embedding = embed(scaled)
+            embedding = self.coded(kind, features, embed(scaled))
             unit = L2Normalize(dtype=keras.config.floatx())(embedding)
             self.networks[f"{kind}_encoder"] = keras.Model(features, unit)
-        embeddings = keras.Input([config.embedding_dim], name="embeddings")
+        embeddings = keras.Input([config.width], name="embeddings")
         centres = keras.layers.Dense(
             inputs.classes,
             use_bias=False,
@@ -114,7 +117,7 @@ class MRL(CosineMethod):
         return {
             "robust_clustering": tf.add_n(clustering),
             "contrastive": contrastive(pairs, tau, positive_in_denominator=True),
-        }
+        } | self.quantised(batch["pairs"])
 
     def updates(self) -> list[Update]:
         """One Adam of a short memory on everything, as in the released code."""

@@ -48,7 +48,7 @@ class SCL(CosineMethod):
         from tfxmodal.heads.projector import projector
 
         self.config = config
-        self.weights = _weights(config)
+        self.weights = _weights(config) | config.code_weights
 
         # === Shared layers ===
         last = keras.layers.Dense(
@@ -77,19 +77,21 @@ class SCL(CosineMethod):
                 layers = [each for each in project.layers if isinstance(each, keras.layers.Dense)]
                 self._starts[kind] = LinearStart(features, encoder.output, layers[-1])
                 encoder = self._starts[kind].network
+            if config.binary:
+                encoder = keras.Model(features, self.coded(kind, features, encoder.output))
             self.networks[f"{kind}_encoder"] = encoder
             if "mutual_information" in self.weights:
                 branch = input_branch(width, last_layer=branch_last)
                 self.networks[f"{kind}_input_branch"] = keras.Model(features, branch(scaled))
         if "mutual_information" in self.weights:
-            self.networks["discriminator"] = PairDiscriminator(512, config.embedding_dim)
+            self.networks["discriminator"] = PairDiscriminator(512, config.width)
         if config.labelled_fraction:
             if inputs.classes is None:
                 raise InputError(
                     f"`labelled_fraction` {config.labelled_fraction} needs labels, and this "
                     "dataset has none; leave it at 0."
                 )
-            codes = keras.Input([config.embedding_dim], name="codes")
+            codes = keras.Input([config.width], name="codes")
             logits = keras.layers.Dense(inputs.classes, dtype=keras.config.floatx())(codes)
             self.networks["classifier"] = keras.Model(codes, logits, name="classifier")
 
@@ -113,7 +115,7 @@ class SCL(CosineMethod):
 
     def loss_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
         """Equations (1), (6), (7) on u; (11), (12) on x."""
-        terms = {}
+        terms = self.quantised(batch["unlabelled"])
         if "modality_invariant" in self.weights:
             terms |= self._unsupervised(batch["unlabelled"], replicas)
         if self.config.labelled_fraction:
@@ -122,7 +124,7 @@ class SCL(CosineMethod):
 
     def _unsupervised(self, u, replicas) -> dict[str, tf.Tensor]:
         config = self.config
-        z_v, z_t = self.embed(u)  # [n, dim]: this replica's
+        z_v, z_t = self.embed(u)  # [n, width]: this replica's
         pairs = PairBatch.gathered(z_v, z_t, replicas=replicas)  # and [N, dim]: the global batch's
         whole = config.invariance_norm == "frobenius"
         terms = {

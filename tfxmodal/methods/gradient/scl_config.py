@@ -8,6 +8,7 @@ from typing import Literal
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError, check_ranges
 from tfxmodal.lazy import tf
+from tfxmodal.methods.binary import Binary, check_bits
 from tfxmodal.methods.scaled_features import ScaledFeatures
 
 FEW_NEGATIVES, SMALL_SET = 8, 64
@@ -15,7 +16,7 @@ FEW_NEGATIVES, SMALL_SET = 8, 64
 
 
 @dataclass(frozen=True)
-class SCLConfig(ScaledFeatures):
+class SCLConfig(ScaledFeatures, Binary):
     """SCL; equations and sections are the paper's.
 
     Its ablations: alpha 0 without MI, beta 0 without CD, --no-share-last-layer without WS.
@@ -79,6 +80,7 @@ class SCLConfig(ScaledFeatures):
     """lambda, weight of L_U in equation (15) (paper: silent; released code: 1)."""
 
     def __post_init__(self):
+        check_bits(self)
         check_ranges(
             self,
             hidden_units="[1, inf)",

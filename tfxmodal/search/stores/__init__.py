@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from tfxmodal.search.stores.faiss_codes import FaissCodes
 from tfxmodal.search.stores.faiss_store import FaissStore
 
 
@@ -34,7 +35,7 @@ class Store(Protocol):
         """What `read` needs beside the folder, for JSON."""
 
     def add(self, vectors: np.ndarray):
-        """Adds `[n, d]` float32."""
+        """Adds `[n, d]` float32, or of binary codes their bytes."""
 
     def search(self, queries: np.ndarray, k: int) -> np.ndarray:
         """Numbers `[q, k]` of the vectors whose dot products with queries `[q, d]` are largest.
@@ -52,4 +53,5 @@ class Store(Protocol):
 
 STORES: dict[str, type[Store]] = {
     "faiss": FaissStore,
+    "faiss_codes": FaissCodes,
 }

@@ -105,14 +105,8 @@ class FaissStore:
         """
         import faiss
 
-        if not len(self):
-            return
-        try:
-            faiss.write_index(self._faiss, str(folder / FILE))
-        except RuntimeError as error:  # It tells the system's reason at the end.
-            ends = (n for n in errno.errorcode if str(error).endswith(f"({os.strerror(n)})"))
-            number = next(ends, errno.EIO)
-            raise OSError(number, os.strerror(number), str(folder / FILE)) from error
+        if len(self):
+            written(faiss.write_index, self._faiss, folder / FILE)
 
     @classmethod
     def read(cls, folder: Path, kind: str, made_for: int) -> FaissStore:
@@ -140,3 +134,17 @@ class FaissStore:
         if self._scans(len(self)):
             index = faiss.downcast_index(index.refine_index)
         return index.reconstruct_n(0, len(self))
+
+
+def written(write, index, path: Path):
+    """Writes an index of FAISS by its function `write`.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    try:
+        write(index, str(path))
+    except RuntimeError as error:  # It tells the system's reason at the end.
+        ends = (n for n in errno.errorcode if str(error).endswith(f"({os.strerror(n)})"))
+        number = next(ends, errno.EIO)
+        raise OSError(number, os.strerror(number), str(path)) from error

@@ -24,7 +24,8 @@ class Gallery(keras.layers.Layer):
     Args:
         ids: `[n]` strings, unique.
         embeddings: `[n, d]` float32, which are kept here but not exported.
-        rows: What of them is searched, `[n, e]` float32: see `EncoderScorer.graph_images`.
+        rows: What of them is searched, `[n, e]`: see `EncoderScorer.graph_images`. It is float32,
+            or of binary codes their bytes.
     """
 
     def __init__(self, ids: list[str], embeddings: np.ndarray, rows: np.ndarray):

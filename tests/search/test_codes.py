@@ -1,0 +1,47 @@
+"""An index of binary codes: packed, exact, and of equal distances the earlier items first."""
+
+import numpy as np
+import pytest
+
+from tests.retrieval.codes import GivenCodes, codes, distances
+from tfxmodal.errors import InputError
+from tfxmodal.search.index import Index
+from tfxmodal.search.new_index import build_index
+
+
+def names(n):
+    return [f"{row:04}" for row in range(n)]
+
+
+@pytest.mark.parametrize("gallery", ["texts", "images"])
+@pytest.mark.parametrize("bits", [16, 40])
+def test_it_finds_what_a_sort_by_distance_finds_also_when_opened_again(gallery, bits, tmp_path):
+    index = build_index(GivenCodes(), "A", gallery)
+    items, queries = codes(3000, bits, 0), codes(20, bits, 1)
+    index.save(tmp_path / "index")
+    index = Index.load(tmp_path / "index", GivenCodes(), "A")
+    index.add(names(1000), items[:1000])
+    index.add(names(3000), items)
+    index.save(tmp_path / "index")
+    differ = distances(queries, items)
+    order = np.argsort(differ, axis=1, kind="stable")
+    for each in (index, Index.load(tmp_path / "index", GivenCodes(), "A")):
+        assert each.is_exact and len(each) == 3000
+        for k in (1, 300, 3000):
+            found, scores = each.search(queries, k)
+            np.testing.assert_array_equal(found.astype(int), order[:, :k])
+            nearest = np.take_along_axis(differ, order[:, :k], axis=1)
+            np.testing.assert_allclose(scores, 1 - 2 * nearest / bits, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(each.embeddings, items)
+    assert np.load(tmp_path / "index/embeddings.npy").nbytes == 3000 * bits // 8
+
+
+def test_a_changed_code_and_a_scan_are_refused():
+    index, items = build_index(GivenCodes(), "A", "texts"), codes(4, 16, 0)
+    index.add(names(4), items)
+    with pytest.raises(InputError, match="1 items are in the index with other content"):
+        index.add(["0002"], -items[2:3])
+    with pytest.raises(InputError, match="must be .n, 16., as wide as"):
+        index.search(codes(1, 24, 0), 1)
+    with pytest.raises(InputError, match="`kind` scan reads .*; received it .*: leave it out"):
+        build_index(GivenCodes(), "A", "texts", kind="scan")
