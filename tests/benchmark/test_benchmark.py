@@ -51,11 +51,11 @@ def test_stopped_and_killed_it_goes_on_to_the_same_report(folder, tmp_path, monk
     monkeypatch.setattr(experiment, "make_strategy", lambda: make_strategy(["CPU:0"]))
     asked = grid(folder, "random", "deep_sm", epochs=3, set=SMALL)
     sources = asked.sources()
-    cells = asked.cells(sources)
+    cells, calls = asked.cells(sources), iter(range(1000))
     for name, stop_asked in {
         "whole": lambda: False,
         # Asked before each training and in each step: it ends within the one with epochs.
-        "to": (lambda calls=iter(range(1000)): next(calls) > 3),
+        "to": lambda: next(calls) > 3,
     }.items():
         list(train(asked, sources, cells, Board(tmp_path / name), stop_asked=stop_asked))
     (begun,) = (tmp_path / "to").glob("runs/deep_sm*/config.json")

@@ -47,15 +47,19 @@ def _seconds(table: Table) -> Figure:
     """The average score against the seconds of the training, a point a row."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 5), layout="constrained")
+    figure = Figure(figsize=(7, max(4.0, 0.22 * len(table.rows))), layout="constrained")
     axes = figure.subplots()
-    for row in table.rows:
+    rows = sorted(table.rows, key=lambda row: row.means[-1])
+    heights = np.linspace(0, 1, len(rows) + 1)[1:]  # Of the names, a column right of the points.
+    for row, height in zip(rows, heights, strict=True):
         place = max(row.mean_of("seconds"), QUICKEST), row.means[-1]
         axes.scatter(*place, color=COLOURS[row.setting], s=28)
-        style = {"fontsize": 7.5, "parse_math": False, "textcoords": "offset points"}
-        axes.annotate(row.title, place, xytext=(4, 3), **style)
+        style = {"fontsize": 8, "parse_math": False, "va": "center", "annotation_clip": False}
+        line = {"arrowstyle": "-", "linewidth": 0.4, "color": "#999"}
+        axes.annotate(
+            row.title, place, (1.03, height), textcoords="axes fraction", arrowprops=line, **style
+        )
     axes.set_xscale("log")
-    axes.margins(x=0.15)
     axes.set_ylabel(f"average {table.measure}")
     _finish(axes, table)
     axes.set_xlabel("seconds of training")

@@ -16,6 +16,7 @@ from tfxmodal.benchmark.results import LEVEL, Table
 from tfxmodal.benchmark.tables import (
     HEADINGS,
     NOTE,
+    OTHERS,
     Failures,
     cells,
     latex,
@@ -98,7 +99,7 @@ def _page(tables: Sequence[Table], failures: Failures) -> str:
     body = "\n".join(part for each in tables for part in _section(each))
     if failures:
         items = (
-            f"<li>{escape(reason)} <small>({escape(', '.join(names))})</small></li>"
+            f"<li>{escape(reason)} <small>({escape('; '.join(names))})</small></li>"
             for reason, names in failures.items()
         )
         body += f"\n<h2>Not in the tables</h2>\n<ul>{''.join(items)}</ul>"
@@ -117,7 +118,8 @@ def _section(each: Table) -> Iterator[str]:
         for number in numbers:
             yield _row(cells(each, number, "<b>{}</b>", "<u>{}</u>"), safe=range(1, 4))
     yield "</table></div>"
-    yield f'<p class="note">{NOTE.format(measure=each.measure, second="underlined")}</p>'
+    note = NOTE.format(measure=each.measure, second="underlined")
+    yield f'<p class="note">{note} {OTHERS}</p>'
     for name, png in figures_of(each).items():
         picture = base64.b64encode(png).decode()
         yield (

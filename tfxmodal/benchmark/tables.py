@@ -17,11 +17,14 @@ HEADINGS = (
 
 NOTE = (
     "{measure} on the test split, mean and standard deviation over seeds. The best of a column is "
-    f"bold, the second {{second}} where it is not significantly worse (p of {LEVEL} or more). p is "
-    "that of the average against the best one: paired randomisation test over queries, seeds "
-    "averaged, with Holm's correction over all pairs of rows. Seconds are those of the training."
+    f"bold, the second {{second}} where it is not significantly worse (p of {LEVEL} or more by a "
+    "paired randomisation test over queries, seeds averaged, with Holm's correction over all pairs "
+    "of rows)."
 )
 """What stands below a table."""
+
+OTHERS = "The column p is that of the average against the best one. Seconds are of the training."
+"""What stands there, too, where a table has these columns."""
 
 Failures = Mapping[str, Sequence[str]]
 """What could not be trained: by reason the cells."""
@@ -55,9 +58,9 @@ def markdown(tables: Sequence[Table], failures: Failures) -> bytes:
         note = NOTE.format(measure=each.measure, second="in italics")
         commands = code(row.command for row in each.rows)
         lines = table(HEADINGS, rows)
-        parts.append(f"## {each.name}\n\n{lines}\n\n{note}\n\n{commands}\n")
+        parts.append(f"## {each.name}\n\n{lines}\n\n{note} {OTHERS}\n\n{commands}\n")
     if failures:
-        told = (f"- {reason} ({', '.join(cells)})" for reason, cells in failures.items())
+        told = (f"- {reason} ({'; '.join(cells)})" for reason, cells in failures.items())
         parts.append("## Not in the tables\n\n" + "\n".join(told) + "\n")
     return "\n".join(parts).encode()
 

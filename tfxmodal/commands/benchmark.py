@@ -90,5 +90,5 @@ def from_file(path: Path) -> list[str]:
 def print_end(folder: Path, failures: dict[str, list[str]]):
     """Where the report is, and what it lacks."""
     for reason, cells in failures.items():
-        print(f"Not trained: {', '.join(cells)}: {reason}")
+        print(f"Not trained: {'; '.join(cells)}: {reason}")
     print(f"Report: {folder}/report.html; tables: {folder}/tables.md, tables.tex, results.csv")
