@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfxmodal.benchmark.grid import Cell, Grid
+from tfxmodal.benchmark.cells import Cell
+from tfxmodal.benchmark.grid import Grid
+from tfxmodal.benchmark.papers import paper_table
 from tfxmodal.benchmark.report import write_environment, write_report
 from tfxmodal.benchmark.results import Result, Row, Table, table_of
 from tfxmodal.benchmark.runner import Board, train
@@ -66,14 +68,15 @@ def run_benchmark(
     settled = train(grid, sources, left, board, jobs, figures, stop_asked)
     bar = reporter.bar(settled, total=len(left), desc="benchmark", unit="training")
     _tell(bar, len(left), board, reporter)
-    tables, failures = tables_of(cells, board), failures_of(cells, board)
+    about = paper_table(grid.paper).about if grid.paper else ""
+    tables, failures = tables_of(cells, board, about), failures_of(cells, board)
     with locked(folder):
         write_report(folder, tables, failures)
     return Benchmark(tables, failures, sum(not board.settled(cell) for cell in cells))
 
 
-def tables_of(cells: Iterable[Cell], board: Board) -> list[Table]:
-    """The tables of those cells that are done."""
+def tables_of(cells: Iterable[Cell], board: Board, about: str = "") -> list[Table]:
+    """The tables of those cells that are done; `about` is what a reader needs to know of them."""
     rows: dict[str, dict[tuple, list[Cell]]] = {}
     for cell in filter(board.done, cells):
         of_table = rows.setdefault(cell.dataset, {})
@@ -81,9 +84,9 @@ def tables_of(cells: Iterable[Cell], board: Board) -> list[Table]:
 
     def row(of_row: list[Cell]) -> Row:
         results = [Result(board.run(cell)) for cell in of_row]
-        return Row(of_row[0].method, of_row[0].variant, results)
+        return Row(of_row[0].method, of_row[0].variant, results, of_row[0].printed)
 
-    return [table_of(name, map(row, of_table.values())) for name, of_table in rows.items()]
+    return [table_of(name, map(row, of_table.values()), about) for name, of_table in rows.items()]
 
 
 def failures_of(cells: Iterable[Cell], board: Board) -> dict[str, list[str]]:

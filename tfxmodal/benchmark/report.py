@@ -14,13 +14,12 @@ from pathlib import Path
 from tfxmodal.benchmark.figures import figures_of
 from tfxmodal.benchmark.results import LEVEL, Table
 from tfxmodal.benchmark.tables import (
-    HEADINGS,
-    NOTE,
-    OTHERS,
     Failures,
     cells,
+    headings,
     latex,
     markdown,
+    note,
     numbered_by_setting,
     results_csv,
 )
@@ -112,14 +111,13 @@ def _page(tables: Sequence[Table], failures: Failures) -> str:
 
 def _section(each: Table) -> Iterator[str]:
     yield f"<h2>{escape(each.name)}</h2>"
-    yield f'<div class="wide"><table>{_row(HEADINGS, "th")}'
+    yield f'<div class="wide"><table>{_row(headings(each), "th")}'
     for setting, numbers in numbered_by_setting(each):
-        yield f'<tr class="setting"><td colspan="{len(HEADINGS)}">{setting}</td></tr>'
+        yield f'<tr class="setting"><td colspan="{len(headings(each))}">{setting}</td></tr>'
         for number in numbers:
             yield _row(cells(each, number, "<b>{}</b>", "<u>{}</u>"), safe=range(1, 4))
     yield "</table></div>"
-    note = NOTE.format(measure=each.measure, second="underlined")
-    yield f'<p class="note">{note} {OTHERS}</p>'
+    yield f'<p class="note">{escape(note(each, "underlined"))}</p>'
     for name, png in figures_of(each).items():
         picture = base64.b64encode(png).decode()
         yield (
@@ -144,8 +142,9 @@ def _differences(each: Table) -> Iterator[str]:
         titles = (each.rows[number].title for number in (one, other))
         numbers = f"{found.difference:+.4f}", f"{low:+.4f} to {high:+.4f}", marked
         yield _row([*titles, *numbers], safe=[4])
-    note = "Bootstrap over queries and seeds; p as above, bold where significant."
-    yield f'</table></div><p class="note">{note}</p></details>'
+    yield "</table></div>"
+    yield '<p class="note">Bootstrap over queries and seeds; p in bold where significant.</p>'
+    yield "</details>"
 
 
 def _row(texts: Sequence[str], tag: str = "td", safe: Sequence[int] = ()) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfxmodal.benchmark.grid import told
+from tfxmodal.benchmark.cells import told
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.per_query import DIRECTIONS, PerQuery
 from tfxmodal.evaluation.significance import bootstrap_means, holm, randomisation_test
@@ -74,11 +74,13 @@ class Row:
         method: The method's name.
         variant: What differs from other rows of the method, by setting.
         results: At least one.
+        printed: What a paper prints of it: mAP@all of both directions.
     """
 
     method: str
     variant: Mapping[str, object]
     results: Sequence[Result]
+    printed: Sequence[float] | None = None
 
     @property
     def title(self) -> str:
@@ -139,10 +141,12 @@ class Table:
     Attributes:
         name: That of the dataset.
         rows: By `SETTINGS`, at least one.
+        about: What a reader needs to know of the printed numbers.
     """
 
     name: str
     rows: Sequence[Row]
+    about: str = ""
 
     @property
     def measure(self) -> str:
@@ -185,9 +189,9 @@ class Table:
         return best, second
 
 
-def table_of(name: str, rows: Iterable[Row]) -> Table:
+def table_of(name: str, rows: Iterable[Row], about: str = "") -> Table:
     """A table of rows in any order."""
-    return Table(name, sorted(rows, key=lambda row: SETTINGS.index(row.setting)))
+    return Table(name, sorted(rows, key=lambda row: SETTINGS.index(row.setting)), about)
 
 
 def tables_of_runs(results: Sequence[Result]) -> list[Table]:

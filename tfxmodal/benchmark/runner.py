@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tfxmodal.benchmark.grid import Cell, Grid, Source
+from tfxmodal.benchmark.cells import Cell, Source
+from tfxmodal.benchmark.grid import Grid
 from tfxmodal.errors import InputError, first_line
 from tfxmodal.io.atomic import whole_file
 from tfxmodal.io.locks import InUse, held

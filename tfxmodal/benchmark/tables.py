@@ -7,6 +7,8 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
+import numpy as np
+
 from tfxmodal.benchmark.results import COLUMNS, LEVEL, Table
 from tfxmodal.io.markdown import code, table
 
@@ -14,6 +16,8 @@ HEADINGS = (
     *("method", "image to text", "text to image", "average"),
     *("p", "seconds", "parameters", "dimensions", "seeds"),
 )
+PRINTED = ("printed", "difference")
+"""Of the averages, where a paper prints them."""
 
 NOTE = (
     "{measure} on the test split, mean and standard deviation over seeds. The best of a column is "
@@ -53,12 +57,11 @@ def markdown(tables: Sequence[Table], failures: Failures) -> bytes:
     for each in tables:
         rows = []
         for setting, of_setting in numbered_by_setting(each):
-            rows.append([f"*{setting}*", *[""] * (len(HEADINGS) - 1)])
+            rows.append([f"*{setting}*", *[""] * (len(headings(each)) - 1)])
             rows += [cells(each, number, "**{}**", "*{}*") for number in of_setting]
-        note = NOTE.format(measure=each.measure, second="in italics")
         commands = code(row.command for row in each.rows)
-        lines = table(HEADINGS, rows)
-        parts.append(f"## {each.name}\n\n{lines}\n\n{note} {OTHERS}\n\n{commands}\n")
+        lines, below = table(headings(each), rows), note(each, "in italics")
+        parts.append(f"## {each.name}\n\n{lines}\n\n{below}\n\n{commands}\n")
     if failures:
         told = (f"- {reason} ({'; '.join(cells)})" for reason, cells in failures.items())
         parts.append("## Not in the tables\n\n" + "\n".join(told) + "\n")
@@ -69,28 +72,37 @@ def latex(tables: Sequence[Table]) -> bytes:
     """All tables for `booktabs`."""
     parts = []
     for each in tables:
-        lines = []
+        columns = [0, 1, 2, 3, *([len(HEADINGS)] if each.about else [])]
+        lines = [[headings(each)[column].capitalize() for column in columns]]
         for setting, numbers in numbered_by_setting(each):
-            lines += [r"\midrule", rf"\multicolumn{{4}}{{l}}{{\emph{{{setting}}}}} \\"]
+            lines.append([rf"\midrule \multicolumn{{{len(columns)}}}{{l}}{{\emph{{{setting}}}}}"])
             for number in numbers:
                 found = cells(each, number, r"\textbf{{{}}}", r"\underline{{{}}}")
-                first, *numbers_ = (_escaped(cell) for cell in found[:4])
-                lines.append(" & ".join([first, *numbers_]) + r" \\")
-        note = NOTE.format(measure=each.measure, second="underlined")
+                lines.append([_escaped(found[column]) for column in columns])
+        caption = NOTE.format(measure=each.measure, second="underlined")
         parts += [
             "% needs \\usepackage{booktabs}",
             r"\begin{table}",
-            rf"\caption{{{_escaped(each.name)}. {_escaped(note)}}}",
-            r"\begin{tabular}{lccc}",
+            rf"\caption{{{_escaped(f'{each.name}. {caption} {each.about}'.strip())}}}",
+            rf"\begin{{tabular}}{{l{'c' * (len(columns) - 1)}}}",
             r"\toprule",
-            r"Method & Image to text & Text to image & Average \\",
-            *lines,
+            *(" & ".join(line) + r" \\" for line in lines),
             r"\bottomrule",
             r"\end{tabular}",
             r"\end{table}",
             "",
         ]
     return "\n".join(parts).encode()
+
+
+def headings(each: Table) -> list[str]:
+    """The columns of a table."""
+    return [*HEADINGS, *(PRINTED if each.about else ())]
+
+
+def note(each: Table, second: str) -> str:
+    """What stands below a table; `second` tells how the second best is shown."""
+    return " ".join([NOTE.format(measure=each.measure, second=second), OTHERS, each.about]).strip()
 
 
 def numbered_by_setting(each: Table) -> Iterator[tuple[str, list[int]]]:
@@ -111,7 +123,11 @@ def cells(each: Table, number: int, best: str, second: str) -> list[str]:
     p = "–" if number == best_row else _p(each.p(best_row, number))
     seconds = f"{row.mean_of('seconds'):.0f}"
     facts = (f"{row.results[0].metrics[name]:,}" for name in ("parameters", "embedding_dim"))
-    return [row.title, *found, p, seconds, *facts, str(len(row.results))]
+    texts = [row.title, *found, p, seconds, *facts, str(len(row.results))]
+    if each.about:
+        printed = float(np.mean(row.printed))
+        texts += [f"{printed:.3f}", f"{row.means[-1] - printed:+.3f}"]
+    return texts
 
 
 def _p(value: float) -> str:

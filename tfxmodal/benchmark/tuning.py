@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfxmodal.benchmark.grid import Cell, Source
+from tfxmodal.benchmark.cells import Cell, Source
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.protocol import selection_score
 from tfxmodal.io.locks import held
