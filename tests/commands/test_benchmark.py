@@ -30,6 +30,11 @@ def test_flags_come_from_a_file_and_from_the_command_line(place, capsys):
     assert (Path("c") / "tables.md").read_bytes() == (Path("b/one") / "tables.md").read_bytes()
 
 
+def test_runs_to_compare_are_named(complaint):
+    assert "must name at least one finished run" in complaint(compare.main, "--to", "c")
+    assert "gone" in complaint(compare.main, "gone", "--to", "c")
+
+
 @pytest.mark.parametrize(
     ("content", "flags", "told"),
     [

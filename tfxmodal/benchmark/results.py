@@ -198,8 +198,10 @@ def tables_of_runs(results: Sequence[Result]) -> list[Table]:
     """Tables of any runs: one a test split, and in it runs that differ in the seed alone a row.
 
     Raises:
-        InputError: If two runs are alike in their seed, too.
+        InputError: If there are none, or two are alike in their seed, too.
     """
+    if not results:
+        raise InputError("`runs` must name at least one finished run; received none.")
     splits: dict[tuple[str, str], list[Result]] = {}
     for result in results:
         data = result.settings.data
