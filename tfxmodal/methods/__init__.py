@@ -30,6 +30,7 @@ FILES = (
     "gradient.dscmr",
     "gradient.sdml",
     "gradient.mrl",
+    "gradient.fgcrossnet",
 )
 
 METHODS: dict[str, MethodSpec] = {
