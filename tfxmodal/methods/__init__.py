@@ -31,6 +31,7 @@ FILES = (
     "gradient.sdml",
     "gradient.mrl",
     "gradient.fgcrossnet",
+    "gradient.mcsm",
 )
 
 METHODS: dict[str, MethodSpec] = {
