@@ -31,7 +31,9 @@ def run(small, tmp_path_factory):
         patch.setattr(image, "WITH_MAPS", ("tiny",))
         folder = tmp_path_factory.mktemp("runs")
         flags = "--image-encoder tiny --image-weights random --epochs 1 --batch-size 10 "
-        flags += "--vocabulary-size 100 --image-units 4 --text-units 4 --embedding-dim 3"
+        flags += (
+            "--vocabulary-size 100 --image-units 4 --text-units 4 --embedding-dim 3 --feed stream"
+        )
         where = "--run-dir", str(folder / "mcsm"), "--cache-dir", str(folder / "cache")
         train.main(["mcsm", *small("pascal_sentences"), *flags.split(), *where])
         yield load_run(folder / "mcsm")

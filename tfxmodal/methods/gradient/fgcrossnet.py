@@ -170,13 +170,18 @@ SPEC = MethodSpec(
     seen=with_few_labels,
     needs_pairs=False,
     needs_labels=True,
-    presets={"": {"training": {"epochs": 50, "batch_size": 100, "learning_rate": 0.01}}},
-    preset_sources={"": "epochs: the released code; batch and learning rate: ours, on features"},
+    presets={
+        "": {
+            "method": {"image_scaling": "unit", "text_scaling": "unit"},
+            "training": {"epochs": 50, "batch_size": 100, "learning_rate": 0.01},
+        }
+    },
+    preset_sources={"": "epochs: the released code; the others: ours, on features"},
     search_space={
         "centre_weight": (1e-4, 1e-2),
         "quadruplet_weight": (1e-2, 1.0),
-        "image_scaling": ("none", "standard"),
-        "text_scaling": ("none", "standard"),
+        "image_scaling": ("unit", "standard"),
+        "text_scaling": ("unit", "standard"),
         "learning_rate": (1e-3, 1e-1),
     },
 )

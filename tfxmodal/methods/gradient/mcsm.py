@@ -222,8 +222,23 @@ SPEC = MethodSpec(
     seen=with_few_labels,
     decide=decided,
     needs_labels=True,
-    presets={"": {"training": {"batch_size": 40}}},
-    preset_sources={"": "the released code"},
+    presets={
+        "": {"training": {"batch_size": 40}},
+        **dict.fromkeys(
+            ("emoji_scenes", "pascal_sentences"),
+            {
+                "method": {"image_units": 128, "text_units": 128, "embedding_dim": 256},
+                "training": {"learning_rate": 1e-3, "epochs": 30},
+            },
+        ),
+    },
+    preset_sources={
+        "": "the released code",
+        **dict.fromkeys(
+            ("emoji_scenes", "pascal_sentences"),
+            "ours, for small sets: an eighth of the time of the released code's sizes",
+        ),
+    },
     search_space={
         "margin": (0.1, 0.3, 0.5),
         "embedding_dim": (256, 1024),
