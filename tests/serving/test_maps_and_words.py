@@ -14,6 +14,8 @@ from tfxmodal.errors import InputError
 from tfxmodal.serving.export.eager import EagerModel
 from tfxmodal.serving.export.examples import pictures
 from tfxmodal.serving.export.signatures import ServedRun
+from tfxmodal.training import experiment, run_evaluation
+from tfxmodal.training.loop import Trainer
 from tfxmodal.training.run_evaluation import evaluate_run
 from tfxmodal.training.trained_run import load_run
 
@@ -29,6 +31,9 @@ def run(small, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(image.IMAGE_ENCODERS, "tiny", tiny_with_maps)
         patch.setattr(image, "WITH_MAPS", ("tiny",))
+        patch.setattr(Trainer, "_gradient_norms", lambda *_: {})  # Compiled once more for them.
+        for module in (experiment, run_evaluation):
+            patch.setattr(module, "draw", lambda *_, **__: {})
         folder = tmp_path_factory.mktemp("runs")
         flags = "--image-encoder tiny --image-weights random --epochs 1 --batch-size 10 "
         flags += (
