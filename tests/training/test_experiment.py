@@ -29,6 +29,8 @@ SMALL = {
     "drsl": {"hidden_units": (8,), "feature_dim": 4, "relation_units": 8},
     "deep_sm": {"hidden_units": (8,)},
     "mrl": {"hidden_units": (8,), "embedding_dim": 4},
+    "fgcrossnet": {"first_units": 8, "hidden_units": (8,), "centre_epochs": 2},
+    "mcsm": {"image_units": 6, "text_units": 6, "embedding_dim": 4},
     "dual_path": {"hidden_units": (8,), "embedding_dim": 4, "instance_epochs": 2},
     "mcca": {"shrinkage": 0.5},
     "mvda": {"ridge": 0.01},

@@ -112,9 +112,9 @@ def _curves(curve, results: dict[str, SplitResults], source: Pairs) -> figures.C
         relevant = relevance(source.labels[queries], source.labels[gallery])
         for name, result in results.items():
             if direction == "image_to_text":
-                scores = result.scorer.score(result.images[queries], result.texts[gallery])
+                scores = result.scorer.text_scores(result.images[queries], result.texts[gallery])
             else:
-                scores = result.scorer.score(result.images[gallery], result.texts[queries]).T
+                scores = result.scorer.image_scores(result.texts[queries], result.images[gallery])
             panels[direction][name] = curve(scores, relevant)
     return panels
 

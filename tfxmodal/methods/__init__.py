@@ -30,6 +30,8 @@ FILES = (
     "gradient.dscmr",
     "gradient.sdml",
     "gradient.mrl",
+    "gradient.fgcrossnet",
+    "gradient.mcsm",
     "adversarial.acmr",
     "adversarial.cm_gans",
 )

@@ -19,6 +19,7 @@ from tfxmodal.data.label_noise import with_label_noise
 from tfxmodal.data.pairs import Dataset
 from tfxmodal.encoders.text import open_text_encoder, saved_in
 from tfxmodal.errors import InputError
+from tfxmodal.evaluation.figures import figure_png
 from tfxmodal.evaluation.protocol import evaluate_pairs, selection_score
 from tfxmodal.evaluation.results import captions_or_ids, draw, evaluate_split
 from tfxmodal.inputs.config import load
@@ -277,17 +278,20 @@ def _measure(settings, run, data: Prepared, outcome: _Outcome, splits, reporter)
         metrics[split] = results[split].metrics
         summaries.results(split, metrics[split], step)
     if "test" in results:
-        _draw(settings, run, data, results["test"], summaries, step, reporter)
+        _draw(settings, run, data, results["test"], outcome, step, reporter)
     run.write_json(METRICS, metrics)
     write_card(run)
     return metrics
 
 
-def _draw(settings, run, data: Prepared, test, summaries: Summaries, step, reporter):
+def _draw(settings, run, data: Prepared, test, outcome: _Outcome, step, reporter):
     """Figures of the test split, in the run's folder and for TensorBoard."""
-    pairs = data.source.test
+    pairs, summaries = data.source.test, outcome.summaries
     of_method = {settings.method.upper(): test}
     figures = draw(of_method, pairs, data.source.class_names, reporter=reporter)
+    if isinstance(outcome.method, Method):
+        own = outcome.method.figures(data)
+        figures |= {name: figure_png(figure) for name, figure in own.items()}
     run.write_figures(figures)
     for name, png in figures.items():
         summaries.figure(name, png, step)
