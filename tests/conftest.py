@@ -13,6 +13,7 @@ import pytest  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from tfxmodal.commands import cli  # noqa: E402
+from tfxmodal.training import experiment  # noqa: E402
 
 pytest_plugins = ["tests.runs", "tests.presets"]
 
@@ -38,6 +39,18 @@ def seed():
     """
     random.seed(0)
     np.random.seed(0)
+
+
+@pytest.fixture
+def figures():
+    """A test that asks for it has runs whose figures are drawn."""
+
+
+@pytest.fixture(autouse=True)
+def without_figures(request, monkeypatch):
+    """Trainings in this process draw no figures: they would take more time than the training."""
+    if "figures" not in request.fixturenames:
+        monkeypatch.setattr(experiment, "draw", lambda *_, **__: {})
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from tfxmodal.commands import train
 SCRIPT = Path(__file__).resolve().parents[2] / "trainers" / "train_scl.py"
 FLAGS = (
     "--dataset features --data-dir data --epochs 12 --batch-size 16 --learning-rate 0.001 "
-    "--hidden-units 16 --embedding-dim 8 --dropout 0.2 --mi-negatives 2 --preset paper"
+    "--hidden-units 16 --embedding-dim 8 --dropout 0.2 --alpha 0 --preset paper"
 ).split()
 
 

@@ -188,7 +188,6 @@ def test_a_server_that_batches_answers_as_the_evaluation_does(kind, evaluated, e
 
     served = serving(exported(kind) / "m", batching=BATCHING)
     with served.client("m") as client, ThreadPoolExecutor() as pool:
-        assert_same(client.predict, evaluated(kind))
         assert_same(by_callers, evaluated(kind))
 
 

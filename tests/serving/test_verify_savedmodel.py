@@ -13,6 +13,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tests.serving import tiny
 from tfxmodal.commands import cli, verify_savedmodel
 from tfxmodal.errors import InputError
+from tfxmodal.serving.export import examples
 from tfxmodal.serving.export.examples import write_examples
 from tfxmodal.serving.export.inputs import finite, zeros_where_bad
 from tfxmodal.serving.export.signatures import Signature
@@ -221,6 +222,42 @@ def test_unknown_words_are_compared_word_for_word():
     other = wanted | {"unknown_words": np.array([b"a", b""], object)}
     with pytest.raises(Fault, match="finds other unknown_words"):
         served_checks._compare("search", other, wanted)
+
+
+def test_a_number_that_is_nan_is_far_off():
+    wanted = {"score": np.zeros(2, np.float32)}
+    with pytest.raises(Fault, match="score that is nan off the eager model's"):
+        served_checks._compare("score_pairs", {"score": np.float32([0, np.nan])}, wanted)
+
+
+@pytest.mark.parametrize(
+    ("rounding", "told"), [(1e-6, "off the eager"), (2e-4, ""), (2e-3, "larger")]
+)
+def test_answers_may_be_off_as_far_as_the_models_own_rounding_makes_them(
+    version, network, rounding, told
+):
+    folder = version(rounding=rounding)
+    network.layers[-1].bias.assign([1e-3, 0])
+    write_examples(folder, "m", {"embed": ({"features": ROWS}, {"embedding": network(ROWS)})})
+    found = faults(folder)
+    assert told in found and bool(found) == bool(told)
+
+
+def test_rounding_is_what_a_row_alone_is_off(monkeypatch):
+    class Eager:
+        def __init__(self, served):
+            pass
+
+        def embed(self, features):
+            return {"embedding": features + 1e-4 * (len(features) == 1), "valid": features > 0}
+
+        def search(self, features):
+            return {"ids": features.astype(object), "scores": np.nan * features}
+
+    monkeypatch.setattr(examples, "EagerModel", Eager)
+    given = {"features": ROWS / 10}
+    found = {name: (given, getattr(Eager(None), name)(**given)) for name in ("embed", "search")}
+    assert examples.rounding(None, found) == pytest.approx(1e-4, rel=1e-3)
 
 
 def test_other_weights_than_the_examples_came_from(version, network):

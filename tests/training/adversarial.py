@@ -1,10 +1,4 @@
-"""A method of two updates, and one of two stages, small enough for a test.
-
-As a program it trains one of them: `python -m tests.training.adversarial NAME RUN_DIR`.
-"""
-
-import sys
-from pathlib import Path
+"""A method of two updates, and one of two stages, small enough for a test."""
 
 import keras
 import numpy as np
@@ -92,9 +86,6 @@ class Staged(Adversarial):
         ]
 
 
-METHODS = {"updates": Adversarial, "stages": Staged}
-
-
 def make(folder, method_class=Adversarial, strategy=None, options=None, **training):
     """A method and its trainer."""
     keras.utils.set_random_seed(0)
@@ -109,16 +100,3 @@ def make(folder, method_class=Adversarial, strategy=None, options=None, **traini
 def score_of(method):
     """A score that goes up and down with the weights."""
     return lambda: (float(np.sin(1e3 * method.networks["adversary"].get_weights()[0].sum())), {})
-
-
-def main(name: str, folder: str):
-    """Trains to the end, telling of each epoch; without `finish`, to compare the optimizers."""
-    options = {"optimizer": keras.optimizers.Adam, "dropout": 0.2}
-    method, trainer = make(Path(folder), METHODS[name], options=options)
-    trainer.restore_last()
-    for report in trainer.epochs(score_of(method)):
-        print(report.epoch, flush=True)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -1,8 +1,5 @@
 """Several updates a step, and several stages a training."""
 
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 
 import keras
@@ -14,6 +11,8 @@ from tests.training.adversarial import Adversarial, Staged, make, score_of
 from tests.training.test_loop import float64, same_score, scores
 from tests.training.tiny import assert_bit_equal, checkpoint_tensors, make_pairs, weights
 from tfxmodal.methods.learner import Stage
+from tfxmodal.training import loop
+from tfxmodal.training.loop import Trainer
 
 TERMS = ["distance", "confusion", "adversary", "total"]
 
@@ -57,25 +56,34 @@ def test_an_update_leaves_the_others_variables_bit_equal(tmp_path, name, moved, 
     assert_same(before[1], of(method, *still))
 
 
+class Twice(Adversarial):
+    """The adversary's update is made twice a step, by one optimizer."""
+
+    def updates(self):
+        times = {"encoders": 1, "adversary": 2}
+        return [replace(each, times=times[each.name]) for each in super().updates()]
+
+
 @pytest.mark.parametrize("first", ["encoders", "adversary"])
 def test_the_second_update_sees_what_the_first_has_changed(tmp_path, first):
-    """One step, against the two updates written out."""
+    """One step, against the two updates written out, of which one is made twice."""
     options = {"first": first}
     with float64():
-        method, trainer = make(tmp_path, options=options, epochs=1)
+        method, trainer = make(tmp_path, Twice, options=options, epochs=1)
         rows = trainer.plan(1)["pairs"][0, 0]
-        expected = Adversarial(first=first)
+        expected = Twice(first=first)
         for name, network in method.networks.items():
             expected.networks[name].set_weights(network.get_weights())
         pairs = make_pairs()
         columns = {"images": pairs.images[rows], "texts": pairs.texts[rows]}
         batch = {"pairs": {name: tf.constant(rows, tf.float64) for name, rows in columns.items()}}
         for update in expected.updates():
-            with tf.GradientTape() as tape:
-                terms = update.losses(batch, None)
-                total = tf.add_n([w * terms[name] for name, w in update.weights.items()])
             optimizer = update.optimizer(0.05)
-            optimizer.apply(tape.gradient(total, update.variables), update.variables)
+            for _ in range(update.times):
+                with tf.GradientTape() as tape:
+                    terms = update.losses(batch, None)
+                    total = tf.add_n([w * terms[name] for name, w in update.weights.items()])
+                optimizer.apply(tape.gradient(total, update.variables), update.variables)
         trainer._steps.run(trainer.plan(1), 0, 1)
     for ours, theirs in zip(weights(method), weights(expected), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
@@ -180,32 +188,24 @@ def test_each_stage_has_its_own_patience(tmp_path):
 # --- killed -------------------------------------------------------------------------------
 
 
-def killed_after(epoch, name, folder):
-    """Runs the program, and kills it when it has told of an epoch."""
-    command = [sys.executable, "-m", "tests.training.adversarial", name, str(folder)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    for line in process.stdout:
-        if int(line) == epoch:
-            process.send_signal(signal.SIGKILL)
-            break
-    process.communicate()
-    return process.wait()
-
-
-@pytest.mark.parametrize("name, kills", [("updates", [2]), ("stages", [2, 5])])
-def test_a_run_killed_in_any_stage_ends_as_one_that_was_not(tmp_path, name, kills):
+@pytest.mark.parametrize("method_class, kills", [(Adversarial, [2]), (Staged, [2, 5])])
+def test_a_run_killed_in_any_stage_ends_as_one_that_was_not(tmp_path, method_class, kills):
+    """Left after an epoch, and taken up by new networks and optimizers."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    command = [sys.executable, "-m", "tests.training.adversarial", name]
-    for epoch in kills:
-        assert killed_after(epoch, name, parts) == -signal.SIGKILL
-    for folder in (whole, parts):
-        subprocess.run([*command, str(folder)], check=True, stdout=subprocess.DEVNULL)
+    options = {"optimizer": keras.optimizers.Adam, "dropout": 0.2}
+    for folder, ends in ((whole, [None]), (parts, [*kills, None])):
+        for end in ends:
+            method, trainer = make(folder, method_class, options=options)
+            trainer.restore_last()
+            for report in trainer.epochs(score_of(method)):
+                if report.epoch == end:
+                    break
     for kind in ("last", "best"):
         assert_bit_equal(*(checkpoint_tensors(folder / kind) for folder in (whole, parts)))
     held = checkpoint_tensors(parts / "last")
     for optimizer in ("encoders", "adversary"):
         assert any(name.startswith(f"optimizers/{optimizer}/") for name in held)
-    assert held["state/epoch"] == (4 if name == "updates" else 7)
+    assert held["state/epoch"] == (4 if method_class is Adversarial else 7)
 
 
 def test_a_run_killed_between_two_stages(tmp_path, monkeypatch):
@@ -227,6 +227,55 @@ def test_a_run_killed_between_two_stages(tmp_path, monkeypatch):
     assert trainer.restore_last()
     assert (trainer.state.stage, trainer.state.stage_epoch) == (0, 3)
     list(trainer.epochs(score_of(method)))
+    for kind in ("last", "best"):
+        assert_bit_equal(*(checkpoint_tensors(folder / kind) for folder in (whole, parts)))
+
+
+class Mortal(Adversarial):
+    """Its process dies, when told to, between the adversary's update and the encoders'."""
+
+    dies, begun = False, ()
+
+    def begin_epoch(self, done):
+        self.begun = (*self.begun, done)
+
+    def encoder_losses(self, batch, replicas):
+        def live(told):
+            assert not self.dies
+            return told
+
+        told = self.tells_apart(batch)  # It depends on what the adversary's update has changed.
+        with tf.control_dependencies([tf.numpy_function(live, [told], told.dtype)]):
+            return super().encoder_losses(batch, replicas)
+
+
+def test_a_run_killed_between_two_updates_of_a_step_keeps_nothing_of_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "_SECONDS_A_CALL", 0)  # Single steps.
+    monkeypatch.setattr(Trainer, "_gradient_norms", lambda *_: {})  # They are slow to compile.
+    options = {"optimizer": keras.optimizers.Adam, "dropout": 0.2, "first": "adversary"}
+    given = {"method_class": Mortal, "options": options, "epochs": 2, "checkpoint_minutes": 1e-9}
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    method, trainer = make(whole, **given)
+    list(trainer.epochs(score_of(method)))
+
+    method, trainer = make(parts, **given)
+    kept = {}
+
+    def progress(step, steps):
+        method.dies = step == 3
+        kept.update({name: of(method, name) for name in method.networks})
+
+    with pytest.raises(tf.errors.OpError):
+        next(trainer.epochs(score_of(method), progress=progress))
+    assert any(changed(kept["adversary"], of(method, "adversary")))
+    assert_same(kept["image_encoder"], of(method, "image_encoder"))
+
+    method, trainer = make(parts, **given)
+    assert trainer.restore_last()
+    assert (trainer.state.epoch, trainer.state.step) == (0, 3)
+    assert_same(kept["adversary"], of(method, "adversary"))
+    list(trainer.epochs(score_of(method)))
+    assert method.begun == (0, 0.5)  # Again, within the first epoch.
     for kind in ("last", "best"):
         assert_bit_equal(*(checkpoint_tensors(folder / kind) for folder in (whole, parts)))
 

@@ -183,14 +183,12 @@ def _instance_level(queries: np.ndarray, gallery: np.ndarray) -> dict[str, Measu
 
 def _measure(scorer, queries, gallery, direction: str, measures: dict[str, Measure]) -> dict:
     """Each measure of all queries, from blocks of scores that are dropped after use."""
+    ranking = scorer.text_scores if direction == "image_to_text" else scorer.image_scores
     step = max(1, BLOCK // len(gallery))
     parts: dict[str, list[np.ndarray]] = {name: [] for name in measures}
     for start in range(0, len(queries) if measures else 0, step):
         rows = slice(start, start + step)
-        if direction == "image_to_text":
-            scores = scorer.score(queries[rows], gallery)
-        else:
-            scores = scorer.score(gallery, queries[rows]).T
+        scores = ranking(queries[rows], gallery)
         for name, measure in measures.items():
             parts[name].append(measure(scores, rows))
     return {name: np.concatenate(blocks) for name, blocks in parts.items()}

@@ -65,9 +65,9 @@ class SplitResults:
             queries, gallery = (rows[:CURVE_ROWS] for rows in sides)
             relevant = relevance(labels[queries], labels[gallery])
             if direction == "image_to_text":
-                scores = self.scorer.score(self.images[queries], self.texts[gallery])
+                scores = self.scorer.text_scores(self.images[queries], self.texts[gallery])
             else:
-                scores = self.scorer.score(self.images[gallery], self.texts[queries]).T
+                scores = self.scorer.image_scores(self.texts[queries], self.images[gallery])
             found["precision_recall"][direction] = precision_recall(scores, relevant)
             found["precision_scope"][direction] = precision_scope(scores, relevant, scopes)
         return found

@@ -30,6 +30,10 @@ FILES = (
     "gradient.dscmr",
     "gradient.sdml",
     "gradient.mrl",
+    "gradient.fgcrossnet",
+    "gradient.mcsm",
+    "adversarial.acmr",
+    "adversarial.cm_gans",
 )
 
 METHODS: dict[str, MethodSpec] = {

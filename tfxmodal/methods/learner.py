@@ -5,12 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.lazy import keras, tf
 from tfxmodal.retrieval.scorer import Scorer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from tfxmodal.inputs.prepare import Prepared
 
 Batch = dict[str, dict[str, "tf.Tensor"]]
 """Of each stream the rows of `images [n, d_image]`, `texts [n, d_text]` and, where the dataset has
@@ -43,6 +49,7 @@ class Update:
         weights: The weight of each term, by name; the update minimises the weighted sum.
         variables: The Keras variables that it changes; all others stay as they are.
         optimizer: Makes the optimizer, given the run's learning rate.
+        times: How often in a row it is made in a step; reports are of the last time.
     """
 
     name: str
@@ -50,6 +57,7 @@ class Update:
     weights: dict[str, float]
     variables: list
     optimizer: Callable[[float], keras.optimizers.Optimizer] = adam
+    times: int = 1
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,16 @@ class Learner(ABC):
 
         Raises:
             InputError: If they are too few.
+        """
+
+    def begin_epoch(self, done: float):  # noqa: B027
+        """Called before each epoch, for what follows a schedule: nothing here.
+
+        It is kept in variables of the networks. A run that is resumed within an epoch calls it
+        again with the same number.
+
+        Args:
+            done: The fraction of the stage's epochs that is done: from 0 to below 1.
         """
 
     def loss_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
@@ -161,3 +179,15 @@ class Method(Learner):
     @abstractmethod
     def scorer(self) -> Scorer:
         """The scorer of the networks as they are now."""
+
+    def other_scorers(self) -> dict[str, Scorer]:
+        """Others of the same networks, by name, that an evaluation measures beside it: none."""
+        return {}
+
+    def figures(self, data: Prepared) -> dict[str, Figure]:
+        """Figures of the method's own, by name, on the test split: none.
+
+        Args:
+            data: The dataset as the method reads it, and as it came.
+        """
+        return {}

@@ -20,6 +20,7 @@ from tfxmodal.data.label_noise import with_label_noise
 from tfxmodal.data.pairs import Dataset
 from tfxmodal.encoders.text import open_text_encoder, saved_in
 from tfxmodal.errors import InputError
+from tfxmodal.evaluation.figures import figure_png
 from tfxmodal.evaluation.protocol import evaluate_pairs, selection_score
 from tfxmodal.evaluation.results import captions_or_ids, draw, evaluate_split
 from tfxmodal.inputs.config import load
@@ -295,7 +296,7 @@ def _measure(settings, run, data: Prepared, outcome: _Outcome, splits, reporter,
         metrics["embedding_dim"] = results["test"].images.shape[1]
         run.write_measured(results["test"])
         if figures:
-            _draw(settings, run, data, results["test"], summaries, step, reporter)
+            _draw(settings, run, data, results["test"], outcome, step, reporter)
     run.write_json(METRICS, metrics)
     write_card(run)
     return metrics
@@ -307,9 +308,13 @@ def parameters(networks: Iterable[keras.Model]) -> int:
     return sum(math.prod(each.shape) for each in variables.values())
 
 
-def _draw(settings, run, data: Prepared, test, summaries: Summaries, step, reporter):
+def _draw(settings, run, data: Prepared, test, outcome: _Outcome, step, reporter):
     """Figures of the test split, in the run's folder and for TensorBoard."""
+    summaries = outcome.summaries
     figures = draw({settings.method.upper(): test}, data.source.class_names, reporter=reporter)
+    if isinstance(outcome.method, Method):
+        own = outcome.method.figures(data)
+        figures |= {name: figure_png(figure) for name, figure in own.items()}
     run.write_figures(figures)
     for name, png in figures.items():
         summaries.figure(name, png, step)

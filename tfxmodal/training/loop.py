@@ -50,7 +50,7 @@ class Trainer:
     """
 
     def __init__(self, method: Learner, train: Pairs, config: TrainingConfig, strategy, folder):
-        self._train, self._config, self._strategy = train, config, strategy
+        self._method, self._train, self._config, self._strategy = method, train, config, strategy
         self._networks, self._stages = method.networks, method.stages()
         self._starts_trained = method.starts_trained
         self.state = TrainState()
@@ -207,6 +207,7 @@ class Trainer:
         state.finished = False
         epoch = state.epoch + 1
         plan = self.plan(epoch)
+        self._method.begin_epoch(state.stage_epoch / self._length(stage))
         norms = self._gradient_norms(epoch, plan)
         start, first = time.perf_counter(), state.step
         losses = self._run_epoch(epoch, plan, stop_asked, progress)

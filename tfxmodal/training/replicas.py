@@ -29,7 +29,8 @@ class Replicas:
         if self.count == 1:
             return rows
         gathered = self._context.all_gather(rows, axis=0)
-        return tf.ensure_shape(gathered, [None, *rows.shape[1:]])  # which all_gather forgets
+        # It forgets the shape, and takes no sparse gradient, as that of `tf.gather` is.
+        return tf.reshape(gathered, [-1, *rows.shape[1:]])
 
     def offset(self, rows: tf.Tensor):
         """The place of this replica's first row in the gathered batch."""

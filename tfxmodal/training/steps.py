@@ -100,10 +100,11 @@ class Steps:
         """Updates the networks; returns this replica's share of the values of `checked`."""
         all_shares, totals, norms = [], [], []
         for update in self._updates:
-            with tf.GradientTape() as tape:
-                shares, total = _losses(update, batch)
-            gradients = tape.gradient(total, update.variables)
-            self.optimizers[update.name].apply(gradients, update.variables)
+            for _ in range(update.times):
+                with tf.GradientTape() as tape:
+                    shares, total = _losses(update, batch)
+                gradients = tape.gradient(total, update.variables)
+                self.optimizers[update.name].apply(gradients, update.variables)
             all_shares += shares
             totals.append(total)
             # The losses alone would not tell: a ReLU turns the NaN of a broken weight into 0.

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from tfxmodal.data.pairs import Pairs
-from tfxmodal.lazy import tf
+from tfxmodal.lazy import keras, tf
 from tfxmodal.methods.learner import Method
 from tfxmodal.retrieval.cosine import CosineScorer
+
+AT_ONCE = 32
+"""Pictures, or maps of them, that are embedded in one go."""
 
 
 class CosineMethod(Method):
@@ -30,7 +33,7 @@ class CosineMethod(Method):
 
     def scorer(self) -> CosineScorer:
         """Cosine in the common space."""
-        return CosineScorer(self.networks["image_encoder"], self.networks["text_encoder"])
+        return scorer_of(self.networks["image_encoder"], self.networks["text_encoder"])
 
     def embed(self, rows: dict[str, tf.Tensor], what: str = "encoder") -> tuple:
         """The outputs `[n, dim]` of `image_WHAT` and `text_WHAT` for a batch, in training."""
@@ -38,3 +41,11 @@ class CosineMethod(Method):
             self.networks[f"image_{what}"](rows["images"], training=True),
             self.networks[f"text_{what}"](rows["texts"], training=True),
         )
+
+
+def scorer_of(
+    image_model: keras.Model, text_model: keras.Model, kind: type[CosineScorer] = CosineScorer
+) -> CosineScorer:
+    """The scorer of two models; pictures, and maps of them, are embedded a few at a time."""
+    size = {"batch_size": AT_ONCE} if len(image_model.input_shape) > 2 else {}
+    return kind(image_model, text_model, **size)

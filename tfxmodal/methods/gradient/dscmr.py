@@ -136,8 +136,14 @@ SPEC = MethodSpec(
     learner=DSCMR,
     seen=with_few_labels,
     needs_labels=True,
-    presets={"": {"training": {"batch_size": 100, "epochs": 500}}},
-    preset_sources={"": "the released code"},
+    presets={
+        "": {"training": {"batch_size": 100, "epochs": 500}},
+        "wikipedia": {"method": {"image_scaling": "standard", "text_scaling": "standard"}},
+    },
+    preset_sources={
+        "": "the released code",
+        "wikipedia": "scaling: ours; its features are of another size than the released code's",
+    },
     search_space={
         "alpha": (1e-4, 1e-3, 1e-2),
         "beta": (1e-2, 1e-1, 1.0),

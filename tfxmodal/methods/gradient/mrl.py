@@ -131,8 +131,14 @@ SPEC = MethodSpec(
     learner=MRL,
     seen=with_few_labels,
     needs_labels=True,
-    presets={"": {"training": {"epochs": 30, "batch_size": 100}}},
-    preset_sources={"": "the command that the released code names"},
+    presets={
+        "": {"training": {"epochs": 30, "batch_size": 100}},
+        "wikipedia": {"method": {"image_scaling": "standard", "text_scaling": "standard"}},
+    },
+    preset_sources={
+        "": "the command that the released code names",
+        "wikipedia": "scaling: ours; its features are of another size than the released code's",
+    },
     search_space={
         "beta": (0.4, 0.7, 0.9),
         "temperature": (0.1, 0.3, 1.0),

@@ -109,6 +109,8 @@ SPEC = MethodSpec(
     learner=SMLN,
     seen=with_few_labels,
     needs_labels=True,
+    presets={"wikipedia": {"training": {"learning_rate": 1e-3}}},
+    preset_sources={"wikipedia": "ours, by validation"},
     search_space={
         "embedding_dim": (10, 50, 200),
         "ridge": (1e-4, 1e-3, 1e-2),

@@ -17,6 +17,8 @@ from tfxmodal.serving.model_config import WARM_UP
 
 SENTENCES = ("a dog runs on the beach", "two people ride horses", "a red bus in the city")
 ROWS = len(SENTENCES)
+NUMBERS = frozenset({"embedding", "score"})
+"""Outputs of one row that are numbers."""
 
 
 def examples(served: ServedRun, signatures: dict[str, Signature]) -> dict[str, tuple]:
@@ -26,6 +28,39 @@ def examples(served: ServedRun, signatures: dict[str, Signature]) -> dict[str, t
         inputs = {key: _rows(key, spec, served) for key, spec in signature.inputs.items()}
         found[name] = inputs, getattr(eager, name)(**inputs)
     return found
+
+
+def rounding(served: ServedRun, found: dict[str, tuple[Arrays, Arrays]]) -> float:
+    """How far the eager model's numbers move when a row is asked alone, and not in a batch.
+
+    Both are right but for rounding, which some maps amplify: the whitening at the end of a CCA. So
+    far may the answers of a server be off, too.
+
+    Args:
+        served: The run as it is exported.
+        found: What `examples` gives.
+
+    Returns:
+        The largest distance, absolute and relative; 0 where rows are not answered one by one.
+    """
+    eager, furthest = EagerModel(served), 0.0
+    for name, (inputs, outputs) in found.items():
+        if (
+            name == "score_matrix" or "ids" in outputs
+        ):  # A search has the rounding of its embedding.
+            continue
+        for row in range(ROWS):
+            alone = getattr(eager, name)(**{key: rows[[row]] for key, rows in inputs.items()})
+            furthest = max(
+                furthest,
+                *(distance(alone[key], outputs[key][[row]]) for key in NUMBERS & alone.keys()),
+            )
+    return furthest
+
+
+def distance(found: np.ndarray, wanted: np.ndarray) -> float:
+    """The largest distance of two arrays' numbers, absolute and relative; NaN if any is."""
+    return float((np.abs(found - wanted) / np.maximum(1, np.abs(wanted))).max(initial=0))
 
 
 def write_examples(folder: Path, model: str, found: dict[str, tuple[Arrays, Arrays]]):

@@ -9,7 +9,7 @@ from tfxmodal.errors import InputError
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.serving.export.card import write_export_card
 from tfxmodal.serving.export.config import ExportConfig
-from tfxmodal.serving.export.examples import examples, write_examples
+from tfxmodal.serving.export.examples import examples, rounding, write_examples
 from tfxmodal.serving.export.gallery import load_galleries
 from tfxmodal.serving.export.half_weights import HalfWeights
 from tfxmodal.serving.export.publishing import publish, version_of
@@ -75,7 +75,7 @@ def export_run(
             found = examples(served, signatures)
             write_examples(folder, base.name, found)
             about = describe(base.name, served, signatures, outputs, found)
-            about |= {"weights": config.weights}
+            about |= {"weights": config.weights, "rounding": rounding(served, found)}
             write_description(folder, about)
             if shown and folder is folders[0]:
                 write_gallery(folder, shown)

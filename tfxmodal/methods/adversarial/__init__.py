@@ -1,0 +1,1 @@
+"""Methods whose parts are trained against each other."""
