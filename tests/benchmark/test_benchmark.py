@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -10,9 +11,9 @@ import pytest
 
 from tests.benchmark.made import grid, write_features
 from tfxmodal.benchmark.benchmark import run_benchmark, tables_of
-from tfxmodal.benchmark.report import write_report
 from tfxmodal.benchmark.results import Result, tables_of_runs
 from tfxmodal.benchmark.runner import Board, train
+from tfxmodal.benchmark.tables import latex, markdown
 from tfxmodal.errors import InputError
 from tfxmodal.io.reporter import Reporter
 from tfxmodal.training import experiment
@@ -148,6 +149,19 @@ def test_the_page_is_one_file_that_is_well_formed(whole):
     assert page.count("<tr>") == 1 + 3 + 1 + 3  # The table, and any two of its rows.
 
 
+def test_what_a_paper_prints_stands_beside_ours(whole):
+    (table,) = whole[1].tables
+    rows = [replace(row, printed=(0.5, 0.3)) for row in table.rows]
+    printed = replace(table, rows=rows, about="Printed: elsewhere.")
+    page = markdown([printed], {}).decode()
+    for row in rows:
+        (line,) = (line for line in page.splitlines() if line.startswith(f"| {row.method} "))
+        assert line.endswith(f" | 0.400 | {row.means[-1] - 0.4:+.3f} |")
+    assert "Printed: elsewhere." in page
+    lines = latex([printed]).decode().splitlines()
+    assert any(line.startswith("pls & ") and line.endswith(r" & 0.400 \\") for line in lines)
+
+
 def test_runs_that_exist_make_the_same_tables(whole, tmp_path):
     to, done, _ = whole
     results = [Result(path.parent) for path in sorted(to.glob("runs/*/metrics.json"))]
@@ -156,8 +170,6 @@ def test_runs_that_exist_make_the_same_tables(whole, tmp_path):
     assert {row.title for row in table.rows} == expected.keys()
     for row in table.rows:
         np.testing.assert_allclose(row.means, expected[row.title])
-    write_report(tmp_path, [table], {})
-    assert (tmp_path / "report.html").exists()
     with pytest.raises(InputError, match="`runs` names two of the same settings and seed"):
         tables_of_runs([results[0], *results])
     (results[0].folder / "per_query.npz").rename(tmp_path / "kept")

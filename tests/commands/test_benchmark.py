@@ -23,8 +23,6 @@ def test_flags_come_from_a_file_and_from_the_command_line(place, capsys):
     assert "Report: b/one/report.html" in said
     (run,) = Path("b/one/runs").iterdir()
     assert run.name.startswith("random-mine-seed3-")
-    benchmark.main(["--config", "a.yaml", "--to", "b/one", "--seeds", "3"])
-    assert "1 trainings, 1 of them done" in capsys.readouterr().out
     compare.main([str(run), "--to", "c"])
     assert "Report: c/report.html" in capsys.readouterr().out
     assert (Path("c") / "tables.md").read_bytes() == (Path("b/one") / "tables.md").read_bytes()
