@@ -115,3 +115,10 @@ def test_is_saved_with_the_model_and_not_trained(tmp_path):
 def test_unknown_scaling_lists_the_known():
     with pytest.raises(InputError, match="Unknown scaling 'rms'; use one of: center, none"):
         feature_scaling(4, "rms")
+
+
+@pytest.mark.parametrize("chunk", [7, 4096])
+def test_each_location_of_a_map_counts_as_a_row(chunk):
+    layer = feature_scaling(4, "standard")
+    layer.adapt(FEATURES.reshape(10, 5, 4), chunk=chunk)
+    np.testing.assert_allclose(layer(FEATURES), fitted(FEATURES)(FEATURES), rtol=1e-4, atol=1e-5)
