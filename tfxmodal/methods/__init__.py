@@ -30,6 +30,8 @@ FILES = (
     "gradient.dscmr",
     "gradient.sdml",
     "gradient.mrl",
+    "staged.cmdn",
+    "staged.ccl",
 )
 
 METHODS: dict[str, MethodSpec] = {
