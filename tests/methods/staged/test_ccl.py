@@ -14,6 +14,7 @@ from tests.methods.staged.tiny_stages import (
     dense,
     made,
     sigmoid,
+    standardised,
     terms_and_gradients,
     with_large_weights,
 )
@@ -65,11 +66,11 @@ def test_codes_are_those_of_the_layers(method, kind):
     networks, others = method.networks, make_pairs(9, seed=1)
     rows = getattr(others, f"{kind}s")
     for name in ("coarse_1", "coarse_2"):
-        rows = dense(rows, networks[f"{kind}_{name}"].layers[-1].get_weights(), sigmoid)
-    rows = dense(rows, networks[f"{kind}_coarse"].layers[-2].get_weights(), sigmoid)
-    rows = dense(rows, networks[f"{kind}_joined"].layers[-1].get_weights(), sigmoid)
+        rows = dense(rows, method.machines[f"{kind}_{name}"][0].get_weights(), sigmoid)
+    rows = standardised(dense(rows, networks[f"{kind}_coarse"].layers[-2].get_weights(), sigmoid))
+    rows = standardised(dense(rows, method.machines[f"{kind}_joined"][0].get_weights(), sigmoid))
     above = networks[f"{kind}_classifier"].get_layer(f"{kind}_hidden_layers").get_weights()
-    rows = dense(rows, above, lambda rows: np.maximum(rows, 0)) / np.sqrt(1 + 1e-5)
+    rows = standardised(dense(rows, above, lambda rows: np.maximum(rows, 0)))
     first, second, _ = method._tasks[:3] if kind == "image" else method._tasks[3:]
     code = sigmoid(dense(dense(rows, first.get_weights(), sigmoid), second.get_weights()))
     assert_codes_are(method, kind, make_pairs(), others, code)
@@ -125,13 +126,7 @@ def test_the_code_of_parts_that_are_alike_is_that_of_the_whole(of_parts):
     )
     for kind in ("image", "text"):
         for level in (1, 2):
-            coarse, fine = (
-                method.networks[f"{kind}_{grain}_{level}"].layers for grain in method.grains
-            )
-            whole, part = (
-                next(each for each in layers[::-1] if isinstance(each, RBM))
-                for layers in (coarse, fine)
-            )
+            whole, part = (method.machines[f"{kind}_{grain}_{level}"][0] for grain in method.grains)
             part.set_weights(whole.get_weights())
     for (_, whole, _), (_, part, _) in zip(
         *(method.embed(batch_of(alike)["pairs"], grain) for grain in method.grains), strict=True

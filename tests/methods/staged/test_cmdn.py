@@ -12,6 +12,7 @@ from tests.methods.staged.tiny_stages import (
     dense,
     made,
     sigmoid,
+    standardised,
     terms_and_gradients,
     with_large_weights,
 )
@@ -40,7 +41,7 @@ def oracle(method, pairs, kind) -> list[np.ndarray]:
     image, network = kind == "image", method.networks
     x = pairs.images if image else pairs.texts
     first, second, fused = (
-        network[f"{kind}_{name}"].layers[-1].get_weights() for name in ("first", "second", "fused")
+        method.machines[f"{kind}_{name}"][0].get_weights() for name in ("first", "second", "fused")
     )
     own, hidden = x, x
     stacked = network[f"{kind}_autoencoder"].get_layer("feature_network").get_weights()
@@ -48,14 +49,14 @@ def oracle(method, pairs, kind) -> list[np.ndarray]:
         own = dense(own, weights, lambda rows: np.maximum(rows, 0))
     for weights in (first, second):
         hidden = dense(hidden, weights, sigmoid)
-    w, a, b = network["joint"].get_weights()
+    w, a, b = method._joint.get_weights()
     here, there = (slice(4), slice(4, 7)) if image else (slice(4, 7), slice(4))
     joint = sigmoid(hidden @ w[here] + b)
     for _ in range(2):
         missing = sigmoid(joint @ w[there].T + a[there])
         joint = sigmoid(hidden @ w[here] + missing @ w[there] + b)
-    rows = np.concatenate([own, joint], axis=1) / np.sqrt(1 + 1e-5)  # Statistics of the start.
-    rows = dense(rows, fused, sigmoid)
+    rows = standardised(np.concatenate([own, joint], axis=1))
+    rows = standardised(dense(rows, fused, sigmoid))
     above = network[f"{kind}_classifier"].get_layer(f"{kind}_hidden_layers").get_weights()
     codes = [dense(rows, above, lambda rows: np.maximum(rows, 0))]
     for level in (0, 1):
@@ -115,7 +116,7 @@ def counts(**changed) -> Pairs:
 
 def test_machines_of_counts_are_trained_on_counts_alone():
     method = small(counts(), text_rows="counts", stage_epochs=7)
-    assert method.networks["text_first"].layers[-1].visible == "counts"
+    assert method.machines["text_first"][0].visible == "counts"
     assert_each_layer_has_its_stage(method, counts())
     for value, told in ((0.5, "0.5"), (-1, "-1"), (np.nan, "nan")):
         with pytest.raises(InputError, match=f"`text_rows` .*received {told} in row 2: give"):
@@ -156,7 +157,7 @@ def test_rows_without_a_label_are_left_out(method):
 def test_defaults_are_the_released_codes():
     config, training = CMDNConfig(), Settings("cmdn").training
     assert (config.image_units, config.text_units) == ((2048, 1024), (1024, 1024))
-    assert config.shared_units == (512, 256, 128, 64) and config.mean_field_steps == 10
+    assert config.shared_units == (512, 256, 128, 64)
     assert training.batch_size == 128
 
 

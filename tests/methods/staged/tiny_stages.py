@@ -51,7 +51,12 @@ def assert_stages_train_all_layers_apart(method, pairs):
 
 
 def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
+    return np.exp(-np.logaddexp(0, -x))
+
+
+def standardised(rows):
+    """Codes by the statistics that batch normalisation starts with."""
+    return rows / np.sqrt(1 + 1e-5)
 
 
 def dense(rows, weights, activation=lambda x: x):
@@ -62,7 +67,7 @@ def dense(rows, weights, activation=lambda x: x):
 def assert_codes_are(method, kind, train, others, expected):
     """A modality's codes are as expected; its embeddings are these, standardised by training's."""
     rows = f"{kind}s"
-    code = method.networks[f"{kind}_code"]
+    code = method.parts[f"{kind}_code"]
     codes, of_train = (
         code(getattr(pairs, rows)).numpy().astype(float) for pairs in (others, train)
     )

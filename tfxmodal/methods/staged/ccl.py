@@ -14,7 +14,6 @@ import numpy as np
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.encoders.text.text_cnn import FIRST_ID, WIDEST, word_vectors
 from tfxmodal.errors import InputError, check_ranges
-from tfxmodal.heads.layers import batch_normalization
 from tfxmodal.inputs.spec import MethodInputs
 from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.margin_contrastive import margin_contrastive
@@ -84,8 +83,8 @@ class CCL(StagedMethod):
                          over an item: the tops h_x of an image and h_t of a text, in each grain
         correspondence:  of each grain an autoencoder of either modality, with codes c_x and c_t:
                          .7 || c_x - c_t ||^2 + .3 (|| D(c_x) - h_x ||^2 + || D(c_t) - h_t ||^2)
-        joined:          of each modality an RBM over the codes of its grains
-        classes:         a ReLU network above it, with the cross-entropy of the labels
+        joined:          of each modality a Gaussian RBM over the codes of its grains, standardised
+        classes:         a ReLU network above it, standardised, with the cross-entropy of the labels
         tasks:           z = W sigmoid(V k + a) + b of its last hidden layer k, standardised, and
                          a contrastive loss of sigmoid(z) over all images and texts of the batch
                          (`losses.margin_contrastive`), and the cross-entropy of the labels above z
@@ -101,7 +100,8 @@ class CCL(StagedMethod):
 
     What the released code does otherwise: parts are regions and sentences; stages have 10,000 to
     100,000 steps of SGD with momentum at rates of their own, here `stage_epochs` of Adam at one
-    rate, since one training is to end in minutes; the last network's classes are 256 whatever their
+    rate, since one training is to end in minutes; it standardises codes before the last network
+    alone, by the training split; the last network's classes are 256 whatever their
     number, here as many as there are; codes are standardised by the test split. The paper weighs
     the grains by the item; neither the released code nor this one does.
 
@@ -131,12 +131,11 @@ class CCL(StagedMethod):
                 codes.append(encode(top))
                 outputs = [codes[-1], top, decode(codes[-1])]
                 self.networks[f"{kind}_{grain}"] = keras.Model(features, outputs)
-            joined = keras.ops.concatenate(codes, axis=1)
-            joined = self.machine(
-                f"{kind}_joined", config.joined_units, "bernoulli", features, joined
-            )
+            codes = self.standardised(keras.ops.concatenate(codes, axis=1))
+            width = config.joined_units
+            joined = self.machine(f"{kind}_joined", width, "gaussian", features, codes)
             hidden = self.classifier(kind, features, joined, inputs.classes)
-            hidden = batch_normalization(self.full, affine=False)(hidden)
+            hidden = self.standardised(hidden)
             first = keras.layers.Dense(config.embedding_dim, "sigmoid", dtype=self.full)
             second = keras.layers.Dense(config.embedding_dim, dtype=self.full)
             classify = keras.layers.Dense(inputs.classes, dtype=self.full)
@@ -163,7 +162,7 @@ class CCL(StagedMethod):
         if self.config.grains == "coarse":
             return {"coarse": (rows, None)}
         if kind == "image":
-            return {"coarse": (keras.ops.mean(rows, axis=1), None), "fine": (rows, None)}
+            return {"coarse": (_mean(rows), None), "fine": (rows, None)}
         from tfxmodal.encoders.text.pad_words import PadWords
 
         known = keras.ops.cast(PadWords(WIDEST)(features) >= FIRST_ID, self.full)
@@ -179,9 +178,7 @@ class CCL(StagedMethod):
         visible = "gaussian" if image else config.text_rows
         hidden = self.machine(f"{name}_1", first, visible, features, rows, shares)
         hidden = self.machine(f"{name}_2", second, "bernoulli", features, hidden, shares)
-        if shares is not None:
-            return _mean(hidden, shares)
-        return keras.ops.mean(hidden, axis=1) if len(hidden.shape) == 3 else hidden
+        return hidden if len(hidden.shape) == 2 else _mean(hidden, shares)
 
     def stages(self) -> list[Stage]:
         """Levels 1 and 2, correspondence, joined grains, classes, and the two tasks."""
@@ -232,8 +229,10 @@ class CCL(StagedMethod):
             adapt(self._scaled_words, self._words([np.arange(FIRST_ID, end)[None]]).numpy())
 
 
-def _mean(rows, shares):
-    """Rows of parts `[n, parts, dim]`, by the share of each `[n, parts]`: `[n, dim]`."""
+def _mean(rows, shares=None):
+    """The mean of parts `[n, parts, dim]`, by the share of each `[n, parts]`: `[n, dim]`."""
+    if shares is None:
+        return keras.ops.mean(rows, axis=1)
     return keras.ops.sum(rows * shares[..., None], axis=1)
 
 

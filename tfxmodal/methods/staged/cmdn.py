@@ -12,7 +12,6 @@ from functools import partial
 from tfxmodal.errors import InputError, check_ranges
 from tfxmodal.heads.autoencoder import autoencoder
 from tfxmodal.heads.feature_network import feature_network
-from tfxmodal.heads.layers import batch_normalization
 from tfxmodal.inputs.spec import MethodInputs
 from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.squared_distance import squared_distance
@@ -33,8 +32,9 @@ class CMDNConfig(StagedConfig):
     joint_units: int = 2048
     """Units of the layer that joins both modalities (released code: 2,048)."""
 
-    mean_field_steps: int = 10
-    """Turns in which the modality that is missing is inferred (released code: 10)."""
+    mean_field_steps: int = 2
+    """Turns in which the modality that is missing is inferred (released code: 10, which take most
+    of the time of a training)."""
 
     fused_units: int = 1024
     """Units of the layer over a modality's own code and the joint one (released code: 1,024)."""
@@ -62,8 +62,8 @@ class CMDN(StagedMethod):
         joint:     an RBM over [h_x; h_t] with hidden units j; of an image alone the text is
                    inferred by mean field, which gives j_x
         fused:     a Gaussian RBM over [s; j_x], standardised
-        classes:   a ReLU network above it, with the cross-entropy of the labels; its last hidden
-                   layer is u
+        classes:   a ReLU network above its hidden units, standardised, with the cross-entropy of
+                   the labels; its last hidden layer is u
         shared k:  a bimodal autoencoder, c = sigmoid(W_x u + W_t v + b), from each of (u, 0), (0,
                    v) and (u, v) to both: || D(c) - [u; v] ||^2 and the cross-entropy of the labels
                    above c; the next one reads sigmoid(W_x u + b) and sigmoid(W_t v + b)
@@ -77,9 +77,9 @@ class CMDN(StagedMethod):
     What the released code does otherwise: stages have 2,000 to 200,000 steps of SGD with momentum
     at rates of their own, some 10^6 in all, here `stage_epochs` of Adam at one rate, since one
     training is to end in minutes; it stacks the autoencoder's layers one by one, here they are
-    trained together; RBMs have a sparsity target, and CD takes more steps in the end; codes are
-    standardised by the test split. The layer under its class scores does not exist, and a loader's
-    fault attaches them to the shared code; here they are there by intent.
+    trained together; RBMs have a sparsity target, and CD takes more steps in the end; mean field
+    takes ten turns; codes are standardised by the test split. The layer under its class scores does
+    not exist, and a loader's fault attaches them to the shared code; here they are there by intent.
 
     Mean field starts from the known modality alone. A step of N pairs takes O(N P) time, for
     networks of P weights, and the joint layer counts `mean_field_steps` times in the stages above
@@ -97,29 +97,24 @@ class CMDN(StagedMethod):
         units = {"image": config.image_units, "text": config.text_units}
         rows = {"image": "gaussian", "text": config.text_rows}
         self._joint = LAYERS[config.layers](config.joint_units, dtype=self.full)
-        both = keras.Input([sum(top for _, top in units.values())], name="both")
-        self.networks["joint"] = keras.Model(both, self._joint(both))
-        self._separate, codes = {}, {}
+        self._joint.build((None, sum(top for _, top in units.values())))
+        self._separate, codes = [], {}
         for kind, features, scaled in scaled_inputs(inputs, config):
             stacked = feature_network(scaled.shape[-1], config.autoencoder_units)
             own = stacked(scaled)
-            self.networks[f"{kind}_autoencoder"] = autoencoder(
-                features, scaled, own, config.autoencoder_units[:-1]
-            )
-            self._separate[kind] = (
-                stacked,
-                self.networks[f"{kind}_autoencoder"].get_layer("decoder"),
-            )
+            whole = autoencoder(features, scaled, own, config.autoencoder_units[:-1])
+            self.networks[f"{kind}_autoencoder"] = whole
+            self._separate += [stacked, whole.get_layer("decoder")]
             first, second = units[kind]
             hidden = self.machine(f"{kind}_first", first, rows[kind], features, scaled)
             hidden = self.machine(f"{kind}_second", second, "bernoulli", features, hidden)
-            self.networks[f"{kind}_top"] = keras.Model(features, hidden)
+            self.parts[f"{kind}_top"] = keras.Model(features, hidden)
             joint = JointCode(self._joint, kind == "image", config.mean_field_steps)(hidden)
             fused = keras.layers.Concatenate(dtype=self.full)([own, joint])
-            fused = batch_normalization(self.full, affine=False)(fused)
-            fused = self.machine(f"{kind}_fused", config.fused_units, "gaussian", features, fused)
+            fused, width = self.standardised(fused), config.fused_units
+            fused = self.machine(f"{kind}_fused", width, "gaussian", features, fused)
             code = self.classifier(kind, features, fused, inputs.classes)
-            self.networks[f"{kind}_shared_0"] = keras.Model(features, code)
+            self.parts[f"{kind}_shared_0"] = keras.Model(features, code)
             codes[kind] = features, code
         self._shared = [self._bimodal(k, codes, inputs.classes) for k in range(self._levels)]
         for kind, (features, code) in codes.items():
@@ -142,7 +137,7 @@ class CMDN(StagedMethod):
             missing = keras.ops.zeros_like(known)
             pair = [known, missing] if kind == "image" else [missing, known]
             code = encode(keras.layers.Concatenate(dtype=self.full)(pair))
-            self.networks[f"{kind}_shared_{level + 1}"] = keras.Model(features, code)
+            self.parts[f"{kind}_shared_{level + 1}"] = keras.Model(features, code)
             codes[kind] = features, code
         return encode, decode, classify
 
@@ -150,8 +145,7 @@ class CMDN(StagedMethod):
         """Separate codes, the joint one, fusion, classes, and the shared codes one by one."""
         first = [f"{kind}_first" for kind in KINDS]
         weights = dict.fromkeys([f"{kind}_reconstruction" for kind in KINDS] + first, 1.0)
-        layers = [layer for both in self._separate.values() for layer in both]
-        layers += [self._machines[name][0] for name in first]
+        layers = [*self._separate, *(self.machines[name][0] for name in first)]
         shared = [
             self.stage(
                 f"shared {level + 1}",

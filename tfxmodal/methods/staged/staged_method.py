@@ -12,6 +12,7 @@ import numpy as np
 from tfxmodal.data.pairs import Features, Pairs
 from tfxmodal.errors import InputError, check_ranges
 from tfxmodal.heads.feature_network import feature_network
+from tfxmodal.heads.layers import batch_normalization
 from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.classification import classification
 from tfxmodal.methods.few_labels import FewLabels, labelled_streams
@@ -67,6 +68,8 @@ class StagedMethod(CosineMethod):
     Subclasses build in `__init__` the networks, and in `stages` say what each stage trains.
 
     Attributes:
+        parts: Keras models by name, of layers that the encoders among `networks` have, too.
+        machines: By name a layer that is trained without labels, and the model of what it reads.
         rows_at_a_time: Rows embedded at a time.
     """
 
@@ -75,7 +78,7 @@ class StagedMethod(CosineMethod):
     def __init__(self, config: StagedConfig):
         self.config, self.networks = config, {}
         self.full = keras.config.floatx()
-        self._machines, self._classifiers, self._scalings = {}, {}, {}
+        self.parts, self.machines, self._classifiers, self._scalings = {}, {}, {}, {}
 
     # --- networks -------------------------------------------------------------------------------
 
@@ -83,7 +86,7 @@ class StagedMethod(CosineMethod):
         """A layer that is trained without labels.
 
         Args:
-            name: Of its network and its term; it begins with the modality's.
+            name: Of its term; it begins with the modality's.
             units: See `RBM`.
             visible: See `RBM`.
             features: The Keras input of the modality.
@@ -96,24 +99,28 @@ class StagedMethod(CosineMethod):
         from tfxmodal.heads.rbm import LAYERS
 
         layer = LAYERS[self.config.layers](units, visible, dtype=self.full)
-        hidden = layer(rows)
-        self.networks[name] = keras.Model(features, hidden)
         read = {"rows": rows} if shares is None else {"rows": rows, "shares": shares}
-        self._machines[name] = layer, keras.Model(features, read)
-        return hidden
+        self.machines[name] = layer, keras.Model(features, read)
+        return layer(rows)
+
+    def standardised(self, rows):
+        """Codes whose columns have mean 0 and variance 1, in training in the batch."""
+        return batch_normalization(self.full, affine=False)(rows)
 
     def classifier(self, kind: str, features, rows, classes: int):
-        """A classifier of a modality's rows `[n, width]`; returns the last hidden layer's output.
+        """A classifier of a modality's codes `[n, width]`; returns the last hidden layer's output.
 
-        Its logits are those of the network `KIND_classifier`.
+        The codes are standardised, since after few epochs they differ little from item to item. The
+        logits are those of the network `KIND_classifier`.
         """
         hidden = feature_network(
             rows.shape[-1], self.config.hidden_units, name=f"{kind}_hidden_layers"
         )
         logits = keras.layers.Dense(classes, dtype=self.full)
-        self.networks[f"{kind}_classifier"] = keras.Model(features, logits(hidden(rows)))
+        last = hidden(self.standardised(rows))
+        self.networks[f"{kind}_classifier"] = keras.Model(features, logits(last))
         self._classifiers[kind] = hidden, logits
-        return hidden(rows)
+        return last
 
     def encoder(self, kind: str, features, code):
         """The last code of a modality, standardised, at unit length: where the cosine is taken."""
@@ -123,7 +130,7 @@ class StagedMethod(CosineMethod):
         codes = keras.Input(code.shape[1:], name="codes")
         self._scalings[kind] = scaling = feature_scaling(code.shape[-1], "standard")
         unit = keras.Model(codes, L2Normalize(dtype=self.full)(scaling(codes)))
-        self.networks[f"{kind}_code"] = keras.Model(features, code)
+        self.parts[f"{kind}_code"] = keras.Model(features, code)
         self.networks[f"{kind}_encoder"] = keras.Model(features, unit(code))
 
     # --- stages ---------------------------------------------------------------------------------
@@ -136,7 +143,7 @@ class StagedMethod(CosineMethod):
 
     def machines_stage(self, name: str, *machines: str) -> Stage:
         """A stage of layers that are trained without labels."""
-        layers = [self._machines[machine][0] for machine in machines]
+        layers = [self.machines[machine][0] for machine in machines]
         losses = partial(self.machine_terms, machines)
         return self.stage(name, losses, dict.fromkeys(machines, 1.0), layers)
 
@@ -150,7 +157,7 @@ class StagedMethod(CosineMethod):
         """The mean loss of each machine over this replica's items."""
         terms = {}
         for name in machines:
-            layer, below = self._machines[name]
+            layer, below = self.machines[name]
             kind, *_ = name.split("_")
             read = below(batch["pairs"][f"{kind}s"], training=True)
             losses = layer.row_losses(read["rows"], replicas)
@@ -168,6 +175,11 @@ class StagedMethod(CosineMethod):
     def cross_entropy(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """The mean over rows: of a softmax, or where pairs have several classes of sigmoids."""
         return classification(logits, labels, self._exclusive)
+
+    def embed(self, rows: dict[str, tf.Tensor], what: str = "encoder") -> tuple:
+        """The outputs of the networks, or of the parts, `image_WHAT` and `text_WHAT`."""
+        models = self.networks | self.parts
+        return tuple(models[f"{kind}_{what}"](rows[f"{kind}s"], training=True) for kind in KINDS)
 
     # --- data -----------------------------------------------------------------------------------
 
@@ -194,16 +206,16 @@ class StagedMethod(CosineMethod):
 
     def scorer(self) -> CosineScorer:
         """Cosine in the common space."""
-        return self._scorer("encoder")
+        return self._scorer(self.networks, "encoder")
 
     @cached_property
     def _codes(self) -> CosineScorer:
         """Gives the codes of rows in batches; it scores nothing."""
-        return self._scorer("code")
+        return self._scorer(self.parts, "code")
 
-    def _scorer(self, what: str) -> CosineScorer:
-        networks = (self.networks[f"{kind}_{what}"] for kind in KINDS)
-        return CosineScorer(*networks, batch_size=self.rows_at_a_time)
+    def _scorer(self, networks: dict, what: str) -> CosineScorer:
+        both = (networks[f"{kind}_{what}"] for kind in KINDS)
+        return CosineScorer(*both, batch_size=self.rows_at_a_time)
 
 
 def check_counts(texts: Features, chunk: int = 4096):
