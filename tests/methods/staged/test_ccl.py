@@ -18,6 +18,7 @@ from tests.methods.staged.tiny_stages import (
     terms_and_gradients,
     with_large_weights,
 )
+from tests.training.test_loop import float64
 from tests.training.tiny import make_pairs
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.encoders.text.text_cnn import TextCNN
@@ -103,8 +104,7 @@ def test_the_terms_of_correspondence_and_of_both_tasks(method):
     terms, _ = terms_and_gradients(stages["tasks"], batch)
     expected = {"contrastive": contrastive(u, v, y @ y.T > 0, 0.7)}
     for kind, logits in (("image", of_u), ("text", of_v)):
-        p = sigmoid(logits)
-        expected[f"{kind}_classes"] = -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))
+        expected[f"{kind}_classes"] = np.mean(np.logaddexp(0, logits) - y * logits)
     assert {name: float(value) for name, value in terms.items()} == pytest.approx(expected, 1e-4)
     assert stages["tasks"].updates[0].weights["contrastive"] == 2
 
@@ -149,7 +149,9 @@ def test_padding_of_texts_changes_nothing(of_parts, monkeypatch):
 
 
 def test_two_replicas_train_as_one(two_replicas, tmp_path):
-    assert_two_replicas_train_as_one(CCL, CCLConfig(**SIZES), two_replicas, tmp_path)
+    """In float64: what standardises codes that hardly differ amplifies rounding."""
+    with float64():
+        assert_two_replicas_train_as_one(CCL, CCLConfig(**SIZES), two_replicas, tmp_path)
 
 
 def test_parts_are_asked_for_only_where_there_are_some():

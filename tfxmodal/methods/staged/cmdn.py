@@ -81,9 +81,12 @@ class CMDN(StagedMethod):
     takes ten turns; codes are standardised by the test split. The layer under its class scores does
     not exist, and a loader's fault attaches them to the shared code; here they are there by intent.
 
-    Mean field starts from the known modality alone. A step of N pairs takes O(N P) time, for
-    networks of P weights, and the joint layer counts `mean_field_steps` times in the stages above
-    it; memory is O(P). Lower layers are computed again in every step, and nothing is kept on disk.
+    Codes are standardised by the batch in training, which is ours: after few epochs they differ too
+    little for what reads them. Mean field starts from the known modality alone.
+
+    A step of N pairs takes O(N P) time, for networks of P weights, and the joint layer counts
+    `mean_field_steps` times in the stages above it; memory is O(P). Lower layers are computed again
+    in every step, and nothing is kept on disk.
 
     Args:
         inputs: Widths of the features, and the number of classes.
