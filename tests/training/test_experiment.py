@@ -42,6 +42,11 @@ SMALL = {
     "cm_gans": {"hidden_units": 8, "embedding_dim": 4, "critic_units": 4, "generator_steps": 1},
     **dict.fromkeys(("sdml", "dcca", "dccae"), {"hidden_units": (8,), "embedding_dim": 4}),
 }
+STAGED = {"image_units": (5, 4), "text_units": (4, 3), "hidden_units": (4,), "stage_epochs": 1}
+SMALL |= {
+    "cmdn": STAGED | {"autoencoder_units": (4,), "joint_units": 6, "shared_units": (4,)},
+    "ccl": STAGED | {"grain_units": 4, "joined_units": 6, "embedding_dim": 4},
+}
 GRADIENT = {"epochs": 3, "batch_size": 16, "learning_rate": 0.01}
 
 

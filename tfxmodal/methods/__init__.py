@@ -34,6 +34,8 @@ FILES = (
     "gradient.mcsm",
     "adversarial.acmr",
     "adversarial.cm_gans",
+    "staged.cmdn",
+    "staged.ccl",
 )
 
 METHODS: dict[str, MethodSpec] = {
