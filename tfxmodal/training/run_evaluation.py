@@ -116,7 +116,7 @@ def evaluate_run(
             for name, scorer in scorers.items()
         }
         done = RunEvaluation(folder, source, results)
-        folder.write_figures(draw(results, source, data.source.class_names, reporter=reporter))
+        folder.write_figures(draw(results, data.source.class_names, reporter=reporter))
         known = data.known_words.get(split)
         what = {"dataset": dataset, "split": split, "pairs": len(source), "known_words": known}
         what |= {"weights": weights_hash(run.folder), "methods": done.metrics}
