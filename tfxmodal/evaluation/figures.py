@@ -52,8 +52,7 @@ class Retrieved:
 
 def curve_figure(curves: Lines, x_label: str, y_label: str = "Precision") -> Figure:
     """Lines in panels side by side, one panel a direction, one line a method or run."""
-    from cycler import cycler
-    from matplotlib import colormaps
+    from matplotlib import colormaps, cycler
     from matplotlib.figure import Figure
 
     most = max(map(len, curves.values()))
