@@ -3,6 +3,7 @@
 #                 (METHODS="ridge_cca pls" takes others)
 # make test       the whole test suite, on WORKERS processes (each takes up to 4 GB of memory)
 # make lint       ruff, the import contracts, the types of the public API
+# make benchmark  all methods on wikipedia (../shared/data, or else emoji_scenes), seed 0: benchmarks/all
 # make docs       the documentation, from docs/ and the docstrings, into site/
 # make bench      the measurements quoted in the documentation
 # make protos     the query client's messages again, from their .proto
@@ -15,7 +16,9 @@ WORKERS ?= 2
 # What the development server says once it answers, and what TensorFlow Serving says.
 UP := ^Ready\|Running gRPC ModelServer
 
-.PHONY: run serve-demo test lint docs bench protos
+WIKIPEDIA := $(wildcard ../shared/data/wikipedia)
+
+.PHONY: run serve-demo test lint docs benchmark bench protos
 run: .venv/ready
 	$(BIN)/python trainers/train_scl.py --run-dir $(RUN) --resume
 	$(BIN)/python trainers/evaluate.py --run $(RUN) --baseline pls random
@@ -53,6 +56,11 @@ lint: .venv/ready
 # mkdocs.yml is strict: a broken link, or a docstring of an argument that is not there, fails.
 docs: .venv/ready
 	$(BIN)/mkdocs build --quiet
+
+# Goes on where it was stopped.
+benchmark: .venv/ready
+	$(BIN)/python trainers/benchmark.py --to benchmarks/all --jobs $(WORKERS) \
+		--datasets $(if $(WIKIPEDIA),wikipedia=$(WIKIPEDIA),emoji_scenes)
 
 bench: .venv/ready
 	$(BIN)/python -m tests.benchmarks.bench_scl_step

@@ -55,8 +55,8 @@ def train(
         {form: values.having(**settings) for form, values in forms.items()},
         None if run_dir is None else Path(run_dir),
         resume,
-        loaded,
-        reporter,
+        dataset=loaded,
+        reporter=reporter,
     )
 
 

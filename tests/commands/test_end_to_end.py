@@ -46,7 +46,7 @@ def test_a_run_end_to_end_is_resumed_and_measured_again(small, complaint):
     evaluate.main(["--run", str(run), *small("pascal_sentences")])
     assert results(run / "evaluation/pascal_sentences-test")["pairs"] == 5
     told = complaint(evaluate.main, "--run", str(run), "--baseline", "pls")
-    assert "was trained end to end, without: give a run" in told
+    assert "reads pixels and words: give a run that was trained on features" in told
     told = complaint(evaluate.main, "--run", str(run), *small("wikipedia"))
     assert "the dataset wikipedia has ready features" in told
 

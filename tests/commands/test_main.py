@@ -44,6 +44,6 @@ def test_help_and_errors_name_the_command(capsys):
 
 
 def test_an_unknown_command_is_told_with_those_there_are(complaint):
-    assert "Unknown command 'trian'; use one of: croissant, demo" in complaint(
+    assert "Unknown command 'trian'; use one of: benchmark, compare" in complaint(
         main.dispatch, "trian"
     )

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -43,6 +45,16 @@ def test_the_seed_decides_which():
     np.testing.assert_array_equal(one, same)
     assert (one != other).any() and (one != train.labels).any()
     assert with_label_noise(train, 0.0, "symmetric", 0) is train
+
+
+def test_rows_that_repeat_an_image_are_wrong_together():
+    train, owners = make_pairs(30), np.arange(30) // 3
+    images = train.take(np.arange(0, 30, 3))
+    repeated = replace(train, labels=images.labels[owners], image_ids=owners)
+    found = with_label_noise(repeated, 0.4, "symmetric", 0).labels
+    expected = with_label_noise(images, 0.4, "symmetric", 0).labels
+    np.testing.assert_array_equal(found, expected[owners])
+    assert (expected != images.labels).any()
 
 
 @pytest.mark.parametrize("kind", ["symmetric", "asymmetric"])

@@ -1,7 +1,6 @@
 from io import BytesIO
 
 import numpy as np
-import pytest
 from matplotlib.colors import to_hex
 from PIL import Image
 
@@ -10,10 +9,10 @@ from tfxmodal.evaluation.figures import (
     RIGHT,
     WRONG,
     Retrieved,
+    curve_figure,
+    curve_figures,
     figure_png,
     gallery_figure,
-    precision_recall_figure,
-    precision_scope_figure,
     tsne_figure,
 )
 
@@ -26,10 +25,20 @@ def texts_of(axes) -> list[str]:
     return [text.get_text() for text in axes.texts]
 
 
-@pytest.mark.parametrize("draw", [precision_recall_figure, precision_scope_figure])
-def test_one_panel_a_direction_and_one_line_a_name(draw):
+def test_one_panel_a_direction_and_one_line_a_name():
     lines = {"SCL": (np.array([0, 1]), np.array([0.9, 0.2])), "PLS": ([0, 1], [0.5, 0.1])}
-    figure = draw({"image_to_text": lines, "text_to_image": lines})
+    curves = {
+        name: dict.fromkeys(
+            ("precision_recall", "precision_scope"), {"image_to_text": line, "text_to_image": line}
+        )
+        for name, line in lines.items()
+    }
+    figures = curve_figures(curves)
+    figure = figures["precision_scope"]
+    assert [figure.axes[0].get_xlabel() for figure in figures.values()] == [
+        "Recall",
+        "Scope K (items retrieved)",
+    ]
     assert [axes.get_title() for axes in figure.axes] == ["Image to text", "Text to image"]
     for axes in figure.axes:
         for line, (x, y) in zip(axes.lines, lines.values(), strict=True):
@@ -38,9 +47,15 @@ def test_one_panel_a_direction_and_one_line_a_name(draw):
     assert picture(figure).std() > 0
 
 
+def test_no_two_of_forty_lines_look_alike():
+    figure = curve_figure({"": {str(n): ([0, 1], [n, n]) for n in range(40)}}, "Recall")
+    looks = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}
+    assert len(looks) == 40
+
+
 def test_no_line_leaves_its_panel():
     low, high = ({"SCL": ([0, 1], [top, 0.1])} for top in (0.5, 0.9))
-    figure = precision_recall_figure({"image_to_text": low, "text_to_image": high})
+    figure = curve_figure({"image_to_text": low, "text_to_image": high}, "Recall")
     for axes in figure.axes:
         assert axes.get_ylim()[0] == 0 and axes.get_ylim()[1] > 0.9
 

@@ -47,12 +47,13 @@ def test_a_pair_without_captions_is_counted_and_drawn(source):
     assert found.metrics["gallery"]["image_to_text"] == 13
     assert found.metrics["queries"] == {"image_to_text": 12, "text_to_image": 13}
     assert captions_or_ids(source)[-2:] == ["aa", "id11"]
+    assert set(draw({"SCL": found}, "xyz")) == {
+        *("precision_recall", "precision_scope", "tsne", "retrieved")
+    }
     unlabelled = replace(source, labels=None)
     found = evaluate_split(Bilinear(), features_of(unlabelled), unlabelled, Lengths())
     assert found.metrics["queries_without_relevant"] == {"image_to_text": 1, "text_to_image": 0}
-    assert set(draw({"SCL": found}, source, "xyz")) == {
-        *("precision_recall", "precision_scope", "tsne", "retrieved")
-    }
+    assert set(draw({"SCL": found}, None)) == {"retrieved"}
 
 
 def test_queries_are_drawn_among_their_database(source, monkeypatch):
@@ -67,7 +68,7 @@ def test_queries_are_drawn_among_their_database(source, monkeypatch):
         "gallery_figure",
         lambda images, texts: drawn.update(images=images, texts=texts),
     )
-    retrieved_figure(found, source, k=9)
+    retrieved_figure(found, k=9)
     names = np.array(captions_or_ids(source))
     paths = np.array(source.images)
     for kind, own, others in (("images", paths, names), ("texts", names, paths)):
@@ -83,33 +84,33 @@ def test_curves_are_of_queries_and_database(source):
     asks = np.arange(12) % 4 == 0
     source = replace(source, queries=asks)
     found = evaluate_split(Bilinear(), features_of(source), source, Lengths())
-    panels = results_module._curves(precision_recall, {"SCL": found}, source)
+    panels = found.curves["precision_recall"]
     scores = Bilinear().score(found.images, found.texts)
     relevant = relevance(source.labels[asks], source.labels[~asks])
     for direction, matrix in (("image_to_text", scores), ("text_to_image", scores.T)):
         expected = precision_recall(matrix[asks][:, ~asks], relevant)
-        np.testing.assert_allclose(panels[direction]["SCL"], expected)
+        np.testing.assert_allclose(panels[direction], expected)
 
 
 def test_curves_take_a_repeated_image_once(source):
     owners = np.arange(12) // 3 * 3
     source = replace(source, labels=source.labels[owners], image_ids=owners)
     found = evaluate_split(Bilinear(), features_of(source), source, None)
-    panels = results_module._curves(precision_recall, {"SCL": found}, source)
+    panels = found.curves["precision_recall"]
     scores = Bilinear().score(found.images[::3], found.texts)
     relevant = relevance(source.labels[::3], source.labels)
     for direction, matrix, right in (
         ("image_to_text", scores, relevant),
         ("text_to_image", scores.T, relevant.T),
     ):
-        np.testing.assert_allclose(panels[direction]["SCL"], precision_recall(matrix, right))
+        np.testing.assert_allclose(panels[direction], precision_recall(matrix, right))
 
 
 def test_a_script_without_a_font_is_told_once(source, monkeypatch):
     said = Said()
     monkeypatch.setattr(results_module, "lacking", lambda figures: f"of {len(list(figures))}")
     found = evaluate_split(Bilinear(), features_of(source), source, Lengths())
-    draw({"SCL": found}, source, "xyz", reporter=said)
+    draw({"SCL": found}, "xyz", reporter=said)
     assert said.lines == ["of 4"]
 
 

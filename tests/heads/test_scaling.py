@@ -115,3 +115,21 @@ def test_is_saved_with_the_model_and_not_trained(tmp_path):
 def test_unknown_scaling_lists_the_known():
     with pytest.raises(InputError, match="Unknown scaling 'rms'; use one of: center, none"):
         feature_scaling(4, "rms")
+
+
+def test_maps_are_scaled_by_their_locations():
+    maps = FEATURES.reshape(10, 5, 4)
+    network_rows = keras.Input([5, 4])
+    network = keras.Model(network_rows, feature_scaling(4, "standard")(network_rows))
+    adapt(network, maps)
+    expected = fitted(FEATURES)(FEATURES).numpy().reshape(10, 5, 4)
+    np.testing.assert_allclose(network(maps), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_above_other_layers_scaling_is_fitted_to_what_they_make_of_the_first_rows():
+    rows = keras.Input([4])
+    doubled = keras.layers.Rescaling(2.0)(rows)
+    network = keras.Model(rows, feature_scaling(4, "standard")(doubled))
+    adapt(network, FEATURES)
+    first = 2 * FEATURES[:32]
+    np.testing.assert_allclose(network(FEATURES[:32]), fitted(first)(first), rtol=1e-4, atol=1e-4)

@@ -73,7 +73,7 @@ def test_the_pairs_are_prepared_once_for_all(tmp_path, monkeypatch):
         experiment, "prepare", lambda *args, **named: done.append(1) or prepare(*args, **named)
     )
     choose(tmp_path / "run", QUICK)
-    assert len(done) == 2  # For the candidates, and for the winner's test split.
+    assert len(done) == 1
 
 
 def test_a_choice_that_was_stopped_goes_on(whole, tmp_path):

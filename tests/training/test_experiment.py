@@ -29,6 +29,8 @@ SMALL = {
     "drsl": {"hidden_units": (8,), "feature_dim": 4, "relation_units": 8},
     "deep_sm": {"hidden_units": (8,)},
     "mrl": {"hidden_units": (8,), "embedding_dim": 4},
+    "fgcrossnet": {"first_units": 8, "hidden_units": (8,), "centre_epochs": 2},
+    "mcsm": {"image_units": 6, "text_units": 6, "embedding_dim": 4},
     "dual_path": {"hidden_units": (8,), "embedding_dim": 4, "instance_epochs": 2},
     "mcca": {"shrinkage": 0.5},
     "mvda": {"ridge": 0.01},
@@ -39,6 +41,11 @@ SMALL = {
     "acmr": {"image_hidden_units": (8,), "text_hidden_units": (8,), "embedding_dim": 4},
     "cm_gans": {"hidden_units": 8, "embedding_dim": 4, "critic_units": 4, "generator_steps": 1},
     **dict.fromkeys(("sdml", "dcca", "dccae"), {"hidden_units": (8,), "embedding_dim": 4}),
+}
+STAGED = {"image_units": (5, 4), "text_units": (4, 3), "hidden_units": (4,), "stage_epochs": 1}
+SMALL |= {
+    "cmdn": STAGED | {"autoencoder_units": (4,), "joint_units": 6, "shared_units": (4,)},
+    "ccl": STAGED | {"grain_units": 4, "joined_units": 6, "embedding_dim": 4},
 }
 GRADIENT = {"epochs": 3, "batch_size": 16, "learning_rate": 0.01}
 

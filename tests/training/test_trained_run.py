@@ -108,7 +108,7 @@ def test_what_is_no_trained_run(tmp_path):
         load_run(tmp_path / "old")
     path.write_text(json.dumps(config | {"method": "clip"}))
     with pytest.raises(
-        InputError, match="Unknown method of the run 'clip'; use one of: acmr, cca, "
+        InputError, match="Unknown method of the run 'clip'; use one of: acmr, cca, ccl, "
     ):
         load_run(tmp_path / "old")
     path.write_text(path.read_text()[:20])

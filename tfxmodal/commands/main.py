@@ -11,6 +11,8 @@ from tfxmodal.errors import choose
 COMMANDS = {
     "train": "train",
     "evaluate": "evaluate",
+    "benchmark": "benchmark",
+    "compare": "compare",
     "extract": "extract_features",
     "croissant": "write_croissant",
     "index": "build_index",

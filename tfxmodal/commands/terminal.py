@@ -33,8 +33,11 @@ class Terminal(Reporter):
     """Prints; its bars keep quiet when the output is no terminal, where a line an epoch is left."""
 
     def say(self, text: str):
-        """Prints it, with arguments as flags."""
-        print(cli.with_flags(text), flush=True)
+        """Prints it above the bars, with arguments as flags."""
+        from tqdm import tqdm
+
+        tqdm.write(cli.with_flags(text))
+        sys.stdout.flush()
 
     def bar(self, items, total: int | None = None, desc: str | None = None, unit: str = "part"):
         """A bar by tqdm."""

@@ -16,7 +16,8 @@ NoiseKind = Literal["symmetric", "asymmetric"]
 def with_label_noise(train: Pairs, rate: float, kind: NoiseKind, seed: int) -> Pairs:
     """Training pairs of which a share has wrong labels.
 
-    Of unpaired sets the images' and the texts' labels are changed by themselves.
+    Of unpaired sets the images' and the texts' labels are changed by themselves. Rows that repeat
+    an image keep its labels.
 
     Args:
         train: Training pairs with labels.
@@ -33,10 +34,12 @@ def with_label_noise(train: Pairs, rate: float, kind: NoiseKind, seed: int) -> P
         raise InputError(
             f"`label_noise` {rate} changes labels, and the training pairs have none: leave it out."
         )
-    noisy = {
-        name: noisy_labels(labels, rate, kind, [seed, number])
-        for number, (name, labels) in enumerate(train.label_columns.items())
-    }
+    noisy = {}
+    for number, (name, labels) in enumerate(train.label_columns.items()):
+        once = train.once(slice(None)) if name == "labels" else slice(None)
+        noisy[name] = labels.copy()
+        noisy[name][once] = noisy_labels(labels[once], rate, kind, [seed, number])
+    noisy["labels"] = noisy["labels"][train.owners]
     return replace(train, **noisy)
 
 

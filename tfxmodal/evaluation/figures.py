@@ -26,8 +26,11 @@ PHOTO = (320, 236)  # pixels, the shape of a gallery's cell
 LINE, LINES = 25, 8  # columns and lines of a caption that fit into a cell
 NAME = 30  # columns of a name in a legend
 
-Curves = Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]
+Lines = Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]
 """For each panel's title, for each line's name, its x and y."""
+
+CURVES = {"precision_recall": "Recall", "precision_scope": "Scope K (items retrieved)"}
+"""The curves of a split (SCL, Figure 4), and what their x is."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,17 @@ class Retrieved:
     right: Sequence[bool]
 
 
-def curve_figure(curves: Curves, x_label: str, y_label: str = "Precision") -> Figure:
+def curve_figure(curves: Lines, x_label: str, y_label: str = "Precision") -> Figure:
     """Lines in panels side by side, one panel a direction, one line a method or run."""
+    from matplotlib import colormaps, cycler
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.6 * len(curves), 3.6), layout="constrained")
+    most = max(map(len, curves.values()))
+    figure = Figure(figsize=(4.6 * len(curves), max(3.6, 0.22 * most)), layout="constrained")
     panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
+    styles = cycler(linestyle=["-", "--", ":", "-."]) * cycler(color=colormaps["tab10"].colors)
     for panel, (title, lines) in zip(panels, curves.items(), strict=True):
+        panel.set_prop_cycle(styles)
         for name, (x, y) in lines.items():
             panel.plot(x, y, marker="o", markersize=3.5, linewidth=1.8, label=name)
         panel.set_title(_title(title), fontsize=11)
@@ -67,14 +74,20 @@ def curve_figure(curves: Curves, x_label: str, y_label: str = "Precision") -> Fi
     return figure
 
 
-def precision_recall_figure(curves: Curves) -> Figure:
-    """Precision-recall curves (SCL, Figure 4), from `curves.precision_recall`."""
-    return curve_figure(curves, "Recall")
+def curve_figures(curves: Mapping[str, Mapping[str, Lines]]) -> dict[str, Figure]:
+    """A figure of each of `CURVES`, all methods in one.
 
-
-def precision_scope_figure(curves: Curves) -> Figure:
-    """Precision-scope curves (SCL, Figure 4), from `curves.precision_scope`."""
-    return curve_figure(curves, "Scope K (items retrieved)")
+    Args:
+        curves: By method what `SplitResults.curves` gives: by curve and direction x and y.
+    """
+    drawn = {}
+    for curve, x_label in CURVES.items():
+        panels: dict[str, dict] = {}
+        for name, of_method in curves.items():
+            for direction, line in of_method[curve].items():
+                panels.setdefault(direction, {})[name] = line
+        drawn[curve] = curve_figure(panels, x_label)
+    return drawn
 
 
 def gallery_figure(

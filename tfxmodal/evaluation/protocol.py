@@ -9,18 +9,10 @@ import numpy as np
 
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError, choose
-from tfxmodal.evaluation.metrics import (
-    average_precision,
-    mean,
-    median_rank,
-    ranks,
-    recall_at,
-    relevance,
-    ties,
-)
+from tfxmodal.evaluation.metrics import average_precision, ranks, relevance, ties
+from tfxmodal.evaluation.per_query import DIRECTIONS, PerQuery
 from tfxmodal.retrieval.scorer import Scorer
 
-DIRECTIONS = ("image_to_text", "text_to_image")
 SELECT_BY = ("auto", "map", "recall", "last")
 SHOWN = {
     "mAP@all": lambda metrics, way: (metrics["map_all"] or {}).get(way),
@@ -86,6 +78,11 @@ def evaluate(scorer: Scorer, embedded: Pairs, captions: Side | None = None) -> d
     Raises:
         InputError: If rows do not fit together or a score is NaN.
     """
+    return measure_queries(scorer, embedded, captions).summary()
+
+
+def measure_queries(scorer: Scorer, embedded: Pairs, captions: Side | None = None) -> PerQuery:
+    """What `evaluate` summarises, of each query; see there."""
     owners = embedded.owners
     images = Side(cast(np.ndarray, embedded.images), owners)
     texts = Side(cast(np.ndarray, embedded.texts), owners)
@@ -114,7 +111,7 @@ def evaluate(scorer: Scorer, embedded: Pairs, captions: Side | None = None) -> d
                 measures |= level(queries.pairs, gallery.pairs)
             found |= _measure(scorer, queries.embeddings, gallery.embeddings, direction, measures)
     gallery_sizes = [len(captions.pairs[searched]), len(searched_images.pairs)]
-    return _plain(_summary(values, gallery_sizes, embedded.labels is not None))
+    return PerQuery(values, dict(zip(DIRECTIONS, gallery_sizes, strict=True)))
 
 
 def evaluate_pairs(scorer: Scorer, pairs: Pairs) -> dict:
@@ -170,7 +167,8 @@ def _class_level(labels: np.ndarray | None, queries: np.ndarray, gallery: np.nda
     def precisions(k) -> Measure:
         return lambda scores, rows: average_precision(scores, relevance(asked[rows], searched), k)
 
-    return {"map_all": precisions(None), "map_50": precisions(50)}
+    owners = {"map_pair": lambda scores, rows: queries[rows]}
+    return {"map_all": precisions(None), "map_50": precisions(50)} | owners
 
 
 def _instance_level(queries: np.ndarray, gallery: np.ndarray) -> dict[str, Measure]:
@@ -179,55 +177,21 @@ def _instance_level(queries: np.ndarray, gallery: np.ndarray) -> dict[str, Measu
     def of_right(measure) -> Measure:
         return lambda scores, rows: measure(scores, np.equal.outer(queries[rows], gallery))
 
-    return {"rank": of_right(ranks), "ties": of_right(ties)}
+    owners = {"rank_pair": lambda scores, rows: queries[rows]}
+    return {"rank": of_right(ranks), "ties": of_right(ties)} | owners
 
 
 def _measure(scorer, queries, gallery, direction: str, measures: dict[str, Measure]) -> dict:
     """Each measure of all queries, from blocks of scores that are dropped after use."""
+    ranking = scorer.text_scores if direction == "image_to_text" else scorer.image_scores
     step = max(1, BLOCK // len(gallery))
     parts: dict[str, list[np.ndarray]] = {name: [] for name in measures}
     for start in range(0, len(queries) if measures else 0, step):
         rows = slice(start, start + step)
-        if direction == "image_to_text":
-            scores = scorer.score(queries[rows], gallery)
-        else:
-            scores = scorer.score(gallery, queries[rows]).T
+        scores = ranking(queries[rows], gallery)
         for name, measure in measures.items():
             parts[name].append(measure(scores, rows))
     return {name: np.concatenate(blocks) for name, blocks in parts.items()}
-
-
-def _summary(values: dict[str, dict[str, np.ndarray]], gallery: list[int], labelled: bool) -> dict:
-    def of_each(function, name: str) -> dict:
-        return {direction: function(values[direction][name]) for direction in DIRECTIONS}
-
-    def with_average(numbers: dict) -> dict:
-        return numbers | {"average": sum(numbers.values()) / len(numbers)}
-
-    recalls = of_each(recall_at, "rank")
-    averages = {k: np.mean([recalls[d][k] for d in DIRECTIONS]) for k in recalls[DIRECTIONS[0]]}
-    return {
-        "map_all": with_average(of_each(mean, "map_all")) if labelled else None,
-        "map_50": with_average(of_each(mean, "map_50")) if labelled else None,
-        "recall_at": recalls | {"average": averages},
-        "median_rank": of_each(median_rank, "rank"),
-        "queries": of_each(len, "rank"),
-        "gallery": dict(zip(DIRECTIONS, gallery, strict=True)),
-        "queries_with_ties": of_each(np.count_nonzero, "ties"),
-        "queries_without_relevant": of_each(
-            lambda of_queries: np.count_nonzero(np.isnan(of_queries)),
-            "map_all" if labelled else "rank",
-        ),
-    }
-
-
-def _plain(tree):
-    """Keys to strings, numbers to Python's, NaN to None: what JSON can hold."""
-    if isinstance(tree, dict):
-        return {str(key): _plain(value) for key, value in tree.items()}
-    if tree is None or np.isnan(tree):
-        return None
-    return int(tree) if isinstance(tree, (int, np.integer)) else float(tree)
 
 
 def _check(embedded: Pairs, captions: Side) -> None:

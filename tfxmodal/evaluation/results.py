@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property
 
 import numpy as np
 
@@ -11,7 +11,8 @@ from tfxmodal.evaluation import figures
 from tfxmodal.evaluation.curves import SCOPES, precision_recall, precision_scope
 from tfxmodal.evaluation.fonts import lacking
 from tfxmodal.evaluation.metrics import relevance
-from tfxmodal.evaluation.protocol import DIRECTIONS, Side, evaluate
+from tfxmodal.evaluation.per_query import DIRECTIONS, PerQuery
+from tfxmodal.evaluation.protocol import Side, measure_queries
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.retrieval.scorer import Scorer
 
@@ -25,15 +26,51 @@ class SplitResults:
 
     Attributes:
         scorer: The scorer.
-        metrics: What `metrics.json` holds of it.
+        source: The split as it came.
+        queries: What was measured of each query.
         images: Embeddings `[n, d]`.
         texts: Embeddings `[n, d]`.
     """
 
     scorer: Scorer
-    metrics: dict
+    source: Pairs
+    queries: PerQuery
     images: np.ndarray
     texts: np.ndarray
+
+    @cached_property
+    def metrics(self) -> dict:
+        """What `metrics.json` holds of it."""
+        return self.queries.summary()
+
+    @cached_property
+    def curves(self) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
+        """`precision_recall` and `precision_scope`, of each direction x and y; none without labels.
+
+        They are of at most `CURVE_ROWS` queries and found items.
+        """
+        labels = self.source.labels
+        if labels is None:
+            return {}
+        asking, searched = (np.arange(len(self.source))[side] for side in self.source.sides)
+        # Galleries too small for the paper's scopes are seen in ten steps.
+        size = len(searched)
+        scopes = SCOPES if size >= 100 else np.maximum(np.arange(1, 11) * size // 10, 1)
+        found: dict[str, dict] = {"precision_recall": {}, "precision_scope": {}}
+        for direction, sides in zip(
+            DIRECTIONS,
+            ((self.source.once(asking), searched), (asking, self.source.once(searched))),
+            strict=True,
+        ):
+            queries, gallery = (rows[:CURVE_ROWS] for rows in sides)
+            relevant = relevance(labels[queries], labels[gallery])
+            if direction == "image_to_text":
+                scores = self.scorer.text_scores(self.images[queries], self.texts[gallery])
+            else:
+                scores = self.scorer.image_scores(self.texts[queries], self.images[gallery])
+            found["precision_recall"][direction] = precision_recall(scores, relevant)
+            found["precision_scope"][direction] = precision_scope(scores, relevant, scopes)
+        return found
 
 
 def evaluate_split(scorer: Scorer, features: Pairs, source: Pairs, encoder) -> SplitResults:
@@ -55,13 +92,12 @@ def evaluate_split(scorer: Scorer, features: Pairs, source: Pairs, encoder) -> S
             flat = [caption for each in source.texts for caption in each]
             embeddings = scorer.embed_texts(EncodedTexts(encoder, flat))
             captions = Side(embeddings, np.repeat(features.owners, counts))
-    metrics = evaluate(scorer, features.with_features(images, texts), captions)
-    return SplitResults(scorer, metrics, images, texts)
+    queries = measure_queries(scorer, features.with_features(images, texts), captions)
+    return SplitResults(scorer, source, queries, images, texts)
 
 
 def draw(
     results: dict[str, SplitResults],
-    source: Pairs,
     class_names,
     seed: int = 0,
     reporter: Reporter = SILENT,
@@ -70,59 +106,31 @@ def draw(
 
     Args:
         results: By the method's name: curves are drawn of all, t-SNE and retrieved items of the
-            first.
-        source: The split as it came; what it lacks, labels or files and captions, is not drawn.
+            first. What the split lacks, labels or files and captions, is not drawn.
         class_names: Names of the classes.
         seed: Of what is drawn at random.
         reporter: Is told of scripts that no installed font has.
     """
     first = next(iter(results.values()))
-    drawn = {}
+    source = first.source
+    drawn: dict = {}
     if source.labels is not None:
-        # Galleries too small for the paper's scopes are seen in ten steps.
-        size = len(source.ids[source.sides[1]])
-        scopes = SCOPES if size >= 100 else np.arange(1, 11) * size // 10
-        of_scope = partial(precision_scope, scopes=np.maximum(scopes, 1))
-        for name, curve, figure in (
-            ("precision_recall", precision_recall, figures.precision_recall_figure),
-            ("precision_scope", of_scope, figures.precision_scope_figure),
-        ):
-            drawn[name] = figure(_curves(curve, results, source))
+        curves = {name: result.curves for name, result in results.items()}
+        drawn = figures.curve_figures(curves)
         drawn["tsne"] = figures.tsne_figure(
             first.images, first.texts, source.labels, class_names, seed=seed
         )
     # Photos may be gone: with cached features only the pictures need them.
     if source.has_image_files and source.has_captions and os.path.isfile(source.images[0]):
-        drawn["retrieved"] = retrieved_figure(first, source, seed)
+        drawn["retrieved"] = retrieved_figure(first, seed)
     if missing := lacking(drawn.values()):
         reporter.say(missing)
     return {name: figures.figure_png(figure) for name, figure in drawn.items()}
 
 
-def _curves(curve, results: dict[str, SplitResults], source: Pairs) -> figures.Curves:
-    """A curve of each direction and method, on at most `CURVE_ROWS` queries and found items."""
-    asking, searched = (np.arange(len(source))[side] for side in source.sides)
-    of_direction = {
-        "image_to_text": (source.once(asking), searched),
-        "text_to_image": (asking, source.once(searched)),
-    }
-    panels = {direction: {} for direction in DIRECTIONS}
-    for direction, sides in of_direction.items():
-        queries, gallery = (rows[:CURVE_ROWS] for rows in sides)
-        relevant = relevance(source.labels[queries], source.labels[gallery])
-        for name, result in results.items():
-            if direction == "image_to_text":
-                scores = result.scorer.score(result.images[queries], result.texts[gallery])
-            else:
-                scores = result.scorer.score(result.images[gallery], result.texts[queries]).T
-            panels[direction][name] = curve(scores, relevant)
-    return panels
-
-
-def retrieved_figure(
-    results: SplitResults, source: Pairs, seed: int = 0, queries: int = 4, k: int = 5
-):
+def retrieved_figure(results: SplitResults, seed: int = 0, queries: int = 4, k: int = 5):
     """Some queries of both kinds and the best items they find, right and wrong ones marked."""
+    source = results.source
     asking, searched = (np.arange(len(source))[side] for side in source.sides)
     rows = asking[np.random.default_rng(seed).permutation(len(asking))[:queries]]
     scorer, images, texts = results.scorer, results.images, results.texts

@@ -21,8 +21,13 @@ def dense(units: int, dtype=None) -> keras.layers.Dense:
     return keras.layers.Dense(units, kernel_initializer=initial, dtype=dtype)
 
 
-def batch_normalization(dtype=None) -> keras.layers.BatchNormalization:
-    """Batch normalisation over the global batch."""
+def batch_normalization(dtype=None, affine: bool = True) -> keras.layers.BatchNormalization:
+    """Batch normalisation over the global batch, with a trained scale and shift if `affine`."""
     return keras.layers.BatchNormalization(
-        momentum=MOMENTUM, epsilon=EPSILON, synchronized=True, dtype=dtype
+        momentum=MOMENTUM,
+        epsilon=EPSILON,
+        center=affine,
+        scale=affine,
+        synchronized=True,
+        dtype=dtype,
     )

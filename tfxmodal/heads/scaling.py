@@ -10,6 +10,9 @@ from tfxmodal.lazy import keras
 
 SCALINGS = ("none", "unit", "center", "standard")
 
+SAMPLE = 32
+"""Raw rows whose features scaling is fitted to."""
+
 
 def feature_scaling(dim: int, how: str) -> keras.layers.Layer:
     """The layer that scales features as a config says; see `Scaling.adapt`.
@@ -60,18 +63,22 @@ class Scaling(keras.layers.Layer):
         """Fits the numbers to training features, so that they are saved with the model.
 
         Args:
-            features: `[n, dim]`, read in chunks.
-            chunk: Rows read at a time.
+            features: `[n, dim]` or `[n, locations, dim]`, read in chunks.
+            chunk: Vectors read at a time.
         """
+        *_, dim = features.shape
+        locations = int(np.prod(features.shape[1:-1]))
+        chunk = max(1, chunk // locations)
         # Sums are of differences from a row, so that large means do not drown small deviations.
-        origin = np.asarray(features[:1], np.float64)[0]
+        origin = np.asarray(features[:1], np.float64).reshape(-1, dim)[0]
         total, squares = np.zeros_like(origin), np.zeros_like(origin)
         for start in range(0, len(features), chunk):
-            rows = np.asarray(features[start : start + chunk], np.float64) - origin
+            rows = np.asarray(features[start : start + chunk], np.float64).reshape(-1, dim) - origin
             total += rows.sum(axis=0)
             squares += (rows**2).sum(axis=0)
-        mean = origin + total / len(features)
-        variance = np.maximum(squares / len(features) - (total / len(features)) ** 2, 0)
+        count = len(features) * locations
+        mean = origin + total / count
+        variance = np.maximum(squares / count - (total / count) ** 2, 0)
         scale = np.ones_like(mean)
         if self.how == "unit":
             mean_square = np.mean(variance + mean**2)
@@ -89,8 +96,17 @@ class Scaling(keras.layers.Layer):
         return {**super().get_config(), "how": self.how}
 
 
-def adapt(network: keras.Model, features: Features):
-    """Fits what scaling there is in a network to training features `[n, dim]`."""
+def adapt(network: keras.Model, rows: Features):
+    """Fits what scaling there is in a network to the training rows that it reads.
+
+    Where layers make the features of pixels or words, they are those of the first `SAMPLE` rows.
+    """
     for layer in network.layers:
-        if isinstance(layer, Scaling):
-            layer.adapt(features)
+        if not isinstance(layer, Scaling):
+            continue
+        features = rows
+        if layer.input is not network.input:
+            below = keras.Model(network.input, layer.input)
+            sample = keras.ops.convert_to_tensor(rows[:SAMPLE], network.input.dtype)
+            features = keras.ops.convert_to_numpy(below(sample, training=False))
+        layer.adapt(features)

@@ -30,8 +30,12 @@ FILES = (
     "gradient.dscmr",
     "gradient.sdml",
     "gradient.mrl",
+    "gradient.fgcrossnet",
+    "gradient.mcsm",
     "adversarial.acmr",
     "adversarial.cm_gans",
+    "staged.cmdn",
+    "staged.ccl",
 )
 
 METHODS: dict[str, MethodSpec] = {

@@ -5,12 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.lazy import keras, tf
 from tfxmodal.retrieval.scorer import Scorer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from tfxmodal.inputs.prepare import Prepared
 
 Batch = dict[str, dict[str, "tf.Tensor"]]
 """Of each stream the rows of `images [n, d_image]`, `texts [n, d_text]` and, where the dataset has
@@ -173,3 +179,15 @@ class Method(Learner):
     @abstractmethod
     def scorer(self) -> Scorer:
         """The scorer of the networks as they are now."""
+
+    def other_scorers(self) -> dict[str, Scorer]:
+        """Others of the same networks, by name, that an evaluation measures beside it: none."""
+        return {}
+
+    def figures(self, data: Prepared) -> dict[str, Figure]:
+        """Figures of the method's own, by name, on the test split: none.
+
+        Args:
+            data: The dataset as the method reads it, and as it came.
+        """
+        return {}

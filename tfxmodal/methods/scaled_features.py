@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tfxmodal.inputs.spec import MethodInputs
-from tfxmodal.lazy import keras
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +23,12 @@ class ScaledFeatures:
 
 
 def scaled_inputs(inputs: MethodInputs, config: ScaledFeatures) -> Iterator[tuple]:
-    """Yields of each modality its name, the Keras input of its features, and these scaled."""
+    """Yields of each modality its name, the Keras input of its rows, and its features scaled.
+
+    The rows are the features themselves or, end to end, what the encoder makes them of.
+    """
     from tfxmodal.heads.scaling import feature_scaling
 
     for kind, scaling in (("image", config.image_scaling), ("text", config.text_scaling)):
-        (width,) = inputs.modality(kind).shape
-        features = keras.Input([width], name="features")
-        yield kind, features, feature_scaling(width, scaling)(features)
+        rows, features = inputs.features(kind)
+        yield kind, rows, feature_scaling(features.shape[-1], scaling)(features)

@@ -37,6 +37,14 @@ class Scorer(ABC):
     def score(self, images: np.ndarray, texts: np.ndarray) -> np.ndarray:
         """Scores of all pairs, `[n, m]` float32."""
 
+    def text_scores(self, images: np.ndarray, texts: np.ndarray) -> np.ndarray:
+        """Scores `[n, m]` by which each image ranks all texts of the gallery."""
+        return self.score(images, texts)
+
+    def image_scores(self, texts: np.ndarray, images: np.ndarray) -> np.ndarray:
+        """Scores `[m, n]` by which each text ranks all images of the gallery."""
+        return self.score(images, texts).T
+
     def score_pairs(self, images: np.ndarray, texts: np.ndarray) -> np.ndarray:
         """Scores of aligned pairs: `[n, d]` and `[n, d]` to `[n]`."""
         return np.array(
@@ -75,7 +83,8 @@ class Scorer(ABC):
         """
         chunk = chunk or _rows(texts)
         parts = [
-            best(self.score(images[i : i + chunk], texts), k) for i in range(0, len(images), chunk)
+            best(self.text_scores(images[i : i + chunk], texts), k)
+            for i in range(0, len(images), chunk)
         ]
         return _stack(parts, k, len(texts))
 
@@ -83,7 +92,8 @@ class Scorer(ABC):
         """The best `k` images of each text: indices `[m, k]` and scores `[m, k]`."""
         chunk = chunk or _rows(images)
         parts = [
-            best(self.score(images, texts[j : j + chunk]).T, k) for j in range(0, len(texts), chunk)
+            best(self.image_scores(texts[j : j + chunk], images), k)
+            for j in range(0, len(texts), chunk)
         ]
         return _stack(parts, k, len(images))
 

@@ -83,6 +83,8 @@ def run_best(
     dataset: Dataset | None = None,
     reporter: Reporter = SILENT,
     stop_asked: Callable[[], bool] = lambda: False,
+    shared: dict | None = None,
+    figures: bool = True,
 ) -> RunResult:
     """Trains candidates on the same pairs, and keeps the one that validation prefers as the run.
 
@@ -101,66 +103,58 @@ def run_best(
         dataset: The pairs, where they are not to be loaded as the settings say.
         reporter: Is told of the progress.
         stop_asked: See `run_experiment`.
+        shared: See there.
+        figures: See there.
 
     Raises:
         InputError: If the folder cannot be used, or no candidate can be trained.
     """
+    shared = {} if shared is None else shared
     with claimed_run(run_dir, name, resume) as run:
         source = load(data, reporter.bar) if dataset is None else dataset
         if not run.begun or run.choosing:
             under_way = run.path / CANDIDATES
             if not (run.path / TRIED).exists():
                 candidates = candidates_for(source)
-                tried = _try_all(candidates, under_way, minutes, source, reporter, stop_asked)
+                tried = _try_all(
+                    candidates, under_way, minutes, source, reporter, stop_asked, shared
+                )
                 if tried is None:
                     return RunResult(run.path, next(iter(candidates.values())), {})
                 run.write_json(TRIED, {"candidates": [asdict(each) for each in _ranked(tried)]})
             _promote(under_way / run.read_json(TRIED)["candidates"][0]["name"], run)
         shutil.rmtree(run.path / CANDIDATES, ignore_errors=True)
         chosen = Settings.from_json(run.config)
-        return run_claimed(chosen, run, True, source, reporter, stop_asked)
+        return run_claimed(
+            chosen, run, True, source, reporter, stop_asked, shared=shared, figures=figures
+        )
 
 
 def run_forms(
-    forms: Mapping[str, Settings],
-    run_dir: Path | None = None,
-    resume: bool = False,
-    dataset: Dataset | None = None,
-    reporter: Reporter = SILENT,
-    stop_asked: Callable[[], bool] = lambda: False,
+    forms: Mapping[str, Settings], run_dir: Path | None = None, resume: bool = False, **options
 ) -> RunResult:
     """Trains the one form that there is, or all, and keeps the one that validation prefers.
 
     Args:
         forms: Of one method and one dataset; see `forms_of`.
-        run_dir: See `run_experiment`, as for the others.
+        run_dir: See `run_experiment`.
         resume: See there.
-        dataset: See there.
-        reporter: See there.
-        stop_asked: See there.
+        **options: Other arguments of `run_experiment`: `dataset`, `reporter`, `stop_asked`,
+            `shared`, `figures`.
 
     Raises:
         InputError: If anything the user gave is wrong, or no form can be trained.
     """
     first = next(iter(forms.values()))
     if len(forms) == 1:
-        return run_experiment(first, run_dir, resume, dataset, reporter, stop_asked)
+        return run_experiment(first, run_dir, resume, **options)
 
     def checked(source: Dataset) -> Candidates:
         first.spec.check(source.train)
         return forms
 
-    return run_best(
-        checked,
-        first.data,
-        f"{first.method}-{first.data.dataset}",
-        first.training.minutes,
-        run_dir,
-        resume,
-        dataset,
-        reporter,
-        stop_asked,
-    )
+    name, minutes = f"{first.method}-{first.data.dataset}", first.training.minutes
+    return run_best(checked, first.data, name, minutes, run_dir, resume, **options)
 
 
 def _try_all(
@@ -170,10 +164,10 @@ def _try_all(
     source: Dataset,
     reporter: Reporter,
     stop_asked: Callable[[], bool],
+    shared: dict,
 ) -> list[Tried] | None:
     """Trains each candidate in a folder of its own; None where the user asked to stop."""
     tried: list[Tried] = []
-    shared: dict = {}
     for number, (name, settings) in enumerate(candidates.items()):
         left = 60 * minutes - sum(each.seconds for each in tried)
         share = max(left, 1e-3) / 60 / (len(candidates) - number) if minutes else 0.0

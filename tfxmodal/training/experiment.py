@@ -7,8 +7,9 @@ up in one folder.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,6 +20,7 @@ from tfxmodal.data.label_noise import with_label_noise
 from tfxmodal.data.pairs import Dataset
 from tfxmodal.encoders.text import open_text_encoder, saved_in
 from tfxmodal.errors import InputError
+from tfxmodal.evaluation.figures import figure_png
 from tfxmodal.evaluation.protocol import evaluate_pairs, selection_score
 from tfxmodal.evaluation.results import captions_or_ids, draw, evaluate_split
 from tfxmodal.inputs.config import load
@@ -27,6 +29,7 @@ from tfxmodal.inputs.duplicates import tell_duplicates
 from tfxmodal.inputs.prepare import Prepared, prepare
 from tfxmodal.inputs.spec import RAW
 from tfxmodal.io.reporter import SILENT, Reporter
+from tfxmodal.lazy import keras
 from tfxmodal.methods import Fitted
 from tfxmodal.methods.learner import Method
 from tfxmodal.retrieval.scorer import Scorer
@@ -73,6 +76,7 @@ def run_experiment(
     stop_asked: Callable[[], bool] = lambda: False,
     splits: Sequence[str] = MEASURED,
     shared: dict | None = None,
+    figures: bool = True,
 ) -> RunResult:
     """Trains one method on one dataset, and measures it.
 
@@ -84,20 +88,30 @@ def run_experiment(
         dataset: The pairs, where they are not to be loaded as `settings` says.
         reporter: Is told of the progress.
         stop_asked: Asked every few seconds of a training; when true its state is saved and it ends.
-        splits: What the chosen model is measured on; where the test split is among them, it is
-            drawn.
+        splits: What the chosen model is measured on.
         shared: Where trainings on one dataset leave the features that others of them can read.
+        figures: Whether the test split is drawn, where it is measured.
 
     Raises:
         InputError: If anything the user gave is wrong, or a loss is no longer finite.
     """
     settings = replace(settings, data=settings.data.with_trained_encoders())
     with claimed_run(run_dir, f"{settings.method}-{settings.data.dataset}", resume) as run:
-        return run_claimed(settings, run, resume, dataset, reporter, stop_asked, splits, shared)
+        return run_claimed(
+            settings, run, resume, dataset, reporter, stop_asked, splits, shared, figures
+        )
 
 
 def run_claimed(
-    settings, run, resume, dataset, reporter, stop_asked, splits=MEASURED, shared=None
+    settings,
+    run,
+    resume,
+    dataset,
+    reporter,
+    stop_asked,
+    splits=MEASURED,
+    shared=None,
+    figures=True,
 ) -> RunResult:
     """Trains and measures, in a folder that no other process uses."""
     # --- What can be known before any work -----------------------------------------------------
@@ -106,7 +120,7 @@ def run_claimed(
     source = load(settings.data, reporter.bar) if dataset is None else dataset
     spec, seed = settings.spec, settings.training.seed
     spec.check(source.train)
-    source = _with_label_noise(settings, source, seed)
+    _check_label_noise(settings)
     if spec.setting == "supervised" and (without := source.train.unlabelled):
         reporter.say(f"{without:,} training rows have no label: {spec.name} leaves them out.")
     config, decision = spec.decide(settings.config, source.train)
@@ -122,7 +136,10 @@ def run_claimed(
     texts = partial(open_text_encoder, run.path) if saved_in(run.path) else None
     shared = {} if shared is None or texts or raw else shared
     shared_space = spec.shared_space(settings.config)
-    what = settings.data, *kinds.values(), seed, shared_space
+    # Wrong labels come later, and of encoders those with random weights alone have a seed.
+    features_of = replace(settings.data, label_noise=0.0, label_noise_kind="symmetric")
+    encoder_seed = seed if features_of.image_weights == "random" else None
+    what = features_of, *kinds.values(), encoder_seed, shared_space
     if what not in shared:
         # What is trained end to end has its encoders' variables on every replica, too.
         with strategy.scope() if strategy and raw else nullcontext():
@@ -149,25 +166,24 @@ def run_claimed(
         # --- Evaluation of what was chosen ------------------------------------------------------
         metrics = {}
         if outcome is not None:
-            metrics = _measure(settings, run, data, outcome, splits, reporter)
+            metrics = _measure(settings, run, data, outcome, splits, reporter, figures)
     return RunResult(run.path, settings, metrics)
 
 
-def _with_label_noise(settings: Settings, source: Dataset, seed: int) -> Dataset:
-    """The dataset with the wrong training labels that the settings ask for."""
-    rate, kind = settings.data.label_noise, settings.data.label_noise_kind
-    if rate and settings.spec.setting == "unsupervised":
+def _check_label_noise(settings: Settings):
+    """Checks that wrong labels would change something."""
+    if settings.data.label_noise and settings.spec.setting == "unsupervised":
         raise InputError(
-            f"`label_noise` {rate} changes nothing for {settings.method}, which learns without "
-            "labels: leave it out."
+            f"`label_noise` {settings.data.label_noise} changes nothing for {settings.method}, "
+            "which learns without labels: leave it out."
         )
-    return source.replace_splits(train=with_label_noise(source.train, rate, kind, seed))
 
 
 def _as_seen(settings: Settings, features: Dataset, seed: int) -> Dataset:
-    """The dataset with those training labels that the method may see."""
-    train = settings.spec.seen(features.train, settings.config, seed)
-    return features.replace_splits(train=train)
+    """The dataset with those training labels that the method may see, wrong ones among them."""
+    rate, kind = settings.data.label_noise, settings.data.label_noise_kind
+    train = with_label_noise(features.train, rate, kind, seed)
+    return features.replace_splits(train=settings.spec.seen(train, settings.config, seed))
 
 
 @dataclass(frozen=True)
@@ -265,10 +281,10 @@ def _fit(settings, run, data, reporter) -> _Outcome:
     return _Outcome(fitted, facts, summaries, chosen)
 
 
-def _measure(settings, run, data: Prepared, outcome: _Outcome, splits, reporter) -> dict:
-    """Metrics of each split; of the test split figures, and what TensorBoard shows of them."""
-    summaries, metrics = outcome.summaries, dict(outcome.facts)
-    step = outcome.facts.get("selected_epoch", 0)
+def _measure(settings, run, data: Prepared, outcome: _Outcome, splits, reporter, figures) -> dict:
+    """Metrics of each split; of the test split each query's, curves, and figures."""
+    summaries, step = outcome.summaries, outcome.facts.get("selected_epoch", 0)
+    metrics = outcome.facts | {"parameters": parameters(outcome.method.networks.values())}
     results = {}
     for split in splits:
         features, source = getattr(data.features, split), getattr(data.source, split)
@@ -277,21 +293,32 @@ def _measure(settings, run, data: Prepared, outcome: _Outcome, splits, reporter)
         metrics[split] = results[split].metrics
         summaries.results(split, metrics[split], step)
     if "test" in results:
-        _draw(settings, run, data, results["test"], summaries, step, reporter)
+        metrics["embedding_dim"] = results["test"].images.shape[1]
+        run.write_measured(results["test"])
+        if figures:
+            _draw(settings, run, data, results["test"], outcome, step, reporter)
     run.write_json(METRICS, metrics)
     write_card(run)
     return metrics
 
 
-def _draw(settings, run, data: Prepared, test, summaries: Summaries, step, reporter):
+def parameters(networks: Iterable[keras.Model]) -> int:
+    """How many numbers networks hold, those that they share once."""
+    variables = {id(each): each for network in networks for each in network.variables}
+    return sum(math.prod(each.shape) for each in variables.values())
+
+
+def _draw(settings, run, data: Prepared, test, outcome: _Outcome, step, reporter):
     """Figures of the test split, in the run's folder and for TensorBoard."""
-    pairs = data.source.test
-    of_method = {settings.method.upper(): test}
-    figures = draw(of_method, pairs, data.source.class_names, reporter=reporter)
+    summaries = outcome.summaries
+    figures = draw({settings.method.upper(): test}, data.source.class_names, reporter=reporter)
+    if isinstance(outcome.method, Method):
+        own = outcome.method.figures(data)
+        figures |= {name: figure_png(figure) for name, figure in own.items()}
     run.write_figures(figures)
     for name, png in figures.items():
         summaries.figure(name, png, step)
-    summaries.embeddings(test.images, test.texts, captions_or_ids(pairs))
+    summaries.embeddings(test.images, test.texts, captions_or_ids(data.source.test))
 
 
 def run_epochs(

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from tfxmodal.data import DATASETS
 from tfxmodal.evaluation.protocol import DIRECTIONS, SHOWN
@@ -96,15 +97,38 @@ def files_section(folder: Path, paths: list[Path]) -> str:
 
 def command(name: str, *words: str, **flags) -> str:
     """A line for the shell: `tfxmodal NAME WORDS --flag value`."""
-    parts = ["tfxmodal", name, *words]
+    return shlex.join(["tfxmodal", name, *words, *flag_words(flags)])
+
+
+def flag_words(flags: Mapping[str, Any]) -> list[str]:
+    """Arguments as words of a command line; None is no word."""
+    words: list[str] = []
     for flag, value in flags.items():
         spelled = flag.replace("_", "-")
         if isinstance(value, bool):
-            parts.append(f"--{'' if value else 'no-'}{spelled}")
+            words.append(f"--{'' if value else 'no-'}{spelled}")
         elif value is not None:
-            values = value if isinstance(value, tuple) else [value]
-            parts += [f"--{spelled}", *map(str, values)]
-    return shlex.join(parts)
+            values = value if isinstance(value, (tuple, list)) else [value]
+            words += [f"--{spelled}", *map(str, values)]
+    return words
+
+
+def train_command(settings: Settings, run_dir: Path | None = None) -> str:
+    """The line that trains by these settings, whatever form of a preset they were chosen from."""
+    if settings.data.dataset not in DATASETS:
+        return f"# trained in Python, on the pairs of {one_line(settings.data.dataset)}"
+    dataset = settings.data.dataset
+    defaults = Settings.for_dataset(settings.method, dataset)
+    given = {
+        field.name: value
+        for part in ("data", "config", "training")
+        for field in fields(getattr(settings, part))
+        if (value := getattr(getattr(settings, part), field.name))
+        != getattr(getattr(defaults, part), field.name)
+        and field.name not in ("dataset", "cache_dir", "download")
+    }
+    preset = {} if preset_of(dataset) == "paper" else {"preset": "paper"}
+    return command("train", settings.method, dataset=dataset, **preset, **given, run_dir=run_dir)
 
 
 def _measured(run: RunFolder, method: str, dataset: str) -> Iterator[Measured]:
@@ -147,25 +171,8 @@ def _results(measured: list[Measured], method: str) -> Iterator[dict]:
 
 def _commands(title: str, name: str, settings: Settings, about: dict) -> list[str]:
     """How to train, measure, export, serve and ask again, as far as a command can."""
-    run, model, lines = Path("runs", title), Path("models", name), []
-    if settings.data.dataset in DATASETS:
-        # One form, whatever it was chosen from: the paper's, but for what differs.
-        defaults = Settings.for_dataset(settings.method, settings.data.dataset)
-        given = {
-            field.name: value
-            for part in ("data", "config", "training")
-            for field in fields(getattr(settings, part))
-            if (value := getattr(getattr(settings, part), field.name))
-            != getattr(getattr(defaults, part), field.name)
-            and field.name not in ("dataset", "cache_dir", "download")
-        }
-        dataset = settings.data.dataset
-        preset = {} if preset_of(dataset) == "paper" else {"preset": "paper"}
-        lines.append(
-            command("train", settings.method, dataset=dataset, **preset, **given, run_dir=run)
-        )
-    else:
-        lines.append(f"# trained in Python, on the pairs of {one_line(settings.data.dataset)}")
+    run, model = Path("runs", title), Path("models", name)
+    lines = [train_command(settings, run)]
     lines.append(command("evaluate", run=run))
     lines.append(command("export", run=run, to=model, gallery="test"))
     lines.append(command("serve", model=model))

@@ -30,7 +30,7 @@ class Replicas:
             return rows
         gathered = self._context.all_gather(rows, axis=0)
         # It forgets the shape, and takes no sparse gradient, as that of `tf.gather` is.
-        return tf.reshape(gathered, [-1, *rows.shape[1:]])
+        return tf.reshape(gathered, tf.concat([[-1], tf.shape(rows)[1:]], axis=0))
 
     def offset(self, rows: tf.Tensor):
         """The place of this replica's first row in the gathered batch."""

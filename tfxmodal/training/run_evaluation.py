@@ -16,6 +16,8 @@ from tfxmodal.inputs.shared_space import check_shared_space
 from tfxmodal.io.locks import LOCK, held
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.methods import METHODS
+from tfxmodal.methods.learner import Method
+from tfxmodal.methods.spec import GLOBAL
 from tfxmodal.training.config import FitConfig
 from tfxmodal.training.model_card import CARD, weights_hash, write_card
 from tfxmodal.training.run_folder import METRICS, RunFolder
@@ -70,10 +72,11 @@ def evaluate_run(
     """
     own = run.settings.data if own is None else own
     measured = own if measured is None else measured
-    if baselines and run.inputs.image.raw:
+    if baselines and run.inputs.kinds != GLOBAL:
+        read = " and ".join(run.inputs.kinds.values())
         raise InputError(
-            f"`baseline` learns from features, and {run.folder.path} was trained end to end, "
-            "without: give a run that was trained on features."
+            f"`baseline` learns from feature vectors, and {run.folder.path} reads {read}: give a "
+            "run that was trained on features."
         )
     training = run.settings.training
     refitted = isinstance(training, FitConfig) and training.refit
@@ -88,6 +91,9 @@ def evaluate_run(
     with held(folder.path / LOCK, f"`name` {name} of {run.folder.path}"):
         data = _prepared(run, measured, [split], reporter)
         scorers = {run.settings.method: run.scorer()}
+        if isinstance(run.method, Method):
+            others = run.method.other_scorers().items()
+            scorers |= {f"{run.settings.method}, {name}": scorer for name, scorer in others}
         if baselines:
             own_data = _prepared(run, own, ["train", "validation"], reporter)
             learned, encoders = own_data.features, (own_data.image_encoder, own_data.text_encoder)
@@ -110,7 +116,7 @@ def evaluate_run(
             for name, scorer in scorers.items()
         }
         done = RunEvaluation(folder, source, results)
-        folder.write_figures(draw(results, source, data.source.class_names, reporter=reporter))
+        folder.write_figures(draw(results, data.source.class_names, reporter=reporter))
         known = data.known_words.get(split)
         what = {"dataset": dataset, "split": split, "pairs": len(source), "known_words": known}
         what |= {"weights": weights_hash(run.folder), "methods": done.metrics}

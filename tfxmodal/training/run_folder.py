@@ -9,7 +9,10 @@ from contextlib import ExitStack, contextmanager
 from itertools import count, takewhile
 from pathlib import Path
 
+import numpy as np
+
 from tfxmodal.errors import InputError
+from tfxmodal.evaluation.results import SplitResults
 from tfxmodal.io.atomic import whole_file
 from tfxmodal.io.locks import LOCK, InUse, held
 from tfxmodal.io.reading import file_names
@@ -20,6 +23,9 @@ CANDIDATES = "candidates"
 
 TRIED = "candidates.json"
 """What it chose between."""
+
+PER_QUERY, CURVES = "per_query.npz", "curves.json"
+"""What was measured of each query of the test split, and its curves."""
 
 
 class RunFolder:
@@ -109,6 +115,16 @@ class RunFolder:
             return json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise InputError(f"{file} is damaged ({error}): train again.") from error
+
+    def write_measured(self, test: SplitResults):
+        """Writes what comparisons with other runs need of the test split."""
+        with whole_file(self.path / PER_QUERY) as file:
+            test.queries.save(file)
+        curves = {
+            name: {way: np.array(line).tolist() for way, line in of_way.items()}
+            for name, of_way in test.curves.items()
+        }
+        self.write_json(CURVES, curves)
 
     def write_figures(self, pngs: dict[str, bytes]):
         """Writes pictures to `figures/NAME.png`."""

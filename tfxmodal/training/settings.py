@@ -13,12 +13,15 @@ from tfxmodal.inputs.config import DataConfig
 from tfxmodal.methods import METHODS, MethodSpec
 from tfxmodal.training.config import FitConfig, TrainingConfig
 
+WITHOUT_EFFECT = {
+    "data": {"data_dir", "download", "cache_dir", "engine"},
+    "training": {"feed", "memory_gb", "checkpoint_minutes", "gradient_norms_every"},
+}
+"""Fields that change no result, on the same pairs."""
+
 MAY_CHANGE = {
-    "data": {"data_dir", "download", "cache_dir", "image_weights", "encoders", "engine"},
-    "training": {
-        *("epochs", "patience", "minutes"),  # When the training ends.
-        *("feed", "memory_gb", "checkpoint_minutes", "gradient_norms_every"),
-    },
+    "data": WITHOUT_EFFECT["data"] | {"image_weights", "encoders"},  # They may have moved.
+    "training": WITHOUT_EFFECT["training"] | {"epochs", "patience", "minutes"},  # When it ends.
 }
 """Fields that may be others when a run goes on: they do not change what an epoch learns."""
 
@@ -74,12 +77,19 @@ class Settings:
             choose(f"setting of {self.method}", name, fields)
             changed.setdefault(fields[name], {})[name] = value
         # All of a part at once: some values are right only together.
-        return replace(self, **{part: _replaced(parts[part], changed[part]) for part in changed})
+        return replace(self, **{part: replaced(parts[part], changed[part]) for part in changed})
 
     def to_json(self) -> dict:
         """What `config.json` holds."""
         groups = {"data": self.data, self.method: self.config, "training": self.training}
         return plain({"method": self.method} | groups)
+
+    def deciding(self) -> dict:
+        """`to_json` without the fields that change no result."""
+        groups = self.to_json()
+        for group, fields in WITHOUT_EFFECT.items():
+            groups[group] = {k: v for k, v in groups[group].items() if k not in fields}
+        return groups
 
     @classmethod
     def from_json(cls, saved: dict) -> Settings:
@@ -168,10 +178,10 @@ def _from_dict(config_class, values: dict):
             f"The run's {config_class.__name__} has unknown fields {unknown}: it was made by "
             "another version of tfxmodal; use that one."
         )
-    return _replaced(config_class(), values)
+    return replaced(config_class(), values)
 
 
-def _replaced(config, values: dict):
+def replaced(config, values: dict):
     """A config with fields replaced: lists become tuples, and strings paths where it has paths."""
     types = {field.name: str(field.type) for field in dataclasses.fields(config)}
 

@@ -218,6 +218,14 @@ class TokenIds:
         self.save = encoder.save
 
 
+def word_vectors(network: keras.Model) -> keras.Model:
+    """The part of a TextCNN's network from ids `[batch, words]` to vectors `[batch, words, dim]`.
+
+    Those of padding and of words out of the vocabulary are zeros; there are at least `WIDEST`.
+    """
+    return keras.Model(network.inputs, network.get_layer(f"windows_{WIDEST}").input)
+
+
 def _tokenizer(table: WordTable) -> keras.Model:
     """Strings `[batch]` to ids, by core TensorFlow ops."""
     texts = keras.Input((), dtype="string", name="text")

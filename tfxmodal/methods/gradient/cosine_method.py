@@ -13,6 +13,9 @@ from tfxmodal.methods.learner import Method
 from tfxmodal.retrieval.cosine import CosineScorer
 from tfxmodal.retrieval.hamming import HammingScorer
 
+AT_ONCE = 32
+"""Pictures, or maps of them, that are embedded in one go."""
+
 
 class CosineMethod(Method):
     """Two encoders into a common space, in which the score is the cosine.
@@ -71,8 +74,8 @@ class CosineMethod(Method):
 
     def scorer(self) -> CosineScorer:
         """Cosine in the common space."""
-        scorer = HammingScorer if "image_bits" in self.networks else CosineScorer
-        return scorer(self.networks["image_encoder"], self.networks["text_encoder"])
+        kind = HammingScorer if "image_bits" in self.networks else CosineScorer
+        return scorer_of(self.networks["image_encoder"], self.networks["text_encoder"], kind)
 
     def embed(self, rows: dict[str, tf.Tensor], what: str = "encoder") -> tuple:
         """The outputs `[n, dim]` of `image_WHAT` and `text_WHAT` for a batch, in training."""
@@ -80,3 +83,11 @@ class CosineMethod(Method):
             self.networks[f"image_{what}"](rows["images"], training=True),
             self.networks[f"text_{what}"](rows["texts"], training=True),
         )
+
+
+def scorer_of(
+    image_model: keras.Model, text_model: keras.Model, kind: type[CosineScorer] = CosineScorer
+) -> CosineScorer:
+    """The scorer of two models; pictures, and maps of them, are embedded a few at a time."""
+    size = {"batch_size": AT_ONCE} if len(image_model.input_shape) > 2 else {}
+    return kind(image_model, text_model, **size)

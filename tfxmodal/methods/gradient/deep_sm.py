@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from tfxmodal.methods.gradient.cosine_method import CosineMethod
 from tfxmodal.methods.learner import Batch, sides
 from tfxmodal.methods.scaled_features import ScaledFeatures, scaled_inputs
 from tfxmodal.methods.spec import MethodSpec
+
+CROSS_ENTROPIES = {"image_classification": 1.0, "text_classification": 1.0}
+"""The terms of both classifiers, and their weights."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +58,8 @@ class DeepSM(CosineMethod):
     """
 
     def __init__(self, inputs: MethodInputs, config: DeepSMConfig):
-        from tfxmodal.heads.projector import L2Normalize
-        from tfxmodal.heads.semantic_start import Probabilities
-
-        self.weights = {"image_classification": 1.0, "text_classification": 1.0}
+        self.weights = dict(CROSS_ENTROPIES)
         self.networks = {}
-        self._probabilities = Probabilities(dtype=keras.config.floatx())
         for kind, features, scaled in scaled_inputs(inputs, config):
             classify = feature_network(
                 scaled.shape[-1],
@@ -68,10 +68,21 @@ class DeepSM(CosineMethod):
                 output_activation="linear",
                 name=f"{kind}_network",
             )
-            logits = classify(scaled)
-            unit = L2Normalize(dtype=keras.config.floatx())(self._probabilities(logits))
-            self.networks[f"{kind}_classifier"] = keras.Model(features, logits)
-            self.networks[f"{kind}_encoder"] = keras.Model(features, unit)
+            self._add(kind, features, classify(scaled))
+
+    def _add(self, kind: str, rows, logits):
+        """Makes the networks of a modality, from its rows to logits and to unit posteriors."""
+        from tfxmodal.heads.projector import L2Normalize
+
+        unit = L2Normalize(dtype=keras.config.floatx())(self._probabilities(logits))
+        self.networks[f"{kind}_classifier"] = keras.Model(rows, logits)
+        self.networks[f"{kind}_encoder"] = keras.Model(rows, unit)
+
+    @cached_property
+    def _probabilities(self) -> keras.layers.Layer:
+        from tfxmodal.heads.semantic_start import Probabilities
+
+        return Probabilities(dtype=keras.config.floatx())
 
     def adapt(self, train: Pairs, validation: Pairs, select_by: str = "auto", progress=None):
         """Fits the scaling of the features; the labels decide what the posteriors are."""
@@ -85,12 +96,21 @@ class DeepSM(CosineMethod):
 
     def loss_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
         """The cross-entropy of this replica's images, and of its texts."""
-        terms = {}
-        for kind, rows in zip(("image", "text"), sides(batch), strict=True):
-            logits = self.networks[f"{kind}_classifier"](rows[f"{kind}s"], training=True)
-            loss = classification(logits, rows["labels"], self._exclusive)
-            terms[f"{kind}_classification"] = loss
-        return terms
+        return self._cross_entropies(batch, self._logits(batch))
+
+    def _logits(self, batch: Batch) -> list[tf.Tensor]:
+        """Those of a batch's images `[n, classes]`, and of its texts `[m, classes]`."""
+        images, texts = sides(batch)
+        return [
+            self.networks["image_classifier"](images["images"], training=True),
+            self.networks["text_classifier"](texts["texts"], training=True),
+        ]
+
+    def _cross_entropies(self, batch: Batch, logits: list[tf.Tensor]) -> dict[str, tf.Tensor]:
+        return {
+            name: classification(each, rows["labels"], self._exclusive)
+            for name, each, rows in zip(CROSS_ENTROPIES, logits, sides(batch), strict=True)
+        }
 
 
 SPEC = MethodSpec(

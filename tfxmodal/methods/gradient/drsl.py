@@ -20,6 +20,7 @@ from tfxmodal.losses.relational_similarity import (
 )
 from tfxmodal.methods.closed_form import semantic_matching
 from tfxmodal.methods.few_labels import FewLabels, labelled_streams, with_few_labels
+from tfxmodal.methods.gradient.cosine_method import AT_ONCE
 from tfxmodal.methods.learner import Batch, Method, sides
 from tfxmodal.methods.scaled_features import ScaledFeatures
 from tfxmodal.methods.spec import MethodSpec, inputs_of
@@ -119,7 +120,6 @@ class DRSL(Method):
         self.config = config
         self.weights = {"relational_similarity": 1.0}
         self.networks = {}
-        self._below = inputs.networks  # From what is read to the features that are scaled.
         self.starts_trained = config.start != "random"
         self._starts = {}
         classes = inputs.classes if self.starts_trained else 0
@@ -160,17 +160,11 @@ class DRSL(Method):
         return keras.Model(rows, network(feature_scaling(width, scaling)(features)))
 
     def adapt(self, train: Pairs, validation: Pairs, select_by: str = "auto", progress=None):
-        """Fits the scaling of the features, and the posteriors that the scores begin as.
-
-        End to end the scaling is fitted to the features of `SAMPLE` training rows.
-        """
+        """Fits the scaling of the features, and the posteriors that the scores begin as."""
         from tfxmodal.heads.scaling import adapt
 
-        for kind, rows in (("image", train.images), ("text", train.texts)):
-            if below := self._below.get(kind):
-                sample = keras.ops.convert_to_tensor(rows[:SAMPLE], below.inputs[0].dtype)
-                rows = keras.ops.convert_to_numpy(below(sample, training=False))
-            adapt(self.networks[f"{kind}_encoder"], rows)
+        adapt(self.networks["image_encoder"], train.images)
+        adapt(self.networks["text_encoder"], train.texts)
         if self.starts_trained:
             config = semantic_matching.SPEC.config()
             matching = semantic_matching.fit(train, validation, config, select_by, 0, progress)
@@ -212,12 +206,8 @@ class DRSL(Method):
             self.networks["image_encoder"],
             self.networks["text_encoder"],
             self.networks["relation"],
-            **{"batch_size": SAMPLE} if self.config.end_to_end else {},
+            **{"batch_size": AT_ONCE} if self.config.end_to_end else {},
         )
-
-
-SAMPLE = 32
-"""Raw rows at a time: those that scaling is fitted to, and those embedded in one go."""
 
 
 SPEC = MethodSpec(

@@ -20,7 +20,6 @@ from tfxmodal.losses.ranking import ranking
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
 from tfxmodal.methods.learner import Batch, Stage, Update
 from tfxmodal.methods.spec import MethodSpec, inputs_of
-from tfxmodal.retrieval.cosine import CosineScorer
 
 MOST_CLASSES = 8192
 """Instance classes that `auto` makes at most: 67 MB of weights, and as much of momentum."""
@@ -163,12 +162,6 @@ class DualPath(CosineMethod):
         one = Update("instance", self.instance_terms, alone, new, nesterov)
         two = Update("ranking", self.loss_terms, ranked, everything, lightly)
         return [Stage("instance", [one], config.instance_epochs), Stage("ranking", [two])]
-
-    def scorer(self) -> CosineScorer:
-        """Cosine in the common space; of pictures a few at a time."""
-        size = {"batch_size": 32} if self.config.end_to_end else {}
-        encoders = (self.networks[f"{kind}_encoder"] for kind in ("image", "text"))
-        return CosineScorer(*encoders, **size)
 
     def instance_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
         """The instance losses of this replica's images and texts."""

@@ -120,6 +120,8 @@ class ServedRun:
     def models(self) -> list[keras.layers.Layer]:
         """All networks with weights, the encoders' among them."""
         encoders = [part.model for part in (self.image_encoder, self.text_encoder) if part]
+        if self.run.inputs.image.kind == "map":
+            encoders.append(self.image_encoder.map_model)
         return [*self.run.method.networks.values(), *encoders]
 
     def matrix_signatures(self) -> dict[str, Signature]:

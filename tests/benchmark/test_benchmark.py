@@ -1,0 +1,202 @@
+"""A whole benchmark, and what it writes."""
+
+import csv
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from tests.benchmark.made import grid, write_features
+from tfxmodal.benchmark.benchmark import run_benchmark, tables_of
+from tfxmodal.benchmark.results import Result, tables_of_runs
+from tfxmodal.benchmark.runner import Board, train
+from tfxmodal.benchmark.tables import latex, markdown
+from tfxmodal.errors import InputError
+from tfxmodal.io.reporter import Reporter
+from tfxmodal.training import experiment
+from tfxmodal.training.replicas import make_strategy
+
+FILES = ("report.html", "tables.md", "tables.tex", "results.csv")
+METHODS = ("pls", "random", "zero_shot", "semantic_matching")
+SMALL = ("deep_sm.hidden_units=[4]", "deep_sm.batch_size=16", "deep_sm.learning_rate=0.01")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_features(tmp_path_factory.mktemp("data") / "mine")
+
+
+@pytest.fixture(scope="module")
+def whole(folder, tmp_path_factory):
+    """A benchmark: its folder, what it returned and what it said."""
+    to, reporter, said = tmp_path_factory.mktemp("whole") / "to", Reporter(), []
+    reporter.say = said.append
+    asked = grid(folder, *METHODS, seeds=(0, 1))
+    return to, run_benchmark(asked, to, "a command", reporter=reporter), said
+
+
+def without_clock(asked, to) -> dict[str, bytes]:
+    """The report's files, once the clock's facts in the runs are made the same."""
+    for path in to.glob("runs/*/metrics.json"):
+        facts = json.loads(path.read_text())
+        path.write_text(json.dumps(facts | {"seconds": 1.0}))
+    again = run_benchmark(asked, to, "a command")
+    assert again.open == 0
+    return {name: (to / name).read_bytes() for name in FILES}
+
+
+def test_stopped_and_killed_it_goes_on_to_the_same_report(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment, "make_strategy", lambda: make_strategy(["CPU:0"]))
+    asked = grid(folder, "random", "deep_sm", epochs=3, set=SMALL)
+    sources = asked.sources()
+    cells, calls = asked.cells(sources), iter(range(1000))
+    for name, stop_asked in {
+        "whole": lambda: False,
+        # Asked before each training and in each step: it ends within the one with epochs.
+        "to": lambda: next(calls) > 3,
+    }.items():
+        list(train(asked, sources, cells, Board(tmp_path / name), stop_asked=stop_asked))
+    (begun,) = (tmp_path / "to").glob("runs/deep_sm*/config.json")
+    (done,) = (tmp_path / "to").glob("runs/*/metrics.json")
+    assert done.parent != begun.parent
+    done.unlink()  # As if it had been killed before its end.
+    assert run_benchmark(asked, tmp_path / "to", "a", stop_asked=lambda: True).open == 2
+    list(train(asked, sources, cells, Board(tmp_path / "to")))
+    ours, theirs = (without_clock(asked, tmp_path / name) for name in ("to", "whole"))
+    assert ours == theirs
+
+
+def test_it_tells_what_it_does(whole):
+    _, _, said = whole
+    assert said[0].startswith("8 trainings, 0 of them done; in ")
+    assert re.fullmatch(r"1/8 pls, mine, seed 0: 0\.\d{3}, \d s; about \d+ min left", said[1])
+    failed = [line for line in said if "zero_shot" in line]
+    assert len(failed) == 2 and "not trained: Ready features" in failed[0]
+
+
+def test_the_tables_are_those_of_the_runs(whole):
+    to, done, _ = whole
+    (table,) = done.tables
+    assert [row.title for row in table.rows] == ["pls", "random", "semantic_matching"]
+    assert [row.setting for row in table.rows] == ["unsupervised"] * 2 + ["supervised"]
+    assert list(done.failures.values()) == [["zero_shot, mine, seed 0", "zero_shot, mine, seed 1"]]
+    for row in table.rows:
+        reached = [
+            [each.metrics["test"]["map_all"][way] for way in (*each.queries.values, "average")]
+            for each in row.results
+        ]
+        np.testing.assert_allclose(row.scores, reached)
+        np.testing.assert_allclose(row.deviations, np.std(reached, axis=0, ddof=1))
+    best, _ = table.best()
+    assert row.means[-1] <= max(each.means[-1] for each in table.rows) == table.rows[best].means[-1]
+    assert table.p(0, 1) < 0.01 and table.p(0, 0) == 1  # PLS against chance.
+    found = table.comparisons[0, 1]
+    low, high = found.interval
+    assert low < found.difference < high and low > 0
+
+
+def test_each_file_shows_every_row(whole):
+    to, done, _ = whole
+    with open(to / "results.csv", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["method"] for line in lines] == ["pls"] * 2 + ["random"] * 2 + [
+        "semantic_matching"
+    ] * 2
+    results = [result for row in done.tables[0].rows for result in row.results]
+    for line, result in zip(lines, results, strict=True):
+        assert float(line["average"]) == pytest.approx(result.shares[-1].sum())
+        assert (to / "runs" / line["run"]).is_dir()
+    best = done.tables[0].rows[done.tables[0].best()[0]]
+    markdown = (to / "tables.md").read_text()
+    assert f"**{best.means[-1]:.3f}** ± {best.deviations[-1]:.3f}" in markdown
+    assert "tfxmodal train pls --dataset features --preset paper --data-dir" in markdown
+    assert "share no space" in markdown
+    latex = (to / "tables.tex").read_text()
+    assert rf"\textbf{{{best.means[-1]:.3f}}} $\pm$ {best.deviations[-1]:.3f}" in latex
+    assert r"semantic\_matching & " in latex and "_" not in latex.replace(r"\_", "")
+    runs = list(to.glob("runs/*"))
+    assert all((run / "MODEL_CARD.md").exists() for run in runs)
+    assert not any((run / "figures").exists() for run in runs)
+    about = json.loads((to / "environment.json").read_text())
+    assert "a command" in about["commands"] and set(about["data"]["mine"]) == {
+        *("train", "validation", "test")
+    }
+
+
+def test_the_page_is_one_file_that_is_well_formed(whole):
+    class Checker(HTMLParser):
+        open_tags: list = []
+
+        def handle_starttag(self, tag, attributes):
+            assert tag != "script"
+            for name, value in attributes:
+                assert name not in ("src", "href") or value.startswith("data:")
+            if tag not in ("meta", "img", "html", "p", "li"):
+                self.open_tags.append(tag)
+
+        def handle_endtag(self, tag):
+            if tag not in ("html", "p", "li"):
+                assert self.open_tags.pop() == tag
+
+    page = (whole[0] / "report.html").read_text()
+    checker = Checker()
+    checker.feed(page)
+    assert not checker.open_tags
+    assert page.count("<img") == 4 and 'name="viewport"' in page
+    assert page.count("<tr>") == 1 + 3 + 1 + 3  # The table, and any two of its rows.
+
+
+def test_what_a_paper_prints_stands_beside_ours(whole):
+    (table,) = whole[1].tables
+    rows = [replace(row, printed=(0.5, 0.3)) for row in table.rows]
+    printed = replace(table, rows=rows, about="Printed: elsewhere.")
+    page = markdown([printed], {}).decode()
+    for row in rows:
+        (line,) = (line for line in page.splitlines() if line.startswith(f"| {row.method} "))
+        assert line.endswith(f" | 0.400 | {row.means[-1] - 0.4:+.3f} |")
+    assert "Printed: elsewhere." in page
+    lines = latex([printed]).decode().splitlines()
+    assert any(line.startswith("pls & ") and line.endswith(r" & 0.400 \\") for line in lines)
+
+
+def test_runs_that_exist_make_the_same_tables(whole, tmp_path):
+    to, done, _ = whole
+    results = [Result(path.parent) for path in sorted(to.glob("runs/*/metrics.json"))]
+    (table,) = tables_of_runs(results)
+    expected = {row.title: row.means for row in done.tables[0].rows}
+    assert {row.title for row in table.rows} == expected.keys()
+    for row in table.rows:
+        np.testing.assert_allclose(row.means, expected[row.title])
+    with pytest.raises(InputError, match="`runs` names two of the same settings and seed"):
+        tables_of_runs([results[0], *results])
+    (results[0].folder / "per_query.npz").rename(tmp_path / "kept")
+    with pytest.raises(InputError, match="has no per_query.npz: .* by `resume`"):
+        Result(results[0].folder)
+    (tmp_path / "kept").rename(results[0].folder / "per_query.npz")
+
+
+def test_runs_of_one_method_are_told_apart_by_their_settings(folder, tmp_path):
+    asked, board = grid(folder, "semantic_matching", label_noise=(0.0, 0.5)), Board(tmp_path)
+    sources = asked.sources()
+    cells = list(train(asked, sources, asked.cells(sources), board))
+    titles = ["semantic_matching, label noise 0.0", "semantic_matching, label noise 0.5"]
+    for (table,) in (
+        tables_of(cells, board),
+        tables_of_runs([Result(board.run(cell)) for cell in cells]),
+    ):
+        assert [row.title for row in table.rows] == titles
+
+
+def test_without_labels_recall_is_compared(tmp_path):
+    unlabelled = write_features(tmp_path / "bare", labels=False)
+    done = run_benchmark(grid(unlabelled, "pls", "random", "deep_sm"), tmp_path / "to", "a command")
+    (table,) = done.tables
+    assert table.measure == "mean of R@1, R@5 and R@10" and len(table.rows) == 2
+    (reason,) = done.failures
+    assert reason.startswith("deep_sm learns from labels")
+    recalls = table.rows[0].results[0].metrics["test"]["recall_at"]["average"]
+    assert table.rows[0].means[-1] == pytest.approx(np.mean(list(recalls.values())))
+    assert (tmp_path / "to/report.html").read_text().count("<img") == 2

@@ -1,0 +1,113 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.benchmark.made import grid, write_features
+from tfxmodal.benchmark import runner
+from tfxmodal.benchmark.runner import Board, train
+from tfxmodal.errors import InputError
+from tfxmodal.training import candidates, experiment
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SHARING = """
+import sys, time
+from pathlib import Path
+from types import SimpleNamespace
+from tfxmodal.benchmark import runner
+from tfxmodal.benchmark.grid import Grid
+
+def run_forms(forms, folder, **options):
+    folder.mkdir(parents=True)  # Fails where another has trained it.
+    time.sleep(0.02)
+    (folder / "metrics.json").write_text("{}")
+    print("trained", folder.name, flush=True)
+
+# Without TensorFlow, which a process of fakes does not need.
+sys.modules["tfxmodal.benchmark.tuning"] = SimpleNamespace(tuned=None)
+sys.modules["tfxmodal.training.candidates"] = SimpleNamespace(run_forms=run_forms)
+data = (f"features={sys.argv[1]}",)
+grid = Grid(methods=("pls", "cca"), datasets=data, seeds=tuple(range(15)))
+sources = grid.sources()
+cells = grid.cells(sources)
+for cell in runner.train(grid, sources, cells, runner.Board(Path(sys.argv[2]))):
+    print("settled", cell.name, flush=True)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_features(tmp_path / "mine")
+
+
+def trained(asked, folder, **options) -> list:
+    sources = asked.sources()
+    return list(train(asked, sources, asked.cells(sources), Board(folder), **options))
+
+
+def test_two_processes_share_a_grid_and_none_does_a_cell_twice(folder, tmp_path):
+    command = [sys.executable, "-c", SHARING, folder, tmp_path / "to"]
+    options = {"stdout": subprocess.PIPE, "text": True, "cwd": tmp_path}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    two = [subprocess.Popen(command, env=environment, **options) for _ in range(2)]
+    told = [process.communicate()[0].splitlines() for process in two]
+    assert [process.returncode for process in two] == [0, 0]
+    of = {
+        what: [[line.split()[1] for line in lines if line.startswith(what)] for lines in told]
+        for what in ("trained", "settled")
+    }
+    assert all(of["trained"]), "one process did everything"
+    assert len(set(of["trained"][0] + of["trained"][1])) == len(sum(of["trained"], [])) == 30
+    for settled in of["settled"]:  # Each ends when all is done, by whomever.
+        assert len(settled) == 30
+    assert {path.name for path in (tmp_path / "to").iterdir()} <= {"runs", "claims"}
+
+
+def test_what_fails_is_recorded_and_the_rest_goes_on(folder, tmp_path, monkeypatch):
+    run_forms = candidates.run_forms
+
+    def failing(forms, *arguments, **options):
+        if "cca" in forms:
+            raise ZeroDivisionError("by hand")
+        return run_forms(forms, *arguments, **options)
+
+    monkeypatch.setattr(candidates, "run_forms", failing)
+    asked = grid(folder, "pls", "cca", "random", "zero_shot")
+    board = Board(tmp_path / "to")
+    cells = {cell.method: cell for cell in trained(asked, tmp_path / "to")}
+    assert len(cells) == 4
+    assert [method for method, cell in cells.items() if board.done(cell)] == ["pls", "random"]
+    reasons = {m: board.failure(cells[m])["reason"] for m in ("cca", "zero_shot")}
+    assert reasons["cca"] == "ZeroDivisionError: by hand"
+    assert "share no space" in reasons["zero_shot"]
+    assert "in failing" in board.failure(cells["cca"])["traceback"]
+    assert "traceback" not in board.failure(cells["zero_shot"])
+    board.forget_failures()
+    monkeypatch.undo()
+    trained(asked, tmp_path / "to")
+    assert board.done(cells["cca"]) and not board.done(cells["zero_shot"])
+
+
+def test_features_are_made_once_for_all_trainings(folder, tmp_path, monkeypatch):
+    made, prepare = [], experiment.prepare
+    monkeypatch.setattr(experiment, "prepare", lambda *a, **k: made.append(1) or prepare(*a, **k))
+    noisy = grid(folder, "random", "semantic_matching", label_noise=(0.4,), seeds=(0, 1))
+    assert len(trained(noisy, tmp_path / "to")) == 4
+    assert len(made) == 1
+
+
+def test_a_worker_does_the_cells_it_is_told(folder, tmp_path):
+    asked = grid(folder, "pls", "random")
+    cells = asked.cells(asked.sources())
+    runner._worker(asked, tmp_path / "to", [cells[1].name], figures=False)
+    board = Board(tmp_path / "to")
+    assert [board.done(cell) for cell in cells] == [False, True]
+
+
+def test_a_broken_process_is_told(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "_worker", os._exit)  # With the grid as its code: an error.
+    with pytest.raises(InputError, match="2 of 2 processes ended by themselves .* lower `jobs`"):
+        trained(grid(folder, "pls"), tmp_path / "to", jobs=2)

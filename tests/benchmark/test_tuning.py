@@ -1,0 +1,63 @@
+import json
+
+import pytest
+
+from tests.benchmark.made import grid, write_features
+from tfxmodal.benchmark.benchmark import run_benchmark
+from tfxmodal.benchmark.grid import Grid
+from tfxmodal.benchmark.runner import Board, train
+from tfxmodal.errors import InputError
+from tfxmodal.training.settings import Settings
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_features(tmp_path / "mine")
+
+
+def test_without_optuna_it_is_told(monkeypatch):
+    monkeypatch.setattr("tfxmodal.benchmark.grid.find_spec", lambda name: None)
+    with pytest.raises(InputError, match="`tune` 2 needs Optuna: pip install optuna"):
+        Grid(tune=2)
+
+
+def test_a_row_takes_the_settings_that_validation_prefers(folder, tmp_path):
+    optuna = pytest.importorskip("optuna")
+    asked = grid(folder, "cca", "random", seeds=(0, 1), tune=4, set=("cca.rank=1",))
+    done = run_benchmark(asked, tmp_path / "to", "a command")
+    assert not done.failures and not list((tmp_path / "to/tuning").glob("*/*"))
+    (journal,) = (tmp_path / "to/tuning").glob("cca-*.jsonl")
+    storage = optuna.storages.journal.JournalFileBackend(str(journal))
+    study = optuna.load_study(
+        study_name=journal.stem, storage=optuna.storages.JournalStorage(storage)
+    )
+    assert len(study.trials) == 4  # Of both seeds together.
+    assert study.trials[0].params == {"rank": "1"}  # The settings as they came.
+    # Of some ranks there are too few pairs: those trials fail, and the others count.
+    best = max(study.trials, key=lambda trial: trial.value or 0)
+    assert best.value >= study.trials[0].value
+    row = next(row for row in done.tables[0].rows if row.method == "cca")
+    for result in row.results:
+        assert result.settings.config.rank == json.loads(best.params["rank"])
+    reached = row.results[0].metrics["validation"]["map_all"]["average"]
+    assert reached == pytest.approx(best.value)
+    assert len({cell.study for cell in asked.cells(asked.sources())}) == 2
+
+
+def test_where_no_trial_can_be_trained_the_reason_is_recorded(folder, tmp_path):
+    pytest.importorskip("optuna")
+    asked = grid(folder, "zero_shot", tune=2)
+    (reason,) = run_benchmark(asked, tmp_path / "to", "a command").failures
+    assert "share no space" in reason
+
+
+def test_a_stopped_tuning_is_left_open(folder, tmp_path):
+    pytest.importorskip("optuna")
+    asked = grid(folder, "cca", tune=2)
+    sources = asked.sources()
+    calls = iter(range(100))
+    cells, board = asked.cells(sources), Board(tmp_path / "to")
+    stop_asked = lambda: next(calls) > 0  # noqa: E731
+    assert not list(train(asked, sources, cells, board, stop_asked=stop_asked))
+    assert list(train(asked, sources, cells, board)) == cells
+    assert isinstance(next(iter(cells[0].forms.values())), Settings) and board.done(cells[0])

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from tfxmodal.evaluation.significance import bootstrap_means, holm, randomisation_test
+
+
+def scipys(differences: np.ndarray) -> float:
+    """The exact p of SciPy, which swaps the two values of a pair."""
+    data = differences, np.zeros_like(differences)
+    found = stats.permutation_test(
+        data, lambda a, b: np.sum(a - b), permutation_type="samples", n_resamples=np.inf
+    )
+    return found.pvalue
+
+
+@pytest.mark.parametrize("n", [2, 4, 9])
+def test_small_cases_are_exact(n):
+    rng = np.random.default_rng(n)
+    differences = rng.normal(0.3, 1, (5, n)).round(1)  # Rounded: some sums are equal.
+    found = randomisation_test(differences)
+    np.testing.assert_allclose(found, [scipys(row) for row in differences])
+
+
+def test_random_patterns_come_near_the_exact_p_and_are_never_0():
+    differences = np.random.default_rng(0).normal(0.4, 1, (3, 12))
+    exact = randomisation_test(differences)
+    drawn = randomisation_test(differences, samples=4000)
+    np.testing.assert_allclose(drawn, exact, atol=0.03)
+    clear = randomisation_test(np.ones((1, 40)), samples=999)
+    assert clear == pytest.approx(1 / 1000)
+
+
+def test_the_same_method_twice_does_not_differ():
+    assert randomisation_test(np.zeros((1, 50)), samples=100) == 1
+
+
+def test_under_the_hypothesis_p_is_uniform():
+    differences = np.random.default_rng(1).normal(size=(400, 30))
+    p = randomisation_test(differences, samples=2000)
+    assert stats.kstest(p, "uniform").pvalue > 0.01
+
+
+def test_holm_by_hand():
+    p = np.array([0.01, 0.04, 0.03, 0.005, 0.9])
+    # Sorted: .005 x 5, .01 x 4, .03 x 3, .04 x 2 (not below .09), .9.
+    np.testing.assert_allclose(holm(p), [0.04, 0.09, 0.09, 0.025, 0.9])
+    assert holm(np.array([0.6, 0.7])).max() == 1
+
+
+def test_the_bootstrap_of_one_seed_is_that_of_the_mean():
+    scores = np.random.default_rng(2).normal(0.5, 0.2, 200)
+    means = bootstrap_means([scores[None] / 200], samples=4000)
+    expected = stats.bootstrap((scores,), np.mean, n_resamples=4000, method="percentile", rng=0)
+    found = np.percentile(means[:, 0], [2.5, 97.5])
+    np.testing.assert_allclose(found, expected.confidence_interval, atol=0.003)
+
+
+def test_the_bootstrap_draws_seeds_and_the_same_pairs_for_all_methods():
+    pairs = np.random.default_rng(3).normal(0.5, 0.2, (1, 100)) / 100
+    seeds = np.array([[0.0], [0.1]]) / 100 + np.zeros((2, 100))
+    means = bootstrap_means([pairs, 2 * pairs, seeds], samples=600)
+    np.testing.assert_allclose(means[:, 1], 2 * means[:, 0])
+    # Of two seeds both, or one of them twice.
+    values, counts = np.unique(means[:, 2].round(6), return_counts=True)
+    np.testing.assert_allclose(values, [0, 0.05, 0.1])
+    np.testing.assert_allclose(counts / 600, [0.25, 0.5, 0.25], atol=0.06)

@@ -1,0 +1,184 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.losses.test_margin_contrastive import oracle as contrastive
+from tests.methods.gradient.on_replicas import assert_two_replicas_train_as_one
+from tests.methods.staged.tiny_stages import (
+    UNITS,
+    assert_codes_are,
+    assert_stages_train_all_layers_apart,
+    batch_of,
+    dense,
+    made,
+    sigmoid,
+    standardised,
+    terms_and_gradients,
+    with_large_weights,
+)
+from tests.training.test_loop import float64
+from tests.training.tiny import make_pairs
+from tfxmodal.data.pairs import Pairs
+from tfxmodal.encoders.text.text_cnn import TextCNN
+from tfxmodal.errors import InputError
+from tfxmodal.heads.rbm import RBM
+from tfxmodal.methods import METHODS
+from tfxmodal.methods.staged.ccl import CCL, CCLConfig
+from tfxmodal.training.settings import Settings
+
+SIZES = UNITS | {"grain_units": 4, "joined_units": 6, "embedding_dim": 3}
+
+
+def small(train=None, **config) -> CCL:
+    return made(CCL, CCLConfig(**SIZES | config), train)
+
+
+@pytest.fixture(scope="module")
+def method() -> CCL:
+    return with_large_weights(small(correspondence=0.6, contrast_weight=2.0, margin=0.7))
+
+
+def parts(n=12) -> Pairs:
+    """Maps of four locations, and texts of up to five words."""
+    rng, pairs = np.random.default_rng(0), make_pairs(n)
+    maps = rng.normal(size=(n, 4, 6)).astype("float32")
+    ids = rng.integers(2, 8, (n, 5)).astype("int32")
+    ids[np.arange(5) >= rng.integers(1, 6, n)[:, None]] = 0
+    ids[0] = [1, 0, 0, 0, 0]  # No known word.
+    return pairs.with_features(maps, ids)
+
+
+@pytest.fixture(scope="module")
+def of_parts() -> CCL:
+    """A method that reads both grains of `parts()`."""
+    encoder = TextCNN(("a", "b", "c", "d", "e", "f"), 5, "random", 5)
+    table = np.random.default_rng(1).normal(size=(8, 5))
+    encoder.network.get_layer("vectors").set_weights([table])
+    scaled = {"image_scaling": "standard", "text_scaling": "standard"}
+    config = CCLConfig(**SIZES, grains="both", **scaled)
+    kinds = METHODS["ccl"].inputs(config)
+    return made(CCL, config, parts(), kinds=kinds, networks={"text": encoder.network})
+
+
+@pytest.mark.parametrize("kind", ["image", "text"])
+def test_codes_are_those_of_the_layers(method, kind):
+    networks, others = method.networks, make_pairs(9, seed=1)
+    rows = getattr(others, f"{kind}s")
+    for name in ("coarse_1", "coarse_2"):
+        rows = dense(rows, method.machines[f"{kind}_{name}"][0].get_weights(), sigmoid)
+    rows = standardised(dense(rows, networks[f"{kind}_coarse"].layers[-2].get_weights(), sigmoid))
+    rows = standardised(dense(rows, method.machines[f"{kind}_joined"][0].get_weights(), sigmoid))
+    above = networks[f"{kind}_classifier"].get_layer(f"{kind}_hidden_layers").get_weights()
+    rows = standardised(dense(rows, above, lambda rows: np.maximum(rows, 0)))
+    first, second, _ = method._tasks[:3] if kind == "image" else method._tasks[3:]
+    code = sigmoid(dense(dense(rows, first.get_weights(), sigmoid), second.get_weights()))
+    assert_codes_are(method, kind, make_pairs(), others, code)
+
+
+def test_the_terms_of_correspondence_and_of_both_tasks(method):
+    pairs = make_pairs(12)
+    batch, stages = batch_of(pairs), {stage.name: stage for stage in method.stages()}
+    images, texts = method.embed(batch["pairs"], "coarse")
+    c_x, h_x, d_x, c_t, h_t, d_t = (each.numpy().astype(float) for each in (*images, *texts))
+    terms, _ = terms_and_gradients(stages["correspondence"], batch)
+    expected = {
+        "coarse_correspondence": np.mean([(row**2).sum() for row in c_x - c_t]),
+        "coarse_reconstruction": sum(
+            np.mean([(row**2).sum() for row in rows]) for rows in (d_x - h_x, d_t - h_t)
+        ),
+    }
+    assert {name: float(value) for name, value in terms.items()} == pytest.approx(expected, 1e-5)
+    weights = stages["correspondence"].updates[0].weights
+    assert list(weights.values()) == pytest.approx([0.6, 0.4])
+
+    y = pairs.labels.astype(float)
+    (u, of_u), (v, of_v) = (
+        [each.numpy().astype(float) for each in pair]
+        for pair in method.embed(batch["pairs"], "tasks")
+    )
+    np.testing.assert_allclose(
+        dense(np.log(u / (1 - u)), method._tasks[2].get_weights()), of_u, 1e-3
+    )
+    terms, _ = terms_and_gradients(stages["tasks"], batch)
+    expected = {"contrastive": contrastive(u, v, y @ y.T > 0, 0.7)}
+    for kind, logits in (("image", of_u), ("text", of_v)):
+        expected[f"{kind}_classes"] = np.mean(np.logaddexp(0, logits) - y * logits)
+    assert {name: float(value) for name, value in terms.items()} == pytest.approx(expected, 1e-4)
+    assert stages["tasks"].updates[0].weights["contrastive"] == 2
+
+
+def test_with_both_grains_each_layer_is_trained_in_one_stage(of_parts):
+    method, pairs = of_parts, parts()
+    trained = assert_stages_train_all_layers_apart(method, pairs)
+    vectors = {id(variable) for variable in method._words.variables}
+    every = {id(variable) for variable in method.trainable_variables()}
+    assert trained == every - vectors and vectors & every
+    method.settle(pairs)
+    assert np.isfinite(method.scorer().embed_texts(pairs.texts)).all()
+
+
+def test_the_code_of_parts_that_are_alike_is_that_of_the_whole(of_parts):
+    method, pairs = of_parts, parts()
+    alike = pairs.with_features(
+        np.repeat(pairs.images[:, :1], 4, axis=1), np.where(pairs.texts > 0, 3, 0).astype("int32")
+    )
+    for kind in ("image", "text"):
+        for level in (1, 2):
+            whole, part = (method.machines[f"{kind}_{grain}_{level}"][0] for grain in method.grains)
+            part.set_weights(whole.get_weights())
+    for (_, whole, _), (_, part, _) in zip(
+        *(method.embed(batch_of(alike)["pairs"], grain) for grain in method.grains), strict=True
+    ):
+        np.testing.assert_allclose(part, whole, atol=1e-6)
+
+
+def test_padding_of_texts_changes_nothing(of_parts, monkeypatch):
+    """Neither the codes, nor the loss of the parts."""
+    method, pairs = of_parts, parts()
+    wider = replace(pairs, texts=np.pad(pairs.texts, [(0, 0), (0, 3)]))
+    monkeypatch.setattr(RBM, "_uniform", lambda self, like, replicas: tf.fill(tf.shape(like), 0.5))
+    level_1 = method.stages()[0]
+    ours, theirs = (terms_and_gradients(level_1, batch_of(each))[0] for each in (pairs, wider))
+    assert {k: float(v) for k, v in ours.items()} == pytest.approx(
+        {k: float(v) for k, v in theirs.items()}, 1e-5
+    )
+    codes = [method.scorer().embed_texts(each.texts) for each in (pairs, wider)]
+    np.testing.assert_allclose(*codes, atol=1e-6)
+
+
+def test_two_replicas_train_as_one(two_replicas, tmp_path):
+    """In float64: what standardises codes that hardly differ amplifies rounding."""
+    with float64():
+        assert_two_replicas_train_as_one(CCL, CCLConfig(**SIZES), two_replicas, tmp_path)
+
+
+def test_parts_are_asked_for_only_where_there_are_some():
+    decide = METHODS["ccl"].decide
+    with pytest.raises(InputError, match="`grains` both .*received ready features.*or take coarse"):
+        decide(CCLConfig(grains="both"), make_pairs())
+    config, told = decide(CCLConfig(), make_pairs())
+    assert config == CCLConfig() and "no parts" in told
+    raw = make_pairs(2).with_features(np.array(["a.png", "b.png"]), [("a",), ("b",)])
+    assert decide(CCLConfig(grains="both"), raw) == (CCLConfig(grains="both"), None)
+
+
+def test_defaults_are_the_released_codes():
+    config, training = CCLConfig(), Settings("ccl").training
+    assert (config.grain_units, config.joined_units, config.embedding_dim) == (1024, 2048, 1024)
+    assert (config.correspondence, config.margin, training.batch_size) == (0.7, 1, 80)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"correspondence": 1.1}, "`correspondence` must be .*received"),
+        ({"margin": 0.0}, "`margin` must be .*received"),
+        ({"contrast_weight": -1.0}, "`contrast_weight` must be .*received"),
+        ({"text_rows": "counts", "grains": "both"}, "`text_rows` counts .*received both"),
+    ],
+)
+def test_what_cannot_be_is_refused(fields, told):
+    with pytest.raises(InputError, match=told):
+        CCLConfig(**fields)

@@ -1,0 +1,1 @@
+"""Many trainings under one protocol: a grid of them, their tables, figures and significance."""

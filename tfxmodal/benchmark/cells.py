@@ -1,0 +1,92 @@
+"""The parts of a benchmark: datasets that are loaded once, and trainings on them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from tfxmodal.data import Dataset
+from tfxmodal.inputs.config import DataConfig
+from tfxmodal.io.hashing import fingerprint
+from tfxmodal.training.settings import Settings
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset of a grid, loaded once in a process.
+
+    Attributes:
+        name: By which tables know it.
+        config: How it is loaded and turned into features.
+        dataset: The pairs.
+        hashes: Of its splits.
+        shared: The features that were made of it.
+    """
+
+    name: str
+    config: DataConfig
+    dataset: Dataset
+    hashes: Mapping[str, str]
+    shared: dict = field(default_factory=dict)
+
+    @property
+    def hash(self) -> str:
+        """Of all its pairs."""
+        return fingerprint(dict(self.hashes))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A training of a grid.
+
+    Attributes:
+        method: Its name.
+        dataset: The name of its `Source`.
+        variant: What differs from other rows of the method, by setting.
+        seed: That of the training.
+        forms: Its settings, one or several forms, of which validation chooses.
+        data: A hash of the pairs.
+        trials: Of tuning; 0 leaves the settings as they are.
+        printed: What a paper prints of its row: mAP@all of both directions.
+    """
+
+    method: str
+    dataset: str
+    variant: Mapping[str, Any]
+    seed: int
+    forms: Mapping[str, Settings]
+    data: str
+    trials: int
+    printed: Sequence[float] | None = None
+
+    @cached_property
+    def name(self) -> str:
+        """Its folder's name; other settings or other pairs give another one."""
+        forms = [form.deciding() for form in self.forms.values()]
+        return self._named(f"seed{self.seed}", forms, self.data, self.trials)
+
+    @cached_property
+    def study(self) -> str:
+        """The name of its tuning, which it shares with other seeds, and with more trials."""
+        forms = [form.having(seed=0).deciding() for form in self.forms.values()]
+        return self._named("tuning", forms, self.data)
+
+    def _named(self, what: str, *decides) -> str:
+        variant = (f"{name}{value}" for name, value in self.variant.items())
+        decided = fingerprint(json.dumps(decides, sort_keys=True))[:8]
+        words = [self.method, self.dataset, *variant, what, decided]
+        return re.sub(r"[^\w.-]+", "-", "-".join(words))
+
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        return ", ".join([self.method, self.dataset, *told(self.variant), f"seed {self.seed}"])
+
+
+def told(variant: Mapping[str, Any]) -> list[str]:
+    """A variant's settings for people."""
+    return [f"{name.replace('_', ' ')} {value}" for name, value in variant.items()]

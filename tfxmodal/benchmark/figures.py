@@ -1,0 +1,91 @@
+"""Figures of a benchmark, as PNG files by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tfxmodal.benchmark.results import SETTINGS, Row, Table
+from tfxmodal.evaluation.figures import curve_figures, figure_png
+
+if TYPE_CHECKING:  # What draws takes a second to import, and only those who draw need it.
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = dict(zip(SETTINGS, ("#1a73e8", "#e37400", "#1e8e3e"), strict=True))
+QUICKEST = 0.01
+"""Seconds at the left end of a logarithmic axis."""
+
+
+def figures_of(table: Table) -> dict[str, bytes]:
+    """All figures of a table: scores, scores against seconds, and curves where there are labels."""
+    drawn = {"scores": _scores(table), "seconds": _seconds(table)}
+    if all(row.results[0].curves for row in table.rows):
+        drawn |= curve_figures({row.title: _mean_curves(row) for row in table.rows})
+    return {name: figure_png(figure) for name, figure in drawn.items()}
+
+
+def _scores(table: Table) -> Figure:
+    """A bar a row, with the deviation over seeds."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 0.9 + 0.28 * len(table.rows)), layout="constrained")
+    axes = figure.subplots()
+    for place, row in enumerate(table.rows):
+        deviation = None if row.deviations is None else row.deviations[-1]
+        axes.barh(place, row.means[-1], xerr=deviation, color=COLOURS[row.setting], capsize=2)
+        axes.text(0, place, f" {row.means[-1]:.3f}", va="center", color="white", fontsize=8)
+    names = [row.title for row in table.rows]
+    axes.set_yticks(range(len(names)), names, fontsize=9, parse_math=False)
+    axes.invert_yaxis()
+    _finish(axes, table)
+    return figure
+
+
+def _seconds(table: Table) -> Figure:
+    """The average score against the seconds of the training, a point a row."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, max(4.0, 0.22 * len(table.rows))), layout="constrained")
+    axes = figure.subplots()
+    rows = sorted(table.rows, key=lambda row: row.means[-1])
+    heights = np.linspace(0, 1, len(rows) + 1)[1:]  # Of the names, a column right of the points.
+    for row, height in zip(rows, heights, strict=True):
+        place = max(row.mean_of("seconds"), QUICKEST), row.means[-1]
+        axes.scatter(*place, color=COLOURS[row.setting], s=28)
+        style = {"fontsize": 8, "parse_math": False, "va": "center", "annotation_clip": False}
+        line = {"arrowstyle": "-", "linewidth": 0.4, "color": "#999"}
+        axes.annotate(
+            row.title, place, (1.03, height), textcoords="axes fraction", arrowprops=line, **style
+        )
+    axes.set_xscale("log")
+    axes.set_ylabel(f"average {table.measure}")
+    _finish(axes, table)
+    axes.set_xlabel("seconds of training")
+    return figure
+
+
+def _finish(axes: Axes, table: Table) -> None:
+    """What both have: a quiet frame, and a legend of the settings."""
+    from matplotlib.patches import Patch
+
+    axes.set_xlabel(f"average {table.measure}")
+    axes.grid(alpha=0.3)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    there = dict.fromkeys(row.setting for row in table.rows)
+    handles = [Patch(color=COLOURS[setting], label=setting) for setting in there]
+    axes.figure.legend(handles=handles, loc="outside upper left", ncols=3, frameon=False)
+
+
+def _mean_curves(row: Row) -> dict[str, dict]:
+    """The curves of a row, mean over its seeds."""
+    first, *_ = curves = [each.curves for each in row.results]
+    return {
+        name: {
+            way: (x, np.mean([each[name][way][1] for each in curves], axis=0))
+            for way, (x, _) in of_way.items()
+        }
+        for name, of_way in first.items()
+    }

@@ -1,0 +1,69 @@
+"""The tables of two papers, from `papers.yaml`: which trainings they are of, and what they print.
+
+SCL's Table IV (trained on one set and tested on another), its figures over parameters, and DRSL's
+Table 7 (seconds on other machines) are not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tfxmodal.errors import choose
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of a table that is to be filled.
+
+    Attributes:
+        method: The method's name.
+        printed: By dataset what a paper prints: mAP@all of image to text and of text to image.
+        settings: What differs from the method's defaults.
+    """
+
+    method: str
+    printed: Mapping[str, Sequence[float]]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """A table of a paper.
+
+    Attributes:
+        source: The paper, and the table's number.
+        features: What the paper's methods read.
+        datasets: The datasets that it is of.
+        rows: Its rows.
+        notes: Misprints, and what the paper does otherwise.
+    """
+
+    source: str
+    features: str
+    datasets: Sequence[str]
+    rows: Sequence[Entry]
+    notes: Sequence[str] = ()
+
+    @property
+    def about(self) -> str:
+        """What a reader needs to know of the printed numbers."""
+        return " ".join([f"Printed: {self.source}. There: {self.features}.", *self.notes])
+
+
+@cache
+def paper_table(name: str) -> PaperTable:
+    """A table by its name, such as `scl_table_2`.
+
+    Raises:
+        InputError: If there is none; the message lists them.
+    """
+    import yaml
+
+    tables = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text("utf-8"))
+    choose("paper", name, tables)
+    table = tables[name]
+    return PaperTable(**table | {"rows": [Entry(**row) for row in table["rows"]]})

@@ -1,0 +1,153 @@
+"""The report of a benchmark: `report.html`, `tables.md`, `tables.tex`, `results.csv`."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from html import escape
+from importlib.metadata import version
+from pathlib import Path
+
+from tfxmodal.benchmark.figures import figures_of
+from tfxmodal.benchmark.results import LEVEL, Table
+from tfxmodal.benchmark.tables import (
+    Failures,
+    cells,
+    headings,
+    latex,
+    markdown,
+    note,
+    numbered_by_setting,
+    results_csv,
+)
+from tfxmodal.io.atomic import whole_file
+
+REPORT, ENVIRONMENT = "report.html", "environment.json"
+
+CAPTIONS = {
+    "scores": "Mean over seeds; the line is the standard deviation.",
+    "seconds": "Score against the seconds of the training.",
+    "precision_recall": "Precision at each level of recall, mean over queries and seeds.",
+    "precision_scope": "Precision among the first K items, mean over queries and seeds.",
+}
+LIBRARIES = ("tfxmodal", "tensorflow", "keras", "numpy", "scipy", "scikit-learn")
+
+STYLE = """
+body { font: 16px/1.45 system-ui, sans-serif; margin: 1rem auto; max-width: 72rem;
+       padding: 0 .8rem; color: #222; overflow-wrap: anywhere }
+.wide { overflow-x: auto }
+table { border-collapse: collapse; font-size: .9rem; white-space: nowrap }
+th, td { padding: .2rem .6rem; text-align: right; border-bottom: 1px solid #e3e3e3 }
+th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: #fff }
+tr.setting td { font-style: italic; color: #555; border-bottom: 2px solid #999 }
+pre { overflow-x: auto; background: #f5f5f5; padding: .6rem; font-size: .85rem;
+      overflow-wrap: normal }
+figure { margin: 1.2rem 0 }
+figure img { max-width: 100%; min-width: 34rem; height: auto }
+figcaption, p.note { color: #555; font-size: .9rem }
+"""
+
+
+def write_report(folder: Path, tables: Sequence[Table], failures: Failures) -> None:
+    """Writes all of it.
+
+    Args:
+        folder: Where.
+        tables: One a dataset.
+        failures: What could not be trained.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in {
+        "results.csv": results_csv(tables),
+        "tables.md": markdown(tables, failures),
+        "tables.tex": latex(tables),
+        REPORT: _page(tables, failures).encode(),
+    }.items():
+        with whole_file(folder / name) as file:
+            file.write(content)
+
+
+def write_environment(folder: Path, command: str, data: dict) -> None:
+    """Writes `environment.json`: versions, machine, all commands that worked here, data hashes.
+
+    Args:
+        folder: Where.
+        command: The command that works now.
+        data: By dataset the hash of each split.
+    """
+    path = folder / ENVIRONMENT
+    before = json.loads(path.read_text("utf-8"))["commands"] if path.exists() else []
+    about = {
+        "versions": {"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
+        "machine": {
+            "system": platform.platform(),
+            "processor": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+        },
+        "commands": list(dict.fromkeys([*before, command])),
+        "data": data,
+    }
+    with whole_file(path) as file:
+        file.write((json.dumps(about, indent=2) + "\n").encode())
+
+
+def _page(tables: Sequence[Table], failures: Failures) -> str:
+    body = "\n".join(part for each in tables for part in _section(each))
+    if failures:
+        items = (
+            f"<li>{escape(reason)} <small>({escape('; '.join(names))})</small></li>"
+            for reason, names in failures.items()
+        )
+        body += f"\n<h2>Not in the tables</h2>\n<ul>{''.join(items)}</ul>"
+    return (
+        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>Benchmark</title>\n<style>{STYLE}</style>\n<h1>Benchmark</h1>\n{body}\n</html>\n"
+    )
+
+
+def _section(each: Table) -> Iterator[str]:
+    yield f"<h2>{escape(each.name)}</h2>"
+    yield f'<div class="wide"><table>{_row(headings(each), "th")}'
+    for setting, numbers in numbered_by_setting(each):
+        yield f'<tr class="setting"><td colspan="{len(headings(each))}">{setting}</td></tr>'
+        for number in numbers:
+            yield _row(cells(each, number, "<b>{}</b>", "<u>{}</u>"), safe=range(1, 4))
+    yield "</table></div>"
+    yield f'<p class="note">{escape(note(each, "underlined"))}</p>'
+    for name, png in figures_of(each).items():
+        picture = base64.b64encode(png).decode()
+        yield (
+            f'<figure><div class="wide"><img alt="{name}" src="data:image/png;base64,{picture}">'
+            f"</div><figcaption>{CAPTIONS[name]}</figcaption></figure>"
+        )
+    if len(each.rows) > 1:
+        yield from _differences(each)
+    commands = "\n".join(escape(row.command) for row in each.rows)
+    yield f"<details><summary>Commands</summary><pre>{commands}</pre></details>"
+
+
+def _differences(each: Table) -> Iterator[str]:
+    """A table of all pairs: the difference of averages, its interval, and p."""
+    yield "<details><summary>Differences between any two rows</summary>"
+    yield '<div class="wide"><table>'
+    yield _row(["", "", "difference of averages", "95 % interval", "p"], "th")
+    for (one, other), found in each.comparisons.items():
+        low, high = found.interval
+        p = f"{found.p[-1]:.4f}"
+        marked = f"<b>{p}</b>" if found.p[-1] < LEVEL else p
+        titles = (each.rows[number].title for number in (one, other))
+        numbers = f"{found.difference:+.4f}", f"{low:+.4f} to {high:+.4f}", marked
+        yield _row([*titles, *numbers], safe=[4])
+    yield "</table></div>"
+    yield '<p class="note">Bootstrap over queries and seeds; p in bold where significant.</p>'
+    yield "</details>"
+
+
+def _row(texts: Sequence[str], tag: str = "td", safe: Sequence[int] = ()) -> str:
+    """A line of a table; texts at `safe` are HTML already."""
+    parts = (text if place in safe else escape(text) for place, text in enumerate(texts))
+    return f"<tr>{''.join(f'<{tag}>{part}</{tag}>' for part in parts)}</tr>"

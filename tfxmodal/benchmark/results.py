@@ -1,0 +1,248 @@
+"""Finished runs side by side: rows of runs that differ in the seed alone, tables of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from tfxmodal.benchmark.cells import told
+from tfxmodal.errors import InputError
+from tfxmodal.evaluation.per_query import DIRECTIONS, PerQuery
+from tfxmodal.evaluation.significance import bootstrap_means, holm, randomisation_test
+from tfxmodal.training.model_card import train_command
+from tfxmodal.training.presets import OWN_DATA
+from tfxmodal.training.run_folder import CURVES, METRICS, MODEL, PER_QUERY, RunFolder
+from tfxmodal.training.settings import Settings
+
+COLUMNS = (*DIRECTIONS, "average")
+SETTINGS = ("unsupervised", "semi-supervised", "supervised")
+LEVEL = 0.05
+"""Below it a difference is called significant."""
+
+
+class Result:
+    """A finished run, as far as a comparison needs it."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._run = RunFolder(folder)
+        self.settings = Settings.from_json(self._run.config)
+        self.metrics = self._run.read_json(METRICS)
+        if not (folder / PER_QUERY).exists():
+            raise InputError(
+                f"The run {folder} has no {PER_QUERY}: it was measured by an earlier version; go "
+                "on with its training by `resume`, which measures it again."
+            )
+
+    @property
+    def test_hash(self) -> str:
+        """A hash of the test pairs."""
+        return self._run.read_json(MODEL)["hashes"]["test"]
+
+    @property
+    def seed(self) -> int:
+        """That of the training."""
+        return self.settings.training.seed
+
+    @cached_property
+    def queries(self) -> PerQuery:
+        """What was measured of each query of the test split."""
+        return PerQuery.open(self.folder / PER_QUERY)
+
+    @cached_property
+    def shares(self) -> np.ndarray:
+        """What each test pair adds to the number of each of `COLUMNS`, `[3, pairs]`."""
+        ways = self.queries.by_pair()
+        return np.concatenate([ways, ways.mean(axis=0, keepdims=True)])
+
+    @property
+    def curves(self) -> dict:
+        """The curves of the test split, as `SplitResults.curves`."""
+        return self._run.read_json(CURVES)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Runs that differ in the seed alone.
+
+    Attributes:
+        method: The method's name.
+        variant: What differs from other rows of the method, by setting.
+        results: At least one.
+        printed: What a paper prints of it: mAP@all of both directions.
+    """
+
+    method: str
+    variant: Mapping[str, object]
+    results: Sequence[Result]
+    printed: Sequence[float] | None = None
+
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        return ", ".join([self.method, *told(self.variant)])
+
+    @property
+    def setting(self) -> str:
+        """One of `SETTINGS`; without any label a semi-supervised method is unsupervised."""
+        settings = self.results[0].settings
+        unused = getattr(settings.config, "labelled_fraction", None) == 0
+        return "unsupervised" if unused else settings.spec.setting
+
+    @property
+    def command(self) -> str:
+        """The line that trains its first run."""
+        return train_command(self.results[0].settings)
+
+    @cached_property
+    def scores(self) -> np.ndarray:
+        """`[seeds, 3]`, in the order of `COLUMNS`."""
+        return np.array([each.shares.sum(axis=1) for each in self.results])
+
+    @property
+    def means(self) -> np.ndarray:
+        """`[3]`."""
+        return self.scores.mean(axis=0)
+
+    @property
+    def deviations(self) -> np.ndarray | None:
+        """`[3]`, over seeds; None of one seed."""
+        return self.scores.std(axis=0, ddof=1) if len(self.scores) > 1 else None
+
+    def mean_of(self, fact: str) -> float:
+        """The mean over seeds of a number in `metrics.json`."""
+        return float(np.mean([each.metrics[fact] for each in self.results]))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two rows of a table.
+
+    Attributes:
+        p: Of the randomisation test for each of `COLUMNS`, corrected over the table.
+        difference: Of the averages.
+        interval: The 95 % bootstrap interval of `difference`.
+    """
+
+    p: np.ndarray
+    difference: float
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows on one test split.
+
+    Attributes:
+        name: That of the dataset.
+        rows: By `SETTINGS`, at least one.
+        about: What a reader needs to know of the printed numbers.
+    """
+
+    name: str
+    rows: Sequence[Row]
+    about: str = ""
+
+    @property
+    def measure(self) -> str:
+        """What its numbers are."""
+        labelled = self.rows[0].results[0].queries.labelled
+        return "mAP@all" if labelled else "mean of R@1, R@5 and R@10"
+
+    @cached_property
+    def comparisons(self) -> dict[tuple[int, int], Comparison]:
+        """Any two rows, by their numbers, the smaller first."""
+        pairs = list(combinations(range(len(self.rows)), 2))
+        if not pairs:
+            return {}
+        shares = [np.array([each.shares for each in row.results]) for row in self.rows]
+        means = np.array([of_row.mean(axis=0) for of_row in shares])  # [rows, 3, pairs]
+        first, second = np.transpose(pairs)
+        differences = means[first] - means[second]
+        tests = (randomisation_test(differences[:, column]) for column in range(len(COLUMNS)))
+        p = np.transpose([holm(each) for each in tests])
+        drawn = bootstrap_means([of_row[:, -1] for of_row in shares])
+        low, high = np.percentile(drawn[:, first] - drawn[:, second], [2.5, 97.5], axis=0)
+        averages = differences[:, -1].sum(axis=1)
+        return {
+            pair: Comparison(p[k], float(averages[k]), (float(low[k]), float(high[k])))
+            for k, pair in enumerate(pairs)
+        }
+
+    def p(self, one: int, other: int, column: int = -1) -> float:
+        """The corrected p of two rows, 1 of a row and itself."""
+        if one == other:
+            return 1.0
+        return float(self.comparisons[min(one, other), max(one, other)].p[column])
+
+    def best(self, column: int = -1) -> tuple[int, int | None]:
+        """The best row, and the second best where it is not significantly worse."""
+        order = np.argsort([-row.means[column] for row in self.rows], kind="stable")
+        best, second = int(order[0]), int(order[1]) if len(order) > 1 else None
+        if second is not None and self.p(best, second, column) < LEVEL:
+            second = None
+        return best, second
+
+
+def table_of(name: str, rows: Iterable[Row], about: str = "") -> Table:
+    """A table of rows in any order."""
+    return Table(name, sorted(rows, key=lambda row: SETTINGS.index(row.setting)), about)
+
+
+def tables_of_runs(results: Sequence[Result]) -> list[Table]:
+    """Tables of any runs: one a test split, and in it runs that differ in the seed alone a row.
+
+    Raises:
+        InputError: If there are none, or two are alike in their seed, too.
+    """
+    if not results:
+        raise InputError("`runs` must name at least one finished run; received none.")
+    splits: dict[tuple[str, str], list[Result]] = {}
+    for result in results:
+        data = result.settings.data
+        own = data.dataset in OWN_DATA and data.data_dir
+        name = data.data_dir.stem if own else data.dataset
+        splits.setdefault((name, result.test_hash), []).append(result)
+    names = [name for name, _ in splits]
+    return [
+        table_of(name if names.count(name) == 1 else f"{name} ({split})", _rows(of_split))
+        for (name, split), of_split in splits.items()
+    ]
+
+
+def _rows(results: Sequence[Result]) -> list[Row]:
+    """Runs on one test split in rows, told apart by the settings in which they differ."""
+    rows: dict[str, list[Result]] = {}
+    facts: dict[str, dict] = {}
+    for result in results:
+        groups = result.settings.deciding()
+        flat = {
+            name: value
+            for group in ("data", result.settings.method, "training")
+            for name, value in groups[group].items()
+            if name != "seed"
+        }
+        key = repr((result.settings.method, flat))
+        if result.seed in (other.seed for other in rows.get(key, ())):
+            raise InputError(
+                f"`runs` names two of the same settings and seed ({rows[key][0].folder} and "
+                f"{result.folder}): name one of them."
+            )
+        rows.setdefault(key, []).append(result)
+        facts[key] = flat
+    found = []
+    for key, of_row in rows.items():
+        method = of_row[0].settings.method
+        alike = [facts[k] for k, other in rows.items() if other[0].settings.method == method]
+        variant = {
+            name: value
+            for name, value in facts[key].items()
+            if any(other[name] != value for other in alike)
+        }
+        found.append(Row(method, variant, of_row))
+    return found

@@ -1,0 +1,224 @@
+"""Trains the cells of a grid, in one process or several, and goes on where it was stopped.
+
+A cell is settled by what is on the disk: the metrics of its run, or a record of its failure. The
+process that holds a cell's lock trains it. So any number of processes, of one command or of
+several, share a grid, and none does a cell twice.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tfxmodal.benchmark.cells import Cell, Source
+from tfxmodal.benchmark.grid import Grid
+from tfxmodal.errors import InputError, first_line
+from tfxmodal.io.atomic import whole_file
+from tfxmodal.io.locks import InUse, held
+from tfxmodal.training.interrupts import stop_signals
+from tfxmodal.training.run_folder import METRICS
+
+PAUSE = 0.5
+"""Seconds between two looks at what others do."""
+
+THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+"""Environment variables by which libraries know how many threads they may use."""
+
+
+class Board:
+    """The folder of a benchmark: `runs/CELL`, and `failures/CELL.json` with reasons."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def run(self, cell: Cell) -> Path:
+        """The folder of a cell's run."""
+        return self.folder / "runs" / cell.name
+
+    def done(self, cell: Cell) -> bool:
+        """Whether the cell's run came to its end."""
+        return (self.run(cell) / METRICS).exists()
+
+    def failure(self, cell: Cell) -> dict | None:
+        """Why a cell could not be trained: `reason`, and of a fault of the program `traceback`."""
+        file = self._failures / f"{cell.name}.json"
+        return json.loads(file.read_text("utf-8")) if file.exists() else None
+
+    def settled(self, cell: Cell) -> bool:
+        """Whether nothing is left to do for a cell."""
+        return self.done(cell) or (self._failures / f"{cell.name}.json").exists()
+
+    def forget_failures(self):
+        """Lets what failed before be tried again."""
+        shutil.rmtree(self._failures, ignore_errors=True)
+
+    def fail(self, cell: Cell, error: Exception):
+        """Records a failure."""
+        told = {"cell": cell.title, "reason": str(error)}
+        if not isinstance(error, InputError):
+            told["reason"] = f"{type(error).__name__}: {first_line(error)}"
+            told["traceback"] = "".join(traceback.format_exception(error))
+        self._failures.mkdir(parents=True, exist_ok=True)
+        with whole_file(self._failures / f"{cell.name}.json") as file:
+            file.write((json.dumps(told, indent=2) + "\n").encode())
+
+    def claimed(self, cell: Cell):
+        """Keeps a cell for this process while the block runs.
+
+        Raises:
+            InUse: If another process has it.
+        """
+        return held(self.folder / "claims" / f"{cell.name}.lock", cell.title)
+
+    @property
+    def _failures(self) -> Path:
+        return self.folder / "failures"
+
+
+def train(
+    grid: Grid,
+    sources: Mapping[str, Source],
+    cells: Sequence[Cell],
+    board: Board,
+    jobs: int = 1,
+    figures: bool = False,
+    stop_asked: Callable[[], bool] = lambda: False,
+) -> Iterator[Cell]:
+    """Trains cells, and yields each that is settled, by whomever, as soon as it is.
+
+    Args:
+        grid: What the cells are of; other processes expand it themselves.
+        sources: The datasets of the grid.
+        cells: Those that are to be settled.
+        board: Where.
+        jobs: How many processes train. One is this process; several are new ones, which divide the
+            cores among them.
+        figures: Whether each run draws its figures.
+        stop_asked: See `run_experiment`; when true the rest is left.
+    """
+    if jobs == 1:
+        yield from _work(sources, cells, board, figures, stop_asked)
+        return
+    context = multiprocessing.get_context("spawn")
+    arguments = grid, board.folder, [cell.name for cell in cells], figures
+    workers = [context.Process(target=_worker, args=arguments) for _ in range(jobs)]
+    with _threads(max(1, (os.cpu_count() or 1) // jobs)):
+        for worker in workers:
+            worker.start()
+    waiting, asked = list(cells), False
+    try:
+        while waiting:
+            at_work = any(worker.is_alive() for worker in workers)
+            settled = [cell for cell in waiting if board.settled(cell)]
+            waiting = [cell for cell in waiting if cell not in settled]
+            yield from settled
+            if not at_work:
+                break
+            if stop_asked() and not asked:
+                asked = True
+                _stop(workers)
+            time.sleep(PAUSE)
+    finally:
+        _stop(workers)
+        for worker in workers:
+            worker.join()
+    broken = [worker.exitcode for worker in workers if worker.exitcode]
+    if waiting and broken and not asked:
+        raise InputError(
+            f"{len(broken)} of {jobs} processes ended by themselves (exit code {broken[0]}), and "
+            f"{len(waiting)} cells are open: lower `jobs` if memory is short, and go on with the "
+            "same command."
+        )
+
+
+def _work(
+    sources: Mapping[str, Source],
+    cells: Sequence[Cell],
+    board: Board,
+    figures: bool,
+    stop_asked: Callable[[], bool],
+) -> Iterator[Cell]:
+    """Trains what nobody else trains, and waits for what others do."""
+    waiting = list(cells)
+    while waiting:
+        settled = []
+        for cell in waiting:
+            if stop_asked():
+                return
+            try:
+                with board.claimed(cell):
+                    if not board.settled(cell):
+                        _train(cell, sources[cell.dataset], board, figures, stop_asked)
+            except InUse:
+                continue
+            if board.settled(cell):
+                settled.append(cell)
+                yield cell
+        waiting = [cell for cell in waiting if cell not in settled]
+        if waiting and not settled:
+            time.sleep(PAUSE)
+
+
+def _train(cell: Cell, source: Source, board: Board, figures: bool, stop_asked):
+    """Trains a cell, or goes on with it; a failure is recorded."""
+    # Here, since they load TensorFlow, which a process that only watches others does not need.
+    from tfxmodal.benchmark.tuning import tuned
+    from tfxmodal.training.candidates import run_forms
+
+    try:
+        forms = cell.forms
+        if cell.trials:
+            found = tuned(cell, source, board.folder / "tuning", stop_asked)
+            if found is None:
+                return
+            forms = {cell.method: found}
+        run_forms(
+            forms,
+            board.run(cell),
+            resume=True,
+            dataset=source.dataset,
+            stop_asked=stop_asked,
+            shared=source.shared,
+            figures=figures,
+        )
+    except InUse:  # Another process tunes its row, or trains it by the name of its folder.
+        raise
+    except Exception as error:
+        board.fail(cell, error)
+
+
+def _worker(grid: Grid, folder: Path, names: Sequence[str], figures: bool):
+    """A process that trains cells until none is left, or the one that started it is gone."""
+    parent = os.getppid()
+    sources = grid.sources()
+    cells = [cell for cell in grid.cells(sources) if cell.name in names]
+    with stop_signals() as asked:
+        stop_asked = lambda: asked() or os.getppid() != parent  # noqa: E731
+        for _ in _work(sources, cells, Board(folder), figures, stop_asked):
+            pass
+
+
+def _stop(workers):
+    """Asks processes to save their state and end."""
+    for worker in workers:
+        if worker.is_alive():
+            worker.terminate()
+
+
+@contextmanager
+def _threads(number: int):
+    """Processes that start inside use so many threads, unless the user has said otherwise."""
+    added = [name for name in THREADS if name not in os.environ]
+    os.environ.update(dict.fromkeys(added, str(number)))
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]

@@ -1,0 +1,140 @@
+"""Tables of a benchmark as CSV, Markdown and LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+
+import numpy as np
+
+from tfxmodal.benchmark.results import COLUMNS, LEVEL, Table
+from tfxmodal.io.markdown import code, table
+
+HEADINGS = (
+    *("method", "image to text", "text to image", "average"),
+    *("p", "seconds", "parameters", "dimensions", "seeds"),
+)
+PRINTED = ("printed", "difference")
+"""Of the averages, where a paper prints them."""
+
+NOTE = (
+    "{measure} on the test split, mean and standard deviation over seeds. The best of a column is "
+    f"bold, the second {{second}} where it is not significantly worse (p of {LEVEL} or more by a "
+    "paired randomisation test over queries, seeds averaged, with Holm's correction over all pairs "
+    "of rows)."
+)
+"""What stands below a table."""
+
+OTHERS = "The column p is that of the average against the best one. Seconds are of the training."
+"""What stands there, too, where a table has these columns."""
+
+Failures = Mapping[str, Sequence[str]]
+"""What could not be trained: by reason the cells."""
+
+
+def results_csv(tables: Sequence[Table]) -> bytes:
+    """All runs, one a line."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    facts = ("seconds", "epochs", "parameters", "embedding_dim")
+    names = ("dataset", "setting", "method", "variant", "seed", "measure")
+    writer.writerow([*names, *COLUMNS, *facts, "run"])
+    for each in tables:
+        for row in each.rows:
+            for result, scores in zip(row.results, row.scores, strict=True):
+                variant = "; ".join(f"{name}={value}" for name, value in row.variant.items())
+                who = each.name, row.setting, row.method, variant, result.seed, each.measure
+                numbers = (result.metrics.get(fact, "") for fact in facts)
+                writer.writerow([*who, *map(float, scores), *numbers, result.folder.name])
+    return text.getvalue().encode()
+
+
+def markdown(tables: Sequence[Table], failures: Failures) -> bytes:
+    """All tables as a page."""
+    parts = []
+    for each in tables:
+        rows = []
+        for setting, of_setting in numbered_by_setting(each):
+            rows.append([f"*{setting}*", *[""] * (len(headings(each)) - 1)])
+            rows += [cells(each, number, "**{}**", "*{}*") for number in of_setting]
+        commands = code(row.command for row in each.rows)
+        lines, below = table(headings(each), rows), note(each, "in italics")
+        parts.append(f"## {each.name}\n\n{lines}\n\n{below}\n\n{commands}\n")
+    if failures:
+        told = (f"- {reason} ({'; '.join(cells)})" for reason, cells in failures.items())
+        parts.append("## Not in the tables\n\n" + "\n".join(told) + "\n")
+    return "\n".join(parts).encode()
+
+
+def latex(tables: Sequence[Table]) -> bytes:
+    """All tables for `booktabs`."""
+    parts = []
+    for each in tables:
+        columns = [0, 1, 2, 3, *([len(HEADINGS)] if each.about else [])]
+        lines = [[headings(each)[column].capitalize() for column in columns]]
+        for setting, numbers in numbered_by_setting(each):
+            lines.append([rf"\midrule \multicolumn{{{len(columns)}}}{{l}}{{\emph{{{setting}}}}}"])
+            for number in numbers:
+                found = cells(each, number, r"\textbf{{{}}}", r"\underline{{{}}}")
+                lines.append([_escaped(found[column]) for column in columns])
+        caption = NOTE.format(measure=each.measure, second="underlined")
+        parts += [
+            "% needs \\usepackage{booktabs}",
+            r"\begin{table}",
+            rf"\caption{{{_escaped(f'{each.name}. {caption} {each.about}'.strip())}}}",
+            rf"\begin{{tabular}}{{l{'c' * (len(columns) - 1)}}}",
+            r"\toprule",
+            *(" & ".join(line) + r" \\" for line in lines),
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    return "\n".join(parts).encode()
+
+
+def headings(each: Table) -> list[str]:
+    """The columns of a table."""
+    return [*HEADINGS, *(PRINTED if each.about else ())]
+
+
+def note(each: Table, second: str) -> str:
+    """What stands below a table; `second` tells how the second best is shown."""
+    return " ".join([NOTE.format(measure=each.measure, second=second), OTHERS, each.about]).strip()
+
+
+def numbered_by_setting(each: Table) -> Iterator[tuple[str, list[int]]]:
+    """The numbers of a table's rows, by setting."""
+    for setting, group in groupby(range(len(each.rows)), lambda row: each.rows[row].setting):
+        yield setting, list(group)
+
+
+def cells(each: Table, number: int, best: str, second: str) -> list[str]:
+    """A row as texts; `best` and `second` are put around the numbers that are those."""
+    row, found = each.rows[number], []
+    for column in range(len(COLUMNS)):
+        first, next_one = each.best(column)
+        mark = {first: best, next_one: second}.get(number, "{}")
+        deviation = "" if row.deviations is None else f" ± {row.deviations[column]:.3f}"
+        found.append(mark.format(f"{row.means[column]:.3f}") + deviation)
+    best_row, _ = each.best()
+    p = "–" if number == best_row else _p(each.p(best_row, number))
+    seconds = f"{row.mean_of('seconds'):.0f}"
+    facts = (f"{row.results[0].metrics[name]:,}" for name in ("parameters", "embedding_dim"))
+    texts = [row.title, *found, p, seconds, *facts, str(len(row.results))]
+    if each.about:
+        printed = float(np.mean(row.printed))
+        texts += [f"{printed:.3f}", f"{row.means[-1] - printed:+.3f}"]
+    return texts
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _escaped(text: str) -> str:
+    """Text for LaTeX; the commands in it are left as they are."""
+    signs = {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "±": r"$\pm$"}
+    return "".join(signs.get(sign, sign) for sign in text)

@@ -1,0 +1,112 @@
+"""What was measured of each query of a split, and the numbers of a run made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+
+from tfxmodal.evaluation.metrics import mean, median_rank, recall_at
+
+DIRECTIONS = ("image_to_text", "text_to_image")
+RECALL_AT = (1, 5, 10)
+
+
+@dataclass(frozen=True)
+class PerQuery:
+    """What was measured of each query.
+
+    Attributes:
+        values: For each of `DIRECTIONS`, by measure, a value for each query: `rank` and `ties`, and
+            with labels `map_all` and `map_50`, which are average precisions. `rank_pair` and
+            `map_pair` are the pair that the query belongs to: captions by themselves are queries of
+            `rank`, and whole texts those of `map_all`.
+        gallery: By direction the number of items that `rank` was measured among.
+    """
+
+    values: Mapping[str, Mapping[str, np.ndarray]]
+    gallery: Mapping[str, int]
+
+    @property
+    def labelled(self) -> bool:
+        """Whether classes tell what is right; else own partners alone do."""
+        return "map_all" in self.values[DIRECTIONS[0]]
+
+    def summary(self) -> dict:
+        """What `metrics.json` holds; see `protocol.evaluate`."""
+        recalls = self._of_each(lambda ranks: recall_at(ranks, RECALL_AT), "rank")
+        averages = {k: np.mean([recalls[d][k] for d in DIRECTIONS]) for k in RECALL_AT}
+        numbers = {
+            "map_all": _with_average(self._of_each(mean, "map_all")) if self.labelled else None,
+            "map_50": _with_average(self._of_each(mean, "map_50")) if self.labelled else None,
+            "recall_at": recalls | {"average": averages},
+            "median_rank": self._of_each(median_rank, "rank"),
+            "queries": self._of_each(len, "rank"),
+            "gallery": dict(self.gallery),
+            "queries_with_ties": self._of_each(np.count_nonzero, "ties"),
+            "queries_without_relevant": self._of_each(
+                lambda of_queries: np.count_nonzero(np.isnan(of_queries)),
+                "map_all" if self.labelled else "rank",
+            ),
+        }
+        return _plain(numbers)
+
+    def by_pair(self) -> np.ndarray:
+        """What each pair adds to the two means by which methods are compared.
+
+        They are mAP@all, or without labels the mean of R@1, R@5 and R@10. A pair's queries, its
+        image and its texts, are not independent of each other: a test takes them together.
+
+        Returns:
+            `[2, pairs]` in the order of `DIRECTIONS`; the sum of a row is the mean over the queries
+            that have a relevant item.
+        """
+        measure, owner = ("map_all", "map_pair") if self.labelled else ("rank", "rank_pair")
+        pairs = 1 + max(of_way[owner].max() for of_way in self.values.values())
+        rows = []
+        for of_way in self.values.values():
+            scores = of_way[measure]
+            known = ~np.isnan(scores)
+            if not self.labelled:
+                scores = np.mean([scores <= k for k in RECALL_AT], axis=0)
+            weights = scores[known] / max(1, np.count_nonzero(known))
+            rows.append(np.bincount(of_way[owner][known], weights, minlength=pairs))
+        return np.array(rows)
+
+    def save(self, file: BinaryIO):
+        """Writes a `.npz` file: `values` by `DIRECTION/MEASURE`, and `gallery`."""
+        arrays = {
+            f"{way}/{name}": each
+            for way, of_way in self.values.items()
+            for name, each in of_way.items()
+        }
+        np.savez_compressed(file, gallery=[self.gallery[way] for way in DIRECTIONS], **arrays)
+
+    @classmethod
+    def open(cls, file) -> PerQuery:
+        """From what `save` wrote."""
+        values: dict[str, dict] = {way: {} for way in DIRECTIONS}
+        with np.load(file) as arrays:
+            for key in arrays.keys() - {"gallery"}:
+                way, name = key.split("/")
+                values[way][name] = arrays[key]
+            gallery = dict(zip(DIRECTIONS, arrays["gallery"].tolist(), strict=True))
+        return cls(values, gallery)
+
+    def _of_each(self, function, measure: str) -> dict:
+        return {way: function(self.values[way][measure]) for way in DIRECTIONS}
+
+
+def _with_average(numbers: dict) -> dict:
+    return numbers | {"average": sum(numbers.values()) / len(numbers)}
+
+
+def _plain(tree):
+    """Keys to strings, numbers to Python's, NaN to None: what JSON can hold."""
+    if isinstance(tree, dict):
+        return {str(key): _plain(value) for key, value in tree.items()}
+    if tree is None or np.isnan(tree):
+        return None
+    return int(tree) if isinstance(tree, (int, np.integer)) else float(tree)

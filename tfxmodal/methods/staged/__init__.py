@@ -1,0 +1,1 @@
+"""Methods trained layer by layer, in stages."""
