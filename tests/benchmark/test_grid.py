@@ -114,5 +114,8 @@ def test_mistakes_are_told_at_once(given, told):
 
 def test_what_tuning_tries_can_be_set(folder):
     for name, spec in METHODS.items():
-        values = (f"{name}.{k}={json.dumps(v[-1])}" for k, v in spec.search_space.items())
-        cells(grid(folder, name, set=tuple(values)))
+        last = {k: v[-1] for k, v in spec.search_space.items()}
+        values = (f"{name}.{k}={json.dumps(v)}" for k, v in last.items())
+        (cell,) = cells(grid(folder, name, set=tuple(values)))
+        for form in cell.forms.values():
+            assert form == form.having(**last)

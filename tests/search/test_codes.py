@@ -45,3 +45,12 @@ def test_a_changed_code_and_a_scan_are_refused():
         index.search(codes(1, 24, 0), 1)
     with pytest.raises(InputError, match="`kind` scan reads .*; received it .*: leave it out"):
         build_index(GivenCodes(), "A", "texts", kind="scan")
+
+
+def test_an_index_without_its_codes_is_told(tmp_path):
+    index = build_index(GivenCodes(), "A", "texts")
+    index.add(names(4), codes(4, 16, 0))
+    index.save(tmp_path / "index")
+    (tmp_path / "index/vectors.faiss").unlink()
+    with pytest.raises(InputError, match=r"no whole index \(0 vectors of 4 items\)"):
+        Index.load(tmp_path / "index", GivenCodes(), "A")

@@ -100,7 +100,8 @@ def main(argv: list[str] | None = None):
     flags = cli.parse(Flags, __doc__, argv, defaults)
 
     from tfxmodal.inputs.raw import check_raw
-    from tfxmodal.training.encoder_training import MODALITIES, check_labels, train_encoder
+    from tfxmodal.inputs.spec import MODALITIES
+    from tfxmodal.training.encoder_training import check_labels, train_encoder
     from tfxmodal.training.interrupts import stop_signals
 
     folder = Path("towers") / flags.data.dataset if flags.to is None else flags.to

@@ -10,6 +10,8 @@ import numpy as np
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.lazy import keras
 
+MODALITIES = ("image", "text")
+
 KINDS = {
     "global": "one vector of features [d]",
     "map": "features of each location [locations, d]",

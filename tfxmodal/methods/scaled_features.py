@@ -8,6 +8,12 @@ from typing import Literal
 
 from tfxmodal.inputs.spec import MethodInputs
 
+STANDARD = {"image_scaling": "standard", "text_scaling": "standard"}
+"""The settings of a preset that standardises both modalities."""
+
+NONE_OR_STANDARD = {name: ("none", value) for name, value in STANDARD.items()}
+"""What tuning tries of the scaling."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScaledFeatures:

@@ -244,6 +244,8 @@ class Index:
             name, settings = info.get("store", "faiss"), info.get("settings", info.get("nearest"))
             choose("store of the index", name, STORES)
             store = STORES[name].read(folder, **settings)
+            if len(store) != len(info["ids"]):
+                raise ValueError(f"{len(store)} vectors of {len(info['ids'])} items")
         except InputError:
             raise
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:

@@ -34,8 +34,6 @@ from tfxmodal.training.run_folder import METRICS, RunFolder
 from tfxmodal.training.settings import check_continuing, plain
 from tfxmodal.training.summaries import Summaries
 
-MODALITIES = ("image", "text")
-
 
 @dataclass(frozen=True)
 class EncoderSettings:

@@ -27,7 +27,7 @@ from tfxmodal.methods.binary import Binary, check_bits
 from tfxmodal.methods.few_labels import FewLabels, labelled_streams, with_few_labels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
 from tfxmodal.methods.learner import Batch, Update, short_adam
-from tfxmodal.methods.scaled_features import ScaledFeatures, scaled_inputs
+from tfxmodal.methods.scaled_features import NONE_OR_STANDARD, ScaledFeatures, scaled_inputs
 from tfxmodal.methods.spec import MethodSpec
 
 
@@ -227,7 +227,6 @@ SPEC = MethodSpec(
         "adversary_weight": (0.0, 1.0, 10.0, 100.0),
         "triplet_weight": (1.0, 64.0),
         "learning_rate": (1e-4, 1e-3),
-        "image_scaling": ("none", "standard"),
-        "text_scaling": ("none", "standard"),
+        **NONE_OR_STANDARD,
     },
 )

@@ -16,7 +16,7 @@ from tfxmodal.errors import check_ranges
 from tfxmodal.heads.autoencoder import autoencoder
 from tfxmodal.heads.feature_network import feature_network
 from tfxmodal.heads.layers import batch_normalization, dense
-from tfxmodal.inputs.spec import MethodInputs
+from tfxmodal.inputs.spec import MODALITIES, MethodInputs
 from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.best_negatives import best_negatives
 from tfxmodal.losses.discrimination import discrimination
@@ -24,10 +24,9 @@ from tfxmodal.losses.label_prediction import label_prediction
 from tfxmodal.methods.few_labels import FewLabels, labelled_streams, with_few_labels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
 from tfxmodal.methods.learner import Batch, Update, short_adam
-from tfxmodal.methods.scaled_features import ScaledFeatures, scaled_inputs
+from tfxmodal.methods.scaled_features import NONE_OR_STANDARD, ScaledFeatures, scaled_inputs
 from tfxmodal.methods.spec import MethodSpec
 
-KINDS = ("image", "text")
 LEAKY = "leaky_relu"
 """Of slope .2, as in the released code; it is Keras' own slope, too."""
 
@@ -135,7 +134,9 @@ class CMGANs(CosineMethod):
         """The discriminators', then the generators', by Adam with a first moment of .5."""
 
         def update(name, losses, terms, networks, times=1):
-            variables = self.trainable_variables(*(f"{k}_{n}" for k in KINDS for n in networks))
+            variables = self.trainable_variables(
+                *(f"{k}_{n}" for k in MODALITIES for n in networks)
+            )
             return Update(name, losses, dict.fromkeys(terms, 1.0), variables, short_adam, times)
 
         return [
@@ -152,11 +153,13 @@ class CMGANs(CosineMethod):
     def _discriminate(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
         """How well the discriminators know real features, and right pairs."""
         rows, terms = batch["pairs"], {"intra": 0.0, "inter": 0.0}
-        made = {kind: self._call(f"{kind}_generator", rows[f"{kind}s"], False) for kind in KINDS}
+        made = {
+            kind: self._call(f"{kind}_generator", rows[f"{kind}s"], False) for kind in MODALITIES
+        }
         made = tf.nest.map_structure(tf.stop_gradient, made)
         judged = partial(self._judged, trained=True)
         others, there = _next_others(rows["labels"], replicas)
-        for kind, other in zip(KINDS, reversed(KINDS), strict=True):
+        for kind, other in zip(MODALITIES, reversed(MODALITIES), strict=True):
             (u, x, decoded), (v, *_) = made[kind], made[other]
             wrong, beside = tf.gather(replicas.gather(u), others), x
             if self.config.as_released:
@@ -170,13 +173,15 @@ class CMGANs(CosineMethod):
     def _generate(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
         """How well the vectors are classified, and how well they and the reconstructions fool."""
         rows, terms = batch["pairs"], {"intra_fooled": 0.0, "inter_fooled": 0.0}
-        made = {kind: self._call(f"{kind}_generator", rows[f"{kind}s"], True) for kind in KINDS}
+        made = {
+            kind: self._call(f"{kind}_generator", rows[f"{kind}s"], True) for kind in MODALITIES
+        }
         judged = partial(self._judged, trained=False)
-        for kind, other in zip(KINDS, reversed(KINDS), strict=True):
+        for kind, other in zip(MODALITIES, reversed(MODALITIES), strict=True):
             (u, _, decoded), (_, t, _) = made[kind], made[other]
             terms["intra_fooled"] += judged(f"{kind}_intra", decoded, True)
             terms["inter_fooled"] += judged(f"{other}_inter", [u, t], True)
-        logits = (self.networks[f"{kind}_classifier"](made[kind][0]) for kind in KINDS)
+        logits = (self.networks[f"{kind}_classifier"](made[kind][0]) for kind in MODALITIES)
         return terms | {"class": label_prediction(*logits, rows["labels"])}
 
     def _judged(self, name: str, rows, real: bool, weights=None, *, trained: bool) -> tf.Tensor:
@@ -215,7 +220,6 @@ SPEC = MethodSpec(
     search_space={
         "generator_steps": (1, 2, 5),
         "learning_rate": (1e-4, 1e-3),
-        "image_scaling": ("none", "standard"),
-        "text_scaling": ("none", "standard"),
+        **NONE_OR_STANDARD,
     },
 )

@@ -21,7 +21,7 @@ from tfxmodal.losses.canonical_correlation import canonical_correlation, canonic
 from tfxmodal.methods.closed_form.moments import moments
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
 from tfxmodal.methods.learner import Batch, Update
-from tfxmodal.methods.scaled_features import ScaledFeatures, scaled_inputs
+from tfxmodal.methods.scaled_features import NONE_OR_STANDARD, ScaledFeatures, scaled_inputs
 from tfxmodal.methods.spec import MethodSpec
 from tfxmodal.retrieval.cosine import CosineScorer
 
@@ -153,7 +153,6 @@ SPEC = MethodSpec(
         "embedding_dim": (10, 20, 50, 100),
         "ridge": (1e-5, 1e-4, 1e-3, 1e-2),
         "learning_rate": (1e-4, 1e-3),
-        "image_scaling": ("none", "standard"),
-        "text_scaling": ("none", "standard"),
+        **NONE_OR_STANDARD,
     },
 )

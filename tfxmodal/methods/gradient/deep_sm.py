@@ -16,7 +16,7 @@ from tfxmodal.losses.classification import classification
 from tfxmodal.methods.few_labels import FewLabels, labelled_streams, with_few_labels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
 from tfxmodal.methods.learner import Batch, sides
-from tfxmodal.methods.scaled_features import ScaledFeatures, scaled_inputs
+from tfxmodal.methods.scaled_features import STANDARD, ScaledFeatures, scaled_inputs
 from tfxmodal.methods.spec import MethodSpec
 
 CROSS_ENTROPIES = {"image_classification": 1.0, "text_classification": 1.0}
@@ -125,7 +125,7 @@ SPEC = MethodSpec(
     needs_labels=True,
     presets={
         "": {
-            "method": {"image_scaling": "standard", "text_scaling": "standard"},
+            "method": STANDARD,
             "training": {"batch_size": 100},
         }
     },

@@ -22,7 +22,7 @@ from tfxmodal.methods.closed_form import semantic_matching
 from tfxmodal.methods.few_labels import FewLabels, labelled_streams, with_few_labels
 from tfxmodal.methods.gradient.cosine_method import AT_ONCE
 from tfxmodal.methods.learner import Batch, Method, sides
-from tfxmodal.methods.scaled_features import ScaledFeatures
+from tfxmodal.methods.scaled_features import STANDARD, ScaledFeatures
 from tfxmodal.methods.spec import MethodSpec, inputs_of
 from tfxmodal.retrieval.scorer import Scorer
 
@@ -227,8 +227,7 @@ SPEC = MethodSpec(
         "emoji_scenes": {
             "method": {
                 "encoder_batch_norm": True,
-                "image_scaling": "standard",
-                "text_scaling": "standard",
+                **STANDARD,
             },
             "training": {"learning_rate": 3e-4, "batch_size": 100, "epochs": 180},
         },
@@ -245,8 +244,7 @@ SPEC = MethodSpec(
             "method": {
                 "start": start,
                 "encoder_batch_norm": True,
-                "image_scaling": "standard",
-                "text_scaling": "standard",
+                **STANDARD,
                 "dropout": 0.5,
             },
             "training": {"batch_size": 100, "patience": 40},

@@ -24,7 +24,12 @@ from tfxmodal.methods.binary import Binary, check_bits
 from tfxmodal.methods.few_labels import FewLabels, labelled_streams, with_few_labels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
 from tfxmodal.methods.learner import Batch, Update, short_adam
-from tfxmodal.methods.scaled_features import ScaledFeatures, scaled_inputs
+from tfxmodal.methods.scaled_features import (
+    NONE_OR_STANDARD,
+    STANDARD,
+    ScaledFeatures,
+    scaled_inputs,
+)
 from tfxmodal.methods.spec import MethodSpec
 
 
@@ -140,7 +145,7 @@ SPEC = MethodSpec(
     needs_labels=True,
     presets={
         "": {"training": {"batch_size": 100, "epochs": 500}},
-        "wikipedia": {"method": {"image_scaling": "standard", "text_scaling": "standard"}},
+        "wikipedia": {"method": STANDARD},
     },
     preset_sources={
         "": "the released code",
@@ -149,7 +154,6 @@ SPEC = MethodSpec(
     search_space={
         "alpha": (1e-4, 1e-3, 1e-2),
         "beta": (1e-2, 1e-1, 1.0),
-        "image_scaling": ("none", "standard"),
-        "text_scaling": ("none", "standard"),
+        **NONE_OR_STANDARD,
     },
 )

@@ -14,7 +14,7 @@ import numpy as np
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.protocol import evaluate, selection_score
-from tfxmodal.inputs.spec import MethodInputs
+from tfxmodal.inputs.spec import MODALITIES, MethodInputs
 from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.pair_batch import PairBatch
 from tfxmodal.losses.ranking import ranking
@@ -177,7 +177,7 @@ class MCSM(CosineMethod):
         """Each space alone, and their fusion by row normalisation."""
         if len(self.weights) == 1:
             return {}
-        image, text = (self.networks[f"{kind}_spaces"] for kind in ("image", "text"))
+        image, text = (self.networks[f"{kind}_spaces"] for kind in MODALITIES)
         others = {
             name: scorer_of(
                 keras.Model(image.input, image.output[:, space]),
@@ -196,7 +196,7 @@ class MCSM(CosineMethod):
         """A scorer of the unit vectors of both spaces side by side."""
         from tfxmodal.heads.weighted_spaces import side_by_side
 
-        networks = (self.networks[f"{name}_spaces"] for name in ("image", "text"))
+        networks = (self.networks[f"{name}_spaces"] for name in MODALITIES)
         return scorer_of(*(keras.Model(n.input, side_by_side(n.output)) for n in networks), kind)
 
     def figures(self, data: Prepared) -> dict[str, Figure]:

@@ -18,7 +18,12 @@ from tfxmodal.methods.binary import Binary, check_bits
 from tfxmodal.methods.few_labels import FewLabels, labelled_streams, with_few_labels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
 from tfxmodal.methods.learner import Batch, Update, short_adam
-from tfxmodal.methods.scaled_features import ScaledFeatures, scaled_inputs
+from tfxmodal.methods.scaled_features import (
+    NONE_OR_STANDARD,
+    STANDARD,
+    ScaledFeatures,
+    scaled_inputs,
+)
 from tfxmodal.methods.spec import MethodSpec
 
 
@@ -136,7 +141,7 @@ SPEC = MethodSpec(
     needs_labels=True,
     presets={
         "": {"training": {"epochs": 30, "batch_size": 100}},
-        "wikipedia": {"method": {"image_scaling": "standard", "text_scaling": "standard"}},
+        "wikipedia": {"method": STANDARD},
     },
     preset_sources={
         "": "the command that the released code names",
@@ -145,8 +150,7 @@ SPEC = MethodSpec(
     search_space={
         "beta": (0.4, 0.7, 0.9),
         "temperature": (0.1, 0.3, 1.0),
-        "image_scaling": ("none", "standard"),
-        "text_scaling": ("none", "standard"),
+        **NONE_OR_STANDARD,
         "learning_rate": (1e-5, 1e-3),
     },
 )

@@ -20,7 +20,7 @@ from tfxmodal.losses.mean_distance import mean_distance
 from tfxmodal.methods.few_labels import FewLabels, with_few_labels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
 from tfxmodal.methods.learner import Batch, Update, short_adam
-from tfxmodal.methods.scaled_features import ScaledFeatures, scaled_inputs
+from tfxmodal.methods.scaled_features import NONE_OR_STANDARD, ScaledFeatures, scaled_inputs
 from tfxmodal.methods.spec import MethodSpec
 
 
@@ -167,7 +167,6 @@ SPEC = MethodSpec(
     search_space={
         "alpha": (0.1, 0.5, 0.9),
         "learning_rate": (1e-4, 1e-3),
-        "image_scaling": ("none", "standard"),
-        "text_scaling": ("none", "standard"),
+        **NONE_OR_STANDARD,
     },
 )

@@ -14,7 +14,7 @@ import numpy as np
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.encoders.text.text_cnn import FIRST_ID, WIDEST, word_vectors
 from tfxmodal.errors import InputError, check_ranges
-from tfxmodal.inputs.spec import MethodInputs
+from tfxmodal.inputs.spec import MODALITIES, MethodInputs
 from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.margin_contrastive import margin_contrastive
 from tfxmodal.losses.pair_batch import PairBatch
@@ -22,9 +22,9 @@ from tfxmodal.losses.relational_similarity import similarity
 from tfxmodal.losses.squared_distance import squared_distance
 from tfxmodal.methods.few_labels import with_few_labels
 from tfxmodal.methods.learner import Batch, Stage
-from tfxmodal.methods.scaled_features import scaled_inputs
+from tfxmodal.methods.scaled_features import STANDARD, scaled_inputs
 from tfxmodal.methods.spec import GLOBAL, MethodSpec
-from tfxmodal.methods.staged.staged_method import KINDS, StagedConfig, StagedMethod
+from tfxmodal.methods.staged.staged_method import StagedConfig, StagedMethod
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ class CCL(StagedMethod):
 
     def stages(self) -> list[Stage]:
         """Levels 1 and 2, correspondence, joined grains, classes, and the two tasks."""
-        items = [f"{kind}_{grain}" for grain in self.grains for kind in KINDS]
+        items = [f"{kind}_{grain}" for grain in self.grains for kind in MODALITIES]
         config, weights = self.config, {}
         for grain in self.grains:
             weights[f"{grain}_correspondence"] = config.correspondence
@@ -192,7 +192,7 @@ class CCL(StagedMethod):
             self.machines_stage("level 1", *(f"{item}_1" for item in items)),
             self.machines_stage("level 2", *(f"{item}_2" for item in items)),
             self.stage("correspondence", self.correspondence, weights, self._correspondence),
-            self.machines_stage("joined", *(f"{kind}_joined" for kind in KINDS)),
+            self.machines_stage("joined", *(f"{kind}_joined" for kind in MODALITIES)),
             self.classes_stage(),
             self.stage("tasks", self.task_terms, tasks, self._tasks, last=True),
         ]
@@ -270,7 +270,7 @@ SPEC = MethodSpec(
     needs_labels=True,
     presets={
         "": {
-            "method": {"image_scaling": "standard", "text_scaling": "standard"},
+            "method": STANDARD,
             "training": {"batch_size": 80, "learning_rate": 1e-3},
         }
     },

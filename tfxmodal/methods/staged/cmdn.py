@@ -12,14 +12,14 @@ from functools import partial
 from tfxmodal.errors import InputError, check_ranges
 from tfxmodal.heads.autoencoder import autoencoder
 from tfxmodal.heads.feature_network import feature_network
-from tfxmodal.inputs.spec import MethodInputs
+from tfxmodal.inputs.spec import MODALITIES, MethodInputs
 from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.squared_distance import squared_distance
 from tfxmodal.methods.few_labels import with_few_labels
 from tfxmodal.methods.learner import Batch, Stage
-from tfxmodal.methods.scaled_features import scaled_inputs
+from tfxmodal.methods.scaled_features import STANDARD, scaled_inputs
 from tfxmodal.methods.spec import MethodSpec
-from tfxmodal.methods.staged.staged_method import KINDS, StagedConfig, StagedMethod
+from tfxmodal.methods.staged.staged_method import StagedConfig, StagedMethod
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,8 @@ class CMDN(StagedMethod):
 
     def stages(self) -> list[Stage]:
         """Separate codes, the joint one, fusion, classes, and the shared codes one by one."""
-        first = [f"{kind}_first" for kind in KINDS]
-        weights = dict.fromkeys([f"{kind}_reconstruction" for kind in KINDS] + first, 1.0)
+        first = [f"{kind}_first" for kind in MODALITIES]
+        weights = dict.fromkeys([f"{kind}_reconstruction" for kind in MODALITIES] + first, 1.0)
         layers = [*self._separate, *(self.machines[name][0] for name in first)]
         shared = [
             self.stage(
@@ -161,17 +161,17 @@ class CMDN(StagedMethod):
         ]
         return [
             self.stage("separate 1", self.separate_terms, weights, layers),
-            self.machines_stage("separate 2", *(f"{kind}_second" for kind in KINDS)),
+            self.machines_stage("separate 2", *(f"{kind}_second" for kind in MODALITIES)),
             self.stage("joint", self.joint_terms, {"joint": 1.0}, [self._joint]),
-            self.machines_stage("fused", *(f"{kind}_fused" for kind in KINDS)),
+            self.machines_stage("fused", *(f"{kind}_fused" for kind in MODALITIES)),
             self.classes_stage(),
             *shared,
         ]
 
     def separate_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
         """The stacked autoencoders, and the first RBMs."""
-        terms = self.machine_terms([f"{kind}_first" for kind in KINDS], batch, replicas)
-        both = zip(KINDS, self.embed(batch["pairs"], "autoencoder"), strict=True)
+        terms = self.machine_terms([f"{kind}_first" for kind in MODALITIES], batch, replicas)
+        both = zip(MODALITIES, self.embed(batch["pairs"], "autoencoder"), strict=True)
         for kind, (_, scaled, decoded) in both:
             terms[f"{kind}_reconstruction"] = squared_distance(decoded, scaled)
         return terms
@@ -205,7 +205,7 @@ SPEC = MethodSpec(
     needs_labels=True,
     presets={
         "": {
-            "method": {"image_scaling": "standard", "text_scaling": "standard"},
+            "method": STANDARD,
             "training": {"batch_size": 128, "learning_rate": 1e-3},
         }
     },

@@ -13,6 +13,7 @@ from tfxmodal.data.pairs import Features, Pairs
 from tfxmodal.errors import InputError, check_ranges
 from tfxmodal.heads.feature_network import feature_network
 from tfxmodal.heads.layers import batch_normalization
+from tfxmodal.inputs.spec import MODALITIES
 from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.classification import classification
 from tfxmodal.methods.few_labels import FewLabels, labelled_streams
@@ -20,8 +21,6 @@ from tfxmodal.methods.gradient.cosine_method import CosineMethod, scorer_of
 from tfxmodal.methods.learner import Batch, Stage, Update
 from tfxmodal.methods.scaled_features import ScaledFeatures
 from tfxmodal.retrieval.cosine import CosineScorer
-
-KINDS = ("image", "text")
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,7 @@ class StagedMethod(CosineMethod):
     def classes_stage(self) -> Stage:
         """The stage of both classifiers."""
         layers = [layer for both in self._classifiers.values() for layer in both]
-        weights = {f"{kind}_classes": 1.0 for kind in KINDS}
+        weights = {f"{kind}_classes": 1.0 for kind in MODALITIES}
         return self.stage("classes", self.class_terms, weights, layers)
 
     def machine_terms(self, machines: Sequence[str], batch: Batch, replicas) -> dict:
@@ -166,7 +165,7 @@ class StagedMethod(CosineMethod):
     def class_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
         """The cross-entropy of both classifiers."""
         rows = batch["pairs"]
-        both = zip(KINDS, self.embed(rows, "classifier"), strict=True)
+        both = zip(MODALITIES, self.embed(rows, "classifier"), strict=True)
         return {f"{kind}_classes": self.cross_entropy(z, rows["labels"]) for kind, z in both}
 
     def cross_entropy(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
@@ -176,7 +175,9 @@ class StagedMethod(CosineMethod):
     def embed(self, rows: dict[str, tf.Tensor], what: str = "encoder") -> tuple:
         """The outputs of the networks, or of the parts, `image_WHAT` and `text_WHAT`."""
         models = self.networks | self.parts
-        return tuple(models[f"{kind}_{what}"](rows[f"{kind}s"], training=True) for kind in KINDS)
+        return tuple(
+            models[f"{kind}_{what}"](rows[f"{kind}s"], training=True) for kind in MODALITIES
+        )
 
     # --- data -----------------------------------------------------------------------------------
 
