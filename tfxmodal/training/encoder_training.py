@@ -32,7 +32,7 @@ from tfxmodal.training.loop import Trainer
 from tfxmodal.training.replicas import make_strategy
 from tfxmodal.training.run_folder import METRICS, RunFolder
 from tfxmodal.training.settings import check_continuing, plain
-from tfxmodal.training.summaries import Summaries
+from tfxmodal.training.summaries import LOGS, Summaries
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _train(
     reporter.say(f"{settings.modality} encoder: {rows}; folder {folder}")
 
     # --- Training, and the weights of the best epoch -------------------------------------------
-    summaries = Summaries(folder / "logs")
+    summaries = Summaries(folder / LOGS)
     summaries.config(run.config)
 
     def validate():

@@ -39,7 +39,8 @@ from tfxmodal.training.model_card import CARD, versions, write_card
 from tfxmodal.training.replicas import make_strategy
 from tfxmodal.training.run_folder import METRICS, MODEL, RunFolder, claimed_run
 from tfxmodal.training.settings import Settings
-from tfxmodal.training.summaries import Summaries
+from tfxmodal.training.summaries import LOGS, Summaries
+from tfxmodal.training.teacher import teacher_of
 from tfxmodal.training.trained_run import save_fitted
 
 MEASURED = ("validation", "test")
@@ -121,7 +122,8 @@ def run_claimed(
     spec, seed = settings.spec, settings.training.seed
     spec.check(source.train)
     _check_label_noise(settings)
-    if spec.setting == "supervised" and (without := source.train.unlabelled):
+    supervised = spec.setting == "supervised" and spec.needs_labels
+    if supervised and (without := source.train.unlabelled):
         reporter.say(f"{without:,} training rows have no label: {spec.name} leaves them out.")
     config, decision = spec.decide(settings.config, source.train)
     settings = replace(settings, config=config)
@@ -213,7 +215,7 @@ def _begin(settings: Settings, run: RunFolder, data: Prepared) -> Summaries:
     run.write_json(MODEL, data.description() | {"hashes": hashes, "versions": versions()})
     if data.text_encoder:
         data.text_encoder.save(run.path)
-    summaries = Summaries(run.path / "logs")
+    summaries = Summaries(run.path / LOGS)
     summaries.config(run.config)
     return summaries
 
@@ -223,6 +225,8 @@ def _train(settings, run, data, strategy, resume, reporter, stop_asked) -> _Outc
     pairs, validation, training = data.features.train, data.features.validation, settings.training
     with strategy.scope():
         method = settings.spec.learner(data.inputs, settings.config)
+        if folder := getattr(settings.config, "teacher", None):
+            method.learn_from(teacher_of(folder, data))
         select_start_by = "auto" if training.select_by == "last" else training.select_by
         method.adapt(pairs, validation, select_start_by, reporter.bar)
         trainer = Trainer(method, pairs, training, strategy, run.path)
