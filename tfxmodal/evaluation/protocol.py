@@ -34,7 +34,7 @@ MORE = {
 BLOCK = 2**23  # scores held at a time, 32 MB
 
 Measure = Callable[[np.ndarray, slice], dict[str, np.ndarray]]
-"""From the scores `[rows, gallery]` of some queries, and which they are, values for each by name."""
+"""From scores `[rows, gallery]` of some queries, and which they are, values of each by name."""
 
 
 @dataclass(frozen=True)
