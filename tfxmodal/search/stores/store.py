@@ -92,13 +92,23 @@ class Store(Protocol):
     Attributes:
         name: By which `STORES` knows it.
         about: What it was made for.
+        folder: The index's folder; None of one in memory.
         is_shared: Whether several processes may write it, and each sees at once what others wrote.
             Else one process writes, and others see what they opened.
     """
 
     name: str
     about: About
+    folder: Path | None
     is_shared: bool
+
+    @classmethod
+    def open(cls, folder: Path) -> Store:
+        """The store of an index's folder; damage raises what `io.reading.DAMAGE` names."""
+
+    @property
+    def dim(self) -> int | None:
+        """Width of the vectors; None where there are none yet."""
 
     @property
     def columns(self) -> dict[str, str]:

@@ -31,10 +31,10 @@ DEEPEST = 50
 """Most conditions within each other."""
 
 TOKEN = re.compile(
-    r"""\s*(?:(?P<text>'(?:[^']|'')*'|"(?:[^"]|"")*")
+    r"""(?P<text>'(?:[^']|'')*'|"(?:[^"]|"")*")
     |(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?!\w))
     |(?P<word>[^\W\d]\w*)
-    |(?P<sign><=|>=|!=|<>|==|[=<>(),]))""",
+    |(?P<sign><=|>=|!=|<>|==|[=<>(),])""",
     re.VERBOSE,
 )
 
@@ -98,7 +98,7 @@ class _Parser:
     def __init__(self, text: str, columns: Mapping[str, str]):
         self._text, self._columns = text, columns
         self._place, self._depth = 0, 0
-        self._kind, self._token, self._start = "", "", 0
+        self._kind, self._token, self._start = "", "", 0  # of the token ahead
         self._next()
 
     def parse(self) -> Where:
@@ -188,15 +188,13 @@ class _Parser:
         return value
 
     def _next(self):
-        match = TOKEN.match(self._text, self._place)
-        self._start = self._place
-        if match:
-            self._kind, self._token = match.lastgroup or "", match[match.lastgroup or 0]
-            self._start, self._place = match.start(match.lastgroup or 0), match.end()
-        elif not self._text[self._place :].strip():
-            self._kind = self._token = ""
+        rest = self._text[self._place :]
+        self._start = self._place + len(rest) - len(rest.lstrip())
+        if match := TOKEN.match(self._text, self._start):
+            self._kind, self._token, self._place = match.lastgroup or "", match[0], match.end()
         else:
-            self._kind, self._token = "sign", self._text[self._place :].split()[0]
+            word = rest.split()[:1]
+            self._kind, self._token = ("sign", word[0]) if word else ("", "")
 
     def _is(self, token: str) -> bool:
         return self._kind in ("word", "sign") and self._token.lower() == token
