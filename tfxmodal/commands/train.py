@@ -175,5 +175,8 @@ def print_methods():
 def examples(spec: MethodSpec) -> str:
     """Command lines that `--help` shows."""
     lines = ("", "--dataset coco --data-dir COCO", "--dataset pairs --data-dir my/pairs.jsonl")
-    commands = [f"  python trainers/train.py {spec.name} {line}" for line in lines + spec.examples]
+    lines += spec.examples
+    if spec.learner:
+        lines += ("--strategy multi_worker --run-dir SHARED/run  # docs/scale.md",)
+    commands = [f"  python trainers/train.py {spec.name} {line}" for line in lines]
     return "\n".join(["Examples:", *commands])

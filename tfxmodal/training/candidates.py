@@ -170,7 +170,7 @@ def run_forms(
         return forms
 
     name, minutes = f"{first.method}-{first.data.dataset}", first.training.minutes
-    options["workers"] = begin(first.training)
+    options["workers"] = begin(first.training, options.get("reporter", SILENT))
     return run_best(checked, first.data, name, minutes, run_dir, resume, **options)
 
 

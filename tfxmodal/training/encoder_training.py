@@ -102,7 +102,7 @@ def train_encoder(
     Raises:
         InputError: If anything the user gave is wrong.
     """
-    workers = begin(settings.training)
+    workers = begin(settings.training, reporter)
     claim = RunFolder(folder, "to").claimed(resume)
     with workers.together(), claimed_by_chief(workers, claim, "to") as run:
         if begun := workers.from_chief(lambda: run.config if run.begun else None):
@@ -162,6 +162,7 @@ def _train(
     if not run_epochs(trainer, validate, summaries, training.epochs, reporter, stop_asked):
         return False
     trainer.checkpoints.restore_best()
+    workers.wait()  # They have read what is removed now.
     best = trainer.state.best_epoch
 
     def keep() -> str:

@@ -97,7 +97,7 @@ def run_experiment(
         InputError: If anything the user gave is wrong, or a loss is no longer finite.
     """
     settings = replace(settings, data=settings.data.with_trained_encoders())
-    workers = begin(settings.training)
+    workers = begin(settings.training, reporter)
     claim = claimed_run(run_dir, f"{settings.method}-{settings.data.dataset}", resume)
     with workers.together(), claimed_by_chief(workers, claim) as run:
         return run_claimed(

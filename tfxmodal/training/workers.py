@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from tfxmodal.errors import InputError, first_line
+from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.lazy import keras, tf
 from tfxmodal.training.cluster import Task, task_of
 from tfxmodal.training.config import FitConfig, TrainingConfig
@@ -76,6 +77,10 @@ class Workers:
     def any(self, here: bool) -> bool:
         """Whether it is so on any worker; each waits for all."""
         return here if self.count == 1 else bool(self._sum(np.int32(here)))
+
+    def wait(self):
+        """Waits until all workers are here."""
+        self.any(False)
 
     def take_chiefs(self, variables: Iterable[keras.Variable]):
         """Gives float variables the chief's values.
@@ -157,17 +162,24 @@ class Workers:
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None).numpy()
 
 
-def begin(training: TrainingConfig | FitConfig) -> Workers:
+def begin(training: TrainingConfig | FitConfig, reporter: Reporter = SILENT) -> Workers:
     """Joins the workers of a training; call it before TensorFlow computes anything.
+
+    TensorFlow waits for the others for up to an hour.
 
     Args:
         training: How it trains; what is fitted in closed form has one worker.
+        reporter: Is told for whom it waits.
 
     Raises:
         InputError: If TF_CONFIG does not go with the strategy, or the others cannot be joined.
     """
     strategy = getattr(training, "strategy", None)
     if strategy == "multi_worker":
+        if not _multi_worker.cache_info().currsize:
+            task = task_of(os.environ)
+            all_of = ", ".join(task.addresses.values())
+            reporter.say(f"Worker {task.index}; the training begins once all are there: {all_of}")
         return Workers(_multi_worker())
     if os.environ.get("TF_CONFIG") and (count := len(task_of(os.environ).addresses)) > 1:
         remedy = "give `strategy` multi_worker, or unset TF_CONFIG" if strategy else "unset it"
