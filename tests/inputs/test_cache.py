@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
-from tfxmodal.inputs import cache
+from tfxmodal.inputs import cache, claims
 from tfxmodal.inputs.cache import FeatureCache, Space
 from tfxmodal.io.hashing import hash_text
 
@@ -232,19 +232,58 @@ def test_a_run_killed_by_the_system_continues(tmp_path):
     np.testing.assert_array_equal(features[:].ravel(), [0, 1, 2, 3])
 
 
-def test_processes_at_one_folder_take_turns(tmp_path):
-    second = Encoder()
-    waiting = threading.Thread(target=fill, args=(tmp_path, second))
+def test_processes_at_one_folder_share_the_work(tmp_path):
+    """The second does all that the first has not begun, and waits for that."""
+    second, found, asked = Encoder(bad=[21]), [], []
+    other = threading.Thread(target=lambda: found.append(fill(tmp_path, second)))
 
     def first(rows):
+        asked.extend(rows)
         if 5 in rows:
-            waiting.start()
-            waiting.join(0.2)  # it holds no lock, so it waits
+            other.start()
+            other.join(0.5)
+            assert other.is_alive() and len(second.asked) == 3
         return TRUTH[rows], {}
 
-    FeatureCache(tmp_path, SPACE).features(KEYS, first)
-    waiting.join()
-    assert second.asked == []
+    features = FeatureCache(tmp_path, SPACE).features(KEYS, first)
+    other.join()
+    assert asked == [*range(10)] and sum(second.asked, []) == [*range(10, N)]
+    for each in (features, *found):
+        assert each.bad == {21: "cut short"}
+        np.testing.assert_array_equal(each[:], np.delete(TRUTH, 21, axis=0))
+    assert not list(tmp_path.glob("*.claim"))
+
+
+def test_what_a_killed_process_has_claimed_is_computed_by_who_waits_for_it(tmp_path):
+    code = f"""
+        import time
+        from tfxmodal.inputs import cache
+
+        def compute(rows):
+            print("begun", flush=True)
+            time.sleep(600)
+
+        keys = [bytes([i] * 16) for i in range(4)]
+        cache.FeatureCache({str(tmp_path)!r}, cache.Space({{}}, (1,))).features(keys, compute)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "begun\n"
+    threading.Timer(0.3, process.kill).start()
+    keys = [bytes([i] * 16) for i in range(4)]
+    features = FeatureCache(tmp_path, Space({}, (1,))).features(keys, lambda r: (r[:, None], {}))
+    process.communicate()
+    np.testing.assert_array_equal(features[:].ravel(), [0, 1, 2, 3])
+    assert not list(tmp_path.glob("*.claim"))
+
+
+def test_who_waits_for_a_process_that_does_nothing_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "PATIENCE", 0.2)
+    with claims.claim(tmp_path, KEYS[:5]):
+        message = rf"{tmp_path} waits for .* process {os.getpid()} on .* end that process"
+        with pytest.raises(InputError, match=message):
+            fill(tmp_path, encoder := Encoder(items=range(8)))
+    assert encoder.asked == [[5, 6, 7]]
 
 
 def test_two_processes_at_once_compute_each_item_once(tmp_path):

@@ -182,4 +182,10 @@ class Grid:
         """What the grid gives of a method's settings."""
         given = {"epochs": self.epochs, "minutes": self.minutes}
         given = {k: v for k, v in given.items() if v is not None and hasattr(form.training, k)}
-        return given | assigned(self.set, method, type(form.config), type(form.training))
+        given |= assigned(self.set, method, type(form.config), type(form.training))
+        if given.get("strategy") == "multi_worker":
+            raise InputError(
+                f"`set` {method}.strategy=multi_worker has no place in a benchmark, which trains "
+                "each row on one machine: leave it out; machines that share `to` share the rows."
+            )
+        return given

@@ -55,6 +55,7 @@ def main(argv: list[str] | None = None, method: str | None = None):
             return
         method, words = words[0], words[1:]
         choose("method", method, [*METHODS, "auto"])
+    _check_strategy(method, words)
     if method == "auto":
         auto.main(words)
         return
@@ -72,6 +73,21 @@ def main(argv: list[str] | None = None, method: str | None = None):
     if result.finished and len(forms) > 1:
         print_tried(result)
     print_run(result)
+
+
+def _check_strategy(method: str, words: list[str]):
+    """Checks that a method that is given a strategy has one.
+
+    Raises:
+        InputError: If it is fitted on one machine.
+    """
+    given = next((word for word in words if word.partition("=")[0] == "--strategy"), None)
+    if given and (method == "auto" or METHODS[method].fit):
+        learning = ", ".join(name for name, spec in METHODS.items() if spec.learner)
+        raise InputError(
+            f"--strategy is for methods that gradients train ({learning}), and {method} has no use "
+            "for more than one machine: leave it out."
+        )
 
 
 def parse(spec: MethodSpec, words: list[str]) -> tuple[Flags, dict[str, Settings]]:
@@ -159,5 +175,8 @@ def print_methods():
 def examples(spec: MethodSpec) -> str:
     """Command lines that `--help` shows."""
     lines = ("", "--dataset coco --data-dir COCO", "--dataset pairs --data-dir my/pairs.jsonl")
-    commands = [f"  python trainers/train.py {spec.name} {line}" for line in lines + spec.examples]
+    lines += spec.examples
+    if spec.learner:
+        lines += ("--strategy multi_worker --run-dir SHARED/run  # docs/scale.md",)
+    commands = [f"  python trainers/train.py {spec.name} {line}" for line in lines]
     return "\n".join(["Examples:", *commands])

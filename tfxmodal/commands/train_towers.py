@@ -75,6 +75,11 @@ class Flags:
     seed: int = 0
     """Seed of the classifier's initial weights, epoch order, crops, flips and dropout."""
 
+    strategy: Literal["mirrored", "multi_worker"] = "mirrored"
+    """mirrored: every GPU of this machine, or its CPU. multi_worker: those of several machines; the
+    same command runs on each, with TF_CONFIG of its own and a folder that all share
+    (docs/scale.md)."""
+
     memory_gb: float = 1.0
     """Largest training split, in GB of pixels or token ids, that is kept in memory; a larger one is
     decoded again in every epoch, in the background."""
@@ -129,6 +134,7 @@ def encoder_settings(flags: Flags, modality: str):
         learning_rate=getattr(flags, f"learning_rate_{modality}"),
         patience=flags.patience,
         seed=flags.seed,
+        strategy=flags.strategy,
         memory_gb=flags.memory_gb,
     )
     own = {"freeze": flags.freeze} if modality == "image" else {"max_norm": flags.max_norm_text}

@@ -8,16 +8,25 @@ found again under another path, in another split or dataset, and one more item c
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
 from tfxmodal.errors import InputError
-from tfxmodal.inputs.shards import Shard, ShardedFeatures, new_shard, open_shards, write_shard
+from tfxmodal.inputs.claims import claim, claimed, wait
+from tfxmodal.inputs.shards import (
+    Shard,
+    ShardedFeatures,
+    last_shard,
+    new_shard,
+    open_shards,
+    shards_begun,
+    write_shard,
+)
 from tfxmodal.io.atomic import whole_file
 from tfxmodal.io.locks import locked
 from tfxmodal.io.reading import read_json
@@ -73,30 +82,34 @@ class FeatureCache:
         """Features of a dataset's rows, computed as far as the folder lacks them.
 
         A killed computation continues at its first unfinished shard. Processes that compute for one
-        folder take turns: the later one waits, and finds the work done.
+        folder, on one machine or several, share the work, and each waits until all is done: what a
+        killed one had claimed is computed by another.
 
         Args:
             keys: Of each row the key of its item, 16 bytes (`tfxmodal.io.hashing`).
             compute: What computes features of rows.
             retry_bad: Whether to try again items that had no features before.
             progress: Wraps an iterable, as tqdm does.
-            check: Is called with the rows that are to be computed, before any of them is.
+            check: Is called with the rows that are missing, before any of them is computed.
 
         Raises:
             InputError: If the folder holds features of another space, a feature is not finite or
-                too large for the space's dtype, or the disk is full. Shards that are finished stay.
+                too large for the space's dtype, the disk is full, or another process gets on with
+                nothing. Shards that are finished stay.
         """
         there = self._open()
-        if there.missing(keys, retry_bad):
-            with ExitStack() as stack:
-                with self._writing(len(keys)):
-                    self.folder.mkdir(parents=True, exist_ok=True)
-                    stack.enter_context(locked(self.folder / ".lock"))
-                there = self._open()
-                rows = there.missing(keys, retry_bad)
-                if check:
-                    check(rows)
-                self._fill(there, rows, keys, compute, progress or (lambda items, **_: items))
+        if missing := there.missing(keys, retry_bad):
+            if check:
+                check(missing)
+            with self._writing(len(missing)):
+                self.folder.mkdir(parents=True, exist_ok=True)
+            with ExitStack() as claims:
+                pieces = self._pieces(keys, len(missing), retry_bad, claims)
+                if progress:
+                    shards = -(-len(missing) // SHARD_ROWS)
+                    pieces = progress(pieces, total=shards, desc="features")
+                for rows in pieces:
+                    self._keep(keys, rows, *self._checked(compute, rows))
             there = self._open()
         places = np.array([there.places.get(key, -1) for key in keys], np.int64)
         bad = {row: there.bad[keys[row].hex()] for row in np.flatnonzero(places < 0).tolist()}
@@ -110,36 +123,60 @@ class FeatureCache:
                     f"{self.folder} holds features of another kind ({space}): give another folder "
                     "or remove this one."
                 )
-        bad = read_json(self.folder / BAD) if (self.folder / BAD).exists() else {}
         shards = open_shards(self.folder, self.space.shape, self.space.dtype)
-        return _Contents(shards, bad)
+        return _Contents(shards, self._bad())
+
+    def _bad(self) -> dict[str, str]:
+        return read_json(self.folder / BAD) if (self.folder / BAD).exists() else {}
 
     def _new_shard(self) -> Shard:
         return new_shard(self.folder, self.space.shape, self.space.dtype)
 
-    def _fill(
-        self, there: _Contents, rows: list[int], keys: Sequence[bytes], compute: Compute, progress
-    ) -> None:
-        """Computes rows, a shard at a time; the last one there is extended where all fit in."""
-        with self._writing(len(rows)):
-            self._write_json(SPACE, asdict(self.space))
-        last, bad = there.shards[-1] if there.shards else None, dict(there.bad)
-        fit = last is not None and len(last) + len(rows) <= SHARD_ROWS
-        pieces = [np.array(rows[i : i + SHARD_ROWS]) for i in range(0, len(rows), SHARD_ROWS)]
-        for piece in progress(pieces, total=len(pieces), desc="features"):
-            features, reasons = self._checked(compute, piece)
-            good = [row not in reasons for row in piece.tolist()]
-            shard = last if fit else self._new_shard()
-            shard = shard.extended([keys[row] for row in piece[good]], features[good])
-            repaired = {key.hex() for key in shard.keys}
-            told = {name: reason for name, reason in bad.items() if name not in repaired}
-            told |= {keys[row].hex(): reason for row, reason in reasons.items()}
-            with self._writing(len(rows)):
-                if any(good):
-                    write_shard(self.folder, shard)
-                if told != bad:
-                    self._write_json(BAD, told)
-            bad = told
+    def _pieces(
+        self, keys: Sequence[bytes], missing: int, retry_bad: bool, claims: ExitStack
+    ) -> Iterator[np.ndarray]:
+        """Rows to compute, a shard at a time, until none are missing; `claims` holds what is taken.
+
+        Of what nobody has claimed a sixteenth is claimed at once, so that the folder is read a few
+        dozen times, and processes end at about the same time.
+        """
+        tried: set[bytes] = set()
+        while True:
+            with self._writing(missing), locked(self.folder / ".lock"):
+                self._write_json(SPACE, asdict(self.space))
+                others = claimed(self.folder)  # First: what is no claim any more is in a shard.
+                rows = [
+                    row for row in self._open().missing(keys, retry_bad) if keys[row] not in tried
+                ]
+                free = [row for row in rows if keys[row] not in others]
+                mine = free[: SHARD_ROWS * max(1, len(free) // SHARD_ROWS // 16)]
+                if mine:
+                    claims.enter_context(claim(self.folder, [keys[row] for row in mine]))
+            if not rows:
+                return
+            for first in range(0, len(mine), SHARD_ROWS):
+                yield np.array(mine[first : first + SHARD_ROWS])
+            claims.close()
+            tried |= {keys[row] for row in mine}
+            if not free:
+                wait(others[keys[rows[0]]], partial(shards_begun, self.folder))
+
+    def _keep(self, keys: Sequence[bytes], rows: np.ndarray, features: np.ndarray, bad: dict):
+        """Writes features, into the last shard where they fit, and the reasons of bad rows."""
+        good = [row not in bad for row in rows.tolist()]
+        with self._writing(len(keys)), locked(self.folder / ".lock"):
+            if any(good):
+                shard = last_shard(self.folder, self.space.shape, self.space.dtype)
+                if shard is None or len(shard) + sum(good) > SHARD_ROWS:
+                    shard = self._new_shard()
+                names = [keys[row] for row in rows[good]]
+                write_shard(self.folder, shard.extended(names, features[good]))
+            before = self._bad()
+            now_good = {keys[row].hex() for row in rows[good]}
+            told = {name: reason for name, reason in before.items() if name not in now_good}
+            told |= {keys[row].hex(): reason for row, reason in bad.items()}
+            if told != before:
+                self._write_json(BAD, told)
 
     def _checked(self, compute: Compute, rows: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
         """Features of rows in the space's dtype, and the reasons why some of them are bad."""

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tfxmodal.data.pairs import Pairs
+from tfxmodal.data.pairs import Dataset, Pairs
 from tfxmodal.inputs.duplicates import image_keys
 from tfxmodal.io.hashing import fingerprint, hash_rows
+
+
+def data_hashes(dataset: Dataset, cache_dir: Path) -> dict[str, str]:
+    """The hash of each split, by its name; see `data_hash`."""
+    return {name: data_hash(pairs, cache_dir) for name, pairs in dataset.splits()}
 
 
 def data_hash(pairs: Pairs, cache_dir: Path) -> str:

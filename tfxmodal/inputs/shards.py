@@ -110,10 +110,20 @@ def open_shards(folder: Path, shape: tuple[int, ...], dtype: str) -> list[Shard]
     return [shard for shard in opened if shard is not None]
 
 
+def last_shard(folder: Path, shape: tuple[int, ...], dtype: str) -> Shard | None:
+    """The shard of the highest number; None where there is none, or it is damaged."""
+    last = max(folder.glob(f"shard_*{KEYS}"), key=_number, default=None)
+    return None if last is None else _open(last, shape, dtype)
+
+
+def shards_begun(folder: Path) -> int:
+    """A number that grows with every shard."""
+    return max((_number(path) + 1 for path in folder.glob(f"shard_*{KEYS}")), default=0)
+
+
 def new_shard(folder: Path, shape: tuple[int, ...], dtype: str) -> Shard:
     """An empty shard of a new number: who still reads a damaged shard never sees others' rows."""
-    number = max((_number(path) + 1 for path in folder.glob(f"shard_*{KEYS}")), default=0)
-    return Shard(number, [], np.empty((0, *shape), dtype))
+    return Shard(shards_begun(folder), [], np.empty((0, *shape), dtype))
 
 
 def write_shard(folder: Path, shard: Shard) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
 from tfxmodal.lazy import keras, tf
+from tfxmodal.training.workers import Workers
 
 Rows = dict[str, np.ndarray]
 
@@ -112,7 +113,10 @@ class StreamFeed:
         self._ahead = ahead
 
     def batches(self, plan: Rows) -> Iterator[dict]:
-        """Yields the batch of each step of `plan`, as one value a replica."""
+        """Yields the batch of each step of `plan`, as one value a replica of this worker."""
+        here = len(self._strategy.extended.worker_devices)
+        first = here * Workers(self._strategy).index
+        plan = {stream: rows[:, first : first + here] for stream, rows in plan.items()}
         steps, replicas, _ = next(iter(plan.values())).shape
         streams = {
             stream: {
@@ -166,11 +170,12 @@ def _floats(rows) -> np.ndarray:
 
 
 def _on_each_replica(strategy, make):
-    """What `make(replica)` gives, on that replica's device."""
+    """What `make(replica)` gives, on that replica's device; each worker counts its own from 0."""
+    devices = strategy.extended.worker_devices
 
     def value(context):
-        replica = context.replica_id_in_sync_group
-        with tf.device(strategy.extended.worker_devices[replica]):
+        replica = context.replica_id_in_sync_group % len(devices)
+        with tf.device(devices[replica]):
             return make(replica)
 
     return strategy.experimental_distribute_values_from_function(value)

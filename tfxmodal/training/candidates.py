@@ -19,8 +19,16 @@ from tfxmodal.methods import METHODS
 from tfxmodal.training.config import FitConfig
 from tfxmodal.training.experiment import RunResult, run_claimed, run_experiment
 from tfxmodal.training.presets import recommended_forms
-from tfxmodal.training.run_folder import CANDIDATES, CONFIG, TRIED, RunFolder, claimed_run
+from tfxmodal.training.run_folder import (
+    CANDIDATES,
+    CONFIG,
+    TRIED,
+    RunFolder,
+    claimed_by_chief,
+    claimed_run,
+)
 from tfxmodal.training.settings import Settings
+from tfxmodal.training.workers import Workers, begin
 
 Candidates = Mapping[str, Settings]
 """Settings of trainings on one dataset, by a name for people."""
@@ -85,6 +93,7 @@ def run_best(
     stop_asked: Callable[[], bool] = lambda: False,
     shared: dict | None = None,
     figures: bool = True,
+    workers: Workers | None = None,
 ) -> RunResult:
     """Trains candidates on the same pairs, and keeps the one that validation prefers as the run.
 
@@ -105,26 +114,33 @@ def run_best(
         stop_asked: See `run_experiment`.
         shared: See there.
         figures: See there.
+        workers: Those of all candidates' trainings.
 
     Raises:
         InputError: If the folder cannot be used, or no candidate can be trained.
     """
-    shared = {} if shared is None else shared
-    with claimed_run(run_dir, name, resume) as run:
+    shared, workers = {} if shared is None else shared, workers or Workers()
+    claim = claimed_run(run_dir, name, resume)
+    with workers.together(), claimed_by_chief(workers, claim) as run:
         source = load(data, reporter.bar) if dataset is None else dataset
-        if not run.begun or run.choosing:
-            under_way = run.path / CANDIDATES
-            if not (run.path / TRIED).exists():
-                candidates = candidates_for(source)
-                tried = _try_all(
-                    candidates, under_way, minutes, source, reporter, stop_asked, shared
-                )
-                if tried is None:
-                    return RunResult(run.path, next(iter(candidates.values())), {})
-                run.write_json(TRIED, {"candidates": [asdict(each) for each in _ranked(tried)]})
-            _promote(under_way / run.read_json(TRIED)["candidates"][0]["name"], run)
-        shutil.rmtree(run.path / CANDIDATES, ignore_errors=True)
-        chosen = Settings.from_json(run.config)
+        under_way = run.path / CANDIDATES
+        if workers.from_chief(lambda: _undecided(run) and not (run.path / TRIED).exists()):
+            candidates = candidates_for(source)
+            tried = _try_all(
+                candidates, under_way, minutes, source, reporter, stop_asked, shared, workers
+            )
+            if tried is None:
+                return RunResult(run.path, next(iter(candidates.values())), {})
+            ranked = {"candidates": [asdict(each) for each in _ranked(tried)]}
+            workers.from_chief(lambda: run.write_json(TRIED, ranked))
+
+        def decide() -> dict:
+            if _undecided(run):
+                _promote(under_way / run.read_json(TRIED)["candidates"][0]["name"], run)
+            shutil.rmtree(under_way, ignore_errors=True)
+            return run.config
+
+        chosen = Settings.from_json(workers.from_chief(decide))
         return run_claimed(
             chosen, run, True, source, reporter, stop_asked, shared=shared, figures=figures
         )
@@ -154,6 +170,7 @@ def run_forms(
         return forms
 
     name, minutes = f"{first.method}-{first.data.dataset}", first.training.minutes
+    options["workers"] = begin(first.training, options.get("reporter", SILENT))
     return run_best(checked, first.data, name, minutes, run_dir, resume, **options)
 
 
@@ -165,6 +182,7 @@ def _try_all(
     reporter: Reporter,
     stop_asked: Callable[[], bool],
     shared: dict,
+    workers: Workers,
 ) -> list[Tried] | None:
     """Trains each candidate in a folder of its own; None where the user asked to stop."""
     tried: list[Tried] = []
@@ -187,6 +205,8 @@ def _try_all(
                 shared,
             )
         except InputError as error:
+            if workers.count > 1:  # It need not be the others' trouble, who would go on waiting.
+                raise
             seconds = time.perf_counter() - start
             tried.append(Tried(name, None, seconds, as_json, str(error)))
             reporter.say(f"{name} cannot be trained: {error}")
@@ -197,6 +217,11 @@ def _try_all(
         tried.append(Tried(name, score, result.metrics["seconds"], as_json))
         reporter.say(f"{name}: validation {score:.4f}")
     return tried
+
+
+def _undecided(run: RunFolder) -> bool:
+    """Whether none of the candidates is the run yet."""
+    return not run.begun or run.choosing
 
 
 def _ranked(tried: list[Tried]) -> list[Tried]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tfxmodal.errors import InputError, first_line
 from tfxmodal.lazy import keras, tf
+from tfxmodal.training.workers import Workers
 
 STATE = "state/.ATTRIBUTES/py_state"
 """The name of a run's state in its last checkpoint."""
@@ -62,16 +63,27 @@ class Checkpoints:
     it, and deletes the checkpoint before it after that, so that a run killed while it saves goes on
     from the one before.
 
+    Variables are the same on all workers of a training, so that the chief alone writes them. Every
+    worker reads them, from the folder that all share.
+
     Args:
         folder: The run's folder.
         networks: The Keras models by name.
         state: The run's state; None to restore the best networks only.
+        workers: Those of the training.
 
     Raises:
         ValueError: If a checkpoint would not hold all weights of a network.
     """
 
-    def __init__(self, folder: Path, networks: dict, state: TrainState | None = None):
+    def __init__(
+        self,
+        folder: Path,
+        networks: dict,
+        state: TrainState | None = None,
+        workers: Workers | None = None,
+    ):
+        self._workers = workers or Workers()
         weights = tf.train.Checkpoint(**networks)
         _check_complete(weights, networks)
         self._best = tf.train.CheckpointManager(weights, folder / "best", max_to_keep=1)
@@ -84,13 +96,15 @@ class Checkpoints:
     def save_last(self, optimizers: dict[str, keras.optimizers.Optimizer]):
         """Saves networks, state, dropout's random numbers and the optimizers given."""
         self._whole.optimizers = optimizers
-        with _tidied(self._last):
-            self._last.save()
+        if self._workers.is_chief:
+            with _tidied(self._last):
+                self._last.save()
 
     def save_best(self, epoch: int):
         """Saves the networks as the best so far, those of `epoch`."""
-        with _tidied(self._best):
-            self._best.save(checkpoint_number=epoch)
+        if self._workers.is_chief:
+            with _tidied(self._best):
+                self._best.save(checkpoint_number=epoch)
 
     def last_state(self) -> TrainState | None:
         """The state in the last checkpoint; None where the run has none yet.
@@ -98,10 +112,11 @@ class Checkpoints:
         Raises:
             InputError: If it is damaged, or of an earlier version.
         """
-        if self._last.latest_checkpoint is None:
+        path = self._newest(self._last)
+        if path is None:
             return None
-        with _damage_told(self._last):
-            reader = tf.train.load_checkpoint(self._last.latest_checkpoint)
+        with _damage_told(path):
+            reader = tf.train.load_checkpoint(path)
             text = reader.get_tensor(STATE).decode()
         if any(name.startswith("optimizer/") for name in reader.get_variable_to_shape_map()):
             raise InputError(
@@ -114,19 +129,25 @@ class Checkpoints:
     def restore_last(self, optimizers: dict[str, keras.optimizers.Optimizer]):
         """Restores all that `save_last` saved, with the same optimizers."""
         self._whole.optimizers = optimizers
-        with _damage_told(self._last):
-            self._whole.restore(self._last.latest_checkpoint).assert_consumed()
+        path = self._newest(self._last)
+        with _damage_told(path):
+            self._whole.restore(path).assert_consumed()
 
     def restore_best(self):
         """Restores the best networks."""
-        path = self._best.latest_checkpoint
+        path = self._newest(self._best)
         if path is None:
             raise InputError(
                 f"{Path(self._best.directory).parent} holds no trained model: its run was stopped "
                 "before an epoch was chosen; continue it with `resume`."
             )
-        with _damage_told(self._best):
+        with _damage_told(path):
             self._best.checkpoint.restore(path).assert_existing_objects_matched()
+
+    def _newest(self, manager: tf.train.CheckpointManager) -> str | None:
+        """The newest checkpoint, as the chief knows it, who alone writes them."""
+        name = self._workers.from_chief(lambda: Path(manager.latest_checkpoint or "").name)
+        return str(Path(manager.directory) / name) if name else None
 
 
 def _check_complete(checkpoint: tf.train.Checkpoint, networks: dict):
@@ -167,13 +188,13 @@ def _tidied(manager: tf.train.CheckpointManager):
 
 
 @contextmanager
-def _damage_told(manager: tf.train.CheckpointManager):
+def _damage_told(path: str):
     """Says in one sentence that a checkpoint cannot be read."""
     try:
         yield
     # TensorFlow's reader of a file cut short raises an IndexError.
     except (tf.errors.OpError, IndexError, ValueError, AssertionError) as error:
         raise InputError(
-            f"The checkpoint {manager.latest_checkpoint} is damaged or of another model "
+            f"The checkpoint {path} is damaged or of another model "
             f"({first_line(error)[:200]}): train again in another `run_dir`."
         ) from error

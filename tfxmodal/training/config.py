@@ -27,6 +27,11 @@ class TrainingConfig:
     seed: int = 0
     """Seed of initial weights, epoch order and dropout."""
 
+    strategy: Literal["mirrored", "multi_worker"] = "mirrored"
+    """mirrored: every GPU of this machine, or its CPU. multi_worker: those of several machines; the
+    same command runs on each, with TF_CONFIG of its own and a folder that all share
+    (docs/scale.md)."""
+
     patience: int = 20
     """Validations without a better score before training stops early; 0 never stops (the papers
     train a fixed number of epochs and keep the best by validation, which is the same model)."""

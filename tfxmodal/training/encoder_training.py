@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from tfxmodal.encoders.image.augmentation import augmented
 from tfxmodal.encoders.text.text_cnn import TokenIds
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
+from tfxmodal.inputs.data_hash import data_hashes
 from tfxmodal.inputs.pixels import Pixels
 from tfxmodal.inputs.prepare import named_image_encoder
 from tfxmodal.inputs.raw import check_trainable, text_cnn_to_train, token_ids, without_bad
@@ -26,13 +28,14 @@ from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.lazy import keras
 from tfxmodal.methods.gradient.encoder_classifier import EncoderClassifier
 from tfxmodal.training.config import TrainingConfig
-from tfxmodal.training.experiment import run_epochs
+from tfxmodal.training.experiment import check_same_command, run_epochs
 from tfxmodal.training.isolation import isolated
 from tfxmodal.training.loop import Trainer
 from tfxmodal.training.replicas import make_strategy
-from tfxmodal.training.run_folder import METRICS, RunFolder
+from tfxmodal.training.run_folder import METRICS, RunFolder, claimed_by_chief
 from tfxmodal.training.settings import check_continuing, plain
 from tfxmodal.training.summaries import LOGS, Summaries
+from tfxmodal.training.workers import Workers, begin
 
 
 @dataclass(frozen=True)
@@ -99,10 +102,15 @@ def train_encoder(
     Raises:
         InputError: If anything the user gave is wrong.
     """
-    with RunFolder(folder, "to").claimed(resume) as run:
-        if run.begun:
-            check_continuing(run.config, settings.to_json())
-        if (folder / METRICS).exists():
+    workers = begin(settings.training, reporter)
+    claim = RunFolder(folder, "to").claimed(resume)
+    with workers.together(), claimed_by_chief(workers, claim, "to") as run:
+        if begun := workers.from_chief(lambda: run.config if run.begun else None):
+            check_continuing(begun, settings.to_json())
+        check_same_command(workers, settings.to_json(), resume)
+        hashes = partial(data_hashes, source, settings.data.cache_dir)
+        workers.check_same("data", hashes, "give all the same pairs")
+        if workers.from_chief((folder / METRICS).exists):
             reporter.say(f"{folder} is finished.")
             return True
         with isolated(settings.training.precision, settings.training.seed):
@@ -121,7 +129,8 @@ def _train(
     training, folder = settings.training, run.path
 
     # --- Encoder, its rows and classifier, on every replica ------------------------------------
-    strategy = make_strategy()
+    strategy = begin(training).strategy or make_strategy()
+    workers = Workers(strategy)
     with strategy.scope():
         stage = STAGES[settings.modality](settings, source, reporter)
         keras.utils.set_random_seed(training.seed)  # after the encoder, which draws too
@@ -132,7 +141,8 @@ def _train(
             settings.dropout,
             settings.max_norm,
         )
-        run.create(settings.to_json())  # Not earlier: a mistake leaves no folder behind.
+        if workers.is_chief:
+            run.create(settings.to_json())  # Not earlier: a mistake leaves no folder behind.
         trainer = Trainer(learner, stage.train, training, strategy, folder)
     if resume and trainer.restore_last():
         reporter.say(f"Resuming after epoch {trainer.state.epoch}.")
@@ -140,10 +150,11 @@ def _train(
     if without := stage.train.unlabelled:
         rows += f", of which {without:,} have no label and are left out"
     reporter.say(f"{settings.modality} encoder: {rows}; folder {folder}")
+    reporter = reporter if workers.is_chief else SILENT
 
     # --- Training, and the weights of the best epoch -------------------------------------------
-    summaries = Summaries(folder / LOGS)
-    summaries.config(run.config)
+    summaries = Summaries(folder / LOGS if workers.is_chief else None)
+    summaries.config(settings.to_json())
 
     def validate():
         return learner.measure(stage.validation)
@@ -151,12 +162,19 @@ def _train(
     if not run_epochs(trainer, validate, summaries, training.epochs, reporter, stop_asked):
         return False
     trainer.checkpoints.restore_best()
-    stage.save(folder)
-    best, (_, metrics) = trainer.state.best_epoch, validate()
-    run.write_json(METRICS, {"selected_epoch": best, "validation": metrics})
-    for state in ("last", "best"):  # Three times as large as the encoder, and of no more use.
-        shutil.rmtree(folder / state)
-    (score,) = (f"{name} {value:.3f}" for name, value in metrics.items())
+    workers.wait()  # They have read what is removed now.
+    best = trainer.state.best_epoch
+
+    def keep() -> str:
+        stage.save(folder)
+        _, metrics = validate()
+        run.write_json(METRICS, {"selected_epoch": best, "validation": metrics})
+        for state in ("last", "best"):  # Three times as large as the encoder, and of no more use.
+            shutil.rmtree(folder / state)
+        (score,) = (f"{name} {value:.3f}" for name, value in metrics.items())
+        return score
+
+    score = workers.from_chief(keep)
     reporter.say(f"Best epoch {best} of {trainer.state.epoch}: validation {score}")
     return True
 

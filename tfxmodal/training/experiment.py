@@ -24,7 +24,7 @@ from tfxmodal.evaluation.figures import figure_png
 from tfxmodal.evaluation.protocol import evaluate_pairs, selection_score
 from tfxmodal.evaluation.results import captions_or_ids, draw, evaluate_split
 from tfxmodal.inputs.config import load
-from tfxmodal.inputs.data_hash import data_hash
+from tfxmodal.inputs.data_hash import data_hashes
 from tfxmodal.inputs.duplicates import tell_duplicates
 from tfxmodal.inputs.prepare import Prepared, prepare
 from tfxmodal.inputs.spec import RAW
@@ -37,11 +37,19 @@ from tfxmodal.training.isolation import isolated
 from tfxmodal.training.loop import Interrupted, NonFiniteLoss, Trainer
 from tfxmodal.training.model_card import CARD, versions, write_card
 from tfxmodal.training.replicas import make_strategy
-from tfxmodal.training.run_folder import CALIBRATION, METRICS, MODEL, RunFolder, claimed_run
-from tfxmodal.training.settings import Settings
+from tfxmodal.training.run_folder import (
+    CALIBRATION,
+    METRICS,
+    MODEL,
+    RunFolder,
+    claimed_by_chief,
+    claimed_run,
+)
+from tfxmodal.training.settings import MAY_CHANGE, Settings
 from tfxmodal.training.summaries import LOGS, Summaries
 from tfxmodal.training.teacher import teacher_of
 from tfxmodal.training.trained_run import save_fitted
+from tfxmodal.training.workers import Workers, begin
 
 MEASURED = ("validation", "test")
 """Splits that the chosen model is measured on; the test split is drawn."""
@@ -97,7 +105,9 @@ def run_experiment(
         InputError: If anything the user gave is wrong, or a loss is no longer finite.
     """
     settings = replace(settings, data=settings.data.with_trained_encoders())
-    with claimed_run(run_dir, f"{settings.method}-{settings.data.dataset}", resume) as run:
+    workers = begin(settings.training, reporter)
+    claim = claimed_run(run_dir, f"{settings.method}-{settings.data.dataset}", resume)
+    with workers.together(), claimed_by_chief(workers, claim) as run:
         return run_claimed(
             settings, run, resume, dataset, reporter, stop_asked, splits, shared, figures
         )
@@ -114,10 +124,12 @@ def run_claimed(
     shared=None,
     figures=True,
 ) -> RunResult:
-    """Trains and measures, in a folder that no other process uses."""
+    """Trains and measures, in a folder that no others use than the workers of the training."""
     # --- What can be known before any work -----------------------------------------------------
-    if run.begun:
-        settings = settings.continuing(Settings.from_json(run.config))
+    workers = begin(settings.training)
+    if begun := workers.from_chief(lambda: run.config if run.begun else None):
+        settings = settings.continuing(Settings.from_json(begun))
+    check_same_command(workers, settings.to_json(), resume)
     source = load(settings.data, reporter.bar) if dataset is None else dataset
     spec, seed = settings.spec, settings.training.seed
     spec.check(source.train)
@@ -133,7 +145,7 @@ def run_claimed(
     raw = not RAW.isdisjoint(kinds.values())
 
     # --- Inputs, and the method -----------------------------------------------------------------
-    strategy = make_strategy() if spec.learner else None
+    strategy = (workers.strategy or make_strategy()) if spec.learner else None
     # A run goes on with its vocabulary, which an earlier version may have made.
     texts = partial(open_text_encoder, run.path) if saved_in(run.path) else None
     shared = {} if shared is None or texts or raw else shared
@@ -168,8 +180,28 @@ def run_claimed(
         # --- Evaluation of what was chosen ------------------------------------------------------
         metrics = {}
         if outcome is not None:
-            metrics = _measure(settings, run, data, outcome, splits, reporter, figures)
+            measure = partial(_measure, settings, run, data, outcome, splits, reporter, figures)
+            metrics = workers.from_chief(measure)
     return RunResult(run.path, settings, metrics)
+
+
+def check_same_command(workers: Workers, settings: dict, resume: bool):
+    """Checks that all workers were started alike; where they keep files is left to each.
+
+    Raises:
+        InputError: If one has other settings, as JSON, or another version of the library.
+    """
+
+    def command() -> dict:
+        given = {"method": settings["method"], "resume": resume} | versions()
+        for group, fields in settings.items():
+            if group != "method":
+                own = fields.items()
+                given |= {f"{group}.{k}": v for k, v in own if k not in MAY_CHANGE["data"]}
+        return given
+
+    remedy = "start all workers with the same command, in the same environment"
+    workers.check_same("flags or versions", command, remedy)
 
 
 def _check_label_noise(settings: Settings):
@@ -205,14 +237,18 @@ class _Outcome:
         return (self.chosen if split == "validation" and self.chosen else self.method).scorer()
 
 
+def _about(settings: Settings, data: Prepared) -> dict:
+    """What `model.json` tells of the data."""
+    hashes = data_hashes(data.source, settings.data.cache_dir)
+    return data.description() | {"hashes": hashes, "versions": versions()}
+
+
 def _begin(settings: Settings, run: RunFolder, data: Prepared) -> Summaries:
     """Writes what the run is, once nothing that the user gave can be wrong any more."""
     run.create(settings.to_json())
     for told in (CARD, METRICS, CALIBRATION):  # What they tell of an earlier end is no longer true.
         (run.path / told).unlink(missing_ok=True)
-    splits, cache_dir = data.source.splits(), settings.data.cache_dir
-    hashes = {name: data_hash(pairs, cache_dir) for name, pairs in splits}
-    run.write_json(MODEL, data.description() | {"hashes": hashes, "versions": versions()})
+    run.write_json(MODEL, _about(settings, data))
     if data.text_encoder:
         data.text_encoder.save(run.path)
     summaries = Summaries(run.path / LOGS)
@@ -223,6 +259,8 @@ def _begin(settings: Settings, run: RunFolder, data: Prepared) -> Summaries:
 def _train(settings, run, data, strategy, resume, reporter, stop_asked) -> _Outcome | None:
     """Trains by gradients; None where the training was stopped."""
     pairs, validation, training = data.features.train, data.features.validation, settings.training
+    workers = Workers(strategy)
+    workers.check_same("data", partial(_about, settings, data), "give all the same pairs")
     with strategy.scope():
         method = settings.spec.learner(data.inputs, settings.config)
         if folder := getattr(settings.config, "teacher", None):
@@ -230,7 +268,7 @@ def _train(settings, run, data, strategy, resume, reporter, stop_asked) -> _Outc
         select_start_by = "auto" if training.select_by == "last" else training.select_by
         method.adapt(pairs, validation, select_start_by, reporter.bar)
         trainer = Trainer(method, pairs, training, strategy, run.path)
-        summaries = _begin(settings, run, data)
+    summaries = _begin(settings, run, data) if workers.is_chief else Summaries(None)
     if resume and trainer.restore_last():
         anew = ", with a new optimizer" if trainer.state.finished else ""
         reporter.say(f"Resuming after epoch {trainer.state.epoch}{anew}.")
@@ -239,6 +277,7 @@ def _train(settings, run, data, strategy, resume, reporter, stop_asked) -> _Outc
         f"{len(pairs):,} training pairs ({_size(pairs.images)} images, {_size(pairs.texts)} "
         f"texts), {kept}; {strategy.num_replicas_in_sync} replica(s); run folder {run.path}"
     )
+    reporter = reporter if workers.is_chief else SILENT
     scorer = method.scorer()
 
     def validate():

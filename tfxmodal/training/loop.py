@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from tfxmodal.training.checkpoints import Checkpoints, TrainState
 from tfxmodal.training.config import TrainingConfig
 from tfxmodal.training.report import EpochReport
 from tfxmodal.training.steps import Steps, variables_put_back
+from tfxmodal.training.workers import Workers
 
 _SECONDS_A_CALL = 5.0
 """Longest stay inside one compiled call: how soon a signal is heard and the progress bar moves."""
@@ -51,10 +53,11 @@ class Trainer:
 
     def __init__(self, method: Learner, train: Pairs, config: TrainingConfig, strategy, folder):
         self._method, self._train, self._config, self._strategy = method, train, config, strategy
+        self._workers = Workers(strategy)
         self._networks, self._stages = method.networks, method.stages()
         self._starts_trained = method.starts_trained
         self.state = TrainState()
-        self.checkpoints = Checkpoints(folder, method.networks, self.state)
+        self.checkpoints = Checkpoints(folder, method.networks, self.state, self._workers)
         in_memory = config.feed == "memory" or (
             config.feed == "auto" and memory_bytes(train) <= config.memory_gb * 1e9
         )
@@ -62,6 +65,7 @@ class Trainer:
         self._streams = method.streams(train, config.seed)
         first = next(iter(self.plan(1).values()))
         method.check_batch(first[0].size)
+        self._workers.take_chiefs(v for net in self._networks.values() for v in net.variables)
         self._enter_stage()
 
     @property
@@ -113,7 +117,8 @@ class Trainer:
         resume.
 
         Args:
-            validate: Scores the networks as they are: a number, higher is better, and details.
+            validate: Scores the networks as they are: a number, higher is better, and details. Of
+                several workers the chief calls it, for all.
             stop_asked: Asked every few seconds; when true the state is saved and the loop ends.
             progress: Called with `(steps done, steps of the epoch)` every few seconds.
 
@@ -185,7 +190,7 @@ class Trainer:
 
     def _start(self, validate) -> EpochReport:
         """Keeps the networks as they are until an epoch is better."""
-        score, details = validate()
+        score, details = self._workers.from_chief(validate)
         self.state.best_score = score
         self.checkpoints.save_best(0)
         return EpochReport(
@@ -211,7 +216,7 @@ class Trainer:
         norms = self._gradient_norms(epoch, plan)
         start, first = time.perf_counter(), state.step
         losses = self._run_epoch(epoch, plan, stop_asked, progress)
-        seconds = time.perf_counter() - start
+        seconds = self._workers.from_chief(partial(_seconds_since, start))
         pairs = next(iter(plan.values()))[first:].size
         state.epoch, state.step, state.loss_sums = epoch, 0, None
         state.stage_epoch += 1
@@ -220,7 +225,7 @@ class Trainer:
         last = self._is_last_epoch()
         score, details, improved = None, None, last and not self._selects()
         if stage.validated and (last or state.stage_epoch % config.validate_every == 0):
-            score, details = validate()
+            score, details = self._workers.from_chief(validate)
             if self._selects():
                 improved = score > state.best_score
                 state.waited = 0 if improved else state.waited + 1
@@ -263,11 +268,11 @@ class Trainer:
         """The rest of an epoch, in compiled calls of a few seconds each; returns mean losses."""
         state, steps, names = self.state, len(next(iter(plan.values()))), self._steps.names
         sums = np.array(state.loss_sums or [0.0] * len(names))
-        saved = time.perf_counter()
+        saved, wait = time.perf_counter(), 60 * self._config.checkpoint_minutes
         while state.step < steps:
             start, length = time.perf_counter(), min(self._call_steps, steps - state.step)
             values = self._steps.run(plan, state.step, state.step + length)
-            seconds = time.perf_counter() - start
+            seconds = self._workers.from_chief(partial(_seconds_since, start))
             self._check_finite(values, epoch, state.step)
             for step_values in values:  # One by one: the same sum, however calls divide an epoch.
                 sums += step_values[: len(names)]
@@ -278,10 +283,10 @@ class Trainer:
             self._call_steps = max(1, min(2 * self._call_steps, most))
             if progress:
                 progress(state.step, steps)
-            if stop_asked():
+            if self._workers.any(stop_asked()):
                 self.checkpoints.save_last(self._steps.optimizers)
                 raise Interrupted
-            if time.perf_counter() - saved > 60 * self._config.checkpoint_minutes:
+            if self._workers.from_chief(partial(_seconds_since, saved)) > wait:
                 self.checkpoints.save_last(self._steps.optimizers)
                 saved = time.perf_counter()
         return dict(zip(names, (sums / steps).tolist(), strict=True))
@@ -295,3 +300,7 @@ class Trainer:
                 f"step {first_step + step + 1}: lower `learning_rate` or the term's weight; the "
                 "checkpoints hold the state before it."
             )
+
+
+def _seconds_since(start: float) -> float:
+    return time.perf_counter() - start

@@ -28,7 +28,8 @@ class Replicas:
         """The rows `[n, ...]` of every replica, in the global batch's order: `[count * n, ...]`."""
         if self.count == 1:
             return rows
-        gathered = self._context.all_gather(rows, axis=0)
+        # A batch that was read from disk names no device; what is computed from it does.
+        gathered = self._context.all_gather(tf.identity(rows), axis=0)
         # It forgets the shape, and takes no sparse gradient, as that of `tf.gather` is.
         return tf.reshape(gathered, tf.concat([[-1], tf.shape(rows)[1:]], axis=0))
 

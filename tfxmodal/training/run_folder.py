@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict
 from itertools import count, takewhile
 from pathlib import Path
@@ -18,6 +18,7 @@ from tfxmodal.evaluation.results import SplitResults
 from tfxmodal.io.atomic import whole_file
 from tfxmodal.io.locks import LOCK, InUse, held
 from tfxmodal.io.reading import file_names
+from tfxmodal.training.workers import Workers
 
 CONFIG, MODEL, METRICS = "config.json", "model.json", "metrics.json"
 CALIBRATION = "calibration.json"
@@ -182,6 +183,27 @@ def claimed_run(given: Path | None, name: str, resume: bool) -> Iterator[RunFold
             else:
                 yield run
                 return
+
+
+@contextmanager
+def claimed_by_chief(
+    workers: Workers, claim: AbstractContextManager[RunFolder], argument: str = "run_dir"
+) -> Iterator[RunFolder]:
+    """A folder that the chief claims for all workers, and that each of them sees.
+
+    Args:
+        workers: Those of the training.
+        claim: The chief's claim of the folder.
+        argument: By which the user names it.
+
+    Raises:
+        InputError: If the claim does, or a worker does not see what the chief wrote there.
+    """
+    with ExitStack() as stack:
+        path = workers.from_chief(lambda: str(stack.enter_context(claim).path))
+        run = RunFolder(path, argument)
+        workers.check_sees(run.path / LOCK, argument)
+        yield run
 
 
 def newest_run_dir(name: str) -> Path:

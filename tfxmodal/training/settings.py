@@ -15,7 +15,10 @@ from tfxmodal.training.config import FitConfig, TrainingConfig
 
 WITHOUT_EFFECT = {
     "data": {"data_dir", "download", "cache_dir", "engine"},
-    "training": {"feed", "memory_gb", "checkpoint_minutes", "gradient_norms_every"},
+    "training": {
+        *("feed", "memory_gb", "strategy"),
+        *("checkpoint_minutes", "gradient_norms_every"),
+    },
 }
 """Fields that change no result, on the same pairs."""
 

@@ -20,11 +20,18 @@ LOGS = "logs"
 
 
 class Summaries:
-    """Scalars of every epoch; the configuration, curves, pictures and embeddings at the end."""
+    """Scalars of every epoch; the configuration, curves, pictures and embeddings at the end.
 
-    def __init__(self, folder: Path):
+    Args:
+        folder: Where they are written; None to write nothing, as a worker that is not the chief.
+    """
+
+    def __init__(self, folder: Path | None):
         self._folder = folder
-        self._writer = tf.summary.create_file_writer(str(folder))
+        if folder is None:
+            self._writer = tf.summary.create_noop_writer()
+        else:
+            self._writer = tf.summary.create_file_writer(str(folder))
 
     def config(self, config: dict):
         """The configuration as text; dataset, method and training also as HParams."""
