@@ -396,7 +396,7 @@ def test_a_server_that_serves_what_the_file_does_not_load_is_told_nothing(config
 def test_a_version_that_is_unloaded_meanwhile_ends_the_wait(config, server, service):
     service.unloads = {1}
     before = config.read_text()
-    with pytest.raises(InputError, match="has unloaded version 1 of m: the base_path in `config`"):
+    with pytest.raises(InputError, match="has unloaded version 1 of m: base_path in `config`"):
         run("canary", config, "--version", "2", "--server", server)
     assert config.read_text() == before
 

@@ -104,7 +104,7 @@ class ModelServers:
             }:
                 if lost := {version for version in kept if waiting.get(version) == "END"}:
                     raise InputError(
-                        f"{target} has unloaded version {min(lost)} of {self._model}: the base_path "
+                        f"{target} has unloaded version {min(lost)} of {self._model}: base_path "
                         "in `config` is not where it has the models; restart it with its own file."
                     )
                 now = time.monotonic()
