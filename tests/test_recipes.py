@@ -30,7 +30,7 @@ from tfxmodal.methods.spec import Fitted, MethodSpec
 from tfxmodal.retrieval.cosine import CosineScorer
 from tfxmodal.search.index import Index
 from tfxmodal.search.new_index import build_index
-from tfxmodal.search.stores import STORES
+from tfxmodal.search.stores import STORES, FaissStore, Hits
 from tfxmodal.serving.export import export
 from tfxmodal.training.trained_run import load_run
 
@@ -292,34 +292,20 @@ def test_a_method_that_needs_labels_is_refused_without_them(blobs, monkeypatch, 
 # === A store ======================================================================================
 
 
-class Product:
+class Product(FaissStore):
     """All dot products, by NumPy."""
 
-    name, is_exact, settings = "product", True, {}
+    name = "product"
 
-    def __init__(self, vectors=None):
-        self.vectors = vectors
-
-    def __len__(self):
-        return 0 if self.vectors is None else len(self.vectors)
-
-    def add(self, vectors):
-        """Adds them."""
-        parts = [vectors] if self.vectors is None else [self.vectors, vectors]
-        self.vectors = np.concatenate(parts)
-
-    def search(self, queries, k):
+    def search(self, queries, k, where=None, minimum=-np.inf):
         """The largest products."""
-        return np.argsort(-queries @ self.vectors.T, axis=1)[:, :k]
-
-    def write(self, folder):
-        """One file."""
-        np.save(folder / "product.npy", self.vectors)
-
-    @classmethod
-    def read(cls, folder):
-        """The file."""
-        return cls(np.load(folder / "product.npy"))
+        (items,) = self.items(where)
+        products = queries @ items.vectors.T
+        best = np.argsort(-products, axis=1)[:, :k]
+        return [
+            Hits([items.ids[row] for row in rows], scores[rows])
+            for rows, scores in zip(best, products, strict=True)
+        ]
 
 
 def test_a_store_searches_an_index_that_is_saved_and_opened(monkeypatch, tmp_path):
@@ -328,10 +314,11 @@ def test_a_store_searches_an_index_that_is_saved_and_opened(monkeypatch, tmp_pat
     scorer = METHODS["pls"].fit(pairs, pairs, METHODS["pls"].config(3)).scorer()
     images, texts = scorer.embed_images(pairs.images), scorer.embed_texts(pairs.texts)
     found = []
-    for store in (Product(), None):
-        index = build_index(scorer, "a model", "texts", store=store)
+    for store in ("product", "faiss"):
+        index = build_index(scorer, "a model", "texts", store=store, folder=tmp_path / store)
         index.add([f"text {row}" for row in range(400)], texts)
-        index.save(tmp_path / "index")
-        found.append(Index.load(tmp_path / "index", scorer, "a model").search(images[:9], 5))
-    for ours, faiss in zip(*found, strict=True):
-        np.testing.assert_array_equal(ours, faiss)
+        opened = Index.load(tmp_path / store, scorer, "a model")
+        assert opened.store.name == store
+        found.append(opened.search(images[:9], 5))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-5)

@@ -13,7 +13,6 @@ from tfxmodal.commands import build_index
 from tfxmodal.inputs.config import DataConfig, load
 from tfxmodal.io.locks import held, lock_beside
 from tfxmodal.search.index import Index
-from tfxmodal.search.run_index import model_fingerprint
 from tfxmodal.training.trained_run import load_run
 
 
@@ -46,7 +45,7 @@ def test_a_folder_of_photos_is_found_by_text(method, trained, drsl, photos, caps
 
     opened = load_run(run)
     scorer, encoder = opened.method.scorer(), opened.load_text_encoder()
-    index = Index.load("index/photos", scorer, model_fingerprint(opened))
+    index = Index.load("index/photos", scorer, opened.fingerprint)
     query = scorer.embed_texts(encoder.encode(["a dog on the grass"]))
     rows, _ = scorer.top_k_images(query, index.embeddings, 7)
     assert ids == [index.ids[row] for row in rows[0]]
@@ -88,7 +87,7 @@ def test_a_split_of_the_runs_own_dataset(gallery, drsl, small, cache_dir):
     config = DataConfig("pascal_sentences", Path(small("pascal_sentences")[3]), cache_dir=cache_dir)
     train = run.prepare(load(config), config, ["train"]).features.train
     scorer = run.method.scorer()
-    index = Index.load("index", scorer, model_fingerprint(run))
+    index = Index.load("index", scorer, run.fingerprint)
     assert index.ids == train.ids.tolist() and index.rescore == 0.1
     rows = {"images": train.images, "texts": train.texts}[gallery]
     embed = {"images": scorer.embed_images, "texts": scorer.embed_texts}[gallery]
@@ -100,7 +99,7 @@ def test_other_sources(source, drsl, trained, small):
     data = small("pairs")[3] if source == "manifest" else str(trained("pascal_sentences"))
     build_index.main(["--run", drsl, "--to", "index", "--data", data, "--gallery", "texts"])
     run = load_run(drsl)
-    index = Index.load("index", run.method.scorer(), model_fingerprint(run))
+    index = Index.load("index", run.method.scorer(), run.fingerprint)
     assert len(index) == (5 * PHOTOS if source == "manifest" else 5)  # five texts a photo
 
 
@@ -111,7 +110,8 @@ def test_mistakes_end_in_one_sentence(trained, drsl, photos, complaint):
     build_index.main(["--run", drsl, "--to", "index", "--data", str(photos)])
     assert "--to index holds an index already: give --add" in told("--data", str(photos))
     assert "holds an index already" in told("--data", str(photos), "--text", "dog")
-    assert "--to index is an index of images: search it by --text" in told("--image", "x.jpg")
+    wrong = told("--image", str(next(photos.iterdir())))
+    assert "image, and drsl scores images with texts alone: search a gallery of images by" in wrong
     other = str(trained("pascal_sentences"))
     assert "was made with the model" in told("--text", "dog", run=other)
     for flags in (["--kind", "flat"], ["--gallery", "texts"], ["--rescore", "1"]):
@@ -121,6 +121,9 @@ def test_mistakes_end_in_one_sentence(trained, drsl, photos, complaint):
     assert "give one of them" in told("--text", "dog", "--image", "x.jpg")
     assert "Nothing is asked: give --data" in told()
     assert "Nothing is asked: give --data" in told("--add", "--text", "dog")
+    assert "--where, --min-score limits a search" in told(
+        "--delete", "x", "--min-score", "1", "--where", "x = 1"
+    )
 
 
 def test_a_mistake_makes_no_index(drsl, photos, complaint):
@@ -132,8 +135,8 @@ def test_a_mistake_makes_no_index(drsl, photos, complaint):
     assert "--to new holds no index: correct it" in told("--text", "dog")
     assert "--to new holds no index: correct it" in told(*pictures, "--add")
     assert "--top-k must be at least 1; received 0" in told(*pictures, "--top-k", "0")
-    assert "is an index of images: search it by --text" in told(*pictures, "--image", "x.jpg")
-    assert "is an index of texts: search it by --image" in told(*texts, *pictures, "--text", "a")
+    assert "search a gallery of images by text" in told(*pictures, "--image", "x.jpg")
+    assert "search a gallery of texts by image" in told(*texts, *pictures, "--text", "a")
     assert "nowhere holds no images: give a folder of pictures" in told("--data", "nowhere")
     assert "holds no texts: give a file of texts, a manifest" in told(*pictures, *texts)
     assert "Cannot read" in told("--data", "nowhere", *texts)
@@ -183,7 +186,7 @@ def test_a_bad_row_of_a_manifest_is_left_out_by_what_its_message_advises(
     assert "index holds 1 images" in capsys.readouterr().out
 
 
-def test_a_folder_that_grew_is_added(drsl, photos, complaint, tmp_path, capsys):
+def test_a_folder_that_changed_is_added(drsl, photos, tmp_path, capsys):
     folder, (first, second, third) = tmp_path / "mine", sorted(photos.iterdir())[:3]
     folder.mkdir()
 
@@ -196,11 +199,13 @@ def test_a_folder_that_grew_is_added(drsl, photos, complaint, tmp_path, capsys):
     (folder / "b.jpg").write_bytes(second.read_bytes())
     add("--add")
     told = capsys.readouterr().out
-    assert "1 of 2 images are in the index already, 1 added." in told
+    assert "1 added, 0 replaced, 1 there unchanged." in told
     assert "index holds 2 images" in told
     (folder / "a.jpg").write_bytes(third.read_bytes())
-    told = complaint(lambda _: add("--add"))
-    assert "1 items are in the index with other content ('a.jpg'), and nothing was added" in told
+    add("--add", "--delete", "b.jpg", "c.jpg")
+    told = capsys.readouterr().out
+    assert "1 of 2 items were there and are deleted." in told
+    assert "1 added, 1 replaced, 0 there unchanged." in told
 
 
 def test_a_second_process_is_told_who_writes_the_index(drsl, photos, complaint):
@@ -208,3 +213,45 @@ def test_a_second_process_is_told_who_writes_the_index(drsl, photos, complaint):
     with held(lock_beside(Path("index")), "it"):
         told = complaint(build_index.main, *flags, "--data", str(photos))
     assert f"--to index is in use by process {os.getpid()} on " in told
+
+
+def test_photos_and_texts_of_a_manifest_are_found_by_metadata_and_by_their_like(
+    trained, photos, complaint, capsys
+):
+    run, paths = str(trained("pascal_sentences")), sorted(photos.iterdir())[:6]
+    rows = [
+        f"{path},A picture of a number {row}.,{2000 + row},{'beach' if row % 2 else ''}"
+        for row, path in enumerate(paths)
+    ]
+    Path("mine.csv").write_text("\n".join(["image,text,year,album", *rows]))
+
+    def told(*flags, to="images"):
+        build_index.main(["--run", run, "--to", to, "--cache-dir", "cache", *flags])
+        return capsys.readouterr().out
+
+    told("--data", "mine.csv")
+    where = "year > 2002 and album = 'beach'"
+    text = ("--text", "a dog")
+    assert sorted(found(told(*text, "--where", where))) == [str(paths[3]), str(paths[5])]
+    assert found(told("--image", str(paths[4])))[0] == str(paths[4])
+    assert "Nothing is found." in told(*text, "--min-score", "1.1")
+    everything = found(told(*text, "--min-probability", "1e-9"))
+    assert len(everything) == 6
+    assert "Nothing is found." in told(*text, "--min-probability", "0.999999999999")
+    told("--data", "mine.csv", "--gallery", "texts", to="texts")
+    asked = told("--text", "a number 3", "--where", "year = 2003", to="texts")
+    assert found(asked) == [str(paths[3])]
+
+    def refused(*flags):
+        return complaint(build_index.main, "--run", run, "--to", "images", *flags)
+
+    assert "--where names the column 'size'; the columns are album (text), path" in refused(
+        *text, "--where", "size > 1"
+    )
+    assert "--min-probability must be above 0" in refused(*text, "--min-probability", "1.5")
+    alike = ("--image", str(paths[0]), "--min-probability", "0.5")
+    assert "--min-probability 0.5 is of an image with a text" in refused(*alike)
+    Path(run, "calibration.json").rename("kept.json")
+    needs = refused(*text, "--min-probability", "0.5")
+    Path("kept.json").rename(Path(run, "calibration.json"))
+    assert "--min-probability needs scores that were calibrated" in needs

@@ -31,11 +31,11 @@ def test_names_that_look_like_known_ones_are_read_and_told(name, meaning):
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("title", "is not read"),
-        ("category", r"is not read (name it `labels` if it is that)"),
-        ("subset", r"is not read (name it `split` if it is that)"),
-        ("comment", r"is not read (name it `text` if it is that)"),
-        ("Image", r"is not read (name it `image` if it is that)"),
+        ("title", "is metadata"),
+        ("category", r"is metadata (name it `labels` if it is that)"),
+        ("subset", r"is metadata (name it `split` if it is that)"),
+        ("comment", r"is metadata (name it `text` if it is that)"),
+        ("Image", r"is metadata (name it `image` if it is that)"),
     ],
 )
 def test_other_names_are_told(name, told):

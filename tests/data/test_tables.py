@@ -114,15 +114,18 @@ def test_the_tables_of_kaggle(tmp_path, caplog):
         (tmp_path / f"Images/{name}.jpg").touch()
     flickr8k = tmp_path / "captions.txt"
     flickr8k.write_text('image,caption\na.jpg,A dog .\na.jpg,"A dog , running ."\nb.jpg,A cat .\n')
-    assert manifest.load_pairs(flickr8k).texts == [("A dog .", "A dog , running ."), ("A cat .",)]
-    assert manifest.load_pairs(flickr8k).images[0] == str(tmp_path / "Images/a.jpg")
+    assert manifest.load_pairs(flickr8k)[0].texts == [
+        ("A dog .", "A dog , running ."),
+        ("A cat .",),
+    ]
+    assert manifest.load_pairs(flickr8k)[0].images[0] == str(tmp_path / "Images/a.jpg")
     assert "the column 'caption' is read as `text`" in caplog.text
     flickr30k = tmp_path / "results.csv"
     lines = ["image_name| comment_number| comment", "a.jpg| 0| Two dogs , and “a” cat .", ""]
     flickr30k.write_text("\n".join(lines))
     caplog.clear()
-    assert manifest.load_pairs(flickr30k).texts == [("Two dogs , and “a” cat .",)]
-    assert "the column 'comment_number' is not read" in caplog.text
+    assert manifest.load_pairs(flickr30k)[0].texts == [("Two dogs , and “a” cat .",)]
+    assert "the column 'comment_number' is metadata" in caplog.text
     flickr30k.write_text("\n".join([*lines[:2], "b.jpg| 4   A dog runs ."]))
     with pytest.raises(InputError, match="Line 3 of .* has 2 field.s. and the header 3"):
         read_rows(flickr30k)

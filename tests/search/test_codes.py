@@ -5,7 +5,7 @@ import pytest
 
 from tests.retrieval.codes import GivenCodes, codes, distances
 from tfxmodal.errors import InputError
-from tfxmodal.search.index import Index
+from tfxmodal.search.index import Changes, Index
 from tfxmodal.search.new_index import build_index
 
 
@@ -18,11 +18,10 @@ def names(n):
 def test_it_finds_what_a_sort_by_distance_finds_also_when_opened_again(gallery, bits, tmp_path):
     index = build_index(GivenCodes(), "A", gallery)
     items, queries = codes(3000, bits, 0), codes(20, bits, 1)
+    index.add(names(1000), items[:1000])
     index.save(tmp_path / "index")
     index = Index.load(tmp_path / "index", GivenCodes(), "A")
-    index.add(names(1000), items[:1000])
-    index.add(names(3000), items)
-    index.save(tmp_path / "index")
+    assert index.add(names(3000), items) == Changes(2000, 0, 1000)
     differ = distances(queries, items)
     order = np.argsort(differ, axis=1, kind="stable")
     for each in (index, Index.load(tmp_path / "index", GivenCodes(), "A")):
@@ -33,17 +32,19 @@ def test_it_finds_what_a_sort_by_distance_finds_also_when_opened_again(gallery, 
             nearest = np.take_along_axis(differ, order[:, :k], axis=1)
             np.testing.assert_allclose(scores, 1 - 2 * nearest / bits, rtol=0, atol=1e-6)
         np.testing.assert_allclose(each.embeddings, items)
-    assert np.load(tmp_path / "index/embeddings.npy").nbytes == 3000 * bits // 8
+    assert np.load(tmp_path / "index/vectors-2.faiss").nbytes == 3000 * bits // 8
 
 
-def test_a_changed_code_and_a_scan_are_refused():
+def test_a_changed_code_is_replaced_and_a_scan_refused():
     index, items = build_index(GivenCodes(), "A", "texts"), codes(4, 16, 0)
     index.add(names(4), items)
-    with pytest.raises(InputError, match="1 items are in the index with other content"):
-        index.add(["0002"], -items[2:3])
+    assert index.add(["0002"], -items[2:3]) == Changes(0, 1, 0)
+    assert index.search(-items[2:3], 1, where=None)[0] == [["0002"]]
     with pytest.raises(InputError, match="must be .n, 16., as wide as"):
         index.search(codes(1, 24, 0), 1)
-    with pytest.raises(InputError, match="`kind` scan reads .*; received it .*: leave it out"):
+    with pytest.raises(
+        InputError, match="`kind` scan is how FAISS .*; received it .*: leave it out"
+    ):
         build_index(GivenCodes(), "A", "texts", kind="scan")
 
 
@@ -51,6 +52,7 @@ def test_an_index_without_its_codes_is_told(tmp_path):
     index = build_index(GivenCodes(), "A", "texts")
     index.add(names(4), codes(4, 16, 0))
     index.save(tmp_path / "index")
-    (tmp_path / "index/vectors.faiss").unlink()
-    with pytest.raises(InputError, match=r"no whole index \(0 vectors of 4 items\)"):
+    np.save(tmp_path / "index/codes.npy", np.zeros((3, 2), np.uint8))
+    (tmp_path / "index/codes.npy").replace(tmp_path / "index/vectors-1.faiss")
+    with pytest.raises(InputError, match=r"no whole index \(3 vectors of 4 items\)"):
         Index.load(tmp_path / "index", GivenCodes(), "A")

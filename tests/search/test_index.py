@@ -1,3 +1,4 @@
+import json
 import os
 
 import numpy as np
@@ -7,9 +8,9 @@ from tfxmodal.errors import InputError
 from tfxmodal.retrieval.cosine import CosineScorer
 from tfxmodal.retrieval.scorer import Scorer
 from tfxmodal.search import index as index_module
-from tfxmodal.search.index import Index
+from tfxmodal.search.index import Changes, Index
 from tfxmodal.search.new_index import build_index
-from tfxmodal.search.stores import faiss_store
+from tfxmodal.search.stores import faiss_vectors
 
 DIM, CLASSES = 6, 4
 
@@ -152,8 +153,8 @@ def test_adding_in_parts_is_adding_at_once():
 
 def test_it_grows_out_of_its_structure(monkeypatch):
     """From flat to codes, and to codes learned anew, while items are added."""
-    monkeypatch.setattr(faiss_store, "LARGE", 500)
-    monkeypatch.setattr(faiss_store, "CODED", 500)
+    monkeypatch.setattr(faiss_vectors, "LARGE", 500)
+    monkeypatch.setattr(faiss_vectors, "CODED", 500)
     index, items = cosine_index(), unit(4000, 0)
     index.add(names(400), items[:400])
     assert index.is_exact
@@ -171,7 +172,7 @@ def test_saved_and_loaded_it_finds_the_same(kind, make, scorer, tmp_path):
     index.add(names(600), points(600, 3))
     index.save(tmp_path / "index")
     loaded = Index.load(tmp_path / "index", scorer, "A")
-    assert isinstance(loaded.embeddings.base, np.memmap) or isinstance(loaded.embeddings, np.memmap)
+    assert make is cosine_index or isinstance(loaded.embeddings, np.memmap)
     assert (len(loaded), loaded.is_exact, loaded.gallery) == (600, index.is_exact, "texts")
 
     assert_same(loaded.search(queries, 9), index.search(queries, 9))
@@ -196,13 +197,13 @@ def test_a_gallery_of_none_and_of_one(make, scorer, tmp_path):
     found, scores = index.search(points(3, 4), 5)
     assert found.tolist() == [["only"]] * 3
     np.testing.assert_allclose(scores, scorer.score(points(3, 4), points(1, 3)), rtol=1e-6)
-    assert index.search(points(0, 4), 5)[0].shape == (0, 1)
+    assert index.search(points(0, 4), 5)[0].shape == (0, 0)
 
 
 def test_no_queries():
     index = relation_index()
     index.add(names(300), points(300, 3))
-    assert index.search(points(0, 4), 5)[0].shape == (0, 5)
+    assert index.search(points(0, 4), 5)[0].shape == (0, 0)
 
 
 @pytest.mark.parametrize("block", [1, 700])
@@ -250,15 +251,31 @@ def test_a_scorer_says_that_its_score_is_a_dot_product():
     assert not Relation().is_dot_product and Cosine().is_dot_product
 
 
-def test_an_index_made_before_landmarks_were_called_so_opens(tmp_path):
-    index = index_of(400)
-    index.save(tmp_path)
-    with np.load(tmp_path / "space.npz") as arrays:
-        old = {"anchors" if name == "landmarks" else name: array for name, array in arrays.items()}
-    assert "anchors" in old
-    np.savez(tmp_path / "space.npz", **old)
-    opened = Index.load(tmp_path, Relation(), "A")
-    assert_same(opened.search(points(3, 4), 5), index.search(points(3, 4), 5))
+@pytest.mark.parametrize("make, scorer", [(relation_index, Relation()), (cosine_index, Cosine())])
+def test_an_index_of_an_earlier_version_opens_and_is_written_anew(make, scorer, tmp_path):
+    """Which kept the ids in `index.json`, embeddings of any kind, and called landmarks anchors."""
+    index, queries = make(), points(3, 4)
+    index.add(names(400), points(400, 3))
+    index.save(tmp_path / "new")
+    old = tmp_path / "old"
+    old.mkdir()
+    np.save(old / "embeddings.npy", points(400, 3))
+    (old / "vectors.faiss").write_bytes((tmp_path / "new/vectors-1.faiss").read_bytes())
+    with np.load(tmp_path / "new/space.npz") as arrays:
+        anchors = {("anchors" if name == "landmarks" else name): arrays[name] for name in arrays}
+    np.savez(old / "space.npz", **anchors)
+    info = {"fingerprint": "A", "gallery": "texts", "rescore": index.rescore, "ids": names(400)}
+    info |= {"nearest": {"kind": "auto", "made_for": 400}}
+    (old / "index.json").write_text(json.dumps(info))
+    opened = Index.load(old, scorer, "A")
+    assert opened.ids == names(400)
+    assert_same(opened.search(queries, 5), index.search(queries, 5))
+    for each in (opened, index):
+        each.add(["late"], points(1, 5))
+    opened = Index.load(old, scorer, "A")
+    assert_same(opened.search(queries, 5), index.search(queries, 5))
+    kept = {"index.json", "items-1.json", "space.npz", "vectors-1.faiss"}
+    assert {path.name for path in old.iterdir()} - {"embeddings-1.npy"} == kept
 
 
 def told(function, *arguments, **options) -> str:
@@ -282,33 +299,59 @@ def test_bad_items_change_nothing():
 
 
 @pytest.mark.parametrize("make, scorer", [(cosine_index, Cosine()), (relation_index, Relation())])
-def test_what_is_there_is_passed_over_and_the_rest_added(make, scorer, tmp_path):
+def test_what_is_there_is_passed_over_what_changed_is_replaced(make, scorer, tmp_path):
     index, items = make(), points(9, 3)
-    assert index.add(names(6), items[:6]) == 6
+    assert index.add(names(6), items[:6]) == Changes(6, 0, 0)
     index.save(tmp_path / "index")
     index = Index.load(tmp_path / "index", scorer, "A")
-    assert index.add(names(3), items[:3] * 1.0001) == 0  # Rounded otherwise, on another machine.
+    # Rounded otherwise, on another machine.
+    assert index.add(names(3), items[:3] * 1.0001) == Changes(0, 0, 3)
+    items[2, 0] += 1
     mixed = [7, 2, 8, 0, 6]
-    assert index.add([names(9)[row] for row in mixed], items[mixed]) == 3
-    assert index.ids == [*names(6), *names(2, 7), *names(1, 6)]
-    assert_same([index.embeddings], [items[[*range(6), 7, 8, 6]]])
+    changes = index.add([names(9)[row] for row in mixed], items[mixed])
+    assert changes == Changes(3, 1, 1)
+    order = [0, 1, 3, 4, 5, 7, 2, 8, 6]
+    assert index.ids == [names(9)[row] for row in order] and len(index) == 9
+    assert_same([index.embeddings], [items[order]])
     once = make()
     once.add(index.ids, index.embeddings)
     assert_same(index.search(points(4, 4), 9), once.search(points(4, 4), 9))
+    assert index.delete(["item 2", "nobody"]) == 1
+    assert "item 2" not in index.search(points(4, 4), 9)[0]
 
 
-def test_an_id_whose_content_changed_is_refused_and_nothing_is_added():
-    index, items = relation_index(), points(6, 3)
-    index.add(names(5), items[:5])
-    changed = items.copy()
-    changed[[1, 3], 0] += 0.1
-    message = told(index.add, names(6), changed)
-    assert (
-        f"2 items are in the index with other content ({names(5)[1]!r}, {names(5)[3]!r})" in message
+def test_changed_metadata_alone_are_replaced():
+    index, items = cosine_index(), unit(2, 3)
+    index.add(names(2), items, metadata={"year": [2020, None]})
+    assert index.add(names(2), items, metadata={"year": [2020.0, 2021]}) == Changes(0, 1, 1)
+    assert index.add(names(2), items, metadata={"album": [None, None]}) == Changes(0, 0, 2)
+    found, _ = index.search(items, 2, "year > 2020")
+    assert found.tolist() == [["item 1"], ["item 1"]]
+
+
+@pytest.mark.parametrize("make, scorer", [(relation_index, Relation()), (cosine_index, Cosine())])
+def test_a_filter_and_a_minimum_are_those_of_the_exact_ranking(make, scorer):
+    index, items, queries = make(), unit(700, 3), unit(5, 4)
+    years = np.arange(700) % 50
+    index.add(names(700), items, metadata={"year": years.tolist()})
+    chosen = np.flatnonzero(years == 7)
+    true, true_scores = exact(scorer, "texts", queries, items[chosen], 14)
+    found, scores = index.search(queries, 20, "year = 7")
+    np.testing.assert_array_equal(
+        found,
+        np.array(names(700))[chosen][
+            np.vectorize(int)([[name.split()[1] for name in row] for row in true])
+        ],
     )
-    assert "give them other ids, or build the index again" in message
-    assert index.ids == names(5) and len(index.embeddings) == 5
-    assert index.add(names(6), items) == 1
+    np.testing.assert_allclose(scores, true_scores, rtol=1e-4, atol=1e-5)
+    least = float(np.median(true_scores))
+    found, scores = index.search(queries, 20, "year = 7", least)
+    counts = (true_scores >= least).sum(axis=1)
+    assert found.shape == scores.shape == (5, counts.max())
+    assert ((found != "").sum(axis=1) == counts).all() and (
+        (scores > -np.inf) == (found != "")
+    ).all()
+    assert index.search(queries, 5, minimum=1e9)[0].shape == (5, 0)
 
 
 def test_bad_queries():
@@ -340,7 +383,7 @@ def test_a_damaged_index_is_told(tmp_path):
     assert "holds no whole index" in told(Index.load, folder, Relation(), "A")
     index = relation_index()
     index.add(names(300), points(300, 3))
-    for name in ("index.json", "embeddings.npy", "space.npz", "vectors.faiss"):
+    for name in ("index.json", "embeddings-1.npy", "space.npz", "vectors-1.faiss", "items-1.json"):
         index.save(folder)
         content = (folder / name).read_bytes()
         (folder / name).write_bytes(content[: len(content) // 2])
@@ -363,7 +406,7 @@ def test_a_failure_to_write_leaves_the_old_index(tmp_path, monkeypatch):
     index.add(["late"], points(1, 5))
     with monkeypatch.context() as patch, pytest.raises(OSError):
         patch.setattr(
-            faiss_store.FaissStore, "write", lambda *_: (_ for _ in ()).throw(OSError("full"))
+            faiss_vectors.FaissVectors, "write", lambda *_: (_ for _ in ()).throw(OSError("full"))
         )
         index.save(tmp_path / "index")
     assert len(Index.load(tmp_path / "index", Relation(), "A")) == 3
@@ -375,7 +418,7 @@ def test_a_kill_while_the_old_index_is_replaced_loses_nothing(tmp_path, monkeypa
     index.save(folder)
     index.add(["late"], points(1, 5))
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        renames = iter([os.replace])
+        renames = iter([os.replace] * 5)  # four files, and then the old folder
         patch.setattr(os, "replace", lambda *paths: next(renames, killed)(*paths))
         index.save(folder)
     assert not folder.exists()

@@ -1,12 +1,18 @@
-"""Makes an index of images or texts, to be searched by the other, with a trained run.
+"""Makes an index of images or texts, and searches it with a trained run.
 
 The gallery is a folder of pictures, a file of texts, a manifest or a split of a run's dataset. An
-index opens with the run that made it, and can be added to. With a query the best items are printed.
+index opens with the run that made it, and can be added to: what is there unchanged is passed over,
+what changed is replaced. With a query the best items are printed. Columns of a manifest that are
+no images, texts or labels are metadata, by which a search can be filtered.
 
 Examples:
   python trainers/build_index.py --run runs/drsl-coco --to index/photos --data my/photos
   python trainers/build_index.py --run runs/drsl-coco --to index/photos --data more/photos --add
+  python trainers/build_index.py --run runs/drsl-coco --to index/photos --delete a.jpg b.jpg
   python trainers/build_index.py --run runs/drsl-coco --to index/photos --text "two dogs"
+  python trainers/build_index.py --run runs/scl-pairs --to index/mine --text "dog" --where "year > 2020"
+  python trainers/build_index.py --run runs/scl-pairs --to index/mine --text "dog" --min-probability .5
+  python trainers/build_index.py --run runs/scl-pairs --to index/mine --image like_this.jpg
   python trainers/build_index.py --run runs/drsl-coco --to index/texts --data train --gallery texts
   python trainers/build_index.py --run runs/drsl-coco --to index/texts --image photo.jpg
 """
@@ -30,6 +36,7 @@ from tfxmodal.io.atomic import recover_folder
 from tfxmodal.io.locks import held, lock_beside
 
 GALLERIES = ("texts", "images")
+STORES = ("faiss",)
 KINDS = ("auto", "flat", "scan")
 
 
@@ -50,10 +57,23 @@ class Flags:
     run's folder (its test split)."""
 
     add: bool = False
-    """Add it to the index that is there."""
+    """Add it to the index that is there, and replace what is there with other content."""
+
+    delete: tuple[str, ...] = ()
+    """Ids of items to remove from the index that is there."""
 
     gallery: Literal[*GALLERIES] | None = None
-    """What a new index holds, by default images; the other is what it is searched by."""
+    """What a new index holds, by default images. A text or an image searches it; of a run whose
+    score is no dot product of embeddings (DRSL) the other kind alone."""
+
+    store: Literal[*STORES] | None = None
+    """Where a new index keeps its items: faiss (by default: in memory, fastest; each change writes
+    the whole index again), lancedb (on disk, for galleries that change or do not fit into memory;
+    pip install 'tfxmodal[lancedb]') or qdrant (a server; pip install 'tfxmodal[qdrant]')."""
+
+    url: str | None = None
+    """Address of the store of a new index, where it is not the folder: of a Qdrant server
+    (http://HOST:6333/COLLECTION), or of a folder or bucket for LanceDB (s3://BUCKET/PATH)."""
 
     kind: Literal[*KINDS] | None = None
     """How a new index searches vectors: all of them exactly (flat), by their four-bit codes (scan),
@@ -68,13 +88,24 @@ class Flags:
     1 is an exact search)."""
 
     image: Path | None = None
-    """A picture whose best texts are printed."""
+    """A picture whose best items are printed."""
 
     text: str | None = None
-    """A text whose best images are printed."""
+    """A text whose best items are printed."""
 
     top_k: int = 10
-    """How many."""
+    """How many at most."""
+
+    where: str | None = None
+    """A condition on metadata that they must fulfil, as in "year > 2020 and album = 'beach'", of =,
+    !=, <, <=, >, >=, in (...), is null, and, or, not and parentheses."""
+
+    min_score: float | None = None
+    """Their least score."""
+
+    min_probability: float | None = None
+    """The least probability that query and item belong together, as the run's validation split
+    tells it."""
 
     data_dir: Path | None = None
     """Where the run's own dataset is now, for a gallery of it and for landmarks; by default as in
@@ -104,51 +135,54 @@ def main(argv: list[str] | None = None):
     """Builds, adds or queries as the command line says."""
     flags = cli.parse(Flags, __doc__, argv)
     alone = held(lock_beside(flags.to), f"`to` {flags.to}")
-    with nullcontext() if flags.data is None else alone:
+    with alone if flags.data is not None or flags.delete else nullcontext():
         work(flags)
 
 
 def work(flags: Flags):
-    """Builds, adds or queries, where no other process writes the index."""
+    """Builds, adds, deletes or queries, where no other process writes the index."""
     recover_folder(flags.to)
     there = (flags.to / "index.json").exists()
     check(flags, there)
 
-    from tfxmodal.search.run_index import QUERIES, RunIndex
+    from tfxmodal.search.run_index import RunIndex
     from tfxmodal.training.trained_run import load_run
 
     run, reporter = load_run(flags.run), Terminal()
     data = run.settings.data.with_given(flags, (*PLACE, *HANDLING))
 
-    # --- The index that is there, and a query that fits the gallery ----------------------------
+    # --- The index, which is written with its first items, and a query that fits it ------------
     if there:
         index = RunIndex.open(flags.to, run, data, reporter)
-    gallery = index.index.gallery if there else flags.gallery or "images"
-    right = QUERIES[gallery]
-    (wrong,) = set(QUERIES.values()) - {right}
-    if getattr(flags, wrong) is not None:
-        raise InputError(f"`to` {flags.to} is an index of {gallery}: search it by `{right}`.")
-    query = None
-    if flags.text is not None:
-        query = run.embed_texts([flags.text])
-    if flags.image is not None:
-        query = run.embed_images([flags.image], data.image_weights)
+    else:
+        options = given_options(flags)
+        index = RunIndex.new(run, data=data, reporter=reporter, folder=flags.to, **options)
+    by = "text" if flags.text is not None else "image" if flags.image is not None else None
+    query = None if by is None else index.embed([getattr(flags, by)], by)
+    least = -np.inf if flags.min_score is None else flags.min_score
+    least = index.least_score(by, least, flags.min_probability)
 
-    # --- Its items, in a new index where there is none -----------------------------------------
+    # --- Its items -----------------------------------------------------------------------------
+    if flags.delete:
+        deleted = index.delete(flags.delete)
+        print(f"{deleted:,} of {len(set(flags.delete)):,} items were there and are deleted.")
     if flags.data is not None:
-        if not there:
-            options = {"gallery": gallery} | given_options(flags)
-            index = RunIndex.new(run, data=data, reporter=reporter, **options)
-        index.add(flags.data)
-        index.save(flags.to)
+        changes = index.add(flags.data)
+        index.index.store.optimize()
+        print(
+            f"{changes.added:,} added, {changes.replaced:,} replaced, {changes.unchanged:,} there "
+            "unchanged."
+        )
+    if flags.delete or flags.data is not None:
         how = "exact" if index.index.is_exact else "approximate, best candidates scored exactly"
-        print(f"{flags.to} holds {len(index):,} {gallery} ({how}).")
+        print(f"{flags.to} holds {len(index):,} {index.index.gallery} ({how}).")
 
     # --- What is found -------------------------------------------------------------------------
     if query is not None:
-        print_found(*index.index.search(query, flags.top_k))
+        ids, scores = index.index.search(query, flags.top_k, flags.where, least)
+        print_found(ids, scores)
     else:
-        asked = "--image FILE" if gallery == "texts" else "--text TEXT"
+        asked = "--image FILE" if index.index.gallery == "texts" else "--text TEXT"
         print(f"Search it: trainers/build_index.py --run {flags.run} --to {flags.to} {asked}")
 
 
@@ -161,32 +195,47 @@ def check(flags: Flags, there: bool):
     queries = [query for query in (flags.image, flags.text) if query is not None]
     if len(queries) > 1:
         raise InputError("--image and --text are both given: give one of them.")
-    if flags.data is None and (flags.add or not queries):
-        raise InputError("Nothing is asked: give --data or, without --add, --image or --text.")
+    changed = flags.data is not None or flags.delete
+    if not changed and (flags.add or not queries):
+        raise InputError(
+            "Nothing is asked: give --data, --delete or, without --add, --image or --text."
+        )
+    limits = given(flags, ("where", "min_score", "min_probability"))
+    if limits and not queries:
+        named = ", ".join(f"`{name}`" for name in limits)
+        raise InputError(f"{named} limits a search: give --image or --text.")
     if flags.top_k < 1:
         raise InputError(f"--top-k must be at least 1; received {flags.top_k}.")
     if there and flags.data is not None and not flags.add:
         raise InputError(f"--to {flags.to} holds an index already: give --add or another folder.")
-    if not there and (flags.data is None or flags.add):
+    if not there and (flags.data is None or flags.add or flags.delete):
         raise InputError(
             f"--to {flags.to} holds no index: correct it, or make one there by --data without "
             "--add."
         )
-    if there and (given := given_options(flags)):
+    if there and (options := given_options(flags)):
         raise InputError(
-            f"--{', --'.join(given)} can be chosen for a new index alone, and --to {flags.to} is "
+            f"--{', --'.join(options)} can be chosen for a new index alone, and --to {flags.to} is "
             "there: leave that out."
         )
 
 
 def given_options(flags: Flags) -> dict:
     """What the user chose of a new index."""
-    options = {name: getattr(flags, name) for name in ("gallery", "kind", "landmarks", "rescore")}
-    return {name: value for name, value in options.items() if value is not None}
+    return given(flags, ("gallery", "store", "url", "kind", "landmarks", "rescore"))
+
+
+def given(flags: Flags, names: tuple[str, ...]) -> dict:
+    """Those of some flags that the user gave."""
+    values = {name: getattr(flags, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def print_found(ids: np.ndarray, scores: np.ndarray):
     """A table of what one query found."""
+    if not ids.size:
+        print("Nothing is found.")
+        return
     table = Table("", "score", Column("id", overflow="fold"))
     for rank, (name, score) in enumerate(zip(ids[0], scores[0], strict=True), start=1):
         table.add_row(str(rank), f"{score:.4f}", escape(str(name)))

@@ -37,8 +37,8 @@ class Columns:
 
     Attributes:
         names: The same.
-        remarks: What is to be told: columns that are read for their likely meaning, and others that
-            are not read.
+        remarks: What is to be told: columns that are read for their likely meaning, and others,
+            which are metadata: an index keeps them and can be filtered by them.
 
     Raises:
         ValueError: If two columns may be the image, the id or the split.
@@ -66,11 +66,15 @@ class Columns:
                 if i not in exact
             ]
         read = {i for places in self._places.values() for i in places}
+        self._metadata: dict[str, int] = {}
         for i, name in enumerate(self.names):
             if i not in read:
                 meaning = VARIANTS.get(plain[i]) or SYNONYM.get(plain[i])
                 likely = f" (name it `{meaning}` if it is that)" if meaning else ""
-                self.remarks.append(f"the column {name!r} is not read{likely}")
+                self.remarks.append(f"the column {name!r} is metadata{likely}")
+                word = re.sub(r"\W+", "_", name).strip("_")
+                word = word if word.isidentifier() else f"column_{word or i + 1}"
+                self._metadata[f"{word}_{i + 1}" if word in self._metadata else word] = i
 
     def has(self, meaning: str) -> bool:
         """Whether a column means this."""
@@ -79,6 +83,10 @@ class Columns:
     def of(self, meaning: str, values: Sequence) -> list:
         """The values of a row that mean this; a row may be shorter than the header."""
         return [values[i] for i in self._places[meaning] if i < len(values)]
+
+    def metadata(self, values: Sequence) -> dict:
+        """The values of a row without such a meaning, by names of letters, digits and _."""
+        return {name: values[i] for name, i in self._metadata.items() if i < len(values)}
 
 
 def plain_name(name: str) -> str:

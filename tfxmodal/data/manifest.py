@@ -2,12 +2,14 @@
 
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from tfxmodal.data.class_names import class_names, without_unlabelled
+from tfxmodal.data.metadata import metadata_of
 from tfxmodal.data.pairs import Dataset, Pairs, multi_hot
 from tfxmodal.data.rows import (
     QUERY,
@@ -45,7 +47,7 @@ def load(data_dir: Path, on_bad_row: str = "refuse") -> Dataset:
       these ask in the test split, and those of split test are the database, see `Pairs.queries`.
 
     Columns of other names are read where `tfxmodal.data.columns` knows what they mean, which is
-    logged, as are those that are not read.
+    logged, as are all others: they are metadata, which an index keeps, see `data.metadata`.
 
     `classes.txt` beside the manifest, one name a line, gives the classes and their order; without
     it they are the labels found, sorted. Without any label the dataset has none.
@@ -82,17 +84,22 @@ def load(data_dir: Path, on_bad_row: str = "refuse") -> Dataset:
     return Dataset("pairs", **splits, class_names=classes)
 
 
-def load_pairs(data_dir: Path, on_bad_image: str = "refuse") -> Pairs:
-    """Loads all pairs of a manifest, whatever their splits, without labels.
+def load_pairs(data_dir: Path, on_bad_image: str = "refuse") -> tuple[Pairs, Mapping]:
+    """Loads all pairs of a manifest, whatever their splits, without labels, and their metadata.
 
     Args:
         data_dir: See `load`.
         on_bad_image: `skip` leaves out pairs without a text or an image file, and logs how many.
 
+    Returns:
+        The pairs, and by column their values, see `data.metadata`.
+
     Raises:
         InputError: If the manifest is missing or malformed, or a pair is bad.
     """
-    return _pairs(_good_rows(_find(Path(data_dir)), on_bad_image, "`on_bad_image` skip"))
+    path = _find(Path(data_dir))
+    rows = _good_rows(path, on_bad_image, "`on_bad_image` skip")
+    return _pairs(rows), metadata_of(rows, is_table(path))
 
 
 def _good_rows(path: Path, on_bad_row: str, remedy: str) -> list[Row]:

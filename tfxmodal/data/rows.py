@@ -25,7 +25,10 @@ TRIED = 20
 
 @dataclass
 class Row:
-    """One pair as its manifest tells it; `image` is a path from here."""
+    """One pair as its manifest tells it; `image` is a path from here.
+
+    `metadata` are the values of its other columns, as they are written.
+    """
 
     line: int
     id: str
@@ -33,6 +36,7 @@ class Row:
     texts: list[str]
     labels: list[str]
     split: str
+    metadata: dict
 
 
 def is_manifest(path: Path) -> bool:
@@ -120,7 +124,8 @@ def _row(line: int, columns: Columns, values: list, of_table: bool) -> Row:
     if split not in (*SPLITS, QUERY):
         raise RowError(line, f"has split {split!r}: use one of {', '.join((*SPLITS, QUERY))}")
     labels = _class_names(line, columns, values, of_table)
-    return Row(line, name, image, [text for text in texts if text.strip()], labels, split)
+    texts = [text for text in texts if text.strip()]
+    return Row(line, name, image, texts, labels, split, columns.metadata(values))
 
 
 def _class_names(line: int, columns: Columns, values: list, of_table: bool) -> list[str]:

@@ -30,6 +30,7 @@ class SplitResults:
         queries: What was measured of each query.
         images: Embeddings `[n, d]`.
         texts: Embeddings `[n, d]`.
+        captions: Each caption by itself; the pairs' texts where these have one each.
     """
 
     scorer: Scorer
@@ -37,6 +38,7 @@ class SplitResults:
     queries: PerQuery
     images: np.ndarray
     texts: np.ndarray
+    captions: Side
 
     @cached_property
     def metrics(self) -> dict:
@@ -93,7 +95,8 @@ def evaluate_split(scorer: Scorer, features: Pairs, source: Pairs, encoder) -> S
             embeddings = scorer.embed_texts(EncodedTexts(encoder, flat))
             captions = Side(embeddings, np.repeat(features.owners, counts))
     queries = measure_queries(scorer, features.with_features(images, texts), captions)
-    return SplitResults(scorer, source, queries, images, texts)
+    captions = captions or Side(texts, features.owners)
+    return SplitResults(scorer, source, queries, images, texts, captions)
 
 
 def draw(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,21 +39,25 @@ class Items:
         features: What the run's encoder takes, `[n, dim]`.
         shown: `[n]`, the pictures' absolute paths or the texts; ids where these are not known.
         are_texts: Whether `shown` are texts, which the run's encoder has read.
+        metadata: By column a value of each or None: those of a manifest, and `path` and `text`
+            where these are known.
     """
 
     ids: list[str]
     features: Features
     shown: list[str]
     are_texts: bool = False
+    metadata: Mapping[str, Sequence] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """Items as a scorer takes them: `ids` and `shown` `[n]`, and `embeddings` `[n, d]`."""
+    """Items as a scorer takes them: `embeddings` `[n, d]`, and the rest as in `Items`."""
 
     ids: list[str]
     embeddings: np.ndarray
     shown: list[str]
+    metadata: Mapping[str, Sequence]
 
 
 def items_of(
@@ -108,7 +112,7 @@ def embed(
     """
     embeddings = {"images": scorer.embed_images, "texts": scorer.embed_texts}[kind](items.features)
     if not items.are_texts:
-        return Embedded(items.ids, embeddings, items.shown)
+        return Embedded(items.ids, embeddings, items.shown, items.metadata)
     known = known_texts(run.load_text_encoder(), items.shown)
     left_out = [items.ids[row] for row in np.flatnonzero(~known)]
     if len(left_out) == len(known):
@@ -119,8 +123,8 @@ def embed(
             f"out: {some_of(left_out, SHOWN)}"
         )
     rows = np.flatnonzero(known)
-    ids, shown = ([values[row] for row in rows] for values in (items.ids, items.shown))
-    return Embedded(ids, embeddings[rows], shown)
+    ids, shown = (_at(rows, values) for values in (items.ids, items.shown))
+    return Embedded(ids, embeddings[rows], shown, _of_rows(rows, items.metadata))
 
 
 def tell_duplicates(
@@ -160,23 +164,40 @@ def _items_of_pictures(
 
 def _items_of_texts(path: Path, run: TrainedRun) -> Items:
     """The texts of a UTF-8 file, one a line: ID<TAB>TEXT, or TEXT, which then is its own id."""
-    return _texts(*listings.texts_in(path), run)
+    return _texts(*listings.texts_in(path), run, {})
 
 
 def _items_of_manifest(
     path: Path, run: TrainedRun, config: DataConfig, reporter: Reporter
 ) -> dict[str, Items]:
-    """A manifest's images, and each of its texts as an item of its own, with its id of bulk."""
-    pairs = manifest.load_pairs(path, config.on_bad_image)
+    """A manifest's images, and each of its texts as an item of its own, with its id of bulk.
+
+    Both have the metadata of their pair.
+    """
+    pairs, metadata = manifest.load_pairs(path, config.on_bad_image)
     config = replace(config, dataset="pairs")
     images = _both(*_as_features(run, config, pairs, reporter))["images"]
+    rows = {name: row for row, name in enumerate(pairs.ids.tolist())}
+    of_images = _of_rows([rows[name] for name in images.ids], metadata)
+    images = replace(images, metadata=images.metadata | of_images)
     texts = [text for each in pairs.texts for text in each]
-    return {"images": images, "texts": _texts(text_ids(pairs.ids, pairs.texts), texts, run)}
+    owners = np.repeat(np.arange(len(pairs)), [len(each) for each in pairs.texts])
+    ids, of_texts = text_ids(pairs.ids, pairs.texts), _of_rows(owners, metadata)
+    return {"images": images, "texts": _texts(ids, texts, run, of_texts)}
 
 
-def _texts(ids: list[str], texts: list[str], run: TrainedRun) -> Items:
+def _texts(ids: list[str], texts: list[str], run: TrainedRun, metadata: Mapping) -> Items:
     encoder = run.row_encoder(run.load_text_encoder())
-    return Items(ids, EncodedTexts(encoder, texts), texts, True)
+    return Items(ids, EncodedTexts(encoder, texts), texts, True, {"text": texts} | metadata)
+
+
+def _of_rows(rows, metadata: Mapping[str, Sequence]) -> dict[str, list]:
+    """The metadata of some rows."""
+    return {name: _at(rows, values) for name, values in metadata.items()}
+
+
+def _at(rows, values: Sequence) -> list:
+    return [values[row] for row in rows]
 
 
 def _as_features(
@@ -192,7 +213,11 @@ def _both(source: Pairs, features: Pairs) -> dict[str, Items]:
     text_ids = ids if source.paired else [f"text-{row}" for row in range(len(source.texts))]
     paths = [os.path.abspath(path) for path in source.images] if source.has_image_files else ids
     texts = [document(each) for each in source.texts] if source.has_captions else text_ids
+    of_images = {"path": paths} if source.has_image_files else {}
+    of_texts = {"text": texts} if source.has_captions else {}
+    if source.has_captions and source.paired:
+        of_images |= {"text": [text or None for text in texts]}
     return {
-        "images": Items(ids, features.images, paths),
-        "texts": Items(text_ids, features.texts, texts, source.has_captions),
+        "images": Items(ids, features.images, paths, metadata=of_images),
+        "texts": Items(text_ids, features.texts, texts, source.has_captions, of_texts),
     }

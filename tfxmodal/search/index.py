@@ -1,19 +1,20 @@
-"""Retrieval over large galleries: an index finds candidates, the scorer scores them exactly."""
+"""Retrieval over large galleries: a store finds candidates, the scorer scores them exactly."""
 
-import json
-from collections import Counter
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from tfxmodal.errors import InputError, choose, first_line, some_of
-from tfxmodal.io.atomic import recover_folder, whole_folder
-from tfxmodal.io.reading import read_arrays
+from tfxmodal.errors import InputError
 from tfxmodal.retrieval.scorer import Scorer, best
-from tfxmodal.search.codes import CodeSpace
 from tfxmodal.search.landmarks import DotSpace, LandmarkSpace, oriented_score
-from tfxmodal.search.stores import STORES, Store
+from tfxmodal.search.stores import Hits, Store, StoredItems, open_store, parse
+from tfxmodal.search.stores.checks import check_vectors, checked
+from tfxmodal.search.stores.store import Value
+from tfxmodal.search.stores.where import Where
 
 GALLERIES = ("texts", "images")
 
@@ -25,257 +26,243 @@ BLOCK = 2**17  # candidates held at a time
 SAME = 0.01
 """Largest relative distance of two embeddings of the same content, by other rounding."""
 
-RENAMED = {"anchors": "landmarks"}
-"""Arrays of indexes of earlier versions, and what they are called now."""
+NONE = "", -np.inf
+"""In place of an id and a score, where a query finds less than another one."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How many items an addition added, replaced and found as they are there."""
+
+    added: int
+    replaced: int
+    unchanged: int
 
 
 class Index:
     """A gallery of texts, searched by images, or of images, searched by texts.
 
-    Embeddings are the scorer's; a higher score is a better match. Items are numbered as they were
-    added, and of equal scores the earlier goes first. `tfxmodal.search.new_index` makes one.
+    Embeddings are the scorer's; a higher score is a better match. `tfxmodal.search.new_index` makes
+    one. The scorer may ask a server: of it `score_listed`, `score` and their kin are used alone,
+    and of this module and the stores nothing needs TensorFlow.
 
     Args:
         scorer: Scores the candidates.
-        fingerprint: Names the scorer's weights; no other model can open the index.
-        gallery: `texts` or `images`.
-        space: Maps items and queries to vectors whose dot products follow the scores.
-        store: Keeps and searches these vectors.
-        rescore: Share of the gallery, 0 to 1, that is scored exactly for each query (but at least
-            `FEWEST` items); 1 searches nothing and scores everything.
-
-    Raises:
-        InputError: If the gallery is unknown or `rescore` is not in 0..1.
+        store: Keeps and searches the items' vectors. Where the score is no dot product, its `about`
+            has a space, which maps items and queries to vectors whose dot products follow the
+            scores, and the share of the gallery that is scored exactly for each query (at least
+            `FEWEST` items; 1 searches nothing and scores everything).
     """
 
-    def __init__(
-        self,
-        scorer: Scorer,
-        fingerprint: str,
-        gallery: str,
-        space: LandmarkSpace | DotSpace,
-        store: Store,
-        rescore: float = 0.005,
-    ):
-        choose("gallery", gallery, GALLERIES)
-        if not 0 <= rescore <= 1:
-            raise InputError(f"`rescore` is a share of the gallery, 0 to 1; received {rescore}.")
-        self.fingerprint, self.gallery, self.rescore = fingerprint, gallery, rescore
-        self.ids: list[str] = []
-        self._places: dict[str, int] = {}  # the row of each id
-        empty = np.empty((0, space.dim or 0), np.float32)
-        self._rows = space.packed(empty)  # may have room behind the gallery
-        if gallery == "texts":
-            self._top_k, self._score_listed = scorer.top_k, scorer.score_listed
-        else:
-            self._top_k = scorer.top_k_images
-            self._score_listed = lambda queries, items, query, item: scorer.score_listed(
-                items, queries, item, query
-            )
-        self._space, self._store = space, store
+    def __init__(self, scorer: Scorer, store: Store):
+        self.store, self._scorer = store, scorer
+        self.gallery, self.rescore = store.about.gallery, store.about.rescore
+        self._space: LandmarkSpace | DotSpace = DotSpace()
+        if store.about.space:
+            score = oriented_score(scorer, self.gallery)
+            self._space = LandmarkSpace(score, **store.about.space)
+
+    @classmethod
+    def load(cls, folder: str | Path, scorer: Scorer, fingerprint: str) -> Index:
+        """Opens the index of a folder; see `open_store`."""
+        return cls(scorer, open_store(folder, fingerprint))
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return self.store.count()
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of all items."""
+        return [name for part in self.store.items() for name in part.ids]
 
     @property
     def embeddings(self) -> np.ndarray:
-        """The gallery's embeddings `[n, d]`, float32, on disk after `load`."""
-        return self._embeddings(slice(len(self)))
-
-    def _embeddings(self, rows) -> np.ndarray:
-        return self._space.unpacked(self._rows[rows])
+        """The gallery's embeddings `[n, d]`, float32, in the order of `ids`."""
+        parts = [part.scored for part in self.store.items()]
+        return parts[0] if len(parts) == 1 else np.concatenate([np.empty((0, 0)), *parts])
 
     @property
     def is_exact(self) -> bool:
         """Whether `search` ranks as the scorer does over the whole gallery."""
-        by_vectors = self._space.is_exact and self._store.is_exact
+        by_vectors = self._space.is_exact and self.store.is_exact
         return by_vectors or self.candidates(1) == len(self)
 
-    def add(self, ids: Sequence[str], embeddings: np.ndarray, progress=None) -> int:
-        """Adds the items that are not there yet: all of them or, if something is wrong, none.
+    def add(
+        self,
+        ids: Sequence[str],
+        embeddings: np.ndarray,
+        progress=None,
+        metadata: Mapping[str, Sequence[Value]] | None = None,
+    ) -> Changes:
+        """Adds items, and replaces those that are there with other content or metadata.
 
         Args:
-            ids: The user's names of the items. One that is there with the same embedding is passed
-                over.
+            ids: The user's names of the items.
             embeddings: `[n, d]` of the gallery's modality.
             progress: Wraps an iterable, as tqdm does.
+            metadata: By column the items' values, see `StoredItems`.
 
         Returns:
-            How many were added.
+            How many were added, replaced and left as they were: all or, if something is wrong,
+            none.
 
         Raises:
-            InputError: If an id is given twice or is there with another embedding, or embeddings
-                are not finite or do not fit.
+            InputError: If an id is given twice, embeddings are not finite or do not fit, or
+                metadata are of another type than their column.
         """
-        embeddings = self._checked(embeddings, "embeddings")
+        embeddings = check_vectors(embeddings, "embeddings", self._dim)
         if len(ids) != len(embeddings):
             raise InputError(
                 f"Each item needs an id; received {len(ids)} ids for {len(embeddings)} embeddings."
             )
-        ((name, times),) = Counter(ids).most_common(1) or [("", 0)]
-        if times > 1:
-            raise InputError(f"The id {name!r} is given {times} times: give each item its own.")
-        new = np.array([name not in self._places for name in ids], bool)
-        if not new.all():
-            self._check_unchanged([name for name in ids if name in self._places], embeddings[~new])
-        if not new.any():
-            return 0
-        embeddings = embeddings[new]
-        self._store.add(self._space.of_items(embeddings, progress))
-        self._rows = _appended(self._rows, len(self), self._space.packed(embeddings))
-        added = [name for name in ids if name not in self._places]
-        self._places |= {name: row for row, name in enumerate(added, start=len(self))}
-        self.ids += added
-        return len(added)
+        given = StoredItems(list(ids), embeddings, None, metadata or {})
+        given, _ = checked(given, self._dim, 0, self.store.columns)
+        there = self.store.get(given.ids)
+        known = set(there.ids)
+        rows = [row for row, name in enumerate(given.ids) if name in known]
+        same = _unchanged(given.take(rows), there) if rows else np.empty(0, bool)
+        changed = np.ones(len(given), bool)
+        changed[np.array(rows, int)[same]] = False
+        self._write(given if changed.all() else given.take(np.flatnonzero(changed)), progress)
+        replaced, unchanged = int(np.sum(~same)), int(np.sum(same))
+        return Changes(len(given) - len(rows), replaced, unchanged)
 
-    def _check_unchanged(self, ids: list[str], embeddings: np.ndarray):
-        """Checks that items that are there have the embeddings that they had."""
-        before = self._embeddings([self._places[name] for name in ids])
-        moved = np.linalg.norm(embeddings - before, axis=1)
-        changed = np.flatnonzero(moved > SAME * np.linalg.norm(before, axis=1))
-        if len(changed):
-            first = some_of([repr(ids[row]) for row in changed])
-            raise InputError(
-                f"{len(changed)} items are in the index with other content ({first}), and "
-                "nothing was added: give them other ids, or build the index again in a new folder."
-            )
+    def _write(self, items: StoredItems, progress):
+        if len(items):
+            vectors = self._space.of_items(items.vectors, progress)
+            scored = items.vectors if self.store.about.space else None
+            self.store.upsert(StoredItems(items.ids, vectors, scored, items.metadata))
 
-    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def delete(self, ids: Sequence[str]) -> int:
+        """Removes items, and returns how many of them were there."""
+        return self.store.delete(ids)
+
+    def search(
+        self,
+        queries: np.ndarray,
+        k: int,
+        where: str | Where | None = None,
+        minimum: float = -np.inf,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The best items for each query.
 
         Args:
-            queries: Embeddings `[q, d]` of the other modality.
-            k: Items wanted of each; cut to the gallery's size.
+            queries: Embeddings `[q, d]` of the other modality; where the score is a dot product,
+                of the same modality as well, whose scores are not to be compared with the other's.
+            k: Items wanted of each.
+            where: A condition on metadata, as in `"year > 2020 and album = 'beach'"`; see
+                `search.stores.where`.
+            minimum: The least score.
 
         Returns:
-            ids `[q, k]`, best first, and their scores `[q, k]` by the scorer.
+            ids `[q, found]`, best first, and their scores `[q, found]` by the scorer, where `found`
+            is the most that a query found, at most `k`; a query that found less has empty ids and
+            scores of -inf at its end.
 
         Raises:
-            InputError: If `k` is not positive, or queries are not finite or do not fit.
+            InputError: If `k` is not positive, queries are not finite or do not fit, or the
+                condition names no column of the gallery.
         """
         if k < 1:
             raise InputError(f"`k` must be at least 1; received {k}.")
-        queries = self._checked(queries, "queries")
-        k, count = min(k, len(self)), self.candidates(k)
-        if not len(self):
-            rows, scores = np.empty((len(queries), 0), int), np.empty((len(queries), 0), np.float32)
-        elif count == len(self):
-            rows, scores = self._top_k(queries, self.embeddings, k)
+        queries = check_vectors(queries, "queries", self._dim)
+        if isinstance(where, str):
+            where = parse(where, self.store.columns)
+        if self._space.is_exact:
+            return _as_arrays(self.store.search(queries, k, where, minimum))
+        count = self.candidates(k)
+        if count == len(self):
+            hits = self._best_of_all(queries, k, where)
         else:
             step = max(1, BLOCK // count)
-            starts = range(0, max(1, len(queries)), step)  # one empty block gives [0, k]
-            parts = [self._best(queries[i : i + step], k, count) for i in starts]
-            rows, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
-        names = [self.ids[row] for row in rows.ravel()]
-        return np.array(names, str).reshape(rows.shape), scores
+            starts = range(0, len(queries), step)
+            parts = (self._best(queries[i : i + step], k, count, where) for i in starts)
+            hits = [each for part in parts for each in part]
+        return _as_arrays([_from(minimum, each) for each in hits])
 
-    def _best(self, queries: np.ndarray, k: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and exact scores, `[q, k]` each, of the best of `count` candidates."""
-        vectors = self._space.of_queries(queries)
-        found = np.sort(self._store.search(vectors, count), axis=1)
-        query = np.repeat(np.arange(len(queries)), count)
-        items, item = np.unique(found.ravel(), return_inverse=True)
-        scores = self._score_listed(queries, self._embeddings(items), query, item)
-        columns, scores = best(scores.reshape(found.shape), k)
-        return np.take_along_axis(found, columns, axis=1), scores
+    def _best(self, queries: np.ndarray, k: int, count: int, where: Where | None) -> list[Hits]:
+        """The best by exact scores of `count` candidates of each query."""
+        found = self.store.search(self._space.of_queries(queries), count, where)
+        names = list(dict.fromkeys(name for hits in found for name in hits.ids))
+        items = self.store.get(names)
+        places = {name: row for row, name in enumerate(items.ids)}
+        # What was deleted meanwhile is not there any more.
+        ids = [[name for name in hits.ids if name in places] for hits in found]
+        query = np.repeat(np.arange(len(queries)), [len(each) for each in ids])
+        item = np.array([places[name] for each in ids for name in each], int)
+        scores = self._score_listed(queries, items.scored, query, item)
+        ends = np.cumsum([len(each) for each in ids])[:-1]
+        return [_best_hits(*each, k) for each in zip(ids, np.split(scores, ends), strict=True)]
+
+    def _best_of_all(self, queries: np.ndarray, k: int, where: Where | None) -> list[Hits]:
+        """The best by the scores of all items."""
+        hits = [Hits([], np.empty(0, np.float32)) for _ in queries]
+        images = self.gallery == "images"
+        top_k = self._scorer.top_k_images if images else self._scorer.top_k
+        for part in self.store.items(where):
+            rows, scores = top_k(queries, part.scored, k)
+            for number, found in enumerate(rows):
+                before = hits[number]
+                ids = before.ids + [part.ids[row] for row in found]
+                joined = np.concatenate([before.scores, scores[number]])
+                hits[number] = _best_hits(ids, joined, k)
+        return hits
+
+    def _score_listed(self, queries, items, query, item) -> np.ndarray:
+        if self.gallery == "texts":
+            return self._scorer.score_listed(queries, items, query, item)
+        return self._scorer.score_listed(items, queries, item, query)
 
     def candidates(self, k: int) -> int:
         """Items that are scored exactly for each query, to find the best `k`."""
         share = int(np.ceil(self.rescore * len(self)))
         return min(len(self), max(share, k, FEWEST))
 
-    def _checked(self, rows: np.ndarray, name: str) -> np.ndarray:
-        """Embeddings as float32, finite and of the model's width."""
-        rows = np.asarray(rows, np.float32)
-        width = self._embeddings(slice(0)).shape[1] or rows.shape[-1]
-        if rows.ndim != 2 or rows.shape[1] != width:
-            raise InputError(
-                f"`{name}` must be [n, {width}], as wide as this model's embeddings; received "
-                f"shape {rows.shape}: embed them with the model that the index was made with."
-            )
-        finite = np.isfinite(rows).all(axis=1)
-        if not finite.all():
-            raise InputError(
-                f"`{name}` must be finite; row {np.argmin(finite)} is not: look for NaN in the "
-                "features or weights."
-            )
-        return rows
+    @property
+    def _dim(self) -> int | None:
+        space = self.store.about.space
+        return space["items"].shape[1] if space else self.store.dim
 
     def save(self, folder: str | Path):
-        """Writes the index to a folder, in place of an index that is there.
+        """Writes a copy of the index to a folder, in place of an index that is there.
+
+        What is opened from a folder, or made in one, is there already.
 
         Raises:
             InputError: If the folder holds something else.
         """
-        folder = Path(folder)
-        if folder.exists() and not (folder / "index.json").exists() and any(folder.iterdir()):
-            raise InputError(f"{folder} is not empty and holds no index: name another folder.")
-        info = {
-            "fingerprint": self.fingerprint,
-            "gallery": self.gallery,
-            "rescore": self.rescore,
-            "store": self._store.name,
-            "settings": self._store.settings,
-            "ids": self.ids,
-        }
-        with whole_folder(folder) as partial:
-            np.save(partial / "embeddings.npy", self._rows[: len(self)])
-            np.savez(partial / "space.npz", **self._space.arrays)
-            self._store.write(partial)
-            (partial / "index.json").write_text(json.dumps(info), "utf-8")
-
-    @classmethod
-    def load(cls, folder: str | Path, scorer: Scorer, fingerprint: str) -> "Index":
-        """Opens what `save` wrote; the embeddings stay on disk.
-
-        Args:
-            folder: The index.
-            scorer: The model's.
-            fingerprint: The model's.
-
-        Raises:
-            InputError: If the folder holds no whole index, or another model's.
-        """
-        folder = Path(folder)
-        recover_folder(folder)
-        try:
-            info = json.loads((folder / "index.json").read_text("utf-8"))
-            # Earlier versions had one store, and called its settings so.
-            name, settings = info.get("store", "faiss"), info.get("settings", info.get("nearest"))
-            choose("store of the index", name, STORES)
-            store = STORES[name].read(folder, **settings)
-            if len(store) != len(info["ids"]):
-                raise ValueError(f"{len(store)} vectors of {len(info['ids'])} items")
-        except InputError:
-            raise
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            reason = first_line(error)
-            raise InputError(
-                f"{folder} holds no whole index ({reason}): build it with trainers/build_index.py."
-            ) from error
-        if info["fingerprint"] != fingerprint:
-            raise InputError(
-                f"The index {folder} was made with the model {info['fingerprint']}, and this is "
-                f"{fingerprint}: give the run that made it, or build it again."
-            )
-        arrays = read_arrays(folder / "space.npz")
-        arrays = {RENAMED.get(name, name): array for name, array in arrays.items()}
-        space = CodeSpace() if scorer.is_hamming else DotSpace()
-        if arrays:
-            space = LandmarkSpace(oriented_score(scorer, info["gallery"]), **arrays)
-        index = cls(scorer, fingerprint, info["gallery"], space, store, info["rescore"])
-        index.ids = info["ids"]
-        index._places = {name: row for row, name in enumerate(index.ids)}
-        index._rows = read_arrays(folder / "embeddings.npy")["embeddings"]
-        return index
+        if self.store.folder is None or Path(folder).resolve() != self.store.folder.resolve():
+            self.store.snapshot(Path(folder))
 
 
-def _appended(buffer: np.ndarray, used: int, rows: np.ndarray) -> np.ndarray:
-    """A buffer with rows behind those in use; it grows by halves, so that adding few is cheap."""
-    n = used + len(rows)
-    if n > len(buffer) or not buffer.flags.writeable:
-        before = buffer[:used].reshape(used, rows.shape[1])
-        buffer = np.empty((n + n // 2, rows.shape[1]), rows.dtype)
-        buffer[:used] = before
-    buffer[used:n] = rows
-    return buffer
+def _unchanged(given: StoredItems, there: StoredItems) -> np.ndarray:
+    """Which of aligned items are as they are there, by embedding and metadata: bool `[n]`."""
+    before = there.scored
+    moved = np.linalg.norm(given.vectors - before, axis=1)
+    same = moved <= SAME * np.linalg.norm(before, axis=1)
+    for name, values in given.metadata.items():
+        known = there.metadata.get(name, [None] * len(there))
+        same &= [old == new for old, new in zip(known, values, strict=True)]
+    return same
+
+
+def _best_hits(ids: Sequence[str], scores: np.ndarray, k: int) -> Hits:
+    """The `k` items with the highest scores, of equal ones the first."""
+    columns, found = best(scores[None], k)
+    return Hits([ids[column] for column in columns[0]], found[0])
+
+
+def _from(minimum: float, hits: Hits) -> Hits:
+    """The hits, best first, whose scores are at least a minimum."""
+    found = np.count_nonzero(hits.scores >= minimum)
+    return Hits(hits.ids[:found], hits.scores[:found])
+
+
+def _as_arrays(found: list[Hits]) -> tuple[np.ndarray, np.ndarray]:
+    """Ids and scores `[q, most that were found]`, with `NONE` at the ends of the others."""
+    most = max((len(hits.ids) for hits in found), default=0)
+    ids = [hits.ids + [NONE[0]] * (most - len(hits.ids)) for hits in found]
+    scores = np.full((len(found), most), NONE[1], np.float32)
+    for row, hits in zip(scores, found, strict=True):
+        row[: len(hits.scores)] = hits.scores
+    return np.array(ids, str).reshape(scores.shape), scores

@@ -29,19 +29,7 @@ Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Exact scores `[q, n]` of queries `[q, d]` and items `[n, d]`."""
 
 
-class Space:
-    """How an index keeps its gallery's embeddings: as they are."""
-
-    def packed(self, embeddings: np.ndarray) -> np.ndarray:
-        """What is kept of embeddings `[n, d]`."""
-        return embeddings
-
-    def unpacked(self, rows: np.ndarray) -> np.ndarray:
-        """The embeddings `[n, d]` of what is kept."""
-        return rows
-
-
-class LandmarkSpace(Space):
+class LandmarkSpace:
     """Maps items and queries to vectors whose dot products follow `score`; see the module.
 
     Args:
@@ -57,11 +45,6 @@ class LandmarkSpace(Space):
     def __init__(self, score: Score, **arrays: np.ndarray):
         self._score = score
         self.arrays = arrays
-
-    @property
-    def dim(self) -> int:
-        """Width of the embeddings."""
-        return self.arrays["items"].shape[1]
 
     @classmethod
     def fit(cls, score: Score, landmarks: np.ndarray, items: np.ndarray) -> "LandmarkSpace":
@@ -97,12 +80,10 @@ class LandmarkSpace(Space):
         return self._score(embeddings, self.arrays["items"]) @ self.arrays["operator"].T
 
 
-class DotSpace(Space):
+class DotSpace:
     """The space of a scorer whose score is the embeddings' dot product: they are the vectors."""
 
-    arrays: dict[str, np.ndarray] = {}
     is_exact = True
-    dim = None  # any
 
     def of_items(self, embeddings: np.ndarray, progress=None) -> np.ndarray:
         """The embeddings `[n, d]`."""

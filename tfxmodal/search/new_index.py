@@ -1,14 +1,15 @@
 """A new index for a trained model."""
 
+from pathlib import Path
+
 import numpy as np
 
 from tfxmodal.data.pairs import Features
 from tfxmodal.errors import InputError, choose
 from tfxmodal.retrieval.scorer import Scorer
-from tfxmodal.search.codes import CodeSpace
 from tfxmodal.search.index import GALLERIES, Index
-from tfxmodal.search.landmarks import DotSpace, LandmarkSpace, oriented_score
-from tfxmodal.search.stores import FaissCodes, FaissStore, Store
+from tfxmodal.search.landmarks import LandmarkSpace, oriented_score
+from tfxmodal.search.stores import STORES, About, FaissStore
 
 FIT = 2048
 """Training items on which a relation score's queries are fitted."""
@@ -21,17 +22,18 @@ def build_index(
     images: Features | None = None,
     texts: Features | None = None,
     landmarks: int = 256,
-    kind: str = "auto",
-    store: Store | None = None,
+    kind: str | None = None,
     rescore: float = 0.005,
     seed: int = 0,
+    folder: Path | None = None,
+    store: str = "faiss",
+    **place: str,
 ) -> Index:
     """An empty index, ready for `add`.
 
-    Where the score is a dot product, the embeddings are searched themselves; binary codes are
-    packed, and searched by their Hamming distance. Any other scorer is
-    searched by its scores against landmarks, drawn from training items, see
-    `tfxmodal.search.landmarks`.
+    Where the score is a dot product, the embeddings are searched themselves; FAISS packs binary
+    codes, and searches them by their Hamming distance. Any other scorer is searched by its scores
+    against landmarks, drawn from training items, see `tfxmodal.search.landmarks`.
 
     Args:
         scorer: The trained model's.
@@ -40,27 +42,47 @@ def build_index(
         images: Features `[n, d_image]` of training images; none are needed for a dot product.
         texts: Features `[m, d_text]` of training texts; likewise.
         landmarks: Training items of the query's modality that items are scored against.
-        kind: How the FAISS store searches: `flat` (all vectors), `scan` (their four-bit codes) or
-            `auto` (by size).
-        store: Another store, empty, in its place.
+        kind: How FAISS searches: `flat` (all vectors), `scan` (their four-bit codes) or, by
+            default, `auto` (by size).
         rescore: Share of the gallery that is scored exactly for each query, see `Index`; of a
-            dot product the candidates are few by themselves.
+            dot product no item needs to be.
         seed: Of the draw.
+        folder: Where it is; of FAISS by default in memory, from where `save` writes it.
+        store: One of `STORES`: what keeps its items.
+        **place: Where the store is, if not in the folder: see its class.
 
     Raises:
-        InputError: If a name is unknown, a number out of range or there are no training items.
+        InputError: If a name is unknown, a number out of range, there are no training items, or the
+            store cannot be had.
     """
     choose("gallery", gallery, GALLERIES)
-    if scorer.is_hamming:
-        if kind == "scan":
-            raise InputError(
-                "`kind` scan reads four-bit codes of floats; received it for a run of binary "
-                "codes, which are all compared: leave it out."
-            )
-        return Index(scorer, fingerprint, gallery, CodeSpace(), store or FaissCodes(), rescore=0)
-    store = FaissStore(kind) if store is None else store
-    if scorer.is_dot_product:
-        return Index(scorer, fingerprint, gallery, DotSpace(), store, rescore=0)
+    choose("store", store, STORES)
+    if not 0 <= rescore <= 1:
+        raise InputError(f"`rescore` is a share of the gallery, 0 to 1; received {rescore}.")
+    if kind and (scorer.is_hamming or store != "faiss"):
+        what = f"the store {store}" if store != "faiss" else "a run of binary codes"
+        raise InputError(
+            f"`kind` {kind} is how FAISS searches vectors of floats; received it for {what}: leave "
+            "it out."
+        )
+    about = About(fingerprint, gallery)
+    if not scorer.is_dot_product:
+        space = _space(scorer, gallery, images, texts, landmarks, seed)
+        about = About(fingerprint, gallery, rescore, space)
+    if store == "faiss":
+        return Index(scorer, FaissStore(about, folder, kind or "auto", scorer.is_hamming))
+    return Index(scorer, STORES[store](about, folder, **place))
+
+
+def _space(
+    scorer: Scorer,
+    gallery: str,
+    images: Features | None,
+    texts: Features | None,
+    landmarks: int,
+    seed: int,
+) -> dict[str, np.ndarray]:
+    """The arrays of a landmark space, fitted to training items."""
     if images is None or texts is None or not len(images) or not len(texts):
         raise InputError(
             "The index of a score that is no dot product needs training `images` and `texts`, for "
@@ -77,5 +99,4 @@ def build_index(
     images = scorer.embed_images(drawn(images, of_images))
     texts = scorer.embed_texts(drawn(texts, of_texts))
     queries, items = (images, texts) if gallery == "texts" else (texts, images)
-    space = LandmarkSpace.fit(oriented_score(scorer, gallery), queries, items)
-    return Index(scorer, fingerprint, gallery, space, store, rescore)
+    return LandmarkSpace.fit(oriented_score(scorer, gallery), queries, items).arrays

@@ -7,18 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from tfxmodal.encoders.weights import hash_weights
-from tfxmodal.errors import InputError
+from tfxmodal.errors import InputError, choose
 from tfxmodal.inputs.config import DataConfig, load
-from tfxmodal.io.hashing import fingerprint
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.search.galleries import embed, items_of, tell_duplicates
-from tfxmodal.search.index import Index
+from tfxmodal.search.index import Changes, Index
 from tfxmodal.search.new_index import build_index
 from tfxmodal.training.trained_run import TrainedRun
 
 QUERIES = {"images": "text", "texts": "image"}
-"""By gallery: what it is searched by."""
+"""By gallery: what it is searched by, unless the run has a common space."""
 
 
 class RunIndex:
@@ -58,7 +56,7 @@ class RunIndex:
             gallery: `images` or `texts`.
             data: How the run's data are loaded; by default as in training.
             reporter: Is told of the progress.
-            **options: See `search.new_index.build_index`.
+            **options: See `search.new_index.build_index`: `folder` and `store` among them.
         """
         data = run.settings.data if data is None else data
         scorer, train = run.scorer(), {}
@@ -66,7 +64,7 @@ class RunIndex:
             source = load(data, reporter.bar)
             pairs = run.prepare(source, data, ["train"], reporter).features.train
             train = {"images": pairs.images, "texts": pairs.texts}
-        index = build_index(scorer, model_fingerprint(run), gallery, **train, **options)
+        index = build_index(scorer, run.fingerprint, gallery, **train, **options)
         return cls(run, index, data, reporter)
 
     @classmethod
@@ -77,66 +75,112 @@ class RunIndex:
         data: DataConfig | None = None,
         reporter: Reporter = SILENT,
     ) -> RunIndex:
-        """The index that `save` wrote.
+        """The index of a folder.
 
         Raises:
             InputError: If the folder holds none, or another run's.
         """
-        index = Index.load(folder, run.scorer(), model_fingerprint(run))
+        index = Index.load(folder, run.scorer(), run.fingerprint)
         return cls(run, index, data, reporter)
 
     def __len__(self) -> int:
         return len(self.index)
 
-    def add(self, source: str | Path):
-        """Adds items that are not there yet; see `search.galleries.items_of` for the sources.
+    def add(self, source: str | Path) -> Changes:
+        """Adds items, and replaces those whose content or metadata changed.
+
+        Args:
+            source: See `search.galleries.items_of`.
+
+        Returns:
+            How many were added, replaced, and left as they were.
 
         Raises:
-            InputError: If the source cannot be read, holds none, or an id is there already with
-                other content.
+            InputError: If the source cannot be read or holds none.
         """
         gallery = self.index.gallery
         items = items_of(str(source), self._run, self._data, gallery, self._reporter)[gallery]
         tell_duplicates([items], gallery, self._data, self._reporter)
         items = embed(items, gallery, self._run, self._scorer, self._reporter)
-        added = self.index.add(items.ids, items.embeddings, self._reporter.bar)
-        if there := len(items.ids) - added:
-            self._reporter.say(
-                f"{there:,} of {len(items.ids):,} {gallery} are in the index already, {added:,} "
-                "added."
-            )
+        return self.index.add(items.ids, items.embeddings, self._reporter.bar, items.metadata)
 
-    def search(self, queries: Sequence[str | Path], k: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    def delete(self, ids: Sequence[str]) -> int:
+        """Removes items, and returns how many of them were there."""
+        return self.index.delete(ids)
+
+    def search(
+        self,
+        queries: Sequence[str | Path],
+        k: int = 10,
+        by: str | None = None,
+        where: str | None = None,
+        min_score: float = -np.inf,
+        min_probability: float | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The best items for each query; the reporter is told the words that the run does not know.
 
         Args:
-            queries: Texts, where the gallery is of images; else paths of pictures.
-            k: How many; cut to the gallery's size.
+            queries: Texts, or paths of pictures.
+            k: How many are wanted.
+            by: `text` or `image`: what the queries are; by default the other modality than the
+                gallery's. Of the same one where the run's score is a dot product of embeddings.
+            where: A condition on metadata, as in `"year > 2020 and album = 'beach'"`.
+            min_score: The least score.
+            min_probability: The least probability that a query and an item belong together, from
+                above 0 to below 1, by the run's `Calibration`.
 
         Returns:
-            Ids `[q, k]`, best first, and their scores `[q, k]`.
+            Ids `[q, found]`, best first, and their scores `[q, found]`, see `Index.search`.
 
         Raises:
-            InputError: If a text holds no known word, or a picture cannot be read.
+            InputError: If a text holds no known word, a picture cannot be read, the condition is
+                wrong, or the run cannot search by such queries or was not calibrated.
         """
         if isinstance(queries, (str, Path)):
             raise InputError(f"`queries` is one query, {queries!r}: give a list.")
-        if QUERIES[self.index.gallery] == "text":
-            embeddings = self._run.embed_texts(queries)
-            for query, words in zip(queries, self._run.unknown_words(queries), strict=True):
-                if words:
-                    named = ", ".join(dict.fromkeys(words))
-                    self._reporter.say(f"Unknown words of {query!r}: {named}")
-        else:
-            embeddings = self._run.embed_images(queries, self._data.image_weights)
-        return self.index.search(embeddings, k)
+        minimum = self.least_score(by, min_score, min_probability)
+        return self.index.search(self.embed(queries, by), k, where, minimum)
+
+    def least_score(self, by: str | None, min_score: float, min_probability: float | None) -> float:
+        """The least score of both minima; see `search`."""
+        if min_probability is None:
+            return min_score
+        if self.is_alike(by):
+            raise InputError(
+                f"`min_probability` {min_probability} is of an image with a text; received a query "
+                f"by {by} in a gallery of {self.index.gallery}: give `min_score`."
+            )
+        calibration = self._run.folder.calibration
+        if calibration is None:
+            raise InputError(
+                f"`min_probability` needs scores that were calibrated, and {self._run.folder.path} "
+                "has none: measure its validation split by trainers/evaluate.py --split validation."
+            )
+        return max(min_score, calibration.score(min_probability))
+
+    def is_alike(self, by: str | None) -> bool:
+        """Whether such queries are of the gallery's own modality."""
+        return by is not None and by != QUERIES[self.index.gallery]
+
+    def embed(self, queries: Sequence[str | Path], by: str | None = None) -> np.ndarray:
+        """Embeddings `[q, d]` of queries; see `search`."""
+        gallery = self.index.gallery
+        by = QUERIES[gallery] if by is None else by
+        choose("by", by, QUERIES.values())
+        if self.is_alike(by) and not self._scorer.is_dot_product:
+            raise InputError(
+                f"`by` is {by}, and {self._run.settings.method} scores images with texts alone: "
+                f"search a gallery of {gallery} by {QUERIES[gallery]}."
+            )
+        if by == "image":
+            return self._run.embed_images(queries, self._data.image_weights)
+        embeddings = self._run.embed_texts(queries)
+        for query, words in zip(queries, self._run.unknown_words(queries), strict=True):
+            if words:
+                named = ", ".join(dict.fromkeys(words))
+                self._reporter.say(f"Unknown words of {query!r}: {named}")
+        return embeddings
 
     def save(self, folder: str | Path):
-        """Writes the index to a folder, in place of an index that is there."""
+        """Writes a copy of the index to a folder, in place of an index that is there."""
         self.index.save(folder)
-
-
-def model_fingerprint(run: TrainedRun) -> str:
-    """A hash of the weights of the run's networks."""
-    networks = run.method.networks
-    return fingerprint(*(hash_weights(networks[name]) for name in sorted(networks)))

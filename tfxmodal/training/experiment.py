@@ -37,7 +37,7 @@ from tfxmodal.training.isolation import isolated
 from tfxmodal.training.loop import Interrupted, NonFiniteLoss, Trainer
 from tfxmodal.training.model_card import CARD, versions, write_card
 from tfxmodal.training.replicas import make_strategy
-from tfxmodal.training.run_folder import METRICS, MODEL, RunFolder, claimed_run
+from tfxmodal.training.run_folder import CALIBRATION, METRICS, MODEL, RunFolder, claimed_run
 from tfxmodal.training.settings import Settings
 from tfxmodal.training.summaries import Summaries
 from tfxmodal.training.trained_run import save_fitted
@@ -206,7 +206,7 @@ class _Outcome:
 def _begin(settings: Settings, run: RunFolder, data: Prepared) -> Summaries:
     """Writes what the run is, once nothing that the user gave can be wrong any more."""
     run.create(settings.to_json())
-    for told in (CARD, METRICS):  # What they tell of an earlier end is no longer true.
+    for told in (CARD, METRICS, CALIBRATION):  # What they tell of an earlier end is no longer true.
         (run.path / told).unlink(missing_ok=True)
     splits, cache_dir = data.source.splits(), settings.data.cache_dir
     hashes = {name: data_hash(pairs, cache_dir) for name, pairs in splits}
@@ -292,6 +292,8 @@ def _measure(settings, run, data: Prepared, outcome: _Outcome, splits, reporter,
         results[split] = evaluate_split(scorer, features, source, data.text_encoder)
         metrics[split] = results[split].metrics
         summaries.results(split, metrics[split], step)
+    if "validation" in results:
+        run.write_calibration(results["validation"])
     if "test" in results:
         metrics["embedding_dim"] = results["test"].images.shape[1]
         run.write_measured(results["test"])

@@ -79,8 +79,9 @@ def evaluate_run(
             "run that was trained on features."
         )
     training = run.settings.training
+    dataset_is_own = measured is own
     refitted = isinstance(training, FitConfig) and training.refit
-    if refitted and split == "validation" and measured is own:
+    if refitted and split == "validation" and dataset_is_own:
         raise InputError(
             f"`split` validation is among what {run.folder.path} has learned from, with `refit`: "
             "its metrics.json has those of before; measure test."
@@ -115,6 +116,8 @@ def evaluate_run(
             name: evaluate_split(scorer, features, source, data.text_encoder)
             for name, scorer in scorers.items()
         }
+        if split == "validation" and dataset_is_own:
+            run.folder.write_calibration(results[run.settings.method])
         done = RunEvaluation(folder, source, results)
         folder.write_figures(draw(results, data.source.class_names, reporter=reporter))
         known = data.known_words.get(split)

@@ -6,18 +6,23 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from itertools import count, takewhile
 from pathlib import Path
 
 import numpy as np
 
 from tfxmodal.errors import InputError
+from tfxmodal.evaluation.calibration import Calibration, calibrate
 from tfxmodal.evaluation.results import SplitResults
 from tfxmodal.io.atomic import whole_file
 from tfxmodal.io.locks import LOCK, InUse, held
 from tfxmodal.io.reading import file_names
 
 CONFIG, MODEL, METRICS = "config.json", "model.json", "metrics.json"
+CALIBRATION = "calibration.json"
+"""From scores to probabilities, by the validation split."""
+
 CANDIDATES = "candidates"
 """The folder of the runs between which validation has still to choose."""
 
@@ -115,6 +120,18 @@ class RunFolder:
             return json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise InputError(f"{file} is damaged ({error}): train again.") from error
+
+    def write_calibration(self, validation: SplitResults):
+        """Writes from scores to probabilities, where the validation split tells it."""
+        if calibration := calibrate(validation):
+            self.write_json(CALIBRATION, asdict(calibration))
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What `write_calibration` wrote, if it did."""
+        if not (self.path / CALIBRATION).exists():
+            return None
+        return Calibration(**self.read_json(CALIBRATION))
 
     def write_measured(self, test: SplitResults):
         """Writes what comparisons with other runs need of the test split."""

@@ -17,10 +17,12 @@ from tfxmodal.encoders.image.pictures import BadImage, load_images
 from tfxmodal.encoders.text import TextEncoder, open_text_encoder
 from tfxmodal.encoders.text.known_words import known_texts, unknown_words
 from tfxmodal.encoders.text.text_cnn import TokenIds
+from tfxmodal.encoders.weights import hash_weights
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.inputs.prepare import SPLITS, Prepared, prepare
 from tfxmodal.inputs.spec import MethodInputs
+from tfxmodal.io.hashing import fingerprint
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.lazy import keras
 from tfxmodal.methods import Fitted
@@ -177,6 +179,12 @@ class TrainedRun:
             InputError: If the run learned from ready features.
         """
         return unknown_words(self._text_encoder, texts)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the weights of its networks: whose vectors an index holds."""
+        networks = self.method.networks
+        return fingerprint(*(hash_weights(networks[name]) for name in sorted(networks)))
 
     @cached_property
     def _text_encoder(self) -> TextEncoder:

@@ -1,57 +1,53 @@
-"""Where an index keeps its vectors and finds the largest dot products among them.
+"""Where an index keeps its items and finds the largest dot products among their vectors.
 
-A new store is one file with a class as `Store` describes it, and its line in `STORES`.
+Nothing here knows a model or how it was trained: vectors, ids, metadata and the name of a model are
+all. A new store is one file with a class as `Store` describes it, and its line in `STORES`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
-
-from tfxmodal.search.stores.faiss_codes import FaissCodes
+from tfxmodal.errors import InputError, choose, first_line
+from tfxmodal.io.reading import DAMAGE
 from tfxmodal.search.stores.faiss_store import FaissStore
+from tfxmodal.search.stores.folder import read_folder
+from tfxmodal.search.stores.store import About, Hits, Store, StoredItems
+from tfxmodal.search.stores.where import parse
 
-
-class Store(Protocol):
-    """Vectors, numbered from 0 as they were added, and searched for large dot products.
-
-    Attributes:
-        name: By which `STORES` knows it, and an index that was saved.
-    """
-
-    name: str
-
-    def __len__(self) -> int:
-        """Vectors that are in it."""
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether `search` never misses a vector."""
-
-    @property
-    def settings(self) -> dict:
-        """What `read` needs beside the folder, for JSON."""
-
-    def add(self, vectors: np.ndarray):
-        """Adds `[n, d]` float32, or of binary codes their bytes."""
-
-    def search(self, queries: np.ndarray, k: int) -> np.ndarray:
-        """Numbers `[q, k]` of the vectors whose dot products with queries `[q, d]` are largest.
-
-        They come in no certain order; k is at most as many as there are.
-        """
-
-    def write(self, folder: Path):
-        """Writes the vectors into an index's folder."""
-
-    @classmethod
-    def read(cls, folder: Path, **settings) -> Store:
-        """Opens what `write` wrote; damaged files raise RuntimeError, OSError or ValueError."""
-
+__all__ = ["STORES", "About", "FaissStore", "Hits", "Store", "StoredItems", "open_store", "parse"]
 
 STORES: dict[str, type[Store]] = {
     "faiss": FaissStore,
-    "faiss_codes": FaissCodes,
 }
+
+
+def open_store(folder: str | Path, fingerprint: str) -> Store:
+    """The store of an index's folder.
+
+    Args:
+        folder: The index.
+        fingerprint: Names the model whose vectors it must hold, see `About`.
+
+    Raises:
+        InputError: If the folder holds no whole index, or another model's, or the store cannot be
+            reached.
+    """
+    folder = Path(folder)
+    try:
+        name, about, _ = read_folder(folder)
+        choose("store of the index", name, STORES)
+        store = STORES[name].open(folder)
+    except InputError:
+        raise
+    except DAMAGE as error:
+        raise InputError(
+            f"{folder} holds no whole index ({first_line(error)}): build it with "
+            "trainers/build_index.py."
+        ) from error
+    if about.fingerprint != fingerprint:
+        raise InputError(
+            f"The index {folder} was made with the model {about.fingerprint}, and this is "
+            f"{fingerprint}: give the run that made it, or build it again."
+        )
+    return store

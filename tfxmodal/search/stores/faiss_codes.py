@@ -1,4 +1,4 @@
-"""FAISS: the Hamming distances to all binary codes."""
+"""FAISS: the Hamming distances to all binary codes, packed to bytes, a 32nd of their floats."""
 
 from __future__ import annotations
 
@@ -6,59 +6,60 @@ from pathlib import Path
 
 import numpy as np
 
-from tfxmodal.search.stores.faiss_store import FILE, written
-
 
 class FaissCodes:
-    """Packed codes in memory, in a file beside the index; see `search.stores.Store`.
+    """Binary codes in memory, as `FaissVectors`: unit vectors of numbers of one size.
 
-    Its vectors are bytes, `[n, bits / 8]` uint8. The dot product of two codes falls as their
-    Hamming distance rises; of equal distances the earlier codes are found.
+    The dot product of two codes is 1 - 2 Hamming / bits; of equal ones the earlier codes are found.
     """
 
-    name = "faiss_codes"
     is_exact = True
     settings: dict = {}
 
-    def __init__(self):
-        self._faiss = None
+    def __init__(self, codes: np.ndarray | None = None):
+        self._codes = np.empty((0, 0), np.uint8) if codes is None else codes  # [n, bits / 8]
 
     def __len__(self) -> int:
-        return self._faiss.ntotal if self._faiss else 0
+        return len(self._codes)
 
     def add(self, vectors: np.ndarray):
-        """Adds `[n, bits / 8]` uint8, numbered on from those there are."""
+        """Adds `[n, bits]`, numbered on from those there are."""
+        packed = np.packbits(vectors > 0, axis=1)
+        self._codes = np.concatenate([self._codes, packed]) if len(self) else packed
+
+    @property
+    def dim(self) -> int | None:
+        """Bits of a code; None where there are none yet."""
+        return 8 * self._codes.shape[1] or None
+
+    def vectors(self, rows) -> np.ndarray:
+        """Some codes, by their numbers: unit vectors `[..., bits]`."""
+        bits = np.unpackbits(self._codes[rows], axis=-1).astype(np.float32)
+        return (2 * bits - 1) / np.sqrt(np.float32(max(1, bits.shape[-1])))
+
+    def search(
+        self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers and dot products, `[q, k]` each, best first; see `FaissVectors.search`."""
         import faiss
 
-        if self._faiss is None:
-            self._faiss = faiss.IndexBinaryFlat(8 * vectors.shape[1])
-        self._faiss.add(np.ascontiguousarray(vectors))
+        rows = np.arange(len(self)) if allowed is None else np.flatnonzero(allowed)
+        asked, codes = np.packbits(queries > 0, axis=1), np.ascontiguousarray(self._codes[rows])
+        differ, found = faiss.knn_hamming(asked, codes, k)
+        order = np.lexsort((found, differ), axis=1)
+        differ, found = (np.take_along_axis(each, order, axis=1) for each in (differ, found))
+        return rows[found], (1 - 2 * differ / queries.shape[1]).astype(np.float32)
 
-    def search(self, queries: np.ndarray, k: int) -> np.ndarray:
-        """Numbers `[q, k]` of the nearest codes, in no certain order."""
-        return self._faiss.search(np.ascontiguousarray(queries), k)[1]
-
-    def write(self, folder: Path):
-        """Writes the codes to a file; none where there are none.
-
-        Raises:
-            OSError: If it cannot be written.
-        """
-        import faiss
-
-        if len(self):
-            written(faiss.write_index_binary, self._faiss, folder / FILE)
+    def write(self, path: Path):
+        """Writes the codes to a file."""
+        with open(path, "wb") as file:
+            np.save(file, self._codes)
 
     @classmethod
-    def read(cls, folder: Path) -> FaissCodes:
+    def read(cls, path: Path) -> FaissCodes:
         """Reads what `write` wrote.
 
         Raises:
-            RuntimeError: If the file is damaged.
+            OSError, ValueError: If the file is missing or damaged.
         """
-        import faiss
-
-        store = cls()
-        if (folder / FILE).exists():
-            store._faiss = faiss.read_index_binary(str(folder / FILE))
-        return store
+        return cls(np.load(path, allow_pickle=False))

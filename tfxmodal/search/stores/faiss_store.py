@@ -1,150 +1,311 @@
-"""FAISS: dot products with all vectors exactly, or a scan of their four-bit codes.
-
-FAISS is imported where it is used: flags read `KINDS` without it.
-"""
+"""The store of FAISS: everything in memory, and written as a whole to an index's folder."""
 
 from __future__ import annotations
 
-import errno
-import os
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from tfxmodal.errors import choose
+from tfxmodal.errors import InputError
+from tfxmodal.io.atomic import whole_file, whole_folder
+from tfxmodal.io.locks import locked
+from tfxmodal.io.reading import read_arrays
+from tfxmodal.search.stores.checks import check_new, check_vectors, checked
+from tfxmodal.search.stores.faiss_codes import FaissCodes
+from tfxmodal.search.stores.faiss_vectors import FaissVectors
+from tfxmodal.search.stores.folder import check_free, read_folder, write_folder, write_index
+from tfxmodal.search.stores.metadata import Metadata
+from tfxmodal.search.stores.store import About, Hits, StoredItems
+from tfxmodal.search.stores.where import Where
 
-FILE = "vectors.faiss"
+ITEMS, VECTORS, EMBEDDINGS = "items-{}.json", "vectors-{}.faiss", "embeddings-{}.npy"
+"""Files of a write, by its number: what other processes have opened stays as it is."""
 
-KINDS = ("auto", "flat", "scan")
-LARGE = 100_000
-"""Vectors above which `auto` scans codes."""
+EARLIER = "embeddings.npy", "vectors.faiss"
+"""Those of a version that kept ids in `index.json`, and of binary codes the bytes as embeddings."""
 
-CODED = 1000
-"""Vectors from which codes can be learned; fewer are searched exactly, whatever the kind."""
-
-REFINED = 4
-"""Times as many are found by their codes as are wanted; the vectors then decide among them."""
-
-GROWTH = 4
-"""Codes learned from n vectors are learned again for more than `GROWTH * n`."""
+TRIES = 5
+"""Times that a folder is read which another process writes meanwhile."""
 
 
 class FaissStore:
-    """Vectors in memory, in a file beside the index; see `search.stores.Store`.
+    """Fastest, for galleries that fit into memory and seldom change: a write writes everything.
 
-    A scan reads four bits a component (product quantisation, in registers: FAISS' "fast scan") and
-    then the vectors of the best. Measured on 300,000 vectors of a trained relation network, for
-    the exact top 10 among 300 found: .991, four times faster than flat; cells (IVF, a tenth of
-    them probed) found .978 in the same time.
+    See `search.stores.Store`. Items that were deleted or replaced are kept until they are more than
+    the others.
 
     Args:
-        kind: `flat` or `scan`; `auto` is flat up to `LARGE` vectors and a scan beyond.
-
-    Raises:
-        InputError: If the kind is unknown.
+        about: What it is made for.
+        folder: Where it is, from the first write on; by default in memory alone.
+        kind: How vectors are searched, see `FaissVectors`.
+        codes: Whether they are binary codes, see `FaissCodes`.
     """
 
-    name = "faiss"
+    name, is_shared = "faiss", False
 
-    def __init__(self, kind: str = "auto"):
-        choose("kind of index", kind, KINDS)
-        self.kind = kind
-        self._faiss = None
-        self._made_for = 0
+    def __init__(
+        self,
+        about: About,
+        folder: Path | None = None,
+        kind: str = "auto",
+        codes: bool = False,
+    ):
+        self.about, self.folder = about, folder
+        self._new_vectors = FaissCodes if codes else partial(FaissVectors, kind)
+        self._vectors = self._new_vectors()
+        self._ids: list[str] = []
+        self._rows: dict[str, int] = {}  # of those that are not deleted
+        self._live = np.empty(0, bool)
+        self._embeddings: np.ndarray | None = None  # may have room at its end
+        self._metadata = Metadata()
+        self._written = 0
+        self._settings: dict = {}  # As they are in the folder; none before the first write.
+
+    @classmethod
+    def open(cls, folder: Path) -> FaissStore:
+        """Opens what is in a folder; embeddings stay on disk.
+
+        Raises:
+            InputError: If an array cannot be read.
+            OSError, ValueError, KeyError, TypeError, RuntimeError: If it is damaged.
+        """
+        for tried in range(1, TRIES + 1):
+            name, about, settings = read_folder(folder)
+            store = cls(about, None, settings.get("kind", "auto"), settings.get("codes", False))
+            store.folder = folder
+            store._settings = settings
+            try:
+                if "ids" in settings:
+                    codes, floats = EARLIER
+                    vectors = codes if settings["codes"] else floats
+                    store._fill(settings, settings["ids"], vectors, codes)
+                    store._metadata.append(len(store._ids), {}, {})
+                else:
+                    store._read(settings)
+            except (OSError, RuntimeError, InputError):
+                if tried == TRIES or read_folder(folder)[2] == settings:
+                    raise
+            else:
+                return store
+
+    # === Items ==================================================================================
 
     def __len__(self) -> int:
-        return self._faiss.ntotal if self._faiss else 0
+        return len(self._rows)
+
+    @property
+    def dim(self) -> int | None:
+        """Width of the vectors."""
+        return self._vectors.dim
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Types by name."""
+        return self._metadata.columns
 
     @property
     def is_exact(self) -> bool:
-        """Whether nothing is ever missed."""
-        return not self._scans(len(self))
+        """Whether `search` never misses an item."""
+        return self._vectors.is_exact
 
-    def add(self, vectors: np.ndarray):
-        """Adds `[n, d]` float32, numbered on from those there are."""
-        old, n = len(self), len(self) + len(vectors)
-        if n == old:
+    def count(self, where: Where | None = None) -> int:
+        """How many items fulfil a condition."""
+        return len(self) if where is None else int(np.count_nonzero(self._allowed(where)))
+
+    def add(self, items: StoredItems):
+        """Adds items; see `Store`."""
+        check_new([name for name in items.ids if name in self._rows])
+        self.upsert(items)
+
+    def upsert(self, items: StoredItems):
+        """Adds and replaces items; see `Store`."""
+        width = None
+        if self._ids:
+            width = 0 if self._embeddings is None else self._embeddings.shape[1]
+        items, columns = checked(items, self._vectors.dim, width, self.columns)
+        if not len(items):
             return
-        import faiss
+        with self._writing():
+            old, n = len(self._ids), len(items)
+            self._forget(items.ids)
+            self._vectors.add(items.vectors)
+            if items.embeddings is not None:
+                before = items.embeddings[:0] if self._embeddings is None else self._embeddings
+                self._embeddings = appended(before, old, items.embeddings)
+            self._metadata.append(n, items.metadata, columns)
+            self._live = np.concatenate([self._live, np.ones(n, bool)])
+            self._ids += items.ids
+            self._rows |= {name: row for row, name in enumerate(items.ids, start=old)}
 
-        vectors = np.ascontiguousarray(vectors)
-        learns = self._scans(n) and (not self._scans(old) or n > GROWTH * self._made_for)
-        if old and learns:
-            vectors = np.concatenate([self._vectors(), vectors])
-        if not old or learns:
-            self._made_for = n
-            recipe = f"PQ{vectors.shape[1]}x4fs,RFlat" if learns else "Flat"
-            self._faiss = faiss.index_factory(vectors.shape[1], recipe, faiss.METRIC_INNER_PRODUCT)
-            self._faiss.train(vectors[:: max(1, n // 2**16)])
-        self._faiss.add(vectors)
+    def delete(self, ids: Sequence[str]) -> int:
+        """Removes items; see `Store`."""
+        there = [name for name in dict.fromkeys(ids) if name in self._rows]
+        if there:
+            with self._writing():
+                self._forget(there)
+        return len(there)
 
-    def search(self, queries: np.ndarray, k: int) -> np.ndarray:
-        """Numbers `[q, k]` of vectors in no certain order.
+    def _forget(self, ids: Sequence[str]):
+        rows = [self._rows.pop(name) for name in ids if name in self._rows]
+        self._live[rows] = False
 
-        Args:
-            queries: `[q, d]` float32.
-            k: At most as many as there are vectors.
-        """
-        import faiss
+    def get(self, ids: Sequence[str]) -> StoredItems:
+        """The items of these ids; see `Store`."""
+        return self._take(np.array([self._rows[name] for name in ids if name in self._rows], int))
 
-        options = None
-        if self._scans(len(self)):
-            options = faiss.IndexRefineSearchParameters(k_factor=min(REFINED, len(self) / k))
-        return self._faiss.search(np.ascontiguousarray(queries), k, params=options)[1]
-
-    @property
-    def settings(self) -> dict:
-        """What `read` needs beside the file, for JSON."""
-        return {"kind": self.kind, "made_for": self._made_for}
-
-    def write(self, folder: Path):
-        """Writes the vectors to a file; none where there are none.
-
-        Raises:
-            OSError: If it cannot be written.
-        """
-        import faiss
-
+    def items(self, where: Where | None = None) -> Iterator[StoredItems]:
+        """All items that fulfil a condition, at once."""
+        allowed = self._allowed(where)
         if len(self):
-            written(faiss.write_index, self._faiss, folder / FILE)
+            yield self._take(slice(len(self._ids)) if allowed is None else np.flatnonzero(allowed))
 
-    @classmethod
-    def read(cls, folder: Path, kind: str, made_for: int) -> FaissStore:
-        """Reads what `write` wrote.
+    def search(
+        self,
+        queries: np.ndarray,
+        k: int,
+        where: Where | None = None,
+        minimum: float = -np.inf,
+    ) -> list[Hits]:
+        """The items with the largest dot products; see `Store`."""
+        queries = check_vectors(queries, "queries", self._vectors.dim)
+        allowed = self._allowed(where)
+        k = min(k, len(self) if allowed is None else int(np.count_nonzero(allowed)))
+        if not k:
+            return [Hits([], np.empty(0, np.float32)) for _ in queries]
+        rows, scores = self._vectors.search(queries, k, allowed)
+        hits = []
+        for of_query, row in zip(scores, rows, strict=True):
+            found = np.count_nonzero(of_query >= minimum)
+            hits.append(Hits([self._ids[each] for each in row[:found]], of_query[:found]))
+        return hits
 
-        Raises:
-            RuntimeError: If the file is missing or damaged.
-        """
-        import faiss
+    def optimize(self):
+        """Nothing: each write does it."""
 
-        store = cls(kind)
-        store._made_for = made_for
-        if made_for:
-            store._faiss = faiss.read_index(str(folder / FILE))
-        return store
+    def _allowed(self, where: Where | None) -> np.ndarray | None:
+        """Which rows hold items that fulfil a condition; None for all."""
+        if where is None:
+            return None if self._live.all() else self._live
+        return self._live & self._metadata.fulfil(where)
 
-    def _scans(self, n: int) -> bool:
-        return n >= CODED and (self.kind == "scan" or (self.kind == "auto" and n > LARGE))
+    def _take(self, rows) -> StoredItems:
+        is_slice = isinstance(rows, slice)
+        n = len(self._ids) if is_slice else len(rows)
+        vectors = self._vectors.vectors(rows) if n and self._vectors.dim else np.empty((0, 0))
+        return StoredItems(
+            self._ids[rows] if is_slice else [self._ids[row] for row in rows],
+            vectors.astype(np.float32, copy=False),
+            None if self._embeddings is None else self._embeddings[rows],
+            self._metadata.take(rows),
+        )
 
-    def _vectors(self) -> np.ndarray:
-        """All vectors, `[n, d]`."""
-        import faiss
+    # === Files ==================================================================================
 
-        index = self._faiss
-        if self._scans(len(self)):
-            index = faiss.downcast_index(index.refine_index)
-        return index.reconstruct_n(0, len(self))
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Changes in memory, and then in the folder: there all of them, or none."""
+        if self.folder is None or not self._settings:
+            yield
+            self._compact()
+            if self.folder is not None:
+                self.snapshot(self.folder)
+                self._written, self._settings = 1, read_folder(self.folder)[2]
+            return
+        with locked(self.folder):
+            if read_folder(self.folder)[2] != self._settings:
+                raise InputError(
+                    f"The index {self.folder} was changed by another process since it was opened: "
+                    "open it again."
+                )
+            try:
+                yield
+                self._compact()
+                self._written += 1
+                self._settings = self._write(self.folder, self._written)
+                write_index(self.folder, self.name, self.about, self._settings)
+            except BaseException:
+                self.__dict__.update(FaissStore.open(self.folder).__dict__)
+                raise
+            self._remove_earlier()
+
+    def _compact(self):
+        """Leaves out what was deleted, where that is more than what was not."""
+        rows = np.flatnonzero(self._live)
+        if 2 * len(rows) >= len(self._live):
+            return
+        kept, embeddings = self._take(rows), self._embeddings
+        self._vectors = self._new_vectors()
+        self._vectors.add(kept.vectors)
+        self._embeddings = embeddings if embeddings is None else embeddings[rows]
+        self._metadata.keep(rows)
+        self._ids, self._live = list(kept.ids), np.ones(len(rows), bool)
+        self._rows = {name: row for row, name in enumerate(kept.ids)}
+
+    def snapshot(self, folder: Path):
+        """Writes all items to a folder of their own; see `Store`."""
+        check_free(folder)
+        with whole_folder(folder) as partial:
+            write_folder(partial, self.name, self.about, self._write(partial, 1))
+
+    def _write(self, folder: Path, number: int) -> dict:
+        """Writes the files of a write, and returns the settings by which they are read."""
+        told = {
+            "ids": self._ids,
+            "deleted": np.flatnonzero(~self._live).tolist(),
+            "columns": self.columns,
+            "metadata": self._metadata.take(slice(None)),
+        }
+        self._vectors.write(folder / VECTORS.format(number))
+        if self._embeddings is not None:
+            with whole_file(folder / EMBEDDINGS.format(number)) as file:
+                np.save(file, self._embeddings[: len(self._ids)])
+        with whole_file(folder / ITEMS.format(number)) as file:
+            file.write(json.dumps(told).encode())
+        codes = isinstance(self._vectors, FaissCodes)
+        return {"codes": codes, "written": number} | self._vectors.settings
+
+    def _read(self, settings: dict):
+        """Reads the files of the last write."""
+        number = self._written = settings["written"]
+        if not number:
+            return
+        told = json.loads((self.folder / ITEMS.format(number)).read_text("utf-8"))
+        vectors, embeddings = (each.format(number) for each in (VECTORS, EMBEDDINGS))
+        self._fill(settings, told["ids"], vectors, embeddings)
+        self._metadata.append(len(self._ids), told["metadata"], told["columns"])
+        for row in told["deleted"]:
+            self._live[row] = False
+            del self._rows[self._ids[row]]
+
+    def _fill(self, settings: dict, ids: list[str], vectors: str, embeddings: str):
+        kept = {name: settings[name] for name in self._vectors.settings}
+        self._vectors = self._vectors.read(self.folder / vectors, **kept)
+        if len(self._vectors) != len(ids):
+            raise ValueError(f"{len(self._vectors)} vectors of {len(ids)} items")
+        self._ids, self._live = ids, np.ones(len(ids), bool)
+        self._rows = {name: row for row, name in enumerate(ids)}
+        if self.about.space and ids:
+            (self._embeddings,) = read_arrays(self.folder / embeddings).values()
+
+    def _remove_earlier(self):
+        """Removes the files of other writes; who has opened them keeps them."""
+        kept = {each.format(self._written) for each in (ITEMS, VECTORS, EMBEDDINGS)}
+        for pattern in (ITEMS, VECTORS, EMBEDDINGS, *EARLIER):
+            for path in self.folder.glob(pattern.format("[0-9]*")):
+                if path.name not in kept:
+                    path.unlink()
 
 
-def written(write, index, path: Path):
-    """Writes an index of FAISS by its function `write`.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
-    try:
-        write(index, str(path))
-    except RuntimeError as error:  # It tells the system's reason at the end.
-        ends = (n for n in errno.errorcode if str(error).endswith(f"({os.strerror(n)})"))
-        number = next(ends, errno.EIO)
-        raise OSError(number, os.strerror(number), str(path)) from error
+def appended(buffer: np.ndarray, used: int, rows: np.ndarray) -> np.ndarray:
+    """A buffer with rows behind those in use; it grows by halves, so that adding few is cheap."""
+    n = used + len(rows)
+    if n > len(buffer) or not buffer.flags.writeable:
+        before = buffer[:used].reshape(used, rows.shape[1])
+        buffer = np.empty((n + n // 2, rows.shape[1]), rows.dtype)
+        buffer[:used] = before
+    buffer[used:n] = rows
+    return buffer

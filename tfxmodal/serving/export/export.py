@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from tfxmodal.errors import InputError
@@ -65,6 +66,11 @@ def export_run(
     config = ExportConfig() if config is None else config
     matrix = to.with_name(f"{to.name}_matrix")
     with publish([to, matrix]) as folders:
+        calibration = run.folder.calibration
+        own = {  # The fingerprint is that of the weights before they are folded or rounded.
+            "fingerprint": run.fingerprint,
+            "calibration": calibration and asdict(calibration),
+        }
         served = ServedRun(run, config.on_bad_input, config.top_k)
         half = HalfWeights(served.models()) if config.weights == "bfloat16" else None
         served.galleries, shown = load_galleries(gallery, run, run.settings.data, reporter)
@@ -75,7 +81,7 @@ def export_run(
             found = examples(served, signatures)
             write_examples(folder, base.name, found)
             about = describe(base.name, served, signatures, outputs, found)
-            about |= {"weights": config.weights, "rounding": rounding(served, found)}
+            about |= {"weights": config.weights, "rounding": rounding(served, found)} | own
             write_description(folder, about)
             if shown and folder is folders[0]:
                 write_gallery(folder, shown)

@@ -1,0 +1,188 @@
+"""FAISS: dot products with all vectors exactly, or a scan of their four-bit codes.
+
+FAISS is imported where it is used: flags read `KINDS` without it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+
+from tfxmodal.errors import choose
+from tfxmodal.retrieval.scorer import best
+
+KINDS = ("auto", "flat", "scan")
+LARGE = 100_000
+"""Vectors above which `auto` scans codes."""
+
+CODED = 1000
+"""Vectors from which codes can be learned; fewer are searched exactly, whatever the kind."""
+
+REFINED = 4
+"""Times as many are found by their codes as are wanted; the vectors then decide among them."""
+
+GROWTH = 4
+"""Codes learned from n vectors are learned again for more than `GROWTH * n`."""
+
+MARGIN = 256
+"""Vectors found beyond those that are wanted: FAISS rounds otherwise, and codes do coarsely."""
+
+BLOCK = 2**24
+"""Numbers of found vectors that are held at a time, 64 MB."""
+
+
+class FaissVectors:
+    """Vectors in memory, numbered from 0 as they were added.
+
+    A scan reads four bits a component (product quantisation, in registers: FAISS' "fast scan") and
+    then the vectors of the best. Measured on 300,000 vectors of a trained relation network, for
+    the exact top 10 among 300 found: .991, four times faster than flat; cells (IVF, a tenth of
+    them probed) found .978 in the same time.
+
+    Args:
+        kind: `flat` or `scan`; `auto` is flat up to `LARGE` vectors and a scan beyond.
+
+    Raises:
+        InputError: If the kind is unknown.
+    """
+
+    def __init__(self, kind: str = "auto"):
+        choose("kind of index", kind, KINDS)
+        self.kind = kind
+        self._faiss = None
+        self._made_for = 0
+
+    def __len__(self) -> int:
+        return self._faiss.ntotal if self._faiss else 0
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether nothing is ever missed."""
+        return not self._scans(len(self))
+
+    def add(self, vectors: np.ndarray):
+        """Adds `[n, d]` float32, numbered on from those there are."""
+        old, n = len(self), len(self) + len(vectors)
+        if n == old:
+            return
+        import faiss
+
+        learns = self._scans(n) and (not self._scans(old) or n > GROWTH * self._made_for)
+        if old and learns:
+            vectors = np.concatenate([self.vectors(slice(None)), vectors])
+        if not old or learns:
+            self._made_for = n
+            recipe = f"PQ{vectors.shape[1]}x4fs,RFlat" if learns else "Flat"
+            self._faiss = faiss.index_factory(vectors.shape[1], recipe, faiss.METRIC_INNER_PRODUCT)
+            self._faiss.train(vectors[:: max(1, n // 2**16)])
+        self._faiss.add(vectors)
+
+    @property
+    def dim(self) -> int | None:
+        """Width of the vectors; None where there are none yet."""
+        return self._faiss.d if self._faiss else None
+
+    def vectors(self, rows) -> np.ndarray:
+        """Some vectors, by their numbers: `[..., d]`; a slice of them is not to be kept."""
+        import faiss
+
+        flat = self._flat()
+        numbers = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d)
+        return numbers.reshape(flat.ntotal, flat.d)[rows]
+
+    def search(
+        self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers and dot products, `[q, k]` each, best first, of equal ones the earlier.
+
+        Args:
+            queries: `[q, d]` float32.
+            k: At most as many as are allowed.
+            allowed: Which vectors are searched, bool `[n]`; by default all.
+        """
+        among = len(self) if allowed is None else int(np.count_nonzero(allowed))
+        wanted, width = min(k + MARGIN, among), queries.shape[1]
+        step = max(1, BLOCK // (wanted * width))
+        parts = []
+        for i in range(0, max(1, len(queries)), step):  # one empty block gives [0, k]
+            some = queries[i : i + step]
+            rows = np.sort(self._found(some, wanted, allowed), axis=1)
+            scores = np.einsum("qd,qkd->qk", some, self.vectors(rows))
+            columns, scores = best(scores, k)
+            parts.append((np.take_along_axis(rows, columns, axis=1), scores))
+        rows, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return rows, scores
+
+    def _found(self, queries: np.ndarray, k: int, allowed: np.ndarray | None) -> np.ndarray:
+        """Numbers `[q, k]` in no certain order."""
+        import faiss
+
+        n = len(self)
+        if allowed is None:
+            options = None
+            if self._scans(n):
+                factor = min(REFINED, n / k)
+                options = faiss.IndexRefineSearchParameters(k_factor=factor)
+            return self._faiss.search(queries, k, params=options)[1]
+        if self._scans(n) and 2 * np.count_nonzero(allowed) > n:
+            more = min(n, 2 * k)
+            rows = self._found(queries, more, None)
+            order = np.argsort(~allowed[rows], axis=1, kind="stable")[:, :k]
+            rows = np.take_along_axis(rows, order, axis=1)
+            if allowed[rows].all():
+                return rows
+        bits = np.packbits(allowed, bitorder="little")
+        options = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
+        return self._flat().search(queries, k, params=options)[1]
+
+    @property
+    def settings(self) -> dict:
+        """What `read` needs beside the file, for JSON."""
+        return {"kind": self.kind, "made_for": self._made_for}
+
+    def write(self, path: Path):
+        """Writes the vectors to a file; none where there are none.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        import faiss
+
+        if not len(self):
+            return
+        try:
+            faiss.write_index(self._faiss, str(path))
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+        except RuntimeError as error:  # It tells the system's reason at the end.
+            ends = (n for n in errno.errorcode if str(error).endswith(f"({os.strerror(n)})"))
+            number = next(ends, errno.EIO)
+            raise OSError(number, os.strerror(number), str(path)) from error
+
+    @classmethod
+    def read(cls, path: Path, kind: str, made_for: int) -> FaissVectors:
+        """Reads what `write` wrote.
+
+        Raises:
+            RuntimeError: If the file is missing or damaged.
+        """
+        import faiss
+
+        vectors = cls(kind)
+        vectors._made_for = made_for
+        if made_for:
+            vectors._faiss = faiss.read_index(str(path))
+        return vectors
+
+    def _scans(self, n: int) -> bool:
+        return n >= CODED and (self.kind == "scan" or (self.kind == "auto" and n > LARGE))
+
+    def _flat(self):
+        """The FAISS index of the vectors themselves."""
+        import faiss
+
+        index = self._faiss
+        return faiss.downcast_index(index.refine_index) if self._scans(len(self)) else index
