@@ -2,10 +2,12 @@
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import embed_corpus
 import pytest
+from corpus import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = embed_corpus.__doc__ + (ROOT / "docs/scale.md").read_text("utf-8")
@@ -28,3 +30,9 @@ def test_a_size_must_be_at_least_1(capsys):
     with pytest.raises(SystemExit):
         embed_corpus.parse([*shlex.split(LINES[0].partition(" -- ")[0]), "--batch-size", "0"])
     assert "--batch-size must be at least 1" in capsys.readouterr().err
+
+
+def test_an_environment_without_beam_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "apache_beam", None)
+    with pytest.raises(InputError, match="apache_beam is not in this .* `make beam-env` makes one"):
+        embed_corpus.main(["--model", "m", "--source", "s", "--to", "v"])
