@@ -71,13 +71,13 @@ class ModelServers:
         """
         for target, states in self.states().items():
             for version in sorted(kept):
-                if (state := states.get(version, "unknown")) not in SERVED:
+                if not _is_served(state := states.get(version, "unknown")):
                     raise InputError(
                         f"`config` loads version {version} of {self._model}, but at {target} it is "
                         f"{state}: give the file that this server runs with, or roll back to a "
                         "version that it serves."
                     )
-            if there := {version for version in new if states.get(version) in SERVED}:
+            if there := {version for version in new if _is_served(states.get(version, ""))}:
                 raise InputError(
                     f"{target} serves version {min(there)} of {self._model}, which `config` does "
                     "not load: give the file that this server runs with."
@@ -142,6 +142,10 @@ class ModelServers:
             except ServerError as error:
                 failed[target] = error
         return failed
+
+
+def _is_served(state: str) -> bool:
+    return state.partition(":")[0] in SERVED
 
 
 class _Server(Client):
