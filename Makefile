@@ -4,6 +4,7 @@
 # make test       the whole test suite, on WORKERS processes (each takes up to 4 GB of memory)
 # make lint       ruff, the import contracts, the types of the public API
 # make benchmark  all methods on wikipedia (../shared/data, or else emoji_scenes), seed 0: benchmarks/all
+# make beam-env   the environment of export/embed_corpus.py: .venv-beam
 # make docs       the documentation, from docs/ and the docstrings, into site/
 # make bench      the measurements quoted in the documentation
 # make protos     the query client's messages again, from their .proto
@@ -18,7 +19,7 @@ UP := ^Ready\|Running gRPC ModelServer
 
 WIKIPEDIA := $(wildcard ../shared/data/wikipedia)
 
-.PHONY: run serve-demo test lint docs benchmark bench protos
+.PHONY: run serve-demo test lint docs benchmark bench protos beam-env
 run: .venv/ready
 	$(BIN)/python trainers/train_scl.py --run-dir $(RUN) --resume
 	$(BIN)/python trainers/evaluate.py --run $(RUN) --baseline pls random
@@ -78,6 +79,12 @@ bench: .venv/ready
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tfxmodal needs Python 3.11 or newer: make PYTHON=python3.11 run")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+beam-env: .venv-beam/ready
+.venv-beam/ready: export/requirements-beam.txt
+	$(PYTHON) -m venv .venv-beam
+	.venv-beam/bin/python -m pip install --quiet --disable-pip-version-check -r export/requirements-beam.txt
 	@touch $@
 
 # Generated code runs on the protobuf of requirements.txt, or a newer one.

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.runs import PHOTOS
@@ -49,6 +51,32 @@ def test_a_folder_of_photos_is_found_by_text(method, trained, drsl, photos, caps
     query = scorer.embed_texts(encoder.encode(["a dog on the grass"]))
     rows, _ = scorer.top_k_images(query, index.embeddings, 7)
     assert ids == [index.ids[row] for row in rows[0]]
+
+
+def test_vectors_of_a_corpus_are_an_index_as_the_photos_are(trained, photos, capsys):
+    """As export/embed_corpus.py writes them."""
+    run = trained("pascal_sentences")
+    opened, files = load_run(run), sorted(photos.iterdir())
+    about = json.dumps({"fingerprint": opened.fingerprint, "gallery": "images"})
+    for part in range(2):
+        some = files[part::2]
+        columns = {"id": [path.name for path in some], "number": range(len(some))}
+        vectors = pa.array([*opened.embed_images(some)], pa.list_(pa.float32(), 8))
+        table = pa.table(columns | {"vector": vectors, "stamp": ["1"] * len(some)})
+        Path("vectors").mkdir(exist_ok=True)
+        rows = table.replace_schema_metadata({"tfxmodal": about})
+        pq.write_table(rows, f"vectors/part-{part}.parquet")
+    told = []
+    for name, data in (("photos", str(photos)), ("vectors", "vectors")):
+        flags = ["--run", str(run), "--to", f"index/{name}"]
+        build_index.main([*flags, "--data", data])
+        build_index.main([*flags, "--text", "a dog on the grass"])
+        told.append(found(capsys.readouterr().out))
+    assert len(told[0]) == 10 and told[0] == told[1]
+    build_index.main([*flags, "--data", "vectors", "--add"])
+    assert f"0 added, 0 replaced, {PHOTOS} there unchanged" in capsys.readouterr().out
+    build_index.main([*flags, "--text", "a dog on the grass", "--where", "number = 3"])
+    assert len(found(capsys.readouterr().out)) == 2
 
 
 def test_texts_are_found_by_photo_and_added(drsl, photos, capsys):

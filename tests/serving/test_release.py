@@ -1,5 +1,7 @@
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import grpc
 import pytest
@@ -17,6 +19,7 @@ from tfxmodal.errors import InputError
 from tfxmodal.serving.release import model_servers
 
 State = ModelVersionStatus.State
+DEPLOYED = Path(__file__).resolve().parents[2] / "export/deploy/config/models.config"
 
 CONFIG = """\
 # Of the search servers.
@@ -47,6 +50,7 @@ class StrictService(ModelServiceServicer):
         self.loaded, self.broken, self.wanted = {1}, set(), {1}
         self.looks, self.looks_to_load, self.configs = 0, 2, []
         self.failed_before, self.reloads_left = set(), 100
+        self.unloads = set()
 
     def HandleReloadConfigRequest(self, request, context):  # noqa: N802
         if not self.reloads_left:
@@ -73,7 +77,9 @@ class StrictService(ModelServiceServicer):
         response = GetModelStatusResponse()
         for version in self.wanted:
             status = response.model_version_status.add(version=version, state=State.LOADING)
-            if version in self.loaded:
+            if version in self.unloads and self.configs:
+                status.state = State.END
+            elif version in self.loaded:
                 status.state = State.AVAILABLE
             elif (
                 version in self.failed_before
@@ -348,3 +354,55 @@ def test_a_server_answers_to_the_labels(base, publish, serving, tmp_path):
     assert release_and_ask("canary", "--version", "2") == {"stable": 1, "canary": 2}
     assert release_and_ask("promote") == {"stable": 2, "canary": 2, "previous": 1}
     assert release_and_ask("rollback") == {"stable": 1, "canary": 1}
+
+
+@pytest.mark.parametrize(
+    ("served", "message"),
+    [
+        (1, "version 2 of retrieval at .* is not AVAILABLE after 1 s, but unknown: .* base_path"),
+        (2, "`config` loads version 1 of retrieval, but at .* it is unknown: give the file that"),
+    ],
+)
+def test_the_documented_steps_on_an_unedited_file_take_no_server_down(
+    base, publish, serving, tmp_path, served, message
+):
+    """The server runs with a file of its own; in the one that is given, base_path is not there."""
+    publish(base, 2)
+    models = tmp_path / "models"
+    models.mkdir()
+    folder = base.rename(models / "retrieval")
+    own = f"""model_config_list {{ config {{
+      name: "retrieval" base_path: "{folder}" model_platform: "tensorflow"
+      model_version_policy {{ specific {{ versions: {served} }} }}
+    }} }}"""
+    server, path = serving(config=own), tmp_path / "unedited.config"
+    shutil.copy(DEPLOYED, path)
+    steps = ["canary", "--version", "2", "--models", str(models), "--server", server.target]
+    with pytest.raises(InputError, match=message):
+        release.main([*steps, "--config", str(path), "--wait", "1"])
+    assert path.read_text() == DEPLOYED.read_text()
+    with server.client("retrieval") as client:
+        assert client.status()[served] == "AVAILABLE"
+        assert client.embed_texts(["red"]).shape == (1, 4)
+
+
+def test_a_server_that_serves_what_the_file_does_not_load_is_told_nothing(config, server, service):
+    service.wanted, service.loaded = {1, 2}, {1, 2}
+    with pytest.raises(InputError, match="serves version 2 of m, which `config` does not load"):
+        run("canary", config, "--version", "2", "--server", server)
+    assert not service.configs
+
+
+def test_a_version_that_is_unloaded_meanwhile_ends_the_wait(config, server, service):
+    service.unloads = {1}
+    before = config.read_text()
+    with pytest.raises(InputError, match="has unloaded version 1 of m: base_path in `config`"):
+        run("canary", config, "--version", "2", "--server", server)
+    assert config.read_text() == before
+
+
+def test_a_release_that_was_killed_is_given_again(config, server, service):
+    text = config.read_text()
+    config.write_text(text.replace("versions: 1 }", "versions: 1 versions: 2 }"))
+    run("canary", config, "--version", "2", "--server", server)
+    assert labels(config) == ({"stable": 1, "canary": 2}, [1, 2])

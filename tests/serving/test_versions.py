@@ -63,6 +63,15 @@ def test_partial_version_is_reported_while_the_old_one_serves_on(serving, base, 
         eventually(lambda: client.status().get(3) == "AVAILABLE")
 
 
+def test_a_base_path_that_is_gone_unloads_nothing(base):
+    """As in TensorFlow Serving: a disk may be away for a moment."""
+    store = ModelStore(ServedModel, log=lambda line: None)
+    store.configure(model_config([base]))
+    base.rename(base.with_name("elsewhere"))
+    store.poll()
+    assert store.find(ModelSpec(name="tiny"))[0] == 1
+
+
 def test_version_that_is_unloaded_leaves_memory(base, publish):
     store = ModelStore(ServedModel, log=lambda line: None)
     store.configure(model_config([base]))

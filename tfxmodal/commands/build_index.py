@@ -53,8 +53,8 @@ class Flags:
     data: str | None = None
     """What goes in: test, validation or train (that split of the run's dataset), a folder of
     pictures with the folders in it (their paths are the ids), a manifest of pairs (.jsonl, .csv), a
-    UTF-8 file of texts (one a line, ID<TAB>TEXT, or TEXT, which then is its own id), or another
-    run's folder (its test split)."""
+    UTF-8 file of texts (one a line, ID<TAB>TEXT, or TEXT, which then is its own id), another run's
+    folder (its test split), or a folder of vectors by export/embed_corpus.py."""
 
     add: bool = False
     """Add it to the index that is there, and replace what is there with other content."""

@@ -10,6 +10,9 @@ each step is pushed to the servers, and written to the file, which they read whe
 it (--model_config_file_poll_wait_seconds). Without --server one call writes one step: servers that
 poll the file follow, and the same command, given again, moves the label.
 
+The file must be the one that the servers run with: base_path is where they find the model. Nothing
+is sent to a server that does not serve what the file says.
+
 Examples:
   python export/release.py canary --version 2 --models models --server localhost:8500
   python export/release.py promote --server localhost:8500

@@ -5,6 +5,7 @@ tried again while the old one serves on, and a label moves only to a version tha
 """
 
 import gc
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -75,7 +76,8 @@ class ModelStore:
         """Looks at the folders once: loads what is new, then unloads what is no longer wanted."""
         with self._changing:
             for name, model in self._models.items():
-                self._follow(name, _wanted(model))
+                if os.path.isdir(model.base_path):  # One that is gone unloads nothing.
+                    self._follow(name, _wanted(model))
             for name in self._versions.keys() - self._models.keys():
                 self._follow(name, {})
 

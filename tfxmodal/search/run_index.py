@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.search.galleries import embed, items_of, tell_duplicates
 from tfxmodal.search.index import Changes, Index
 from tfxmodal.search.new_index import build_index
+from tfxmodal.search.vectors import is_vectors, read_vectors
 from tfxmodal.training.trained_run import TrainedRun
 
 QUERIES = {"images": "text", "texts": "image"}
@@ -90,7 +92,7 @@ class RunIndex:
         """Adds items, and replaces those whose content or metadata changed.
 
         Args:
-            source: See `search.galleries.items_of`.
+            source: See `search.galleries.items_of`; or what `export/embed_corpus.py` wrote.
 
         Returns:
             How many were added, replaced, and left as they were.
@@ -98,11 +100,17 @@ class RunIndex:
         Raises:
             InputError: If the source cannot be read or holds none.
         """
-        gallery = self.index.gallery
+        gallery, bar = self.index.gallery, self._reporter.bar
+        if is_vectors(source):
+            parts = [
+                astuple(self.index.add(items.ids, items.embeddings, bar, items.metadata))
+                for items in read_vectors(source, self._run.fingerprint, gallery)
+            ]
+            return Changes(*map(sum, zip(*parts, strict=True)))
         items = items_of(str(source), self._run, self._data, gallery, self._reporter)[gallery]
         tell_duplicates([items], gallery, self._data, self._reporter)
         items = embed(items, gallery, self._run, self._scorer, self._reporter)
-        return self.index.add(items.ids, items.embeddings, self._reporter.bar, items.metadata)
+        return self.index.add(items.ids, items.embeddings, bar, items.metadata)
 
     def delete(self, ids: Sequence[str]) -> int:
         """Removes items, and returns how many of them were there."""

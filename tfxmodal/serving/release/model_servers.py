@@ -15,6 +15,9 @@ ENDED_FOR = 5.0
 """Seconds that an END with an error has to stand to be a failure: a server that is told to load a
 version once more goes on for a moment to tell how the earlier attempt ended."""
 
+SERVED = ("START", "LOADING", "AVAILABLE")
+"""States of a version that is served, or soon will be."""
+
 
 class ModelServers:
     """Servers that hold the same models; false if there are none. A context manager."""
@@ -52,12 +55,44 @@ class ModelServers:
         """
         return {target: server.states() for target, server in self._servers.items()}
 
-    def wait_until_available(self, versions: set[int]):
-        """Waits until every server has loaded all `versions`.
+    def require_serving(self, kept: set[int], new: set[int]):
+        """Checks that the servers run with the models.config that is about to be changed.
+
+        A server tells its versions and not its paths. One that runs with another file would be
+        told to look in a folder that is not its own, and could unload what it serves.
+
+        Args:
+            kept: Versions that have a label and keep one: each server must serve them.
+            new: Versions that the file does not load so far: no server may serve them already.
 
         Raises:
             ServerError: If a server does not answer.
-            InputError: If a version does not load, or not in time.
+            InputError: If a server does not serve what the file says.
+        """
+        for target, states in self.states().items():
+            for version in sorted(kept):
+                if not _is_served(state := states.get(version, "unknown")):
+                    raise InputError(
+                        f"`config` loads version {version} of {self._model}, but at {target} it is "
+                        f"{state}: give the file that this server runs with, or roll back to a "
+                        "version that it serves."
+                    )
+            if there := {version for version in new if _is_served(states.get(version, ""))}:
+                raise InputError(
+                    f"{target} serves version {min(there)} of {self._model}, which `config` does "
+                    "not load: give the file that this server runs with."
+                )
+
+    def wait_until_available(self, versions: set[int], kept: set[int]):
+        """Waits until every server has loaded all `versions`.
+
+        Args:
+            versions: All that are to have a label.
+            kept: Those of them that were served before.
+
+        Raises:
+            ServerError: If a server does not answer.
+            InputError: If a version does not load, or not in time, or one is served no more.
         """
         give_up = time.monotonic() + self._wait
         for target, server in self._servers.items():
@@ -67,6 +102,11 @@ class ModelServers:
                 for version in versions
                 if (state := server.states().get(version, "unknown")) != "AVAILABLE"
             }:
+                if lost := {version for version in kept if waiting.get(version) == "END"}:
+                    raise InputError(
+                        f"{target} has unloaded version {min(lost)} of {self._model}: base_path "
+                        "in `config` is not where it has the models; restart it with its own file."
+                    )
                 now = time.monotonic()
                 ended = {v: ended.get(v, now) for v, s in waiting.items() if s.startswith("END: ")}
                 version, state = min(waiting.items())
@@ -102,6 +142,10 @@ class ModelServers:
             except ServerError as error:
                 failed[target] = error
         return failed
+
+
+def _is_served(state: str) -> bool:
+    return state.partition(":")[0] in SERVED
 
 
 class _Server(Client):

@@ -38,18 +38,20 @@ def roll_out(
         InputError: If the action asks for what is not there, or a server cannot follow.
     """
     wanted = PLANS[action](labels.current, version)
-    new = set(wanted.values()) - labels.versions
+    kept = set(wanted.values()) & set(labels.current.values())
+    first = set(wanted.values()) - kept  # A call that was killed may have loaded them.
+    new = first - labels.versions
     for number in new:
         labels.require_folder(number)
-    servers.states()  # Nothing is written while a server does not answer.
+    servers.require_serving(kept, new)  # Nothing is written while one does not answer.
     try:
-        if new:
-            labels.load(new)
+        if first:
+            labels.load(first)
             labels.write()
             servers.reload(labels.config)
-            if not servers:
+            if new and not servers:
                 return new
-        servers.wait_until_available(set(wanted.values()))
+        servers.wait_until_available(kept | first, kept)
         labels.move(wanted)
         labels.write()
         servers.reload(labels.config)

@@ -1,0 +1,145 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from corpus import InputError
+from corpus.output import ABOUT, WORK, Output, plan, shard_name
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+MODEL = {"fingerprint": "abc", "gallery": "images"}
+
+
+def rows(stamps: dict[str, str]) -> pa.Table:
+    return pa.table(
+        {
+            name: pa.array(values, pa.string())
+            for name, values in (("id", [*stamps]), ("stamp", [*stamps.values()]))
+        }
+    )
+
+
+def vectors(stamps: dict[str, str], about=MODEL) -> pa.Table:
+    numbers = pa.FixedSizeListArray.from_arrays(np.zeros(2 * len(stamps), np.float32), 2)
+    told = rows(stamps).add_column(1, "vector", numbers)
+    return told.replace_schema_metadata({ABOUT: json.dumps(about)})
+
+
+@pytest.fixture
+def output(tmp_path):
+    return Output(str(tmp_path / "vectors"))
+
+
+def held(output) -> dict[str, str]:
+    there = output.earlier()
+    ids = there["id"].to_pylist()
+    assert len(set(ids)) == len(ids)
+    return dict(zip(ids, there["stamp"].to_pylist(), strict=True))
+
+
+stamped = st.dictionaries(st.sampled_from("abcdefg"), st.sampled_from("12"))
+
+
+@given(source=stamped, parts=st.lists(stamped, max_size=3))
+@settings(deadline=None, max_examples=60)
+def test_a_plan_does_what_is_missing_or_changed_and_nothing_else(source, parts):
+    there, files = {}, []  # a later file has the ids that no earlier one has
+    for number, part in enumerate(parts):
+        new = {name: stamp for name, stamp in part.items() if name not in there}
+        there |= {name: (stamp, f"{number}") for name, stamp in new.items()}
+        files.append(
+            rows(new).append_column("file", pa.array([f"{number}"] * len(new), pa.string()))
+        )
+    earlier = pa.concat_tables([*files, rows({}).append_column("file", pa.array([], pa.string()))])
+    made = plan(rows(source), earlier)
+    old = {name: there[name][0] for name in there}
+    todo = [name for name in source if old.get(name) != source[name]]
+    assert made.todo["id"].to_pylist() == todo
+    assert made.changed == sum(name in old for name in todo)
+    stale = {(there[name][1], name) for name in source if old.get(name) not in (None, source[name])}
+    assert {(file, name) for file, names in made.stale.items() for name in names} == stale
+
+
+def test_both_vectors_of_an_item_that_changed_are_there_no_longer_than_the_run(output):
+    """As after a kill between the new vectors and the removal of the old ones."""
+    output.write("part-1.parquet", vectors({"a": "1", "b": "1"}))
+    output.write("part-2.parquet", vectors({"a": "2"}))
+    made = plan(rows({"a": "2", "b": "1"}), output.earlier())
+    assert not len(made.todo) and made.stale == {"part-1.parquet": ["a"]}
+    output.finish(made)
+    assert held(output) == {"a": "2", "b": "1"}
+
+
+def test_a_file_without_rows_is_removed_and_what_is_not_of_the_source_stays(output):
+    output.write("part-1.parquet", vectors({"a": "1"}))
+    output.write("part-2.parquet", vectors({"z": "1"}))
+    output.finish(plan(rows({"a": "2"}), output.earlier()))
+    assert output.parts() == ["part-2.parquet"]
+    assert held(output) == {"z": "1"}
+
+
+def test_the_name_of_a_file_tells_its_items():
+    names = {
+        shard_name(rows(each))
+        for each in ({"a": "1"}, {"a": "2"}, {"b": "1"}, {"a": "1", "b": "1"})
+    }
+    assert len(names) == 4
+    assert shard_name(vectors({"a": "1"})) == shard_name(rows({"a": "1"}))
+
+
+def test_bad_items_are_listed_and_the_work_is_removed(output):
+    output.write(f"{WORK}/plan.parquet", rows({"a": "1"}))
+    for part, line in ((0, "x"), (1, "y")):
+        Path(output.work(f"bad-0000{part}-of-00002")).write_text(f"{line}\n")
+    assert output.finish(plan(rows({"a": "1"}), output.earlier())) == 2
+    assert Path(output.place, "bad.jsonl").read_text() == "x\ny\n"
+    assert not Path(output.place, WORK).exists()
+
+
+def test_vectors_of_another_model_or_gallery_are_refused(output):
+    output.check(MODEL)
+    output.write("part-1.parquet", vectors({"a": "1"}))
+    output.check(MODEL)
+    with pytest.raises(InputError, match="holds vectors of fingerprint abc, and these are of xyz"):
+        output.check(MODEL | {"fingerprint": "xyz"})
+    with pytest.raises(InputError, match="holds vectors of gallery images, and these are of texts"):
+        output.check(MODEL | {"gallery": "texts"})
+    output.write("part-0.parquet", rows({"a": "1"}))
+    with pytest.raises(InputError, match="holds other Parquet files: give a new folder"):
+        output.check(MODEL)
+
+
+def test_a_second_run_is_refused(output):
+    with output.alone(), pytest.raises(InputError, match="Another run writes to --to"):
+        with Output(output.place).alone():
+            pass
+
+
+def test_a_file_is_whole_or_not_there_when_its_writer_is_killed(output):
+    code = """
+import sys
+import pyarrow as pa
+from corpus.output import Output
+rows = pa.table({"id": ["x"] * 100_000})
+for number in range(100_000):
+    Output(sys.argv[1]).write(f"part-{number}.parquet", rows)
+    print(number, flush=True)
+"""
+    path = os.pathsep.join(sys.path)
+    command = [sys.executable, "-c", code, output.place]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": path}
+    ) as writer:
+        for _ in range(20):
+            writer.stdout.readline()
+        writer.send_signal(signal.SIGKILL)
+    assert len(output.parts()) >= 20
+    for name in output.parts():
+        assert pq.read_table(Path(output.place, name)).num_rows == 100_000

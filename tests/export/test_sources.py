@@ -1,0 +1,209 @@
+import json
+import os
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+from corpus import InputError
+from corpus.model import Model, contents_of
+from corpus.sources import Columns, read_source
+
+BYTES = [b"first", b"second", b"third"]
+
+
+def items(source, gallery="images", **columns):
+    return read_source(str(source), gallery, Columns(**columns))
+
+
+def contents(source, gallery="images", image="image"):
+    return list(contents_of(items(source, gallery, image=image), gallery, image))
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Three files; what they hold does not matter here."""
+    for name, content in zip(("a.jpg", "sub/b.PNG", "sub/c.webp"), BYTES, strict=True):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / name).write_bytes(content)
+    return tmp_path / "photos"
+
+
+def manifest(path, *rows):
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return path
+
+
+def test_a_folder_gives_its_pictures_by_their_paths(pictures):
+    (pictures / "notes.txt").touch()
+    (pictures / ".hidden").mkdir()
+    (pictures / ".hidden/d.jpg").touch()
+    found = items(pictures)
+    assert found["id"].to_pylist() == ["a.jpg", "sub/b.PNG", "sub/c.webp"]
+    assert contents(pictures) == BYTES
+
+
+def test_a_stamp_changes_with_the_size_or_the_time_of_a_picture(pictures):
+    before = items(pictures)["stamp"].to_pylist()
+    (pictures / "a.jpg").write_bytes(b"longer than first")
+    os.utime(pictures / "sub/b.PNG", (1, 1))
+    after = items(pictures)["stamp"].to_pylist()
+    assert [old == new for old, new in zip(before, after, strict=True)] == [False, False, True]
+
+
+def test_a_manifest_gives_images_with_their_metadata(pictures):
+    path = manifest(
+        pictures / "pairs.jsonl",
+        {"image": "a.jpg", "text": "one", "year": 2020},
+        {"id": 7, "image": "sub/b.PNG", "texts": ["two", "three"], "album": "beach"},
+        {"id": "gone", "image": "gone.jpg", "year": 2021.5},
+    )
+    found = items(path)
+    assert found["id"].to_pylist() == ["a.jpg", "7", "gone"]
+    assert found["year"].to_pylist() == [2020, None, 2021.5]
+    assert found["album"].to_pylist() == [None, "beach", None]
+    *there, missing = contents(path)
+    assert there == BYTES[:2] and isinstance(missing, FileNotFoundError)
+
+
+def test_texts_of_a_pair_have_the_ids_that_an_index_gives_them(tmp_path):
+    rows = [{"image": "a.jpg", "texts": ["one", " ", "two"]}, {"image": "b.jpg", "text": "three"}]
+    found = items(manifest(tmp_path / "pairs.jsonl", *rows), "texts")
+    assert found["id"].to_pylist() == ["a.jpg#0", "a.jpg#1", "b.jpg"]
+    assert found["text"].to_pylist() == ["one", "two", "three"]
+    assert len(set(found["stamp"].to_pylist())) == 3
+
+
+def test_rows_of_a_table_that_name_one_image_are_one_pair(tmp_path):
+    path = tmp_path / "pairs.csv"
+    path.write_text('image,text,year\na.jpg,one,2020\nb.jpg,"two, 2",2021\na.jpg,three,2020\n')
+    assert items(path)["id"].to_pylist() == ["a.jpg", "b.jpg"]
+    found = items(path, "texts")
+    assert found["id"].to_pylist() == ["a.jpg#0", "a.jpg#1", "b.jpg"]
+    assert found["text"].to_pylist() == ["one", "three", "two, 2"]
+    assert found["year"].to_pylist() == [2020, 2020, 2021]
+
+
+@pytest.mark.parametrize("kind", ["bytes", "struct"])
+def test_pictures_in_parquet_are_read_row_by_row(tmp_path, kind):
+    values = BYTES if kind == "bytes" else [{"bytes": each, "path": ""} for each in BYTES]
+    table = pa.table({"key": [1, 2, 3], "jpg": values, "year": [2019, 2020, 2021]})
+    (tmp_path / "rows").mkdir()
+    pq.write_table(table, tmp_path / "rows/0.parquet", row_group_size=2)
+    pq.write_table(table.set_column(0, "key", pa.array([4, 5, 6])), tmp_path / "rows/1.parquet")
+    found = items(tmp_path / "rows", id="key", image="jpg")
+    assert found["id"].to_pylist() == list("123456")
+    assert found["year"].to_pylist() == 2 * [2019, 2020, 2021]
+    assert list(contents_of(found.take([0, 2, 4]), "images", "jpg")) == [
+        BYTES[0],
+        BYTES[2],
+        BYTES[1],
+    ]
+
+
+def test_paths_in_parquet_begin_at_its_folder(pictures):
+    (pictures.parent / "rows").mkdir()
+    path = pictures.parent / "rows/0.parquet"
+    pq.write_table(pa.table({"id": ["x"], "image": ["../photos/a.jpg"]}), path)
+    assert contents(path) == contents(path.parent) == BYTES[:1]
+
+
+def test_tfrecords_give_pictures_texts_and_metadata(tmp_path):
+    def feature(value):
+        if isinstance(value, bytes):
+            return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+    path = tmp_path / "rows.tfrecord"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for row, image in enumerate(BYTES):
+            told = {"id": b"id-%d" % row, "image": image + b"\xff", "text": b"t%d" % row, "n": row}
+            features = tf.train.Features(feature={k: feature(v) for k, v in told.items()})
+            writer.write(tf.train.Example(features=features).SerializeToString())
+    found = items(path)
+    assert found["id"].to_pylist() == ["id-0", "id-1", "id-2"]
+    assert found["n"].to_pylist() == [0, 1, 2]
+    ends = [BYTES[0] + b"\xff", BYTES[2] + b"\xff"]
+    assert list(contents_of(found.take([0, 2]), "images", "image")) == ends
+    assert items(path, "texts")["text"].to_pylist() == ["t0", "t1", "t2"]
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(InputError, match="no whole TFRecord file"):
+        items(path)
+
+
+def bad(name):
+    def write(folder):
+        match name:
+            case "nothing":
+                return folder / "gone"
+            case "empty folder":
+                return folder
+            case "two kinds":
+                (folder / "a.jpg").touch()
+                pq.write_table(pa.table({"id": ["x"]}), folder / "b.parquet")
+                return folder
+            case "not JSON":
+                (folder / "a.jsonl").write_text('{"image": "a.jpg"}\n{oops\n')
+                return folder / "a.jsonl"
+            case "empty manifest":
+                return manifest(folder / "a.jsonl")
+            case "no column":
+                return manifest(folder / "a.jsonl", {"picture": "a.jpg", "id": "x"})
+            case "an id twice":
+                return manifest(folder / "a.jsonl", *2 * [{"image": "a.jpg", "id": "x"}])
+            case "a column of ours":
+                return manifest(folder / "a.jsonl", {"image": "a.jpg", "vector": 1})
+            case "parquet without":
+                pq.write_table(pa.table({"id": ["x"], "n": [1]}), folder / "b.parquet")
+                return folder / "b.parquet"
+            case "damaged":
+                (folder / "b.parquet").write_bytes(b"PAR1")
+                return folder / "b.parquet"
+            case "another kind":
+                (folder / "b.zip").touch()
+                return folder / "b.zip"
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("nothing", "There is no --source .*gone: correct its path"),
+        ("empty folder", "holds no pictures, Parquet or TFRecords"),
+        ("two kinds", "holds 1 pictures, 1 .parquet: give a folder with files of one kind"),
+        ("not JSON", "Line 2 of .* is no JSON object"),
+        ("empty manifest", "holds no images: give another"),
+        ("no column", "has no column 'image', but id, picture: name it by --id-column, --image-"),
+        ("an id twice", "gives 1 ids more than once, such as 'x'"),
+        ("a column of ours", "has a column 'vector', as the output has: rename it"),
+        ("parquet without", "has no column 'image', but id, n"),
+        ("damaged", "cannot be read"),
+        ("another kind", "is no folder and none of .jsonl, .csv"),
+    ],
+)
+def test_a_bad_source_is_told(tmp_path, source, message):
+    with pytest.raises(InputError, match=message):
+        items(bad(source)(tmp_path))
+
+
+def test_a_folder_of_pictures_has_no_texts(pictures):
+    with pytest.raises(InputError, match="is a folder of pictures: give texts in a manifest"):
+        items(pictures, "texts")
+
+
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [
+        (None, "holds no exported model"),
+        ({"signatures": {"embed_text": {}}}, "no signature embed_image.* it has embed_text"),
+        ({"signatures": {"embed_image": {}}}, "made by an earlier version: export it again"),
+    ],
+)
+def test_a_model_that_does_not_embed_is_told(tmp_path, about, message):
+    for version in ("2", "10"):
+        (tmp_path / version).mkdir()
+    if about:
+        (tmp_path / "10/signatures.json").write_text(json.dumps(about))
+    with pytest.raises(InputError, match=message):
+        Model.find(str(tmp_path), "images")
