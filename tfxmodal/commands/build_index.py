@@ -10,9 +10,9 @@ Examples:
   python trainers/build_index.py --run runs/drsl-coco --to index/photos --data more/photos --add
   python trainers/build_index.py --run runs/drsl-coco --to index/photos --delete a.jpg b.jpg
   python trainers/build_index.py --run runs/drsl-coco --to index/photos --text "two dogs"
-  python trainers/build_index.py --run runs/scl-pairs --to index/mine --text "dog" --where "year > 2020"
-  python trainers/build_index.py --run runs/scl-pairs --to index/mine --text "dog" --min-probability .5
-  python trainers/build_index.py --run runs/scl-pairs --to index/mine --image like_this.jpg
+  python trainers/build_index.py --run runs/scl --to index/mine --text dog --where "year > 2020"
+  python trainers/build_index.py --run runs/scl --to index/mine --text dog --min-probability .5
+  python trainers/build_index.py --run runs/scl --to index/mine --image like_this.jpg
   python trainers/build_index.py --run runs/drsl-coco --to index/texts --data train --gallery texts
   python trainers/build_index.py --run runs/drsl-coco --to index/texts --image photo.jpg
 """
@@ -36,7 +36,7 @@ from tfxmodal.io.atomic import recover_folder
 from tfxmodal.io.locks import held, lock_beside
 
 GALLERIES = ("texts", "images")
-STORES = ("faiss",)
+STORES = ("faiss", "lancedb", "qdrant")
 KINDS = ("auto", "flat", "scan")
 
 

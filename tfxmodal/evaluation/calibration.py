@@ -9,8 +9,8 @@ Where a contrastive loss is at its least, the log odds of a pair are a line in i
 has the right form there, with two numbers. It keeps the order of scores.
 
 Right is what the metrics count as right: with labels, a pair that shares a class; else a text of
-the image itself. The probability is that of a pair drawn at random among all images and captions of the
-split, that is at the split's base rate: of 1,000 images without labels, one in a thousand. In a
+the image itself. The probability is that of a pair drawn at random among all images and captions of
+the split, that is at the split's base rate: of 1,000 images without labels, one in a thousand. In a
 gallery where right items are rarer, fewer of what is found at a probability are right.
 """
 

@@ -26,7 +26,7 @@ from tfxmodal.service.spaces import spaces_of
 from tfxmodal.serving.client.client import Client
 
 CURRENT = "current.json"
-STORE, SETTINGS = "faiss", {"codes": False, "kind": "auto", "written": 0}
+STORE, SETTINGS = "lancedb", {"url": None}
 RESCORE = 0.005
 """Share of a gallery that is scored exactly for a query, where the score is no dot product."""
 

@@ -4,6 +4,7 @@ Qdrant is tried in its client's local mode, and on a server where QDRANT_URL nam
 """
 
 import os
+import sys
 import uuid
 from dataclasses import replace
 
@@ -39,7 +40,7 @@ def make(request, tmp_path):
     yield new
     if name == "qdrant":
         for store in made:
-            store.drop()
+            store.client.delete_collection(store.collection)
 
 
 def in_memory(store) -> bool:
@@ -136,9 +137,9 @@ def test_items_are_added_replaced_and_deleted(make):
     assert store.count() == len(now) == N
     queries = vectors(3, 1)
     assert_found(store.search(queries, N), now, queries, N)
-    asked = ["item 61", "item 3", "item 58", "nobody", "item 7"]
+    asked = ["item 61", "item 3", "item 58", "nobody", "\ud800", "item 7"]
     assert_items(store.get(asked), now.take([now.ids.index(f"item {row}") for row in (61, 58, 7)]))
-    assert len(store.get([])) == 0
+    assert len(store.get([])) == store.delete(["\ud800"]) == 0
     assert store.count(parse("year = 2061", store.columns)) == 1
 
 
@@ -271,3 +272,22 @@ def test_who_has_it_open_sees_what_another_one_writes(make, tmp_path):
         with pytest.raises(InputError, match="was changed by another process .* open it again"):
             other.delete(["item 3"])
         assert open_store(tmp_path / "index", "A").count() == N - 2
+
+
+@pytest.mark.parametrize("name, package", [("lancedb", "lancedb"), ("qdrant", "qdrant-client")])
+def test_a_package_that_is_not_installed_is_named(name, package, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, package.replace("-", "_"), None)
+    with pytest.raises(
+        InputError, match=f"`store` {name} needs the package {package}: pip install"
+    ):
+        STORES[name](ABOUT, tmp_path / "index")
+
+
+@pytest.mark.parametrize("url", [None, "items", "http://127.0.0.1:9/items", "nowhere:x/items"])
+def test_an_address_without_qdrant_is_told(url, tmp_path):
+    pytest.importorskip("qdrant_client")
+    with pytest.raises(
+        InputError, match="`url` .*(HOST:6333/COLLECTION|does not answer as Qdrant)"
+    ):
+        STORES["qdrant"](ABOUT, tmp_path / "index", url)
+    assert not (tmp_path / "index").exists()

@@ -141,6 +141,7 @@ def test_forms(text, tree):
         ("year > 1; drop", "has ';' at character 9 in place of `and` or `or`, or the end"),
         ("year > 1 -- x", "has '--' at character 10"),
         ("album = 'a", 'has "\'a" at character 9'),
+        ("album = '\ud800'", "holds half a character"),
         ("year > 5x", "has '5x' at character 8"),
         ("(" * 5000 + "year > 1" + ")" * 5000, "holds more than 50 conditions within each other"),
     ],

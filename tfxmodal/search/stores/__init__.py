@@ -12,6 +12,8 @@ from tfxmodal.errors import InputError, choose, first_line
 from tfxmodal.io.reading import DAMAGE
 from tfxmodal.search.stores.faiss_store import FaissStore
 from tfxmodal.search.stores.folder import read_folder
+from tfxmodal.search.stores.lancedb_store import LanceStore
+from tfxmodal.search.stores.qdrant_store import QdrantStore
 from tfxmodal.search.stores.store import About, Hits, Store, StoredItems
 from tfxmodal.search.stores.where import parse
 
@@ -19,6 +21,8 @@ __all__ = ["STORES", "About", "FaissStore", "Hits", "Store", "StoredItems", "ope
 
 STORES: dict[str, type[Store]] = {
     "faiss": FaissStore,
+    "lancedb": LanceStore,
+    "qdrant": QdrantStore,
 }
 
 

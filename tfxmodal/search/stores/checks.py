@@ -10,7 +10,7 @@ import numpy as np
 
 from tfxmodal.errors import InputError, some_of
 from tfxmodal.search.stores.store import StoredItems, Value
-from tfxmodal.search.stores.where import TYPES
+from tfxmodal.search.stores.where import TYPES, is_utf8
 
 LARGEST = 2**53
 """Integers up to which a float holds each."""
@@ -47,12 +47,13 @@ def check_ids(ids: Sequence[str]) -> None:
     if times > 1:
         raise InputError(f"The id {name!r} is given {times} times: give each item its own.")
     for name in ids:
-        try:
-            right = isinstance(name, str) and bool(name) and name.encode() is not None
-        except UnicodeEncodeError:
-            right = False
-        if not right:
+        if not is_id(name):
             raise InputError(f"`ids` must be texts in UTF-8; received {name!r}: give another id.")
+
+
+def is_id(name) -> bool:
+    """Whether something can be an id: a text that is not empty and can be written as UTF-8."""
+    return isinstance(name, str) and bool(name) and is_utf8(name)
 
 
 def check_new(there: Sequence[str]) -> None:

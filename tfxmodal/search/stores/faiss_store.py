@@ -275,19 +275,17 @@ class FaissStore:
             return
         told = json.loads((self.folder / ITEMS.format(number)).read_text("utf-8"))
         vectors, embeddings = (each.format(number) for each in (VECTORS, EMBEDDINGS))
-        self._fill(settings, told["ids"], vectors, embeddings)
+        self._fill(settings, told["ids"], vectors, embeddings, told["deleted"])
         self._metadata.append(len(self._ids), told["metadata"], told["columns"])
-        for row in told["deleted"]:
-            self._live[row] = False
-            del self._rows[self._ids[row]]
 
-    def _fill(self, settings: dict, ids: list[str], vectors: str, embeddings: str):
+    def _fill(self, settings: dict, ids: list[str], vectors: str, embeddings: str, deleted=()):
         kept = {name: settings[name] for name in self._vectors.settings}
         self._vectors = self._vectors.read(self.folder / vectors, **kept)
         if len(self._vectors) != len(ids):
             raise ValueError(f"{len(self._vectors)} vectors of {len(ids)} items")
         self._ids, self._live = ids, np.ones(len(ids), bool)
-        self._rows = {name: row for row, name in enumerate(ids)}
+        self._live[list(deleted)] = False
+        self._rows = {ids[row]: row for row in np.flatnonzero(self._live).tolist()}
         if self.about.space and ids:
             (self._embeddings,) = read_arrays(self.folder / embeddings).values()
 

@@ -89,7 +89,14 @@ def parse(text: str, columns: Mapping[str, str]) -> Where:
     Raises:
         InputError: If it is no condition, or names other columns or values of another type.
     """
+    if not is_utf8(text):
+        raise InputError(f"`where` {text!r} holds half a character: write it in UTF-8.")
     return _Parser(text, columns).parse()
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text can be written as UTF-8: half of a surrogate pair cannot."""
+    return not any("\ud800" <= each <= "\udfff" for each in text)
 
 
 class _Parser:

@@ -1,0 +1,73 @@
+"""Several writers lose nothing, and neither does one that is killed."""
+
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from tests.search.stores.test_contract import ABOUT, DIM, vectors
+from tfxmodal.search.stores import STORES, StoredItems, open_store
+
+WRITER = """
+import itertools, sys
+from pathlib import Path
+from tests.search.stores.test_contract import ABOUT, vectors
+from tfxmodal.search.stores import STORES, StoredItems
+store = STORES[sys.argv[1]](ABOUT, Path(sys.argv[2]))
+for number in itertools.count():
+    ids = [f"{number}-{row}" for row in range(3)]
+    store.upsert(StoredItems([*ids, "again"], vectors(4, number), None, {"at": [number] * 4}))
+    print(number, flush=True)
+"""
+ACKNOWLEDGED = 6
+
+
+@pytest.mark.parametrize("name", ["faiss", "lancedb"])
+def test_what_a_killed_process_was_told_is_written_is_there(name, tmp_path):
+    command = [sys.executable, "-c", WRITER, name, tmp_path / "index"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        told = [int(process.stdout.readline()) for _ in range(ACKNOWLEDGED)]
+        process.send_signal(signal.SIGKILL)
+    store = open_store(tmp_path / "index", ABOUT.fingerprint)
+    assert told == list(range(ACKNOWLEDGED))
+    for number in told:
+        np.testing.assert_allclose(
+            store.get([f"{number}-{row}" for row in range(3)]).vectors, vectors(4, number)[:3]
+        )
+    writes, rest = divmod(store.count() - 1, 3)
+    assert writes >= ACKNOWLEDGED and not rest  # Each write whole.
+    last = store.get(["again"])
+    assert last.metadata["at"] == [writes - 1]
+    store.upsert(StoredItems(["later"], vectors(1)))
+    assert open_store(tmp_path / "index", ABOUT.fingerprint).count() == 3 * writes + 2
+
+
+def test_several_writers_lose_nothing(tmp_path):
+    """Each with a table of its own, as several processes have, and with columns of its own."""
+    writers, writes = 3, 5
+    STORES["lancedb"](ABOUT, tmp_path / "index").add(StoredItems(["shared"], vectors(1, 9)))
+
+    def write(writer: int):
+        store = STORES["lancedb"](ABOUT, tmp_path / "index")
+        for number in range(writes):
+            ids = [f"{writer}-{number}", f"{writer}-{number}-old", "shared"]
+            metadata = {f"of_{writer}": [number] * 3, "at": [number] * 3}
+            store.upsert(StoredItems(ids, vectors(3, number), None, metadata))
+            assert store.delete([f"{writer}-{number}-old"]) == 1
+
+    with ThreadPoolExecutor(writers) as pool:
+        list(pool.map(write, range(writers)))
+    store = open_store(tmp_path / "index", ABOUT.fingerprint)
+    kept = [f"{writer}-{number}" for writer in range(writers) for number in range(writes)]
+    assert store.count() == len(kept) + 1 and store.dim == DIM
+    found = store.get([*kept, "shared"])
+    assert found.ids == [*kept, "shared"]
+    for writer in range(writers):
+        numbers = [
+            number if name[0] == str(writer) else None
+            for name, number in zip(kept, list(range(writes)) * writers, strict=True)
+        ]
+        assert found.metadata[f"of_{writer}"][:-1] == numbers

@@ -1,0 +1,265 @@
+"""The store of LanceDB: items on disk or in a bucket, where each write is a version.
+
+LanceDB is imported where it is used; it is the extra `lancedb`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+
+from tfxmodal.errors import InputError
+from tfxmodal.io.atomic import whole_folder
+from tfxmodal.io.locks import locked
+from tfxmodal.search.stores.checks import check_new, check_vectors, checked, is_id
+from tfxmodal.search.stores.folder import INDEX, check_free, read_folder, write_folder
+from tfxmodal.search.stores.lancedb_rows import (
+    columns_of,
+    ids_in,
+    items_of,
+    new_fields,
+    schema_of,
+    sql,
+    table_of,
+    widths,
+)
+from tfxmodal.search.stores.store import About, Hits, StoredItems
+from tfxmodal.search.stores.where import Where
+
+TABLE = "items"
+
+EXACT = 20_000
+"""Vectors up to which all are compared, in a few milliseconds: nothing is missed."""
+
+ASKED = 5_000
+"""Ids that are looked up at a time."""
+
+BATCH = 2**14
+"""Items that `items` gives at a time."""
+
+SEEN = 200
+"""Vectors that a search of the graph keeps in view at least, and..."""
+
+REFINED = 4
+"""...times as many as are wanted that it finds by their bytes; the vectors decide among them."""
+
+VERSIONS = 256
+"""Writes after which the files of many small ones are joined."""
+
+KEPT = timedelta(days=1)
+"""Age of versions that are removed then: who searches one that long must begin again."""
+
+
+class LanceStore:
+    """For galleries that change, or do not fit into memory; see `search.stores.Store`.
+
+    Up to `EXACT` items all vectors are compared. For more, `optimize` makes a graph of their bytes
+    (IVF_HNSW_SQ with one cell), and items that were written since are compared one by one. Writers
+    wait for each other by a lock of the folder, whose file system must have locks.
+
+    Args:
+        about: What it is made for.
+        folder: Where it is, from the first write on.
+        url: A folder or bucket for the table, as s3://BUCKET/PATH; by default in `folder`.
+
+    Raises:
+        InputError: If LanceDB is not installed.
+    """
+
+    name, is_shared = "lancedb", True
+
+    def __init__(self, about: About, folder: Path, url: str | None = None):
+        try:
+            import lancedb
+        except ImportError:
+            raise InputError(
+                "`store` lancedb needs the package lancedb: pip install 'tfxmodal[lancedb]'."
+            ) from None
+        self.about, self.folder, self.url = about, Path(folder), url
+        # Each search looks whether there is a newer version.
+        self._database = lancedb.connect(url or str(folder), read_consistency_interval=timedelta(0))
+        self._opened = None
+
+    @classmethod
+    def open(cls, folder: Path) -> LanceStore:
+        """Opens what is in a folder."""
+        _, about, settings = read_folder(folder)
+        return cls(about, folder, settings["url"])
+
+    @property
+    def _table(self):
+        """The table; None before the first write."""
+        if self._opened is None and TABLE in self._database.list_tables().tables:
+            table = self._database.open_table(TABLE)
+            made = (table.schema.metadata or {}).get(b"fingerprint", b"").decode()
+            if made != self.about.fingerprint:
+                raise InputError(
+                    f"The table {self.url} holds vectors of the model {made}, and this is "
+                    f"{self.about.fingerprint}: give another `url`."
+                )
+            self._opened = table
+        return self._opened
+
+    # === Items ==================================================================================
+
+    @property
+    def dim(self) -> int | None:
+        """Width of the vectors."""
+        return None if self._table is None else widths(self._table.schema)[0]
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Types by name."""
+        return {} if self._table is None else columns_of(self._table.schema)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether `search` never misses an item."""
+        return self._graph is None
+
+    @property
+    def _graph(self) -> str | None:
+        """The name of the graph, where one was made."""
+        indices = [] if self._table is None else self._table.list_indices()
+        return next((each.name for each in indices if each.columns == ["vector"]), None)
+
+    def count(self, where: Where | None = None) -> int:
+        """How many items fulfil a condition."""
+        return self._table.count_rows(where and sql(where)) if self._table is not None else 0
+
+    def add(self, items: StoredItems):
+        """Adds items; see `Store`."""
+        self._write(items, replaces=False)
+
+    def upsert(self, items: StoredItems):
+        """Adds and replaces items; see `Store`."""
+        self._write(items, replaces=True)
+
+    def _write(self, items: StoredItems, replaces: bool):
+        there = self._table
+        dim, embedding_dim = (None, None) if there is None else widths(there.schema)
+        items, columns = checked(items, dim, embedding_dim, self.columns)
+        if not len(items):
+            return
+        if there is None and not (self.folder / INDEX).exists():
+            check_free(self.folder)
+            write_folder(self.folder, self.name, self.about, {"url": self.url})
+        with locked(self.folder):
+            there = self._table or self._made(items)
+            known = columns_of(there.schema)
+            if new := {name: kind for name, kind in columns.items() if name not in known}:
+                there.add_columns(new_fields(new))
+            rows = table_of(items, there.schema)
+            merge = there.merge_insert("id").when_not_matched_insert_all()
+            if replaces:
+                merge = merge.when_matched_update_all()
+            else:
+                check_new(self._there(items.ids))
+            merge.execute(rows)
+        if there.version % VERSIONS == 0:
+            there.optimize(cleanup_older_than=KEPT)
+
+    def _made(self, items: StoredItems):
+        """The table, made for its first items."""
+        widths = items.vectors.shape[1], 0 if items.embeddings is None else items.scored.shape[1]
+        schema = schema_of(*widths).with_metadata({"fingerprint": self.about.fingerprint})
+        self._database.create_table(TABLE, schema=schema, exist_ok=True)
+        return self._table
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Removes items; see `Store`."""
+        if self._table is None:
+            return 0
+        with locked(self.folder):
+            return sum(self._table.delete(ids_in(some)).num_deleted_rows for some in _parts(ids))
+
+    def _there(self, ids: Sequence[str]) -> list[str]:
+        """Those of some ids that are there."""
+        found = [
+            name
+            for some in _parts(ids)
+            for name in self._asked(some).select(["id"]).to_arrow()["id"].to_pylist()
+        ]
+        return [name for name in ids if name in set(found)] if found else []
+
+    def _asked(self, ids: Sequence[str]):
+        return self._table.search().where(ids_in(ids)).limit(len(ids))
+
+    def get(self, ids: Sequence[str]) -> StoredItems:
+        """The items of these ids; see `Store`."""
+        if self._table is None:
+            return StoredItems([], np.empty((0, 0), np.float32))
+        import pyarrow as pa
+
+        parts = [self._asked(some).to_arrow() for some in _parts(ids)]
+        found = items_of(pa.concat_tables([self._table.schema.empty_table(), *parts]))
+        rows = {name: row for row, name in enumerate(found.ids)}
+        return found.take([rows[name] for name in ids if name in rows])
+
+    def items(self, where: Where | None = None) -> Iterator[StoredItems]:
+        """All items that fulfil a condition, in batches, of one version."""
+        if self._table is None:
+            return
+        query = self._table.search()
+        if where is not None:
+            query = query.where(sql(where))
+        for batch in query.to_batches(BATCH):
+            if len(batch):
+                yield items_of(batch)
+
+    def search(
+        self,
+        queries: np.ndarray,
+        k: int,
+        where: Where | None = None,
+        minimum: float = -np.inf,
+    ) -> list[Hits]:
+        """The items with the largest dot products; see `Store`."""
+        queries = check_vectors(queries, "queries", self.dim)
+        if self._table is None:
+            return [Hits([], np.empty(0, np.float32)) for _ in queries]
+        return [self._found(query, k, where, minimum) for query in queries]
+
+    def _found(self, query: np.ndarray, k: int, where: Where | None, minimum: float) -> Hits:
+        search = self._table.search(query).distance_type("dot").limit(k)
+        search = search.select(["id", "_distance"])
+        if where is not None:
+            search = search.where(sql(where), prefilter=True)
+        if self._graph:
+            search = search.nprobes(1).ef(max(SEEN, 2 * k)).refine_factor(REFINED)
+        found = search.to_arrow()
+        scores = 1 - found["_distance"].to_numpy()
+        chosen = np.flatnonzero(scores >= minimum)
+        ids = found["id"].to_pylist()
+        return Hits([ids[row] for row in chosen], scores[chosen])
+
+    # === Files ==================================================================================
+
+    def optimize(self):
+        """Makes or completes the graph, joins small files, and drops old versions."""
+        if self._table is None:
+            return
+        names = {name for each in self._table.list_indices() for name in each.columns}
+        if "id" not in names:
+            self._table.create_scalar_index("id")
+        if self.count() > EXACT and "vector" not in names:
+            self._table.create_index("dot", num_partitions=1, index_type="IVF_HNSW_SQ")
+        self._table.optimize(cleanup_older_than=KEPT)
+
+    def snapshot(self, folder: Path):
+        """Writes all items to a folder of their own; see `Store`."""
+        check_free(folder)
+        with whole_folder(folder) as partial:
+            write_folder(partial, self.name, self.about, {"url": None})
+            copy = LanceStore(self.about, partial)
+            for items in self.items():
+                copy.upsert(items)
+
+
+def _parts(ids: Sequence[str]) -> list[list[str]]:
+    """Ids in parts that one condition can name, each once."""
+    names = list(filter(is_id, dict.fromkeys(ids)))
+    return [names[i : i + ASKED] for i in range(0, len(names), ASKED)]
