@@ -77,6 +77,7 @@ bench: .venv/ready
 	$(BIN)/python -m tests.benchmarks.bench_relation_scores
 	$(BIN)/python -m tests.benchmarks.bench_extraction
 	$(BIN)/python -m tests.benchmarks.bench_serving
+	$(BIN)/python -m tests.benchmarks.bench_service
 	$(BIN)/python -m tests.benchmarks.bench_help
 
 # Touched last: a half-made environment is made again.

@@ -1,10 +1,12 @@
 """What the service answers when something around it fails, and what is left then."""
 
+import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
+from starlette.exceptions import HTTPException
 
 from tests.service.conftest import Asking
 from tfxmodal.io.locks import locked
@@ -13,6 +15,7 @@ from tfxmodal.service.catalogue import Catalogue
 from tfxmodal.service.config import Limits
 from tfxmodal.service.filling import reembed
 from tfxmodal.service.galleries import Galleries
+from tfxmodal.service.limits import Limited
 
 
 @pytest.fixture(autouse=True)
@@ -99,8 +102,6 @@ def test_too_many_requests_are_told_to_come_again(catalogue, monkeypatch):
 def test_several_services_share_a_folder(tmp_path, model):
     galleries = [Galleries(tmp_path / "shared", model) for _ in range(2)]
     galleries[0].switch(galleries[0].make(1, "f1").name)
-    if not galleries[0].current().indexes["images"].store.is_shared:
-        pytest.skip("the store is one process's")
     one, other = (Asking(Catalogue(each)) for each in galleries)
     with ThreadPoolExecutor(4) as pool:
         services = [one, other] * 4
@@ -139,3 +140,16 @@ def test_a_gallery_of_a_version_that_is_gone_is_told(filled, model):
     filled.catalogue.galleries.current()._look_again = 0.0
     answer = filled.get("/ready")
     assert answer.status_code == 503 and "NOT_FOUND" in answer.json()["error"]
+
+
+def test_a_request_that_does_not_arrive_is_ended():
+    async def app(scope, receive, send):
+        await receive()
+
+    async def never():
+        await asyncio.sleep(60)
+
+    limited = Limited(app, Limits(body_seconds=0.05))
+    with pytest.raises(HTTPException) as ended:
+        asyncio.run(limited({"type": "http", "path": "/items"}, never, None))
+    assert ended.value.status_code == 408

@@ -37,8 +37,9 @@ class Catalogue:
         gallery = self.galleries.current()
         with self.step("embed"), storing():
             embedded, told = gallery.embed(items)
-        with self.step("write"), self._writing(gallery):
-            gallery.write(embedded)
+        if embedded:
+            with self.step("write"), self._writing(gallery):
+                gallery.write(embedded)
         return told
 
     def delete(self, name: str) -> bool:

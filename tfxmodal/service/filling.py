@@ -20,8 +20,11 @@ from tfxmodal.service.gallery import Gallery
 from tfxmodal.service.items import Item, NewItem, Told
 from tfxmodal.service.pictures import Pictures
 
-BATCH = 256
+BATCH = 64
 """Items written at once."""
+
+PATIENCE = 60.0
+"""Seconds to wait for writes that are under way."""
 
 
 def fill(
@@ -52,12 +55,13 @@ def fill(
             except (InputError, OSError) as error:
                 told.bad[name] = first_line(error)
         told.add(catalogue.put(items))
+    if told.written:
+        with storing(), locked(catalogue.galleries.lock, PATIENCE):
+            catalogue.galleries.current().optimize()
     return told
 
 
-def reembed(
-    catalogue: Catalogue, target: Gallery, reporter: Reporter = SILENT, patience: float = 60.0
-) -> Told:
+def reembed(catalogue: Catalogue, target: Gallery, reporter: Reporter = SILENT) -> Told:
     """Brings a gallery up to date with the current one, and makes it the current one.
 
     Users search and write the current one meanwhile. What they wrote is taken over until little is
@@ -67,7 +71,6 @@ def reembed(
         catalogue: Of the current gallery.
         target: A gallery of another version of the model; what it has already is kept.
         reporter: Is told of the progress.
-        patience: Seconds to wait for a write that is under way.
 
     Raises:
         InputError: If a version of the model is not on the server.
@@ -84,7 +87,8 @@ def reembed(
             told.add(_taken_over(part, galleries.pictures, target))
         if told.written - before <= BATCH:
             break
-    with storing(), locked(galleries.lock, patience):
+    target.optimize()
+    with storing(), locked(galleries.lock, PATIENCE):
         for part in source.parts():
             told.add(_taken_over(part, galleries.pictures, target))
         for part in target.parts():

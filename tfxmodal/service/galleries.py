@@ -12,6 +12,7 @@ import threading
 from dataclasses import asdict
 from pathlib import Path
 
+from tfxmodal.data.items import KINDS
 from tfxmodal.errors import InputError
 from tfxmodal.io.atomic import whole_file
 from tfxmodal.io.reading import read_json
@@ -19,7 +20,6 @@ from tfxmodal.search.stores import About
 from tfxmodal.search.stores.folder import write_folder
 from tfxmodal.service.failures import Unready
 from tfxmodal.service.gallery import ABOUT, Gallery
-from tfxmodal.service.items import KINDS
 from tfxmodal.service.pictures import Pictures
 from tfxmodal.service.served_model import ServedModel
 from tfxmodal.service.spaces import spaces_of

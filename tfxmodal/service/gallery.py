@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfxmodal.data.items import KINDS
 from tfxmodal.encoders.image.with_pillow import UnreadPicture
 from tfxmodal.errors import InputError
 from tfxmodal.io.atomic import sync_changes
@@ -19,7 +20,7 @@ from tfxmodal.search.index import Index
 from tfxmodal.search.stores import StoredItems, open_store
 from tfxmodal.search.stores.where import Compare
 from tfxmodal.service.failures import Unready
-from tfxmodal.service.items import KINDS, OWN, PICTURE, Item, NewItem, Told
+from tfxmodal.service.items import OWN, PICTURE, Item, NewItem, Told
 from tfxmodal.service.pictures import Pictures, small_copy
 from tfxmodal.service.served_model import Probe, ServedModel
 from tfxmodal.serving.client.client import Client
@@ -27,6 +28,9 @@ from tfxmodal.serving.client.refusals import ServerError
 
 ABOUT = "about.json"
 """What a gallery is of: written last, when the gallery is whole."""
+
+LOOKED_AT = 1000
+"""Items among which examples are chosen."""
 
 CLOCK = 2.0
 """Seconds by which the clock of a file system may differ."""
@@ -134,11 +138,13 @@ class Gallery:
         ]
 
     def some(self, kind: str, most: int) -> list[Item]:
-        """Some items, from all over the first of the store's batches."""
+        """Some items, from all over the first `LOOKED_AT` of the store's."""
+        found: list[Item] = []
         for part in self.indexes[kind].store.items():
-            step = -(-len(part) // most)
-            return items_of(kind, part.take(range(0, len(part), step)))
-        return []
+            found += items_of(kind, part)
+            if len(found) >= LOOKED_AT:
+                break
+        return found[:: -(-len(found) // most) or 1]
 
     def parts(self) -> Iterator[list[Item]]:
         """All items, in batches."""
@@ -212,6 +218,11 @@ class Gallery:
                 index.delete(names)
         self._tidy(before)
         return bool(before)
+
+    def optimize(self):
+        """Arranges what was written for fast searches. Nobody else may write meanwhile."""
+        for index in self.indexes.values():
+            index.store.optimize()
 
     @contextmanager
     def _synced(self) -> Iterator[None]:

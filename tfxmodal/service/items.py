@@ -10,7 +10,6 @@ from tfxmodal.errors import InputError
 from tfxmodal.search.stores.store import Value
 from tfxmodal.service.pictures import name_of
 
-KINDS = ("images", "texts")
 CAPTION, PICTURE = OWN = ("caption", "picture")
 """Columns of the service itself: what is shown of an item, and its name among `Pictures`."""
 
@@ -61,7 +60,7 @@ class NewItem:
 
     @property
     def kind(self) -> str:
-        """One of `KINDS`."""
+        """One of `data.items.KINDS`."""
         return "texts" if self.picture is None else "images"
 
     @property
@@ -109,7 +108,7 @@ class Query:
         text: Words.
         picture: The bytes of a file.
         like: The id of an item; others of its kind are found.
-        find: One of `KINDS`; by default images, or what the picture's or the item's score allows.
+        find: One of `data.items.KINDS`; by default that of `like`, or images where there are any.
         where: A condition on metadata, see `search.stores.where`.
         k: Most items.
         minimum: Least score, where one is wanted.
@@ -130,7 +129,7 @@ class Item:
 
     Attributes:
         id: The user's name.
-        kind: One of `KINDS`.
+        kind: One of `data.items.KINDS`.
         columns: What the store keeps of it, without columns for which it has no value.
         score: With the query, where it was found by one.
     """
@@ -162,7 +161,7 @@ class Found:
 
     Attributes:
         items: Best first.
-        kind: One of `KINDS`.
+        kind: One of `data.items.KINDS`.
         unknown_words: Words of the query that the model does not know.
     """
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tfxmodal.data.items import KINDS
 from tfxmodal.errors import InputError
 from tfxmodal.service.gallery import Gallery, items_of
-from tfxmodal.service.items import KINDS, Found, Query
+from tfxmodal.service.items import Found, Query
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,9 @@ import numpy as np
 from tfxmodal.encoders.image.with_pillow import UnreadPicture, as_decoded
 from tfxmodal.errors import InputError
 from tfxmodal.retrieval.scorer import Scorer
+from tfxmodal.search.index import SAME
 from tfxmodal.serving.client.client import Client
 from tfxmodal.serving.client.refusals import FAULTS, ServerError
-
-SAME = 0.01
-"""Largest relative distance of two embeddings of the same content, by other rounding."""
 
 ROWS = 16
 """Pictures or texts in a request: a server that batches takes no more than its batches hold."""

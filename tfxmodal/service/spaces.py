@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from tfxmodal.data.items import KINDS
 from tfxmodal.data.rows import read_rows
 from tfxmodal.errors import InputError
 from tfxmodal.search.landmarks import LandmarkSpace, oriented_score
-from tfxmodal.service.items import KINDS
 from tfxmodal.service.served_model import ServedModel
 
 LANDMARKS = 256

@@ -15,16 +15,13 @@ from tfxmodal.serving.client.refusals import ServerError
 
 AGAIN = {"Retry-After": "2"}
 
-OF_SERVER = {StatusCode.DEADLINE_EXCEEDED: 504, StatusCode.INVALID_ARGUMENT: 422}
-"""What the model server told; all else is that it is not ready."""
-
 
 def told(error: Exception) -> tuple[int, str, dict[str, str]]:
     """Status, sentence and headers of an error."""
     match error:
         case ServerError():
-            status = OF_SERVER.get(error.code, 503)
-            return status, str(error), AGAIN if status == 503 else {}
+            late = error.code == StatusCode.DEADLINE_EXCEEDED
+            return (504, str(error), {}) if late else (503, str(error), AGAIN)
         case Unready() | InUse():
             return 503, str(error), AGAIN
         case InputError():
