@@ -362,6 +362,11 @@ def test_bad_queries():
     assert "`k` must be at least 1; received 0" in told(index.search, points(1, 4), 0)
 
 
+def test_a_folder_that_holds_an_index_takes_no_new_one(tmp_path):
+    cosine_index(folder=tmp_path / "index").add(names(3), unit(3, 0))
+    assert "holds an index already: open it" in told(cosine_index, folder=tmp_path / "index")
+
+
 def test_bad_options():
     assert "use one of: auto, flat, scan" in told(cosine_index, kind="tree")
     assert "use one of: images, texts" in told(build_index, Cosine(), "A", "sounds")

@@ -10,6 +10,7 @@ from tfxmodal.retrieval.scorer import Scorer
 from tfxmodal.search.index import GALLERIES, Index
 from tfxmodal.search.landmarks import LandmarkSpace, oriented_score
 from tfxmodal.search.stores import STORES, About, FaissStore
+from tfxmodal.search.stores.folder import INDEX
 
 FIT = 2048
 """Training items on which a relation score's queries are fitted."""
@@ -59,6 +60,8 @@ def build_index(
     choose("store", store, STORES)
     if not 0 <= rescore <= 1:
         raise InputError(f"`rescore` is a share of the gallery, 0 to 1; received {rescore}.")
+    if folder and (folder / INDEX).exists():
+        raise InputError(f"`folder` {folder} holds an index already: open it, or name another.")
     if kind and (scorer.is_hamming or store != "faiss"):
         what = f"the store {store}" if store != "faiss" else "a run of binary codes"
         raise InputError(

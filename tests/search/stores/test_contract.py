@@ -291,3 +291,19 @@ def test_an_address_without_qdrant_is_told(url, tmp_path):
     ):
         STORES["qdrant"](ABOUT, tmp_path / "index", url)
     assert not (tmp_path / "index").exists()
+
+
+def test_a_place_with_vectors_of_another_space_is_refused(tmp_path):
+    pytest.importorskip("lancedb")
+    url = str(tmp_path / "shared")
+    STORES["lancedb"](ABOUT, tmp_path / "one", url).add(items(3))
+    STORES["lancedb"](ABOUT, tmp_path / "two", url).add(items(1, start=9))
+    assert open_store(tmp_path / "one", "A").count() == 4
+    for about in (
+        replace(ABOUT, fingerprint="B"),
+        replace(ABOUT, gallery="texts"),
+        replace(ABOUT, space={"mean": np.ones(3)}),
+    ):
+        with pytest.raises(InputError, match="`url` .*shared holds vectors of another model, gall"):
+            STORES["lancedb"](about, tmp_path / "three", url).add(items(1))
+    assert not (tmp_path / "three").exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -11,22 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from tfxmodal.errors import InputError
-from tfxmodal.io.atomic import whole_file, whole_folder
+from tfxmodal.io.atomic import whole_folder
 from tfxmodal.io.locks import locked
-from tfxmodal.io.reading import read_arrays
 from tfxmodal.search.stores.checks import check_new, check_vectors, checked
 from tfxmodal.search.stores.faiss_codes import FaissCodes
+from tfxmodal.search.stores.faiss_files import appended, read_files, remove_earlier, write_files
 from tfxmodal.search.stores.faiss_vectors import FaissVectors
 from tfxmodal.search.stores.folder import check_free, read_folder, write_folder, write_index
 from tfxmodal.search.stores.metadata import Metadata
 from tfxmodal.search.stores.store import About, Hits, StoredItems
 from tfxmodal.search.stores.where import Where
-
-ITEMS, VECTORS, EMBEDDINGS = "items-{}.json", "vectors-{}.faiss", "embeddings-{}.npy"
-"""Files of a write, by its number: what other processes have opened stays as it is."""
-
-EARLIER = "embeddings.npy", "vectors.faiss"
-"""Those of a version that kept ids in `index.json`, and of binary codes the bytes as embeddings."""
 
 TRIES = 5
 """Times that a folder is read which another process writes meanwhile."""
@@ -77,15 +70,8 @@ class FaissStore:
             name, about, settings = read_folder(folder)
             store = cls(about, None, settings.get("kind", "auto"), settings.get("codes", False))
             store.folder = folder
-            store._settings = settings
             try:
-                if "ids" in settings:
-                    codes, floats = EARLIER
-                    vectors = codes if settings["codes"] else floats
-                    store._fill(settings, settings["ids"], vectors, codes)
-                    store._metadata.append(len(store._ids), {}, {})
-                else:
-                    store._read(settings)
+                store._read(settings)
             except (OSError, RuntimeError, InputError):
                 if tried == TRIES or read_folder(folder)[2] == settings:
                     raise
@@ -230,7 +216,7 @@ class FaissStore:
             except BaseException:
                 self.__dict__.update(FaissStore.open(self.folder).__dict__)
                 raise
-            self._remove_earlier()
+            remove_earlier(self.folder, self._written)
 
     def _compact(self):
         """Leaves out what was deleted, where that is more than what was not."""
@@ -259,51 +245,25 @@ class FaissStore:
             "columns": self.columns,
             "metadata": self._metadata.take(slice(None)),
         }
-        self._vectors.write(folder / VECTORS.format(number))
-        if self._embeddings is not None:
-            with whole_file(folder / EMBEDDINGS.format(number)) as file:
-                np.save(file, self._embeddings[: len(self._ids)])
-        with whole_file(folder / ITEMS.format(number)) as file:
-            file.write(json.dumps(told).encode())
+        embeddings = self._embeddings
+        if embeddings is not None:
+            embeddings = embeddings[: len(self._ids)]
+        write_files(folder, number, told, self._vectors, embeddings)
         codes = isinstance(self._vectors, FaissCodes)
         return {"codes": codes, "written": number} | self._vectors.settings
 
     def _read(self, settings: dict):
         """Reads the files of the last write."""
-        number = self._written = settings["written"]
-        if not number:
-            return
-        told = json.loads((self.folder / ITEMS.format(number)).read_text("utf-8"))
-        vectors, embeddings = (each.format(number) for each in (VECTORS, EMBEDDINGS))
-        self._fill(settings, told["ids"], vectors, embeddings, told["deleted"])
-        self._metadata.append(len(self._ids), told["metadata"], told["columns"])
-
-    def _fill(self, settings: dict, ids: list[str], vectors: str, embeddings: str, deleted=()):
-        kept = {name: settings[name] for name in self._vectors.settings}
-        self._vectors = self._vectors.read(self.folder / vectors, **kept)
-        if len(self._vectors) != len(ids):
-            raise ValueError(f"{len(self._vectors)} vectors of {len(ids)} items")
-        self._ids, self._live = ids, np.ones(len(ids), bool)
-        self._live[list(deleted)] = False
+        told, vectors, self._embeddings = read_files(
+            self.folder, settings, type(self._vectors), bool(self.about.space)
+        )
+        ids = self._ids = told["ids"]
+        if len(vectors) != len(ids):
+            raise ValueError(f"{len(vectors)} vectors of {len(ids)} items")
+        if ids:
+            self._vectors = vectors
+        self._live = np.ones(len(ids), bool)
+        self._live[told["deleted"]] = False
         self._rows = {ids[row]: row for row in np.flatnonzero(self._live).tolist()}
-        if self.about.space and ids:
-            (self._embeddings,) = read_arrays(self.folder / embeddings).values()
-
-    def _remove_earlier(self):
-        """Removes the files of other writes; who has opened them keeps them."""
-        kept = {each.format(self._written) for each in (ITEMS, VECTORS, EMBEDDINGS)}
-        for pattern in (ITEMS, VECTORS, EMBEDDINGS, *EARLIER):
-            for path in self.folder.glob(pattern.format("[0-9]*")):
-                if path.name not in kept:
-                    path.unlink()
-
-
-def appended(buffer: np.ndarray, used: int, rows: np.ndarray) -> np.ndarray:
-    """A buffer with rows behind those in use; it grows by halves, so that adding few is cheap."""
-    n = used + len(rows)
-    if n > len(buffer) or not buffer.flags.writeable:
-        before = buffer[:used].reshape(used, rows.shape[1])
-        buffer = np.empty((n + n // 2, rows.shape[1]), rows.dtype)
-        buffer[:used] = before
-    buffer[used:n] = rows
-    return buffer
+        self._metadata.append(len(ids), told["metadata"], told["columns"])
+        self._settings, self._written = settings, settings.get("written", 0)

@@ -94,11 +94,10 @@ class LanceStore:
         """The table; None before the first write."""
         if self._opened is None and TABLE in self._database.list_tables().tables:
             table = self._database.open_table(TABLE)
-            made = (table.schema.metadata or {}).get(b"fingerprint", b"").decode()
-            if made != self.about.fingerprint:
+            if (table.schema.metadata or {}).get(b"key", b"").decode() != self.about.key:
                 raise InputError(
-                    f"The table {self.url} holds vectors of the model {made}, and this is "
-                    f"{self.about.fingerprint}: give another `url`."
+                    f"`url` {self.url or self.folder} holds vectors of another model, gallery or "
+                    "landmarks: give another place."
                 )
             self._opened = table
         return self._opened
@@ -165,7 +164,7 @@ class LanceStore:
     def _made(self, items: StoredItems):
         """The table, made for its first items."""
         widths = items.vectors.shape[1], 0 if items.embeddings is None else items.scored.shape[1]
-        schema = schema_of(*widths).with_metadata({"fingerprint": self.about.fingerprint})
+        schema = schema_of(*widths).with_metadata({"key": self.about.key})
         self._database.create_table(TABLE, schema=schema, exist_ok=True)
         return self._table
 

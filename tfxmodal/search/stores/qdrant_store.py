@@ -6,7 +6,6 @@ Its client is imported where it is used; it is the extra `qdrant`.
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,19 +15,15 @@ from tfxmodal.errors import InputError, first_line
 from tfxmodal.search.stores.checks import check_new, check_vectors, checked, is_id
 from tfxmodal.search.stores.faiss_store import FaissStore
 from tfxmodal.search.stores.folder import INDEX, check_free, read_folder, write_folder
+from tfxmodal.search.stores.qdrant_rows import INDEXED, filter_of, items_of, point_of, points_of
 from tfxmodal.search.stores.store import About, Hits, StoredItems
-from tfxmodal.search.stores.where import And, Compare, Missing, Not, Or, Where
+from tfxmodal.search.stores.where import Where
 
 MEMORY = ":memory:"
 """In place of a server's address: in this process alone, for trying and testing."""
 
 COLUMN = "column:"
 """What the name of a metadata column begins with, where the collection tells its type."""
-
-INDEXED = {"number": "float", "text": "keyword", "boolean": "bool"}
-"""Of a column's type that of Qdrant's index of it."""
-
-BOUNDS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
 
 BATCH = 512
 """Items of a request."""
@@ -90,11 +85,10 @@ class QdrantStore:
         if not self.client.collection_exists(self.collection):
             return None
         found = self.client.get_collection(self.collection)
-        made = (found.config.metadata or {}).get("fingerprint")
-        if made != self.about.fingerprint:
+        if (found.config.metadata or {}).get("key") != self.about.key:
             raise InputError(
-                f"`url` {self.url} holds vectors of the model {made}, and this is "
-                f"{self.about.fingerprint}: give another collection."
+                f"`url` {self.url} holds vectors of another model, gallery or landmarks: give "
+                "another collection."
             )
         return found
 
@@ -134,7 +128,7 @@ class QdrantStore:
         """How many items fulfil a condition."""
         if self.dim is None:
             return 0
-        return self.client.count(self.collection, count_filter=_filter(where), exact=True).count
+        return self.client.count(self.collection, count_filter=filter_of(where), exact=True).count
 
     def add(self, items: StoredItems):
         """Adds items; see `Store`."""
@@ -144,25 +138,13 @@ class QdrantStore:
 
     def upsert(self, items: StoredItems):
         """Adds and replaces items, in requests of `BATCH`; see `Store`."""
-        from qdrant_client.models import PointStruct
-
         known = self.columns
         items, columns = checked(items, *self._widths(), known)
         if not len(items):
             return
         self._make(items, {name: kind for name, kind in columns.items() if name not in known})
         for start in range(0, len(items), BATCH):
-            points = []
-            for row in range(start, min(start + BATCH, len(items))):
-                values = {name: of[row] for name, of in items.metadata.items()}
-                payload = {name: value for name, value in values.items() if value is not None}
-                vectors = {"vector": items.vectors[row].tolist()}
-                if items.embeddings is not None:
-                    vectors["embedding"] = items.embeddings[row].tolist()
-                payload["id"] = items.ids[row]
-                points.append(
-                    PointStruct(id=_point(payload["id"]), vector=vectors, payload=payload)
-                )
+            points = points_of(items, range(start, min(start + BATCH, len(items))))
             self.client.upsert(self.collection, points, wait=True)
 
     def _make(self, items: StoredItems, columns: dict[str, str]):
@@ -182,7 +164,7 @@ class QdrantStore:
                     on_disk=True,
                     hnsw_config=HnswConfigDiff(m=0),
                 )
-            told["fingerprint"] = self.about.fingerprint
+            told["key"] = self.about.key
             self.client.create_collection(self.collection, vectors, metadata=told)
         elif told:
             self.client.update_collection(self.collection, metadata=told)
@@ -204,7 +186,7 @@ class QdrantStore:
         """The points of some ids that are there."""
         if self.dim is None:
             return []
-        points = [_point(name) for name in dict.fromkeys(ids) if is_id(name)]
+        points = [point_of(name) for name in dict.fromkeys(ids) if is_id(name)]
         return [
             point
             for start in range(0, len(points), BATCH)
@@ -224,7 +206,7 @@ class QdrantStore:
         start = None
         while self.dim is not None:
             points, start = self.client.scroll(
-                self.collection, _filter(where), limit=BATCH, offset=start, with_vectors=True
+                self.collection, filter_of(where), limit=BATCH, offset=start, with_vectors=True
             )
             if points:
                 yield self._items_of(points)
@@ -232,18 +214,7 @@ class QdrantStore:
                 return
 
     def _items_of(self, points: list) -> StoredItems:
-        width, embedding_width = self._widths()
-
-        def rows(name: str, dim: int) -> np.ndarray:
-            vectors = [point.vector[name] for point in points]
-            return np.array(vectors, np.float32).reshape(len(points), dim)
-
-        return StoredItems(
-            [point.payload["id"] for point in points],
-            rows("vector", width or 0),
-            rows("embedding", embedding_width) if embedding_width else None,
-            {name: [point.payload.get(name) for point in points] for name in self.columns},
-        )
+        return items_of(points, *self._widths(), self.columns)
 
     def search(
         self,
@@ -258,7 +229,7 @@ class QdrantStore:
         queries = check_vectors(queries, "queries", self.dim)
         if self.dim is None:
             return [Hits([], np.empty(0, np.float32)) for _ in queries]
-        chosen = _filter(where)
+        chosen = filter_of(where)
         asked = [
             QueryRequest(
                 query=query.tolist(), using="vector", filter=chosen, limit=k, with_payload=["id"]
@@ -282,37 +253,3 @@ class QdrantStore:
         for items in self.items():
             copy.upsert(items)
         copy.snapshot(folder)
-
-
-def _point(name: str) -> str:
-    """The number of an item: Qdrant takes no texts as ids."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, name))
-
-
-def _filter(where: Where | None):
-    """A condition as Qdrant's filter."""
-    from qdrant_client import models
-
-    match where:
-        case None:
-            return None
-        case And(parts):
-            return models.Filter(must=[_filter(part) for part in parts])
-        case Or(parts):
-            return models.Filter(should=[_filter(part) for part in parts])
-        case Not(part):
-            return models.Filter(must_not=[_filter(part)])
-        case Missing(column):
-            empty = models.IsEmptyCondition(is_empty=models.PayloadField(key=column))
-            return models.Filter(must=[empty])
-        case Compare(column, "!=", value):
-            equal = _filter(Compare(column, "=", value))
-            return models.Filter(must_not=[_filter(Missing(column)), equal])
-        case Compare(column, operator, value):
-            if isinstance(value, float):
-                bounds = {BOUNDS[operator]: value} if operator in BOUNDS else {}
-                bounds = bounds or {"gte": value, "lte": value}
-                field = models.FieldCondition(key=column, range=models.Range(**bounds))
-            else:
-                field = models.FieldCondition(key=column, match=models.MatchValue(value=value))
-            return models.Filter(must=[field])

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from tfxmodal.io.hashing import fingerprint
 from tfxmodal.search.stores.where import Where
 
 Value = str | float | bool | None
@@ -32,6 +33,12 @@ class About:
     gallery: str
     rescore: float = 0.0
     space: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """A hash of all that decides the vectors: model, gallery and space."""
+        arrays = [self.space[name] for name in sorted(self.space)]
+        return fingerprint(self.fingerprint, self.gallery, *arrays)
 
 
 @dataclass(frozen=True)
