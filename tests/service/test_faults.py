@@ -9,6 +9,7 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from tests.service.conftest import Asking
+from tests.service.fake import picture
 from tfxmodal.io.locks import locked
 from tfxmodal.service import gallery
 from tfxmodal.service.catalogue import Catalogue
@@ -127,10 +128,13 @@ def test_embedding_again_goes_over_at_once_and_takes_all_along(filled, model):
     assert filled.found(text="red", where="year = 2020") == ["red"]
     # Back again, with what was written meanwhile, and without what was deleted.
     filled.put_picture("new", "blue", text="late")
+    filled.put_picture("red", "green")
+    filled.put_picture("other", "red")  # The picture that another item has in the old gallery.
     filled.delete("/items/texts/car")
     told = reembed(filled.catalogue, galleries.open("fake-1"))
-    assert told.written == 1
+    assert told.written == 3
     assert filled.get("/about").json()["version"] == 1
+    assert filled.get("/pictures/other").content == picture("red")
     assert filled.found(text="blue", k=1) == ["new"]
     assert filled.get("/items/texts/car").status_code == 404
 

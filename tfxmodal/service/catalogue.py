@@ -39,7 +39,9 @@ class Catalogue:
             embedded, told = gallery.embed(items)
         if embedded:
             with self.step("write"), self._writing(gallery):
+                before = gallery.get([each.item.id for each in embedded])
                 gallery.write(embedded)
+                self._tidy(gallery, before)
         return told
 
     def delete(self, name: str) -> bool:
@@ -51,7 +53,10 @@ class Catalogue:
         """
         gallery = self.galleries.current()
         with self.step("write"), self._writing(gallery):
-            return gallery.delete([name])
+            before = gallery.get([name])
+            gallery.delete([name])
+            self._tidy(gallery, before)
+        return bool(before)
 
     def get(self, name: str) -> Item | None:
         """An item by its id."""
@@ -98,3 +103,9 @@ class Catalogue:
             if self.galleries.current_name() != gallery.name:
                 raise Unready("Another gallery has become the current one: send it again.")
             yield
+
+    def _tidy(self, gallery: Gallery, before: Sequence[Item]):
+        """Removes the pictures that items of the current gallery had and none has any more."""
+        for item in before:
+            if item.picture and not gallery.has_picture(item.picture):
+                self.galleries.pictures.remove(item.picture)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,6 +129,11 @@ class Gallery:
         columns = {n: c for index in self.indexes.values() for n, c in index.store.columns.items()}
         return {name: kind for name, kind in sorted(columns.items()) if name not in OWN}
 
+    def has_picture(self, name: str) -> bool:
+        """Whether an item has the picture of this name."""
+        store = self.indexes["images"].store
+        return PICTURE in store.columns and store.count(Compare(PICTURE, "=", name)) > 0
+
     def get(self, names: Sequence[str]) -> list[Item]:
         """The items of these ids, as far as they are there."""
         return [
@@ -191,10 +196,8 @@ class Gallery:
 
         On the disk when it returns. Nobody else may write meanwhile.
         """
-        before = self.get([each.item.id for each in embedded])
         with self._synced():
             self._put(embedded)
-        self._tidy(before)
 
     def _put(self, embedded: Sequence[Embedded]):
         for kind, index in self.indexes.items():
@@ -210,14 +213,11 @@ class Gallery:
             (other,) = set(KINDS) - {kind}
             self.indexes[other].delete(ids)
 
-    def delete(self, names: Sequence[str]) -> bool:
-        """Takes items out, with their pictures; gives whether one of them was there."""
-        before = self.get(names)
+    def delete(self, names: Sequence[str]):
+        """Takes items out. Nobody else may write meanwhile."""
         with self._synced():
             for index in self.indexes.values():
                 index.delete(names)
-        self._tidy(before)
-        return bool(before)
 
     def optimize(self):
         """Arranges what was written for fast searches. Nobody else may write meanwhile."""
@@ -236,13 +236,6 @@ class Gallery:
         if picture is not None and each.item.columns[PICTURE] not in self._pictures:
             # It may have been there a moment ago, of an item that was deleted.
             self._pictures.put(picture, each.small or small_copy(picture))
-
-    def _tidy(self, before: Iterable[Item]):
-        """Removes the pictures that items had, where no other item has them."""
-        store = self.indexes["images"].store
-        for item in before:
-            if item.picture and not store.count(Compare(PICTURE, "=", item.picture)):
-                self._pictures.remove(item.picture)
 
 
 def items_of(kind: str, stored: StoredItems) -> list[Item]:
