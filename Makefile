@@ -1,6 +1,6 @@
 # make run        from nothing to a trained, evaluated model and a picture of what it retrieves
-# make serve-demo from nothing to two models on a server, asked by text and by picture
-#                 (METHODS="ridge_cca pls" takes others)
+# make serve-demo from nothing to a search service with its page, asked by text and by picture
+#                 (METHOD=drsl takes another method; STAY=no ends it after that)
 # make test       the whole test suite, on WORKERS processes (each takes up to 4 GB of memory)
 # make lint       ruff, the import contracts, the types of the public API
 # make benchmark  all methods on wikipedia (../shared/data, or else emoji_scenes), seed 0: benchmarks/all
@@ -11,8 +11,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := runs/quickstart
-METHODS ?= scl drsl
+METHOD ?= scl
+DEMO_RUN := $(if $(filter scl,$(METHOD)),$(RUN),runs/quickstart-$(METHOD))
 PORT ?= 8500
+HTTP_PORT ?= 8080
+STAY ?= yes
 WORKERS ?= 2
 # What the development server says once it answers, and what TensorFlow Serving says.
 UP := ^Ready\|Running gRPC ModelServer
@@ -26,24 +29,27 @@ run: .venv/ready
 	@echo "Retrieved items: $(RUN)/figures/retrieved.png"
 	@echo "TensorBoard:     $(BIN)/tensorboard --logdir $(RUN)/logs"
 
-# What is there already, runs and exports, is taken as it is.
+# What is there already, the run, the export and the gallery, is taken as it is.
 serve-demo: .venv/ready
-	@mkdir -p models && : > models/server.log
-	@for method in $(METHODS); do \
-		run=runs/quickstart-$$method; test $$method != scl || run=$(RUN); \
-		test -f $$run/metrics.json || $(BIN)/python trainers/train.py $$method --run-dir $$run --resume || exit 1; \
-		test -d models/$$method/1 || $(BIN)/python export/export_savedmodel.py --run $$run --to models/$$method --gallery test || exit 1; \
-	done
-	@$(BIN)/python export/serve.py $(foreach method,$(METHODS),--model models/$(method)) --port $(PORT) --rest-port 0 > models/server.log 2>&1 & \
-	server=$$!; trap "kill $$server; wait $$server; cat models/server.log | tail -1" EXIT; \
-	until grep -q "$(UP)" models/server.log; do kill -0 $$server || { cat models/server.log; exit 1; }; sleep 1; done; \
-	grep "$(UP)" models/server.log; \
+	@test -f $(DEMO_RUN)/metrics.json || $(BIN)/python trainers/train.py $(METHOD) --run-dir $(DEMO_RUN) --resume
+	@test -d models/$(METHOD)/1 || $(BIN)/python export/export_savedmodel.py --run $(DEMO_RUN) --to models/$(METHOD)
+	@$(BIN)/python export/serve.py --model models/$(METHOD) --port $(PORT) --rest-port 0 > models/server.log 2>&1 & \
+	server=$$!; trap "kill $$server; wait $$server" EXIT; trap "exit 0" INT TERM; \
+	until grep "$(UP)" models/server.log; do kill -0 $$server || { cat models/server.log; exit 1; }; sleep 1; done; \
+	service="$(BIN)/python export/search_service.py"; manifest=$$(ls data/emoji_scenes/*/pairs.jsonl | tail -1); \
+	where="--folder gallery/$(METHOD) --server localhost:$(PORT) --model $(METHOD)"; \
+	test -f gallery/$(METHOD)/current.json || $$service new $$where --version 1 --landmarks $$manifest || exit 1; \
+	$$service fill $$where --data $$manifest --split test || exit 1; \
+	$$service serve $$where --port $(HTTP_PORT) > models/service.log 2>&1 & \
+	service=$$!; trap "kill $$service; wait $$service; kill $$server; wait $$server" EXIT; \
+	until curl -sf localhost:$(HTTP_PORT)/ready; do kill -0 $$service || { cat models/service.log; exit 1; }; sleep 1; done; \
 	picture=$$(ls data/emoji_scenes/*/images/* | tail -1); \
-	for model in $(METHODS); do \
-		ask="$(BIN)/python export/query.py --server localhost:$(PORT) --model $$model"; \
-		echo "$$model: pictures for 'a cat and a pizza'"; $$ask --text "a cat and a pizza" --html models/$$model.html || exit 1; \
-		echo "$$model: texts for $$picture"; $$ask --image $$picture || exit 1; \
-	done
+	echo; echo "Pictures for 'a cat and a pizza':"; \
+	curl -sf -F text="a cat and a pizza" -F k=3 localhost:$(HTTP_PORT)/search || exit 1; \
+	echo; echo "Texts for $$picture:"; \
+	curl -sf -F image=@$$picture -F find=texts -F k=3 localhost:$(HTTP_PORT)/search || exit 1; \
+	echo; echo "The page: http://localhost:$(HTTP_PORT) (Ctrl-C ends it)"; \
+	test "$(STAY)" = no || wait $$service
 
 test: .venv/ready
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
@@ -72,6 +78,7 @@ bench: .venv/ready
 	$(BIN)/python -m tests.benchmarks.bench_relation_scores
 	$(BIN)/python -m tests.benchmarks.bench_extraction
 	$(BIN)/python -m tests.benchmarks.bench_serving
+	$(BIN)/python -m tests.benchmarks.bench_service
 	$(BIN)/python -m tests.benchmarks.bench_help
 
 # Touched last: a half-made environment is made again.

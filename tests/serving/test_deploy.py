@@ -5,7 +5,9 @@ import re
 import shutil
 import subprocess
 import threading
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -14,12 +16,15 @@ import pytest
 import tensorflow as tf
 import yaml
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from packaging.requirements import Requirement
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from tests.serving import tiny
+from tfxmodal.commands import cli, search_service
 from tfxmodal.dev_server.batching import Batching
 from tfxmodal.dev_server.server import DevServer
+from tfxmodal.service import access, observing
 from tfxmodal.serving.client.client import Client
 from tfxmodal.serving.model_config import model_config
 from tfxmodal.serving.model_server import free_port
@@ -149,12 +154,14 @@ def test_batching_parameters_are_sound(kind):
     )
 
 
-def test_metrics_are_where_prometheus_looks_for_them():
+def test_metrics_are_where_prometheus_looks_for_them(compose):
     text = (CONFIG / "monitoring.config").read_text()
     served = text_format.Parse(text, _message(prometheus_config="Prometheus")()).prometheus_config
-    (job,) = load("monitoring/prometheus.yaml")[0]["scrape_configs"]
+    job, own = load("monitoring/prometheus.yaml")[0]["scrape_configs"]
     assert served.enable and served.path == job["metrics_path"]
     assert job["static_configs"][0]["targets"] == [f"{name}:8501" for name in SERVERS]
+    (target,) = own["static_configs"][0]["targets"]
+    assert f"--metrics-port={target.removeprefix('service:')}" in compose["service"]["command"]
 
 
 def test_the_tls_template_is_a_config_of_pem_text():
@@ -179,8 +186,7 @@ def test_compose_and_kubernetes_agree(compose, containers, name):
     assert service["healthcheck"]["test"][1:] == [*shell, f"{ready} && {alive}"]
     (model,) = models_of(container)
     assert alive == f"bash /config/{PROBE.name} {model}"
-    ports = {str(port["containerPort"]) for port in container["ports"]}
-    assert {port.split(":")[1] for port in service["ports"]} == ports
+    assert "ports" not in service and service["networks"] == ["models"]
     limits = container["resources"]["limits"]
     ours = service["deploy"]["resources"]["limits"]
     assert (ours["cpus"], ours["memory"]) == (limits["cpu"], limits["memory"].lower()[:-1])
@@ -232,26 +238,164 @@ def test_kubernetes_takes_the_files_that_compose_mounts():
         deployment = load(f"kubernetes/{name}.yaml")[0]
         volumes = {v["name"]: v for v in deployment["spec"]["template"]["spec"]["volumes"]}
         assert volumes["config"]["configMap"]["name"] == config["name"]
-        (claim,) = load("kubernetes/models.yaml")
-        assert volumes["models"]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+        claims = {claim["metadata"]["name"] for claim in load("kubernetes/volumes.yaml")}
+        assert volumes["models"]["persistentVolumeClaim"]["claimName"] in claims
 
 
-@pytest.mark.skipif(not shutil.which("kubectl"), reason="needs kubectl")
-@pytest.mark.parametrize("gpu", [False, True])
-def test_kustomize_builds_it(tmp_path, gpu):
-    folder = shutil.copytree(DEPLOY, tmp_path / "deploy")
-    if gpu:
-        path = folder / "kustomization.yaml"
-        path.write_text(path.read_text().replace("# components:", "components:"))
-    build = subprocess.run(
-        ["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=True
-    )
-    built = {(d["kind"], d["metadata"]["name"]): d for d in yaml.safe_load_all(build.stdout)}
-    search = built["Deployment", "search"]["spec"]["template"]["spec"]["containers"][0]
-    assert search["image"].endswith("-gpu") == gpu
-    assert ("nvidia.com/gpu" in search["resources"]["limits"]) == gpu
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    """`build("gpu", ...)`: what Kustomize makes with these components, by kind and name."""
+    if not shutil.which("kubectl"):
+        pytest.skip("needs kubectl")
+
+    @cache
+    def built(*components: str) -> dict[tuple[str, str], dict]:
+        folder = shutil.copytree(DEPLOY, tmp_path_factory.mktemp("kustomize") / "deploy")
+        with open(folder / "kustomization.yaml", "a") as file:
+            file.write(
+                f"\ncomponents: {json.dumps([f'kubernetes/{each}' for each in components])}\n"
+            )
+        done = subprocess.run(
+            ["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=True
+        )
+        documents = yaml.safe_load_all(done.stdout)
+        return {(each["kind"], each["metadata"]["name"]): each for each in documents}
+
+    return built
+
+
+def container(document: dict) -> dict:
+    """The one container of a Deployment."""
+    (found,) = document["spec"]["template"]["spec"]["containers"]
+    return found
+
+
+def test_a_gpu_is_a_component(build):
+    for gpu in (False, True):
+        search = container(build(*["gpu"] * gpu)["Deployment", "search"])
+        assert search["image"].endswith("-gpu") == gpu
+        assert ("nvidia.com/gpu" in search["resources"]["limits"]) == gpu
+
+
+def test_the_configuration_is_that_of_compose(build):
     names = {path.name for path in [*CONFIG.glob("*.config"), PROBE]}
-    assert built["ConfigMap", "serving"]["data"].keys() == names
+    assert build()["ConfigMap", "serving"]["data"].keys() == names
+
+
+def test_tls_reaches_from_the_service_to_the_model_server(build):
+    plain, tls = build(), build("tls")
+    for name, flag in (("search", "--ssl_config_file="), ("service", "--tls=")):
+        before, after = (container(each["Deployment", name]) for each in (plain, tls))
+        (added,) = set(after["args"]) - set(before["args"])
+        assert added.startswith(f"{flag}/tls/")
+        assert {m["mountPath"] for m in after["volumeMounts"]} - {
+            m["mountPath"] for m in before["volumeMounts"]
+        } == {"/tls"}
+    probe = container(tls["Deployment", "search"])["livenessProbe"]
+    assert "tcpSocket" in probe and "exec" not in probe
+
+
+def test_every_pod_is_confined(build):
+    pods = [
+        d["spec"]["template"]["spec"] for (kind, _), d in build().items() if kind == "Deployment"
+    ]
+    pods.append(load("kubernetes/upload.yaml")[0]["spec"])
+    assert len(pods) == 4
+    for pod in pods:
+        (only,) = pod["containers"]
+        assert pod["securityContext"]["runAsNonRoot"] and not pod["automountServiceAccountToken"]
+        rights = only["securityContext"]
+        assert rights["readOnlyRootFilesystem"] and not rights["allowPrivilegeEscalation"]
+        assert rights["capabilities"] == {"drop": ["ALL"]} and only["resources"]["limits"]
+        assert ":" in only["image"] and not only["image"].endswith(":latest")
+
+
+def test_pods_go_and_come_without_a_failed_request(build):
+    built = build()
+    for name in ("search", "service"):
+        spec = built["Deployment", name]["spec"]
+        pod = spec["template"]["spec"]
+        assert "replicas" not in spec  # An apply would undo the autoscaler's.
+        assert built["HorizontalPodAutoscaler", name]["spec"]["minReplicas"] > 1
+        labels = spec["selector"]["matchLabels"]
+        assert built["PodDisruptionBudget", name]["spec"]["selector"]["matchLabels"] == labels
+        assert pod["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"] == labels
+        _, seconds = container(built["Deployment", name])["lifecycle"]["preStop"]["exec"]["command"]
+        assert int(seconds) + 20 <= pod["terminationGracePeriodSeconds"]
+    for name in SERVERS:  # As process 1 the server ignores SIGTERM.
+        assert built["Deployment", name]["spec"]["template"]["spec"]["shareProcessNamespace"]
+
+
+def test_the_service_and_the_release_alone_reach_the_model_servers(build):
+    built = build()
+    policies = {name: d["spec"] for (kind, name), d in built.items() if kind == "NetworkPolicy"}
+    nobody, models = policies["tfxmodal-nobody"], policies["tfxmodal-models"]
+    assert nobody["policyTypes"] == ["Ingress"] and "ingress" not in nobody
+    for (kind, _), document in built.items():
+        if kind == "Deployment":
+            labels = document["spec"]["template"]["metadata"]["labels"]
+            assert nobody["podSelector"]["matchLabels"].items() <= labels.items()
+    (grpc_rule,) = [r for r in models["ingress"] if {"port": "grpc"} in r["ports"]]
+    (peer,) = grpc_rule["from"]
+    assert peer.keys() == {"podSelector"}
+    (named,) = peer["podSelector"]["matchExpressions"]
+    assert (named["operator"], named["values"]) == ("In", ["service", "release"])
+    assert models["podSelector"]["matchExpressions"][0]["values"] == [*SERVERS]
+
+
+def test_compose_lets_users_reach_the_service_alone(compose):
+    published = {name: each["ports"] for name, each in compose.items() if "ports" in each}
+    assert published.keys() == {"service", "grafana"}
+    assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
+    document = load("compose.yaml")[0]
+    assert document["networks"]["models"]["internal"]
+    for name, each in compose.items():
+        if name != "release":
+            assert each["read_only"] and each["cap_drop"] == ["ALL"] and each["user"][0] != "0"
+    assert compose["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD__FILE"] == (
+        f"/run/secrets/{compose['grafana']['secrets'][0]}"
+    )
+
+
+def test_the_service_runs_alike_with_flags_that_it_takes(compose, monkeypatch):
+    kubernetes = container(load("kubernetes/service.yaml")[0])
+    service, ours = compose["service"], flags(compose["service"]["command"][1:])
+    assert service["image"] == kubernetes["image"]
+    assert kubernetes["args"][0] == service["command"][0] == "serve"
+    assert ours | {"keys": "/keys/keys.json"} == flags(kubernetes["args"][1:])
+    read = cli.parse(search_service.Flags, "", service["command"])
+    assert (read.server, str(read.folder), read.metrics_port) == ("search:8500", "/gallery", 9090)
+    ports = {port["containerPort"] for port in kubernetes["ports"]}
+    assert ports == {read.port, read.metrics_port}
+    for probe in ("readinessProbe", "livenessProbe"):
+        assert kubernetes[probe]["httpGet"]["path"] in access.OPEN
+
+
+def test_the_image_of_the_service_has_what_pyproject_asks():
+    project = tomllib.loads((DEPLOY.parents[1] / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    asked = map(
+        Requirement,
+        project["dependencies"] + extras["service"] + extras["lancedb"] + extras["serving"],
+    )
+    ranges = {each.name: each.specifier for each in asked}
+    for line in (DEPLOY / "service/requirements.txt").read_text().splitlines():
+        if not line.startswith("#"):
+            name, version = line.split("==")
+            assert ranges[name].contains(version), line
+
+
+def test_the_rules_are_the_operators_and_ask_for_metrics_that_exist():
+    groups = load("monitoring/alerts.yaml")[0]["groups"]
+    assert load("kubernetes/monitoring/rules.yaml")[0]["spec"]["groups"] == groups
+    registry = observing.Metrics().registry
+    own = {f"{each.name}{end}" for each in registry.collect() for end in ("_total", "_bucket", "")}
+    for rule in groups[0]["rules"]:
+        served = set(re.findall(r":tensorflow:([\w:]+)", rule["expr"]))
+        assert served <= METRICS.keys()
+        asked = set(re.findall(r"\btfxmodal_\w+", rule["expr"]))
+        assert asked <= own and (asked or served or "up{" in rule["expr"])
+    assert "/etc/prometheus/alerts.yaml" in load("monitoring/prometheus.yaml")[0]["rule_files"]
 
 
 def test_the_dashboard_asks_for_metrics_that_exist():

@@ -86,6 +86,15 @@ def test_the_command_searches_and_embeds(server, python, photo, tmp_path):
     assert np.load(tmp_path / "v.npy").shape == (1, tiny.DIM)
 
 
+def test_the_search_service_needs_no_tensorflow(python):
+    program = (
+        "import tfxmodal.service.app, tfxmodal.service.filling, tfxmodal.commands.search_service;"
+        "import tfxmodal.commands.release; print(*sys.modules)"
+    )
+    loaded = {name.split(".")[0] for name in python(program).split()}
+    assert "fastapi" in loaded and not loaded & {"scipy", "sklearn", "matplotlib", "faiss"}
+
+
 SLOW = (
     "tensorflow",
     "tensorflow_serving",

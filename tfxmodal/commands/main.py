@@ -21,7 +21,7 @@ COMMANDS = {
     "serve": "serve",
     "query": "query",
     "release": "release",
-    "demo": "demo",
+    "service": "search_service",
     "train-encoders": "train_towers",
 }
 """Each command's file. Only the file of the command that runs is imported."""

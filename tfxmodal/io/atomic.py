@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,6 +22,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
+        sync(path.parent)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
@@ -60,6 +61,28 @@ def recover_folder(folder: Path) -> None:
     old = _replaced(folder)
     if old.exists() and not folder.exists():
         os.replace(old, folder)
+
+
+def sync(path: Path) -> None:
+    """Brings a file, or the names in a folder, to the disk, where a loss of power leaves them."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_changes(folder: Path, since: float) -> None:
+    """Brings to the disk what was changed in a folder, and in those in it, by whatever library.
+
+    Args:
+        folder: The folder.
+        since: Seconds since 1970.
+    """
+    for path in (folder, *folder.rglob("*")):
+        with suppress(FileNotFoundError):  # Another one removed it.
+            if path.stat().st_mtime >= since:
+                sync(path)
 
 
 @contextmanager

@@ -3,8 +3,10 @@
 import errno
 import fcntl
 import logging
+import math
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -25,19 +27,24 @@ class InUse(InputError):
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, seconds: float = math.inf) -> Iterator[None]:
     """Waits for the lock of a path, and holds it while the block runs.
 
     Args:
         path: A folder that is there, or a file, which is made if need be and stays.
+        seconds: How long it waits.
 
     Raises:
+        InUse: If it waited so long.
         OSError: If the file cannot be made or its file system has no locks.
     """
     flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT
     descriptor = os.open(path, flags, 0o666)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if seconds == math.inf:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        else:
+            _wait_for(descriptor, path, time.monotonic() + seconds)
         yield
     finally:
         os.close(descriptor)
@@ -81,6 +88,16 @@ def held(lock: Path, what: str, new: bool = False) -> Iterator[None]:
         with suppress(OSError):  # They hold what was written.
             for folder in made:
                 folder.rmdir()
+
+
+def _wait_for(descriptor: int, path: Path, end: float):
+    """Tries to lock until it is done, or time is up."""
+    while True:
+        with suppress(BlockingIOError):
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if time.monotonic() >= end:
+            raise InUse(f"{path} is held by another process: try again later.")
+        time.sleep(0.01)
 
 
 def lock_beside(path: Path) -> Path:

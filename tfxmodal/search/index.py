@@ -180,6 +180,31 @@ class Index:
             hits = [each for part in parts for each in part]
         return _as_arrays([_from(minimum, each) for each in hits])
 
+    def similar(
+        self,
+        embeddings: np.ndarray,
+        k: int,
+        where: str | Where | None = None,
+        minimum: float = -np.inf,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The items that are most like others of the gallery's own modality.
+
+        Where the score is a dot product, this is `search`. Else items are alike whose scores with
+        the landmarks are, and the scores are the dot products of the stored vectors.
+
+        Args:
+            embeddings: Of the gallery's modality, `[q, d]`.
+            k: See `search`, as for the others.
+            where: A condition on metadata.
+            minimum: The least score.
+        """
+        if self._space.is_exact:
+            return self.search(embeddings, k, where, minimum)
+        if isinstance(where, str):
+            where = parse(where, self.store.columns)
+        vectors = self._space.of_items(check_vectors(embeddings, "embeddings", self._dim))
+        return _as_arrays(self.store.search(vectors, k, where, minimum))
+
     def _best(self, queries: np.ndarray, k: int, count: int, where: Where | None) -> list[Hits]:
         """The best by exact scores of `count` candidates of each query."""
         found = self.store.search(self._space.of_queries(queries), count, where)

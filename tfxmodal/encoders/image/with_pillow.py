@@ -46,8 +46,11 @@ def as_decoded(contents: bytes) -> bytes:
     return contents
 
 
-def as_seen(path: str | Path) -> Image.Image:
+def as_seen(picture: str | Path | bytes) -> Image.Image:
     """A picture as a person sees it, and as a model does: turned, transparent parts over white.
+
+    Args:
+        picture: Its path, or the bytes of its file.
 
     Raises:
         UnreadPicture: If it cannot be read.
@@ -55,14 +58,14 @@ def as_seen(path: str | Path) -> Image.Image:
     from PIL import Image
 
     try:
-        contents = Path(path).read_bytes()
+        contents = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
     except OSError as error:
         raise UnreadPicture(error.strerror or first_line(error)) from None
     kind = picture_kind(contents)
     if kind not in (*DECODED, *CONVERTED):
         raise UnreadPicture("the file is no picture of a known format")
-    picture = _storable(_opened(contents, kind)).convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+    seen = _storable(_opened(contents, kind)).convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
 
 
 def _opened(contents: bytes, kind: str) -> Image.Image:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from pathlib import Path
 
@@ -120,6 +120,20 @@ class Client:
         """Scores `[b]` of each picture with its text."""
         return self._whole("score_pairs", image=images, text=texts)["score"]
 
+    def score_embeddings(self, images: np.ndarray, texts: np.ndarray) -> np.ndarray:
+        """Scores `[b]` of embeddings `[b, d]` of pictures with those of texts, of any number.
+
+        One output is asked for. A server that batches takes no such request into its batches, and
+        has no limit of rows for it, where the signature has several outputs.
+        """
+        request = self._request(
+            "score_embedding_pairs", {"image_embedding": images, "text_embedding": texts}
+        )
+        request.output_filter.append("score")
+        self._checked(request)
+        answer = self._predict(request, time.monotonic() + self.deadline)
+        return to_array(answer.outputs["score"])
+
     def search_texts(self, images: Sequence[Image], k: int = 10) -> tuple[np.ndarray, np.ndarray]:
         """Ids and scores `[b, k]` of the gallery's best texts for each picture."""
         return self._search("search_texts", k, image=images)
@@ -133,8 +147,12 @@ class Client:
 
         At most 20 a text, each once; none where the model cannot tell them, as earlier exports.
         """
-        told = self.predict("embed_text", text=texts).get("unknown_words", [""] * len(texts))
-        return [[*dict.fromkeys(unicodedata.normalize("NFC", words).split())] for words in told]
+        return _unknown(self.predict("embed_text", text=texts), len(texts))
+
+    def read_texts(self, texts: Sequence[str]) -> tuple[np.ndarray, list[list[str]]]:
+        """Embeddings `[b, d]` of texts, and their `unknown_words`, by one request."""
+        outputs = self._whole("embed_text", text=texts)
+        return outputs["embedding"], _unknown(outputs, len(texts))
 
     def predict(self, signature: str, **inputs) -> dict[str, np.ndarray]:
         """Any signature, as the server answers it: where there is a `valid`, look at it.
@@ -148,10 +166,7 @@ class Client:
             inputs: By name: strings, bytes or floats, one or more, in lists, arrays or generators.
         """
         end = time.monotonic() + self.deadline
-        request = pb.PredictRequest(model_spec=self.spec)
-        request.model_spec.signature_name = signature
-        for name, rows in inputs.items():
-            request.inputs[name].CopyFrom(tensor_of(name, rows))
+        request = self._request(signature, inputs)
         outputs = self._checked(request)
         try:
             answers = [self._predict(request, end)]
@@ -219,6 +234,13 @@ class Client:
         found = self._whole(signature, **inputs)
         return found["ids"][:, :k], found["scores"][:, :k]
 
+    def _request(self, signature: str, inputs: Mapping) -> pb.PredictRequest:
+        request = pb.PredictRequest(model_spec=self.spec)
+        request.model_spec.signature_name = signature
+        for name, rows in inputs.items():
+            request.inputs[name].CopyFrom(tensor_of(name, rows))
+        return request
+
     def _checked(self, request: pb.PredictRequest) -> list[str]:
         """The outputs of a request's signature, or none where it is not known.
 
@@ -281,6 +303,12 @@ class Client:
         except grpc.RpcError as error:
             code, details = error.code(), " ".join((error.details() or "").split())
         raise ServerError(explain(self, code, details, what), code, details)
+
+
+def _unknown(outputs: dict[str, np.ndarray], rows: int) -> list[list[str]]:
+    """The words, each once, that a model tells of texts, where it does."""
+    told = outputs.get("unknown_words", [""] * rows)
+    return [[*dict.fromkeys(unicodedata.normalize("NFC", words).split())] for words in told]
 
 
 def _contents(images: Sequence[Image]) -> list[bytes]:

@@ -23,7 +23,10 @@ def open_channel(target: str, retries: int, tls: bool | str | Path) -> grpc.Chan
         "backoffMultiplier": 3,
         "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
     }
-    service = {"methodConfig": [{"name": [{}], "retryPolicy": policy}]} if retries else {}
+    # Of a name with several addresses, each gets its share of the requests.
+    service: dict = {"loadBalancingConfig": [{"round_robin": {}}]}
+    if retries:
+        service["methodConfig"] = [{"name": [{}], "retryPolicy": policy}]
     options = [
         ("grpc.max_receive_message_length", -1),
         ("grpc.max_send_message_length", -1),

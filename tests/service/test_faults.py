@@ -1,0 +1,159 @@
+"""What the service answers when something around it fails, and what is left then."""
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+from starlette.exceptions import HTTPException
+
+from tests.service.conftest import Asking
+from tests.service.fake import picture
+from tfxmodal.io.locks import locked
+from tfxmodal.service import gallery
+from tfxmodal.service.catalogue import Catalogue
+from tfxmodal.service.config import Limits
+from tfxmodal.service.filling import reembed
+from tfxmodal.service.galleries import Galleries
+from tfxmodal.service.limits import Limited
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch):
+    """The service looks again at once whether a model server is back."""
+    monkeypatch.setattr(gallery, "FAILED", 0.0)
+
+
+@pytest.mark.parametrize(
+    "code, status",
+    [("UNAVAILABLE", 503), ("NOT_FOUND", 503), ("DEADLINE_EXCEEDED", 504), ("INTERNAL", 503)],
+)
+def test_a_model_server_that_fails_is_told_and_comes_back(filled, model, code, status):
+    model.fault = grpc.StatusCode[code]
+    asked = [
+        filled.post("/search", data={"text": "red"}),
+        filled.put("/items", data={"id": "new", "text": "red"}),
+    ]
+    for answer in asked:
+        assert answer.status_code == status and answer.json()["error"]
+        assert ("retry-after" in answer.headers) == (status == 503)
+    assert filled.get("/ready").status_code == status and filled.get("/health").status_code == 200
+    model.fault = None
+    assert filled.found(text="red", k=1) == ["red"]
+    assert filled.get("/items/new").status_code == 404
+
+
+def test_another_model_under_the_same_version_is_refused(filled, model):
+    """Else its vectors would be compared with those of the gallery, and nobody would notice."""
+    model.fault = grpc.StatusCode.UNAVAILABLE
+    filled.post("/search", data={"text": "red"})
+    model.fault, model.versions = None, {1: 99}
+    for answer in (filled.post("/search", data={"text": "red"}), filled.get("/ready")):
+        assert answer.status_code == 503 and "not the model that made" in answer.json()["error"]
+    model.versions = {1: 1}
+    assert filled.found(text="red", k=1) == ["red"]
+
+
+def test_a_gallery_that_is_locked_is_told_and_searched(filled):
+    with locked(filled.catalogue.galleries.lock):
+        answers = [filled.put_picture("new"), filled.delete("/items/red")]
+        assert filled.found(text="red", k=1) == ["red"]
+    for answer in answers:
+        assert answer.status_code == 503 and answer.headers["retry-after"]
+    assert filled.put_picture("new").status_code == 200
+
+
+def test_a_full_disk_is_told_and_loses_nothing(filled, file_limit):
+    file_limit(10)
+    answers = [
+        filled.put_picture("new", (1, 2, 3)),
+        filled.put("/items", data={"id": "b", "text": "red"}),
+    ]
+    file_limit(None)
+    assert [answer.status_code for answer in answers] == [507, 507]
+    assert "full" in answers[0].json()["error"]
+    assert filled.found(text="red", find="images") and filled.get("/items/new").status_code == 404
+    assert filled.get("/about").json()["items"] == {"images": 3, "texts": 2}
+    assert filled.put_picture("new", (1, 2, 3)).status_code == 200
+
+
+def test_a_fault_of_the_program_tells_no_content(filled, monkeypatch):
+    def fail(*_):
+        raise KeyError("a secret")
+
+    monkeypatch.setattr(filled.catalogue, "search", fail)
+    answer = filled.post("/search", data={"text": "red"})
+    assert answer.status_code == 500 and "secret" not in answer.text
+    assert filled.log[-1]["fault"][0] == "KeyError" and "secret" not in str(filled.log)
+
+
+def test_too_many_requests_are_told_to_come_again(catalogue, monkeypatch):
+    def slow(*_):
+        time.sleep(0.3)
+        return []
+
+    service = Asking(catalogue, Limits(max_requests=2))
+    monkeypatch.setattr(catalogue, "some", slow)
+    with service, ThreadPoolExecutor(4) as pool:
+        statuses = [*pool.map(lambda _: service.get("/items").status_code, range(4))]
+    assert sorted(statuses) == [200, 200, 503, 503]
+
+
+def test_several_services_share_a_folder(tmp_path, model):
+    galleries = [Galleries(tmp_path / "shared", model) for _ in range(2)]
+    galleries[0].switch(galleries[0].make(1, "f1").name)
+    one, other = (Asking(Catalogue(each)) for each in galleries)
+    with ThreadPoolExecutor(4) as pool:
+        services = [one, other] * 4
+        puts = pool.map(
+            lambda each: each[1].put_picture(f"p{each[0]}", (each[0], 9, 9)), enumerate(services)
+        )
+        assert {answer.status_code for answer in puts} == {200}
+    for service in (one, other):
+        assert service.get("/about").json()["items"]["images"] == 8
+    assert one.delete("/items/p3").status_code == 204
+    assert other.get("/items/p3").status_code == 404 and "p3" not in other.found(text="red")
+
+
+def test_embedding_again_goes_over_at_once_and_takes_all_along(filled, model):
+    galleries = filled.catalogue.galleries
+    model.versions[2] = 2
+    target = galleries.make(2, "f2")
+    filled.delete("/items/blue")
+    told = reembed(filled.catalogue, target)
+    assert (told.written, told.bad) == (4, {})
+    about = filled.get("/about").json()
+    assert (about["version"], about["items"]) == (2, {"images": 2, "texts": 2})
+    assert filled.found(text="red", where="year = 2020") == ["red"]
+    # Back again, with what was written meanwhile, and without what was deleted.
+    filled.put_picture("new", "blue", text="late")
+    filled.put_picture("red", "green")
+    filled.put_picture("other", "red")  # The picture that another item has in the old gallery.
+    filled.delete("/items/texts/car")
+    told = reembed(filled.catalogue, galleries.open("fake-1"))
+    assert told.written == 3
+    assert filled.get("/about").json()["version"] == 1
+    assert filled.get("/pictures/other").content == picture("red")
+    assert filled.found(text="blue", k=1) == ["new"]
+    assert filled.get("/items/texts/car").status_code == 404
+
+
+def test_a_gallery_of_a_version_that_is_gone_is_told(filled, model):
+    model.versions = {2: 2}
+    filled.catalogue.galleries.current()._look_again = 0.0
+    answer = filled.get("/ready")
+    assert answer.status_code == 503 and "NOT_FOUND" in answer.json()["error"]
+
+
+def test_a_request_that_does_not_arrive_is_ended():
+    async def app(scope, receive, send):
+        await receive()
+
+    async def never():
+        await asyncio.sleep(60)
+
+    limited = Limited(app, Limits(body_seconds=0.05))
+    with pytest.raises(HTTPException) as ended:
+        asyncio.run(limited({"type": "http", "path": "/items"}, never, None))
+    assert ended.value.status_code == 408

@@ -1,0 +1,61 @@
+"""Who may do what, decided before anything of a request's body is read."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tfxmodal.errors import InputError
+from tfxmodal.service.keys import ANYBODY, Keys
+
+OPEN = ("/", "/health", "/ready", "/docs", "/openapi.json")
+ASSETS = "/static-offline-docs/"
+"""Paths that need no key: they show nothing of the gallery."""
+WRITES = ("PUT", "DELETE")
+
+
+class Guarded:
+    """An ASGI application that asks for a key, as `Authorization: Bearer KEY`.
+
+    Args:
+        app: The application; finds the `Caller` in the state of a request.
+        keys: The keys; without them everybody may read and write.
+    """
+
+    def __init__(self, app: ASGIApp, keys: Keys | None):
+        self._app, self._keys = app, keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send):
+        """Answers a request, or refuses it."""
+        path = scope.get("path", "")
+        if scope["type"] == "http" and path not in OPEN and not path.startswith(ASSETS):
+            refusal = self._refusal(scope)
+            if refusal:
+                return await refusal(scope, receive, send)
+        await self._app(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> JSONResponse | None:
+        """Why a request may not be answered."""
+        caller = ANYBODY
+        if self._keys is not None:
+            scheme, _, key = Request(scope).headers.get("authorization", "").partition(" ")
+            try:
+                caller = self._keys.caller(key.strip()) if scheme.lower() == "bearer" else None
+            except InputError:
+                return _refused(503, "The file of keys cannot be read now.", {"Retry-After": "5"})
+        if caller is None:
+            return _refused(
+                401,
+                "No key that is known is given: send it as `Authorization: Bearer KEY`.",
+                {"WWW-Authenticate": "Bearer"},
+            )
+        right = "write" if scope["method"] in WRITES else "read"
+        if not caller.may(right):
+            return _refused(403, f"This key does not allow to {right}.")
+        scope.setdefault("state", {})["caller"] = caller
+        return None
+
+
+def _refused(status: int, error: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"error": error}, status, headers)

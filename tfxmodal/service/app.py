@@ -1,0 +1,195 @@
+"""The search service as a web application."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, File, Form, Query, Request, Response
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import HTMLResponse
+from fastapi.security import HTTPBearer
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from tfxmodal.errors import InputError
+from tfxmodal.service import items
+from tfxmodal.service.access import Guarded
+from tfxmodal.service.answers import About, Found, Item, Items, Kind, Put, Wrong
+from tfxmodal.service.catalogue import Catalogue
+from tfxmodal.service.config import Limits
+from tfxmodal.service.keys import Keys
+from tfxmodal.service.limits import Limited
+from tfxmodal.service.observing import Metrics, Observed, log_line
+from tfxmodal.service.statuses import add_statuses
+
+PAGE = Path(__file__).with_name("page.html")
+PAGE_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+        "img-src blob: data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'self'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+"""The page loads nothing from elsewhere."""
+
+
+def make_app(
+    catalogue: Catalogue,
+    limits: Limits,
+    keys: Keys | None = None,
+    cors: tuple[str, ...] = (),
+    metrics: Metrics | None = None,
+    log: Callable = log_line,
+) -> ASGIApp:
+    """The application, within its limits.
+
+    Args:
+        catalogue: What is searched and changed.
+        limits: Of requests.
+        keys: Who may ask; without them everybody may read and write.
+        cors: Origins whose pages may ask from a browser, beside the service's own page.
+        metrics: Count the requests.
+        log: Takes what is told of a request.
+    """
+    app = FastAPIOffline(
+        title="tfxmodal search",
+        description="Finds pictures by texts and pictures, and texts by pictures.",
+        responses={422: {"model": Wrong}, 503: {"model": Wrong}},
+        dependencies=[Depends(HTTPBearer(auto_error=False))],  # Told on /docs; see `Guarded`.
+    )
+    add_statuses(app)
+    _add_routes(app, catalogue, limits)
+    guarded: ASGIApp = Guarded(Limited(app, limits), keys)
+    if cors:
+        guarded = CORSMiddleware(
+            guarded, cors, allow_methods=["*"], allow_headers=["Authorization"]
+        )
+    return Observed(guarded, metrics or Metrics(), log)
+
+
+def _add_routes(app: FastAPI, catalogue: Catalogue, limits: Limits):
+    Text = Annotated[str, Form(max_length=limits.max_text)]
+    Picture = Annotated[bytes | None, File()]
+
+    @app.get("/", include_in_schema=False)
+    def page() -> HTMLResponse:
+        return HTMLResponse(PAGE.read_text("utf-8"), headers=PAGE_HEADERS)
+
+    @app.get("/health")
+    def health() -> dict:
+        """Whether the service runs."""
+        return {}
+
+    @app.get("/ready")
+    def ready() -> dict:
+        """Whether it can search: its store, and the model that made the store, are there."""
+        catalogue.sizes()
+        return {}
+
+    @app.get("/about")
+    def about(request: Request) -> About:
+        """What is searched, and what the caller may do."""
+        gallery = catalogue.galleries.current()
+        return About(
+            model=gallery.model.name,
+            version=gallery.model.version,
+            gallery=gallery.name,
+            items=catalogue.sizes(),
+            columns=gallery.columns,
+            may_write=request.state.caller.may("write"),
+            max_upload=limits.max_upload,
+        )
+
+    @app.post("/search")
+    def search(
+        text: Text = "",
+        image: Picture = None,
+        like: Annotated[str, Form(max_length=items.MAX_ID)] = "",
+        find: Annotated[Kind | None, Form()] = None,
+        where: Annotated[str, Form(max_length=limits.max_text)] = "",
+        k: Annotated[int, Form(ge=1, le=limits.max_found)] = 12,
+        min_score: Annotated[float | None, Form(allow_inf_nan=False)] = None,
+    ) -> Found:
+        """Finds items by a text, an image, both, or an item of the gallery (`like`, its id).
+
+        `where` is a condition on metadata, such as `year > 2020 and album = 'beach'`.
+        """
+        query = items.Query(text.strip(), image or None, like, find, where.strip(), k, min_score)
+        found = catalogue.search(query)
+        return Found(
+            items=[_told(each) for each in found.items],
+            kind=found.kind,
+            unknown_words=found.unknown_words,
+        )
+
+    @app.put("/items")
+    def put(
+        id: Annotated[str, Form()],
+        image: Picture = None,
+        text: Text = "",
+        metadata: Annotated[str, Form(max_length=limits.max_text)] = "{}",
+    ) -> Put:
+        """Puts in an image, with `text` as its caption, or a text; the same id is replaced.
+
+        `metadata` is a JSON object of texts, numbers and booleans. What is answered with 200 is on
+        the disk.
+        """
+        item = items.NewItem(id, image or None, text.strip(), _metadata(metadata))
+        told = catalogue.put([item])
+        if told.bad:
+            raise InputError(f"`{item.kind.removesuffix('s')}` is refused: {told.bad[id]}.")
+        return Put(id=id, kind=item.kind, changed=bool(told.written))
+
+    @app.get("/items")
+    def some(
+        kind: Kind = "images", most: Annotated[int, Query(ge=1, le=limits.max_found)] = 12
+    ) -> Items:
+        """Some items, from all over the gallery."""
+        return Items(items=[_told(item) for item in catalogue.some(kind, most)])
+
+    @app.get("/items/{id:path}")
+    def get(id: str) -> Item:
+        """An item."""
+        return _told(catalogue.get(id) or _missing(id))
+
+    @app.delete("/items/{id:path}", status_code=204)
+    def delete(id: str):
+        """Takes an item out, with its picture."""
+        if not catalogue.delete(id):
+            _missing(id)
+
+    @app.get("/pictures/{id:path}", response_class=Response)
+    def picture(id: str, small: bool = False) -> Response:
+        """The picture of an item as it was put in, or a small JPEG of it."""
+        contents, kind = catalogue.picture(id, small) or _missing(id)
+        return Response(contents, media_type=kind, headers={"X-Content-Type-Options": "nosniff"})
+
+
+def _told(item: items.Item) -> Item:
+    return Item(
+        id=item.id,
+        kind=item.kind,
+        caption=item.caption,
+        metadata=item.metadata,
+        score=item.score,
+    )
+
+
+def _missing(id: str):
+    raise HTTPException(404, f"There is no item {id[: items.MAX_ID]!r}.")
+
+
+def _metadata(text: str) -> Mapping:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise InputError(
+            "`metadata` is no JSON object: give one of texts, numbers and booleans, such as "
+            '{"year": 2026}.'
+        )
+    return found

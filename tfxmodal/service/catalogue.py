@@ -1,0 +1,111 @@
+"""What users do with a gallery: put in, find and take out pictures and texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+
+from tfxmodal.io.locks import locked
+from tfxmodal.service import searching
+from tfxmodal.service.failures import Unready, storing
+from tfxmodal.service.galleries import Galleries
+from tfxmodal.service.gallery import Gallery
+from tfxmodal.service.items import Found, Item, NewItem, Query, Told
+
+
+class Catalogue:
+    """The current gallery of a service, with its pictures.
+
+    Args:
+        galleries: In the service's folder.
+        write_seconds: How long a write waits for others to end.
+        step: Takes the time of a step; see `observing.Metrics.step`.
+    """
+
+    def __init__(self, galleries: Galleries, write_seconds: float = 5.0, step=nullcontext):
+        self.galleries, self._write_seconds, self.step = galleries, write_seconds, step
+
+    def put(self, items: Sequence[NewItem]) -> Told:
+        """Adds items, and replaces those of the same ids; on the disk when this returns.
+
+        Raises:
+            InputError: If metadata do not fit their columns; nothing is changed.
+            ServerError: If the model server does not answer; likewise.
+            InUse: If others write all the time; likewise.
+            StoreFailed: If they cannot be written; each is as it was, or as it was given.
+        """
+        gallery = self.galleries.current()
+        with self.step("embed"), storing():
+            embedded, told = gallery.embed(items)
+        if embedded:
+            with self.step("write"), self._writing(gallery):
+                before = gallery.get([each.item.id for each in embedded])
+                gallery.write(embedded)
+                self._tidy(gallery, before)
+        return told
+
+    def delete(self, name: str) -> bool:
+        """Takes an item out, with its picture; gives whether it was there.
+
+        Raises:
+            InUse: If others write all the time.
+            StoreFailed: If it cannot be written.
+        """
+        gallery = self.galleries.current()
+        with self.step("write"), self._writing(gallery):
+            before = gallery.get([name])
+            gallery.delete([name])
+            self._tidy(gallery, before)
+        return bool(before)
+
+    def get(self, name: str) -> Item | None:
+        """An item by its id."""
+        with storing():
+            return next(iter(self.galleries.current().get([name])), None)
+
+    def picture(self, name: str, small: bool) -> tuple[bytes, str] | None:
+        """The picture of an item, or its small copy, and its media type; None without one."""
+        item = self.get(name)
+        if item is None or item.picture is None:
+            return None
+        with storing():
+            return self.galleries.pictures.read(item.picture, small)
+
+    def some(self, kind: str, most: int) -> list[Item]:
+        """Some items, from all over the gallery."""
+        with storing():
+            return self.galleries.current().some(kind, most)
+
+    def sizes(self) -> dict[str, int]:
+        """How many items there are of each kind."""
+        with storing():
+            return self.galleries.current().sizes()
+
+    def search(self, query: Query) -> Found:
+        """What a query finds.
+
+        Raises:
+            InputError: If nothing is asked, the model can make nothing of it, or the condition
+                does not fit the metadata.
+            ServerError: If the model server does not answer.
+            StoreFailed: If the store cannot be read.
+        """
+        gallery = self.galleries.current()
+        with self.step("embed"), storing():
+            asked = searching.embed(gallery, query)
+        with self.step("search"), storing():
+            return searching.search(gallery, asked, query)
+
+    @contextmanager
+    def _writing(self, gallery: Gallery) -> Iterator[None]:
+        """Lets no other service write, nor another gallery become the current one."""
+        with storing(), locked(self.galleries.lock, self._write_seconds):
+            if self.galleries.current_name() != gallery.name:
+                raise Unready("Another gallery has become the current one: send it again.")
+            yield
+
+    def _tidy(self, gallery: Gallery, before: Sequence[Item]):
+        """Removes the pictures that items of the current gallery had and none has any more."""
+        for item in before:
+            if item.picture and not gallery.has_picture(item.picture):
+                self.galleries.pictures.remove(item.picture)

@@ -1,0 +1,152 @@
+"""Many items at once: those of a folder or a manifest, or a gallery for another model version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import count
+from pathlib import Path
+from types import MappingProxyType
+
+from tfxmodal.data.items import read_items
+from tfxmodal.data.metadata import metadata_of
+from tfxmodal.data.rows import is_manifest, is_table, read_rows
+from tfxmodal.errors import InputError, first_line
+from tfxmodal.io.locks import locked
+from tfxmodal.io.reporter import SILENT, Reporter
+from tfxmodal.service.catalogue import Catalogue
+from tfxmodal.service.failures import storing
+from tfxmodal.service.gallery import Gallery
+from tfxmodal.service.items import Item, NewItem, Told
+from tfxmodal.service.pictures import Pictures
+
+BATCH = 64
+"""Items written at once."""
+
+PATIENCE = 60.0
+"""Seconds to wait for writes that are under way."""
+
+
+def fill(
+    catalogue: Catalogue, source: Path, split: str | None = None, reporter: Reporter = SILENT
+) -> Told:
+    """Puts in what a source holds; what is there unchanged is passed over.
+
+    Args:
+        catalogue: Where to.
+        source: A folder of pictures, a file of texts or a manifest. Of a manifest, a picture has
+            its first text as caption, and each text is an item as well, named ID#0, ID#1 and so on.
+        split: Of a manifest, the rows of this split alone.
+        reporter: Is told of the progress.
+
+    Raises:
+        InputError: If the source cannot be read.
+        ServerError: If the model server does not answer.
+        StoreFailed: If the gallery cannot be written.
+    """
+    of_manifest = is_manifest(source) and not source.is_dir()
+    drafts = _of_manifest(source, split) if of_manifest else _of_items(source, reporter)
+    told = Told()
+    for start in reporter.bar(range(0, len(drafts), BATCH), desc="items"):
+        items = []
+        for name, draft in drafts[start : start + BATCH]:
+            try:
+                items.append(draft())
+            except (InputError, OSError) as error:
+                told.bad[name] = first_line(error)
+        told.add(catalogue.put(items))
+    if told.written:
+        with storing(), locked(catalogue.galleries.lock, PATIENCE):
+            catalogue.galleries.current().optimize()
+    return told
+
+
+def reembed(catalogue: Catalogue, target: Gallery, reporter: Reporter = SILENT) -> Told:
+    """Brings a gallery up to date with the current one, and makes it the current one.
+
+    Users search and write the current one meanwhile. What they wrote is taken over until little is
+    left; then writes are told to come again for a moment, in which the rest is taken over.
+
+    Args:
+        catalogue: Of the current gallery.
+        target: A gallery of another version of the model; what it has already is kept.
+        reporter: Is told of the progress.
+
+    Raises:
+        InputError: If a version of the model is not on the server.
+        ServerError: If the model server does not answer.
+        StoreFailed: If the gallery cannot be written.
+    """
+    galleries = catalogue.galleries
+    source = galleries.current()
+    target.check()
+    told = Told()
+    for number in count(1):
+        before = told.written
+        for part in reporter.bar(source.parts(), desc=f"pass {number}"):
+            told.add(_taken_over(part, galleries.pictures, target))
+        if told.written - before <= BATCH:
+            break
+    target.optimize()
+    with storing(), locked(galleries.lock, PATIENCE):
+        for part in source.parts():
+            told.add(_taken_over(part, galleries.pictures, target))
+        for part in target.parts():
+            there = {item.id for item in source.get([item.id for item in part])}
+            target.delete([item.id for item in part if item.id not in there])
+        galleries.switch(target.name)
+    return told
+
+
+def _taken_over(items: Sequence[Item], pictures: Pictures, target: Gallery) -> Told:
+    """Embeds those of some items that the target has not, or has otherwise."""
+    there = {item.id: item for item in target.get([item.id for item in items])}
+    told, changed = Told(), []
+    for item in items:
+        if there.get(item.id) == item:
+            continue
+        try:
+            picture = pictures.read(item.picture)[0] if item.picture else None
+        except FileNotFoundError:  # It was deleted meanwhile.
+            continue
+        changed.append(NewItem(item.id, picture, item.caption, item.metadata))
+    for start in range(0, len(changed), BATCH):
+        embedded, of_part = target.embed(changed[start : start + BATCH])
+        target.write(embedded)
+        told.add(of_part)
+    return told
+
+
+Drafts = Sequence[tuple[str, Callable[[], NewItem]]]
+"""Ids, and what reads their items: pictures are read when their turn comes."""
+
+
+def _of_items(source: Path, reporter: Reporter) -> Drafts:
+    items = read_items(source, reporter=reporter)
+    of = _picture if items.kind == "images" else _text
+    pairs = zip(items.ids, items.values, strict=True)
+    return [(name, partial(of, name, value)) for name, value in pairs]
+
+
+def _of_manifest(path: Path, split: str | None) -> Drafts:
+    rows = [row for row in read_rows(path) if split in (None, row.split)]
+    columns = metadata_of(rows, is_table(path))
+    found = []
+    for number, row in enumerate(rows):
+        metadata = {name: values[number] for name, values in columns.items()}
+        caption = row.texts[0] if row.texts else ""
+        found.append((row.id, partial(_picture, row.id, row.image, caption, metadata)))
+        for which, text in enumerate(row.texts):
+            name = f"{row.id}#{which}"
+            found.append((name, partial(_text, name, text, metadata)))
+    if not found:
+        raise InputError(f"{path} holds no rows of `split` {split}: leave it out.")
+    return found
+
+
+def _picture(name: str, path: str, caption: str = "", metadata: Mapping = MappingProxyType({})):
+    return NewItem(name, Path(path).read_bytes(), caption, metadata)
+
+
+def _text(name: str, text: str, metadata: Mapping = MappingProxyType({})):
+    return NewItem(name, None, text, metadata)
