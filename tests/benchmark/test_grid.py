@@ -74,9 +74,8 @@ def test_settings_go_to_whom_they_concern(folder):
 
 
 def test_a_row_is_trained_on_one_machine(folder):
-    asked = grid(folder, "deep_sm", set=("deep_sm.strategy=multi_worker",))
     with pytest.raises(InputError, match="`set` deep_sm.strategy=multi_worker has no place"):
-        cells(asked)
+        cells(grid(folder, "deep_sm", set=("deep_sm.strategy=multi_worker",)))
 
 
 def test_a_name_changes_with_what_decides_the_result_alone(folder, tmp_path):
