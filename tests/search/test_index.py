@@ -298,6 +298,30 @@ def test_bad_items_change_nothing():
     index.add(["c"], points(1, 5))
 
 
+def test_wide_vectors_are_scanned_in_cells_for_any_k_and_filter(monkeypatch):
+    monkeypatch.setattr(faiss_vectors, "NARROW", DIM - 1)
+    monkeypatch.setattr(faiss_vectors, "PROBED", 8)
+    monkeypatch.setattr(faiss_vectors, "MARGIN", 20)
+    index, items, queries = cosine_index(kind="scan"), unit(4000, 0), unit(8, 1)
+    index.add(names(4000), items, metadata={"part": [row % 4 for row in range(4000)]})
+    assert not index.is_exact
+    assert (
+        recall(index.search(queries, 10)[0], exact(Cosine(), "texts", queries, items, 10)[0]) > 0.9
+    )
+    for k, where, chosen in (
+        (4000, None, slice(None)),
+        (3000, "part != 2", np.arange(4000) % 4 != 2),
+    ):
+        found, scores = index.search(queries, k, where)
+        true, true_scores = exact(Cosine(), "texts", queries, items[chosen], k)
+        np.testing.assert_allclose(scores, true_scores, atol=1e-6)
+    for k, least in ((1000, 0.9), (10, 0.9)):
+        found, _ = index.search(queries, k, "part != 2")
+        true = np.argsort(-queries @ items[chosen].T, axis=1)[:, :k]
+        true = np.array(names(4000))[chosen][true]
+        assert recall(found, true) > least
+
+
 @pytest.mark.parametrize("make, scorer", [(cosine_index, Cosine()), (relation_index, Relation())])
 def test_what_is_there_is_passed_over_what_changed_is_replaced(make, scorer, tmp_path):
     index, items = make(), points(9, 3)

@@ -76,7 +76,7 @@ class Flags:
     (http://HOST:6333/COLLECTION), or of a folder or bucket for LanceDB (s3://BUCKET/PATH)."""
 
     kind: Literal[*KINDS] | None = None
-    """How a new index searches vectors: all of them exactly (flat), by their four-bit codes (scan),
+    """How FAISS searches vectors in a new index: all of them exactly (flat), by their codes (scan),
     or, by default, by the gallery's size (auto: flat up to 100,000 items, then scan)."""
 
     landmarks: int | None = None

@@ -43,8 +43,8 @@ def build_index(
         images: Features `[n, d_image]` of training images; none are needed for a dot product.
         texts: Features `[m, d_text]` of training texts; likewise.
         landmarks: Training items of the query's modality that items are scored against.
-        kind: How FAISS searches: `flat` (all vectors), `scan` (their four-bit codes) or, by
-            default, `auto` (by size).
+        kind: How FAISS searches: `flat` (all vectors), `scan` (their codes) or, by default, `auto`
+            (by size).
         rescore: Share of the gallery that is scored exactly for each query, see `Index`; of a
             dot product no item needs to be.
         seed: Of the draw.

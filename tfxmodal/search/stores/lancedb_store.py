@@ -82,6 +82,7 @@ class LanceStore:
         # Each search looks whether there is a newer version.
         self._database = lancedb.connect(url or str(folder), read_consistency_interval=timedelta(0))
         self._opened = None
+        self._tidied: int | None = None
 
     @classmethod
     def open(cls, folder: Path) -> LanceStore:
@@ -158,8 +159,15 @@ class LanceStore:
             else:
                 check_new(self._there(items.ids))
             merge.execute(rows)
-        if there.version % VERSIONS == 0:
-            there.optimize(cleanup_older_than=KEPT)
+        self._tidy()
+
+    def _tidy(self):
+        """Joins the files of many small writes now and then."""
+        passed = self._table.version // VERSIONS
+        if self._tidied not in (None, passed):
+            self._table.optimize(cleanup_older_than=KEPT)
+            passed = self._table.version // VERSIONS
+        self._tidied = passed
 
     def _made(self, items: StoredItems):
         """The table, made for its first items."""
@@ -173,7 +181,9 @@ class LanceStore:
         if self._table is None:
             return 0
         with locked(self.folder):
-            return sum(self._table.delete(ids_in(some)).num_deleted_rows for some in _parts(ids))
+            parts = [self._table.delete(ids_in(some)) for some in _parts(ids)]
+        self._tidy()
+        return sum(part.num_deleted_rows for part in parts)
 
     def _there(self, ids: Sequence[str]) -> list[str]:
         """Those of some ids that are there."""
