@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.training import worker
@@ -152,6 +153,7 @@ def test_a_missing_tf_config_is_told(monkeypatch, tmp_path):
     with pytest.raises(InputError, match=message):
         run_experiment(given, tmp_path / "run", dataset=dataset())
     monkeypatch.setenv(*config({"worker": ["a:1"]}, type="worker", index=0).popitem())
+    tf.constant(0)  # Something is computed. Else it would wait for the worker of that address.
     with pytest.raises(InputError, match="must come before TensorFlow computes anything"):
         run_experiment(given, tmp_path / "run", dataset=dataset())
 
