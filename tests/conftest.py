@@ -1,3 +1,4 @@
+import gc
 import os
 import random
 import resource
@@ -18,6 +19,10 @@ from tfxmodal.training import experiment  # noqa: E402
 pytest_plugins = ["tests.runs", "tests.presets"]
 
 keras.utils.set_random_seed(0)
+
+# A worker holds millions of objects of graphs: by Python's own thresholds a tenth of the time goes
+# into looking for cycles among them.
+gc.set_threshold(100_000, 50, 100)
 
 # A busy machine makes an example late, not wrong.
 hypothesis.settings.register_profile("patient", deadline=None)

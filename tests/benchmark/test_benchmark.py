@@ -11,6 +11,7 @@ import pytest
 
 from tests.benchmark.made import grid, write_features
 from tfxmodal.benchmark.benchmark import run_benchmark, tables_of
+from tfxmodal.benchmark.figures import _over_two_settings, _surface, figures_of
 from tfxmodal.benchmark.results import Result, tables_of_runs
 from tfxmodal.benchmark.runner import Board, train
 from tfxmodal.benchmark.tables import latex, markdown
@@ -108,6 +109,10 @@ def test_each_file_shows_every_row(whole):
     results = [result for row in done.tables[0].rows for result in row.results]
     for line, result in zip(lines, results, strict=True):
         assert float(line["average"]) == pytest.approx(result.shares[-1].sum())
+        of_test = result.metrics["test"]
+        assert float(line["NDCG"]) == pytest.approx(of_test["ndcg"]["average"])
+        ranks = of_test["median_rank"]
+        assert float(line["median rank"]) == np.mean([ranks[way] for way in result.queries.values])
         assert (to / "runs" / line["run"]).is_dir()
     best = done.tables[0].rows[done.tables[0].best()[0]]
     markdown = (to / "tables.md").read_text()
@@ -146,7 +151,8 @@ def test_the_page_is_one_file_that_is_well_formed(whole):
     checker.feed(page)
     assert not checker.open_tags
     assert page.count("<img") == 4 and 'name="viewport"' in page
-    assert page.count("<tr>") == 1 + 3 + 1 + 3  # The table, and any two of its rows.
+    # The table, its other metrics, and any two of its rows.
+    assert page.count("<tr>") == 1 + 3 + 1 + 3 + 1 + 3
 
 
 def test_what_a_paper_prints_stands_beside_ours(whole):
@@ -155,7 +161,7 @@ def test_what_a_paper_prints_stands_beside_ours(whole):
     printed = replace(table, rows=rows, about="Printed: elsewhere.")
     page = markdown([printed], {}).decode()
     for row in rows:
-        (line,) = (line for line in page.splitlines() if line.startswith(f"| {row.method} "))
+        line = next(line for line in page.splitlines() if line.startswith(f"| {row.method} "))
         assert line.endswith(f" | 0.400 | {row.means[-1] - 0.4:+.3f} |")
     assert "Printed: elsewhere." in page
     lines = latex([printed]).decode().splitlines()
@@ -200,3 +206,26 @@ def test_without_labels_recall_is_compared(tmp_path):
     recalls = table.rows[0].results[0].metrics["test"]["recall_at"]["average"]
     assert table.rows[0].means[-1] == pytest.approx(np.mean(list(recalls.values())))
     assert (tmp_path / "to/report.html").read_text().count("<img") == 2
+
+
+def test_convergence_and_a_grid_of_two_settings_are_drawn(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment, "make_strategy", lambda: make_strategy(["CPU:0"]))
+    given = {"labelled_fraction": (0.5, 1.0), "label_noise": (0.0, 0.5), "set": SMALL}
+    asked, board = grid(folder, "deep_sm", epochs=2, **given), Board(tmp_path)
+    sources = asked.sources()
+    (table,) = tables_of(list(train(asked, sources, asked.cells(sources), board)), board)
+    for row in table.rows:
+        best = row.results[0].metrics
+        logged = row.results[0].convergence
+        assert list(logged) == [1, 2]
+        assert max(logged.values()) == pytest.approx(best["validation"]["map_all"]["average"])
+    assert figures_of(table).keys() >= {"convergence", "surface_deep_sm"}
+    surface = _surface("deep_sm", _over_two_settings(table.rows), table)
+    heights = surface.axes[0].images[0].get_array()
+    for row in table.rows:
+        x = [0.5, 1.0].index(row.variant["labelled_fraction"])
+        y = [0.0, 0.5].index(row.variant["label_noise"])
+        assert heights[y, x] == pytest.approx(row.means[-1])
+    assert _over_two_settings(table.rows[:1]) and not _over_two_settings(
+        [replace(row, variant={"label_noise": 0.5}) for row in table.rows]
+    )

@@ -6,7 +6,10 @@ from tfxmodal.data import DATASETS
 from tfxmodal.errors import InputError
 from tfxmodal.methods import METHODS
 
-TABLES = ("scl_table_2", "scl_table_3", "scl_table_5", *(f"drsl_table_{n}" for n in range(1, 7)))
+TABLES = (
+    *(f"scl_{name}" for name in ("table_2", "table_3", "table_5", "figure_5", "figure_6")),
+    *(f"drsl_table_{n}" for n in range(1, 8)),
+)
 FEWER = {"drsl_table_3": 2}  # MCSM and CM-GANs are not in it.
 
 
@@ -19,13 +22,20 @@ def test_a_table_expands_to_the_rows_of_the_paper(name):
     assert list(grid._configs()) == list(table.datasets)
     for config in grid._configs().values():
         rows = list(grid._rows(config))
-        printed = [row for row in table.rows if config.dataset in row.printed]
+        printed = [row for row in table.rows if not row.printed or config.dataset in row.printed]
         assert len(printed) >= len(table.rows) - FEWER.get(name, 1)
         assert len(rows) == sum(row.method in METHODS for row in printed)
         for row in rows:
-            assert all(0 < number < 1 for number in row.printed[config.dataset])
+            assert all(0 < number < 1 for number in row.printed.get(config.dataset, ()))
             form = next(iter(grid._forms(row, config, 0).values()))
-            assert all(getattr(form.config, k) == v for k, v in row.settings.items())
+            assert form == form.having(**row.settings)
+
+
+def test_a_figure_over_two_settings_is_all_combinations_of_their_values():
+    rows = paper_table("scl_figure_5").rows
+    powers = [0.001, 0.01, 0.1, 1, 10, 100, 1000]
+    expected = [(alpha, beta) for alpha in powers for beta in powers]
+    assert [(row.settings["alpha"], row.settings["beta"]) for row in rows] == expected
 
 
 def test_numbers_as_they_are_printed():

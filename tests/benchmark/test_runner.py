@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -105,6 +106,36 @@ def test_a_worker_does_the_cells_it_is_told(folder, tmp_path):
     runner._worker(asked, tmp_path / "to", [cells[1].name], figures=False)
     board = Board(tmp_path / "to")
     assert [board.done(cell) for cell in cells] == [False, True]
+
+
+def test_a_process_gives_way_to_a_new_one(folder, tmp_path, monkeypatch):
+    """Each process of fakes is one of this thread, and lives for two cells."""
+    codes = []
+
+    class Process:
+        exitcode = None
+
+        def __init__(self, target, args):
+            self.work = target, args
+
+        def start(self):
+            target, args = self.work
+            try:
+                target(*args)
+                self.exitcode = 0
+            except SystemExit as ended:
+                self.exitcode = ended.code
+            codes.append(self.exitcode)
+
+        is_alive = terminate = join = lambda self: False
+
+    monkeypatch.setattr(runner, "LIFE", 2)
+    monkeypatch.setattr(
+        runner.multiprocessing, "get_context", lambda _: SimpleNamespace(Process=Process)
+    )
+    asked = grid(folder, "random", seeds=tuple(range(5)))
+    assert len(trained(asked, tmp_path / "to")) == 5
+    assert codes == [runner.RENEW, runner.RENEW, 0]
 
 
 def test_a_broken_process_is_told(folder, tmp_path, monkeypatch):

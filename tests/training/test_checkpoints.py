@@ -204,7 +204,8 @@ def test_a_network_that_a_checkpoint_would_not_hold_whole_is_refused(tmp_path):
 @pytest.mark.parametrize("name", [name for name, spec in METHODS.items() if spec.learner])
 def test_every_weight_of_a_method_comes_back(name, tmp_path):
     spec, train = METHODS[name], make_pairs()
-    config, _ = spec.decide(spec.config(), train)
+    of_a_run = {"teacher": tmp_path} if hasattr(spec.config, "teacher") else {}
+    config, _ = spec.decide(spec.config(**of_a_run), train)
     methods = [spec.learner(MethodInputs.of(train), config) for _ in range(2)]
     Checkpoints(tmp_path, methods[0].networks).save_best(1)
     Checkpoints(tmp_path, methods[1].networks).restore_best()

@@ -1,3 +1,4 @@
+import time
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -8,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tfxmodal.evaluation.figures import figure_png
 from tfxmodal.training.report import EpochReport
-from tfxmodal.training.summaries import Summaries
+from tfxmodal.training.summaries import Summaries, validation_scores
 
 REPORT = EpochReport(
     epoch=3,
@@ -76,6 +77,25 @@ def test_several_updates_have_a_learning_rate_each(tmp_path):
     tags = EventAccumulator(str(tmp_path)).Reload().Tags()["tensors"]
     expected = {f"training/learning_rate/{name}" for name in rates}
     assert {tag for tag in tags if "learning_rate" in tag} == expected
+
+
+def test_the_validation_of_a_run_that_went_on_is_read_again(tmp_path):
+    def log(first: int, scores: list[float]):
+        summaries = Summaries(tmp_path)
+        for epoch, score in enumerate(scores, first):
+            found = {"map_all": {"average": score}}
+            found["recall_at"] = {"average": {"1": score / 4, "5": score / 2, "10": score}}
+            summaries.epoch(replace(REPORT, epoch=epoch, validation=found))
+
+    assert validation_scores(tmp_path / "nothing", True) == {}
+    log(1, [0.1, 0.2, 0.9])
+    time.sleep(1.1)  # Files of events are told apart by the second.
+    log(3, [0.3, 0.4])
+    assert validation_scores(tmp_path, True) == pytest.approx({1: 0.1, 2: 0.2, 3: 0.3, 4: 0.4})
+    third = 1.75 / 3
+    assert validation_scores(tmp_path, False) == pytest.approx(
+        {1: 0.1 * third, 2: 0.2 * third, 3: 0.3 * third, 4: 0.4 * third}
+    )
 
 
 def test_a_line_names_the_stage_where_there_are_several():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tfxmodal.benchmark.results import SETTINGS, Row, Table
-from tfxmodal.evaluation.figures import curve_figures, figure_png
+from tfxmodal.evaluation.figures import curve_figure, curve_figures, figure_png
 
 if TYPE_CHECKING:  # What draws takes a second to import, and only those who draw need it.
     from matplotlib.axes import Axes
@@ -19,8 +21,21 @@ QUICKEST = 0.01
 
 
 def figures_of(table: Table) -> dict[str, bytes]:
-    """All figures of a table: scores, scores against seconds, and curves where there are labels."""
+    """All figures of a table.
+
+    They are scores, scores against seconds and convergence; curves, where there are labels; and the
+    surface of a method's score over two settings, where its rows are a grid of them.
+    """
     drawn = {"scores": _scores(table), "seconds": _seconds(table)}
+    logged = {row.title: row.results[0].convergence for row in table.rows}
+    lines = {name: _line(scores) for name, scores in logged.items() if scores}
+    if lines:
+        figure = curve_figure({"validation": lines}, "Epoch", f"{table.measure}, first seed")
+        figure.axes[0].set_xscale("log")
+        drawn["convergence"] = figure
+    for method, rows in groupby(table.rows, key=lambda row: row.method):
+        if len(scores := _over_two_settings(list(rows))) > 1:
+            drawn[f"surface_{method}"] = _surface(method, scores, table)
     if all(row.results[0].curves for row in table.rows):
         drawn |= curve_figures({row.title: _mean_curves(row) for row in table.rows})
     return {name: figure_png(figure) for name, figure in drawn.items()}
@@ -63,6 +78,41 @@ def _seconds(table: Table) -> Figure:
     axes.set_ylabel(f"average {table.measure}")
     _finish(axes, table)
     axes.set_xlabel("seconds of training")
+    return figure
+
+
+def _line(scores: Mapping[int, float]) -> tuple[np.ndarray, np.ndarray]:
+    return np.array(list(scores)), np.array(list(scores.values()))
+
+
+def _over_two_settings(rows: Sequence[Row]) -> dict[tuple, Row]:
+    """Rows that differ in two numbers alone, by these; none where they do not."""
+    varied = [tuple(row.variant.values()) for row in rows]
+    if not all(
+        len(each) == 2 and all(isinstance(v, (int, float)) for v in each) for each in varied
+    ):
+        return {}
+    return dict(zip(varied, rows, strict=True))
+
+
+def _surface(method: str, rows: Mapping[tuple, Row], table: Table) -> Figure:
+    """The average score of a method over two of its settings (SCL, Figures 5 and 6)."""
+    from matplotlib.figure import Figure
+
+    one, other = (sorted(set(values)) for values in zip(*rows, strict=True))
+    scores = np.full([len(other), len(one)], np.nan)
+    for (x, y), row in rows.items():
+        scores[other.index(y), one.index(x)] = row.means[-1]
+    figure = Figure(figsize=(1.5 + 0.7 * len(one), 1 + 0.5 * len(other)), layout="constrained")
+    axes = figure.subplots()
+    figure.colorbar(axes.imshow(scores, aspect="auto", origin="lower"), label=table.measure)
+    for y, x in np.argwhere(~np.isnan(scores)):
+        style = {"ha": "center", "va": "center", "fontsize": 8, "color": "white"}
+        axes.text(x, y, f"{scores[y, x]:.3f}", **style)
+    axes.set_xticks(range(len(one)), one)
+    axes.set_yticks(range(len(other)), other)
+    names = [name.replace("_", " ") for name in next(iter(rows.values())).variant]
+    axes.set(title=method, xlabel=names[0], ylabel=names[1])
     return figure
 
 

@@ -39,7 +39,8 @@ class Grid:
 
     paper: str | None = None
     """The trainings of a paper's table, with its numbers beside ours: scl_table_2, scl_table_3,
-    scl_table_5, or drsl_table_1 to drsl_table_6; --methods and --datasets take a part of it."""
+    scl_table_5, or drsl_table_1 to drsl_table_7; or of a figure over two settings: scl_figure_5,
+    scl_figure_6. --methods and --datasets take a part of it."""
 
     seeds: tuple[int, ...] = (0,)
     """Seeds of each training."""
@@ -156,7 +157,7 @@ class Grid:
         for method in self._methods:
             if self.paper:
                 rows = (row for row in paper_table(self.paper).rows if row.method == method)
-                yield from (row for row in rows if data.dataset in row.printed)
+                yield from (row for row in rows if data.dataset in (row.printed or [data.dataset]))
                 continue
             spec = METHODS[method]
             matters = {

@@ -14,6 +14,7 @@ from pathlib import Path
 from tfxmodal.benchmark.figures import figures_of
 from tfxmodal.benchmark.results import LEVEL, Table
 from tfxmodal.benchmark.tables import (
+    OTHER_METRICS,
     Failures,
     cells,
     headings,
@@ -21,6 +22,7 @@ from tfxmodal.benchmark.tables import (
     markdown,
     note,
     numbered_by_setting,
+    other_cells,
     results_csv,
 )
 from tfxmodal.io.atomic import whole_file
@@ -30,9 +32,11 @@ REPORT, ENVIRONMENT = "report.html", "environment.json"
 CAPTIONS = {
     "scores": "Mean over seeds; the line is the standard deviation.",
     "seconds": "Score against the seconds of the training.",
+    "convergence": "Validation score of each epoch. Methods in stages go through them one by one.",
     "precision_recall": "Precision at each level of recall, mean over queries and seeds.",
     "precision_scope": "Precision among the first K items, mean over queries and seeds.",
 }
+SURFACE = "The score over two settings, mean over seeds."
 LIBRARIES = ("tfxmodal", "tensorflow", "keras", "numpy", "scipy", "scikit-learn")
 
 STYLE = """
@@ -47,6 +51,8 @@ pre { overflow-x: auto; background: #f5f5f5; padding: .6rem; font-size: .85rem;
       overflow-wrap: normal }
 figure { margin: 1.2rem 0 }
 figure img { max-width: 100%; min-width: 34rem; height: auto }
+.planes { display: grid; grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)) }
+.planes img { min-width: 0 }
 figcaption, p.note { color: #555; font-size: .9rem }
 """
 
@@ -119,15 +125,37 @@ def _section(each: Table) -> Iterator[str]:
     yield "</table></div>"
     yield f'<p class="note">{escape(note(each, "underlined"))}</p>'
     for name, png in figures_of(each).items():
-        picture = base64.b64encode(png).decode()
         yield (
-            f'<figure><div class="wide"><img alt="{name}" src="data:image/png;base64,{picture}">'
-            f"</div><figcaption>{CAPTIONS[name]}</figcaption></figure>"
+            f'<figure><div class="wide">{_picture(name, png)}</div>'
+            f"<figcaption>{CAPTIONS.get(name, SURFACE)}</figcaption></figure>"
         )
+    yield from _planes(each)
+    yield "<details><summary>Other metrics, mean of both directions</summary>"
+    yield f'<div class="wide"><table>{_row(["method", *OTHER_METRICS], "th")}'
+    yield from (_row(other_cells(row)) for row in each.rows)
+    yield "</table></div></details>"
     if len(each.rows) > 1:
         yield from _differences(each)
     commands = "\n".join(escape(row.command) for row in each.rows)
     yield f"<details><summary>Commands</summary><pre>{commands}</pre></details>"
+
+
+def _planes(each: Table) -> Iterator[str]:
+    """The common spaces of the rows side by side, where the first run of a row drew its own."""
+    files = {row.title: row.results[0].folder / "figures" / "tsne.png" for row in each.rows}
+    drawn = {title: file for title, file in files.items() if file.exists()}
+    if not drawn:
+        return
+    yield "<details><summary>Common spaces, by t-SNE</summary><div class=planes>"
+    for title, file in drawn.items():
+        picture = _picture(title, file.read_bytes())
+        yield f"<figure>{picture}<figcaption>{escape(title)}</figcaption></figure>"
+    yield "</div></details>"
+
+
+def _picture(name: str, png: bytes) -> str:
+    data = base64.b64encode(png).decode()
+    return f'<img alt="{escape(name)}" src="data:image/png;base64,{data}">'
 
 
 def _differences(each: Table) -> Iterator[str]:

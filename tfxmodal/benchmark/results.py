@@ -18,6 +18,7 @@ from tfxmodal.training.model_card import train_command
 from tfxmodal.training.presets import OWN_DATA
 from tfxmodal.training.run_folder import CURVES, METRICS, MODEL, PER_QUERY, RunFolder
 from tfxmodal.training.settings import Settings
+from tfxmodal.training.summaries import LOGS, validation_scores
 
 COLUMNS = (*DIRECTIONS, "average")
 SETTINGS = ("unsupervised", "semi-supervised", "supervised")
@@ -64,6 +65,11 @@ class Result:
     def curves(self) -> dict:
         """The curves of the test split, as `SplitResults.curves`."""
         return self._run.read_json(CURVES)
+
+    @property
+    def convergence(self) -> dict[int, float]:
+        """The validation score of each epoch; none of a method in closed form."""
+        return validation_scores(self.folder / LOGS, self.queries.labelled)
 
 
 @dataclass(frozen=True)

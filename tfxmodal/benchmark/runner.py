@@ -8,9 +8,11 @@ several, share a grid, and none does a cell twice.
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import os
 import shutil
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +29,12 @@ from tfxmodal.training.run_folder import METRICS
 
 PAUSE = 0.5
 """Seconds between two looks at what others do."""
+
+LIFE = 30
+"""Trainings after which a process gives way to a new one: each leaves about 80 MB of memory that
+TensorFlow does not give back."""
+RENEW = 75
+"""The exit code with which it does."""
 
 THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 """Environment variables by which libraries know how many threads they may use."""
@@ -98,24 +106,30 @@ def train(
         sources: The datasets of the grid.
         cells: Those that are to be settled.
         board: Where.
-        jobs: How many processes train. One is this process; several are new ones, which divide the
-            cores among them.
+        jobs: How many processes train; they divide the cores among them. One that has at most
+            `LIFE` cells is this process, others are new ones.
         figures: Whether each run draws its figures.
         stop_asked: See `run_experiment`; when true the rest is left.
     """
-    if jobs == 1:
+    if jobs == 1 and len(cells) <= LIFE:
         yield from _work(sources, cells, board, figures, stop_asked)
         return
     context = multiprocessing.get_context("spawn")
     arguments = grid, board.folder, [cell.name for cell in cells], figures
-    workers = [context.Process(target=_worker, args=arguments) for _ in range(jobs)]
-    with _threads(max(1, (os.cpu_count() or 1) // jobs)):
-        for worker in workers:
+
+    def started():
+        worker = context.Process(target=_worker, args=arguments)
+        with _threads(max(1, (os.cpu_count() or 1) // jobs)):
             worker.start()
+        return worker
+
+    workers = [started() for _ in range(jobs)]
     waiting, asked = list(cells), False
     try:
         while waiting:
-            at_work = any(worker.is_alive() for worker in workers)
+            if not asked:
+                workers = [started() if each.exitcode == RENEW else each for each in workers]
+            at_work = any(each.is_alive() or each.exitcode == RENEW for each in workers)
             settled = [cell for cell in waiting if board.settled(cell)]
             waiting = [cell for cell in waiting if cell not in settled]
             yield from settled
@@ -129,7 +143,7 @@ def train(
         _stop(workers)
         for worker in workers:
             worker.join()
-    broken = [worker.exitcode for worker in workers if worker.exitcode]
+    broken = [each.exitcode for each in workers if each.exitcode not in (0, RENEW)]
     if waiting and broken and not asked:
         raise InputError(
             f"{len(broken)} of {jobs} processes ended by themselves (exit code {broken[0]}), and "
@@ -144,17 +158,19 @@ def _work(
     board: Board,
     figures: bool,
     stop_asked: Callable[[], bool],
+    most: float = math.inf,
 ) -> Iterator[Cell]:
-    """Trains what nobody else trains, and waits for what others do."""
-    waiting = list(cells)
+    """Trains what nobody else trains, at most so many cells, and waits for what others do."""
+    waiting, trained = list(cells), 0
     while waiting:
         settled = []
         for cell in waiting:
-            if stop_asked():
+            if stop_asked() or trained >= most:
                 return
             try:
                 with board.claimed(cell):
                     if not board.settled(cell):
+                        trained += 1
                         _train(cell, sources[cell.dataset], board, figures, stop_asked)
             except InUse:
                 continue
@@ -195,14 +211,17 @@ def _train(cell: Cell, source: Source, board: Board, figures: bool, stop_asked):
 
 
 def _worker(grid: Grid, folder: Path, names: Sequence[str], figures: bool):
-    """A process that trains cells until none is left, or the one that started it is gone."""
+    """A process that trains cells until none is left, its life is over, or its parent is gone."""
     parent = os.getppid()
     sources = grid.sources()
     cells = [cell for cell in grid.cells(sources) if cell.name in names]
     with stop_signals() as asked:
         stop_asked = lambda: asked() or os.getppid() != parent  # noqa: E731
-        for _ in _work(sources, cells, Board(folder), figures, stop_asked):
+        board = Board(folder)
+        for _ in _work(sources, cells, board, figures, stop_asked, LIFE):
             pass
+        if not stop_asked() and not all(map(board.settled, cells)):
+            sys.exit(RENEW)
 
 
 def _stop(workers):

@@ -9,7 +9,9 @@ from itertools import groupby
 
 import numpy as np
 
-from tfxmodal.benchmark.results import COLUMNS, LEVEL, Table
+from tfxmodal.benchmark.results import COLUMNS, LEVEL, Result, Row, Table
+from tfxmodal.evaluation.per_query import DIRECTIONS
+from tfxmodal.evaluation.protocol import MORE, SHOWN
 from tfxmodal.io.markdown import code, table
 
 HEADINGS = (
@@ -30,6 +32,9 @@ NOTE = (
 OTHERS = "The column p is that of the average against the best one. Seconds are of the training."
 """What stands there, too, where a table has these columns."""
 
+OTHER_METRICS = {name: read for name, read in (SHOWN | MORE).items() if name != "mAP@all"}
+"""What stands in a table of its own, the mean of both directions."""
+
 Failures = Mapping[str, Sequence[str]]
 """What could not be trained: by reason the cells."""
 
@@ -40,14 +45,16 @@ def results_csv(tables: Sequence[Table]) -> bytes:
     writer = csv.writer(text, lineterminator="\n")
     facts = ("seconds", "epochs", "parameters", "embedding_dim")
     names = ("dataset", "setting", "method", "variant", "seed", "measure")
-    writer.writerow([*names, *COLUMNS, *facts, "run"])
+    writer.writerow([*names, *COLUMNS, *OTHER_METRICS, *facts, "run"])
     for each in tables:
         for row in each.rows:
             for result, scores in zip(row.results, row.scores, strict=True):
                 variant = "; ".join(f"{name}={value}" for name, value in row.variant.items())
                 who = each.name, row.setting, row.method, variant, result.seed, each.measure
+                others = (_both_ways(result, read) for read in OTHER_METRICS.values())
+                others = ("" if value is None else value for value in others)
                 numbers = (result.metrics.get(fact, "") for fact in facts)
-                writer.writerow([*who, *map(float, scores), *numbers, result.folder.name])
+                writer.writerow([*who, *map(float, scores), *others, *numbers, result.folder.name])
     return text.getvalue().encode()
 
 
@@ -61,7 +68,8 @@ def markdown(tables: Sequence[Table], failures: Failures) -> bytes:
             rows += [cells(each, number, "**{}**", "*{}*") for number in of_setting]
         commands = code(row.command for row in each.rows)
         lines, below = table(headings(each), rows), note(each, "in italics")
-        parts.append(f"## {each.name}\n\n{lines}\n\n{below}\n\n{commands}\n")
+        others = table(["method", *OTHER_METRICS], map(other_cells, each.rows))
+        parts.append(f"## {each.name}\n\n{lines}\n\n{below}\n\n{others}\n\n{commands}\n")
     if failures:
         told = (f"- {reason} ({'; '.join(cells)})" for reason, cells in failures.items())
         parts.append("## Not in the tables\n\n" + "\n".join(told) + "\n")
@@ -128,6 +136,21 @@ def cells(each: Table, number: int, best: str, second: str) -> list[str]:
         printed = float(np.mean(row.printed))
         texts += [f"{printed:.3f}", f"{row.means[-1] - printed:+.3f}"]
     return texts
+
+
+def other_cells(row: Row) -> list[str]:
+    """The numbers of `OTHER_METRICS` of a row, mean over seeds, as texts."""
+    found = [row.title]
+    for read in OTHER_METRICS.values():
+        values = [_both_ways(result, read) for result in row.results]
+        found.append("–" if None in values else f"{np.mean(values):.3f}")
+    return found
+
+
+def _both_ways(result: Result, read) -> float | None:
+    """The mean of a metric of the test split over both directions, if both have it."""
+    values = [read(result.metrics["test"], way) for way in DIRECTIONS]
+    return None if None in values else float(np.mean(values))
 
 
 def _p(value: float) -> str:

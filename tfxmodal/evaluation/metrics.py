@@ -69,12 +69,9 @@ def average_precision(scores: np.ndarray, relevant: np.ndarray, k: int | None = 
         raise InputError(f"`k` must be at least 1; received {k}: use None for the whole ranking.")
 
     def of_block(scores, relevant):
-        found = ranked_relevance(scores, relevant, k)
-        positions = np.flatnonzero(found)
-        rows, columns = np.divmod(positions, found.shape[1])
-        counts = np.bincount(rows, minlength=len(found))
-        nth = np.arange(1, len(rows) + 1) - (np.cumsum(counts) - counts)[rows]
-        sums = np.bincount(rows, nth / (columns + 1), minlength=len(found))
+        queries, places, nth = right_items(ranked_relevance(scores, relevant, k))
+        counts = np.bincount(queries, minlength=len(scores))
+        sums = np.bincount(queries, nth / places, minlength=len(scores))
         return np.where(relevant.any(axis=1), sums / np.maximum(counts, 1), np.nan)
 
     return over_blocks(of_block, scores, relevant)
@@ -188,6 +185,21 @@ def ranked_relevance(scores: np.ndarray, relevant: np.ndarray, k: int | None = N
     keys.sort(axis=1)
     keys &= 1
     return keys
+
+
+def right_items(found: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The right items of rankings, query by query and best first.
+
+    Args:
+        found: What `ranked_relevance` returns, `[q, depth]`.
+
+    Returns:
+        Of each its query, its place from 1, and how many right items are up to it, each `[items]`.
+    """
+    queries, columns = np.divmod(np.flatnonzero(found), found.shape[1])
+    counts = np.bincount(queries, minlength=len(found))
+    nth = np.arange(1, len(queries) + 1) - (np.cumsum(counts) - counts)[queries]
+    return queries, columns + 1, nth
 
 
 def over_blocks(

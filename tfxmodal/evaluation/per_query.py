@@ -8,10 +8,14 @@ from typing import BinaryIO
 
 import numpy as np
 
+from tfxmodal.evaluation.class_metrics import CLASS_METRICS
+from tfxmodal.evaluation.hubness import hubness
 from tfxmodal.evaluation.metrics import mean, median_rank, recall_at
 
 DIRECTIONS = ("image_to_text", "text_to_image")
 RECALL_AT = (1, 5, 10)
+HUB_DEPTH = 10
+"""How many of the first items of each query count for hubness."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +23,10 @@ class PerQuery:
     """What was measured of each query.
 
     Attributes:
-        values: For each of `DIRECTIONS`, by measure, a value for each query: `rank` and `ties`, and
-            with labels `map_all` and `map_50`, which are average precisions. `rank_pair` and
-            `map_pair` are the pair that the query belongs to: captions by themselves are queries of
-            `rank`, and whole texts those of `map_all`.
+        values: For each of `DIRECTIONS`, by measure, a value for each query: `rank`, `ties` and
+            `found`, the first `HUB_DEPTH` of its ranking, and with labels `CLASS_METRICS`.
+            `rank_pair` and `map_pair` are the pair that the query belongs to: captions by
+            themselves are queries of `rank`, and whole texts those of `map_all`.
         gallery: By direction the number of items that `rank` was measured among.
     """
 
@@ -39,10 +43,14 @@ class PerQuery:
         recalls = self._of_each(lambda ranks: recall_at(ranks, RECALL_AT), "rank")
         averages = {k: np.mean([recalls[d][k] for d in DIRECTIONS]) for k in RECALL_AT}
         numbers = {
-            "map_all": _with_average(self._of_each(mean, "map_all")) if self.labelled else None,
-            "map_50": _with_average(self._of_each(mean, "map_50")) if self.labelled else None,
+            name: _with_average(self._of_each(mean, name)) if self.labelled else None
+            for name in CLASS_METRICS
+        } | {
             "recall_at": recalls | {"average": averages},
             "median_rank": self._of_each(median_rank, "rank"),
+            "hubness": {
+                way: hubness(self.values[way]["found"], size) for way, size in self.gallery.items()
+            },
             "queries": self._of_each(len, "rank"),
             "gallery": dict(self.gallery),
             "queries_with_ties": self._of_each(np.count_nonzero, "ties"),

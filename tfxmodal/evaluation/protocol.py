@@ -9,9 +9,10 @@ import numpy as np
 
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError, choose
-from tfxmodal.evaluation.metrics import average_precision, ranks, relevance, ties
-from tfxmodal.evaluation.per_query import DIRECTIONS, PerQuery
-from tfxmodal.retrieval.scorer import Scorer
+from tfxmodal.evaluation.class_metrics import class_metrics
+from tfxmodal.evaluation.metrics import ranks, relevance, ties
+from tfxmodal.evaluation.per_query import DIRECTIONS, HUB_DEPTH, PerQuery
+from tfxmodal.retrieval.scorer import Scorer, best
 
 SELECT_BY = ("auto", "map", "recall", "last")
 SHOWN = {
@@ -22,10 +23,18 @@ SHOWN = {
     "R@10": lambda metrics, way: metrics["recall_at"][way]["10"],
 }
 """What a table shows: by its heading the value in what `evaluate` returned, for a direction."""
+MORE = {
+    "mAP@R": lambda metrics, way: (metrics.get("map_r") or {}).get(way),
+    "R-Precision": lambda metrics, way: (metrics.get("r_precision") or {}).get(way),
+    "NDCG": lambda metrics, way: (metrics.get("ndcg") or {}).get(way),
+    "median rank": lambda metrics, way: metrics["median_rank"][way],
+    "hubness": lambda metrics, way: metrics.get("hubness", {}).get(way),
+}
+"""What a comparison of methods shows, too; runs of earlier versions have not all of it."""
 BLOCK = 2**23  # scores held at a time, 32 MB
 
-Measure = Callable[[np.ndarray, slice], np.ndarray]
-"""From the scores `[rows, gallery]` of some queries, and which they are, a value for each."""
+Measure = Callable[[np.ndarray, slice], dict[str, np.ndarray]]
+"""From scores `[rows, gallery]` of some queries, and which they are, values of each by name."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +57,10 @@ class Side:
 def evaluate(scorer: Scorer, embedded: Pairs, captions: Side | None = None) -> dict:
     """Evaluates both directions of one split.
 
-    Class-level metrics (`map_all`, `map_50`) rank the other modality of the split, n by n; items
-    that share at least one class are relevant. Instance-level metrics (`recall_at`,
-    `median_rank`) rank single captions, n by m: an image is found at the rank of the best of its
-    captions, and each caption is a query with one right image.
+    Class-level metrics (`CLASS_METRICS`) rank the other modality of the split, n by n; items that
+    share at least one class are relevant. Instance-level metrics (`recall_at`, `median_rank`) rank
+    single captions, n by m: an image is found at the rank of the best of its captions, and each
+    caption is a query with one right image.
 
     An image that rows repeat (`Pairs.image_ids`) is taken once by both: the texts of its rows are
     its captions.
@@ -67,9 +76,9 @@ def evaluate(scorer: Scorer, embedded: Pairs, captions: Side | None = None) -> d
         captions: Each caption by itself; by default the pairs' texts.
 
     Returns:
-        What `metrics.json` holds of a split, floats and integers in nested dicts: `map_all` and
-        `map_50` (None without labels) and `recall_at` (by `"1"`, `"5"`, `"10"`), fractions in 0..1
-        for each of `DIRECTIONS` and their `average`; for each direction `median_rank`, the
+        What `metrics.json` holds of a split, floats and integers in nested dicts: `CLASS_METRICS`
+        (None without labels) and `recall_at` (by `"1"`, `"5"`, `"10"`), fractions in 0..1 for each
+        of `DIRECTIONS` and their `average`; for each direction `median_rank`, `hubness`, the
         instance-level numbers of `queries` and `gallery` items, `queries_with_ties`, whose best
         right item shares its score with a wrong one, which counts as better, and
         `queries_without_relevant`, which the means (of mAP with labels, else of the ranks) leave
@@ -90,13 +99,13 @@ def measure_queries(scorer: Scorer, embedded: Pairs, captions: Side | None = Non
         captions = texts
     _check(embedded, captions)
 
-    class_level = partial(_class_level, embedded.labels)
-    passes: list[tuple[Side, list[Callable]]] = [
-        (texts, [class_level]),
-        (captions, [_instance_level]),
-    ]
-    if captions is texts:  # one pass scores each pair once
-        passes = [(texts, [class_level, _instance_level])]
+    passes: list[tuple[Side, list[Callable]]] = [(captions, [_instance_level])]
+    if embedded.labels is not None:
+        class_level = partial(_class_level, embedded.labels)
+        if captions is texts:  # one pass scores each pair once
+            passes = [(texts, [class_level, _instance_level])]
+        else:
+            passes.append((texts, [class_level]))
     asking, searched = embedded.sides
     asking_images, searched_images = (images.take(embedded.once(s)) for s in (asking, searched))
     values: dict[str, dict[str, np.ndarray]] = {direction: {} for direction in DIRECTIONS}
@@ -106,9 +115,7 @@ def measure_queries(scorer: Scorer, embedded: Pairs, captions: Side | None = Non
                 queries, gallery = asking_images, of_texts.take(searched)
             else:
                 queries, gallery = of_texts.take(asking), searched_images
-            measures: dict[str, Measure] = {}
-            for level in levels:
-                measures |= level(queries.pairs, gallery.pairs)
+            measures = [level(queries.pairs, gallery.pairs) for level in levels]
             found |= _measure(scorer, queries.embeddings, gallery.embeddings, direction, measures)
     gallery_sizes = [len(captions.pairs[searched]), len(searched_images.pairs)]
     return PerQuery(values, dict(zip(DIRECTIONS, gallery_sizes, strict=True)))
@@ -158,39 +165,43 @@ def selection_score(results: dict, by: str = "auto") -> float | None:
     return float(np.mean(numbers))
 
 
-def _class_level(labels: np.ndarray | None, queries: np.ndarray, gallery: np.ndarray):
+def _class_level(labels: np.ndarray, queries: np.ndarray, gallery: np.ndarray) -> Measure:
     """Measures of classes, for the pairs that queries and gallery belong to."""
-    if labels is None:
-        return {}
-    asked, searched = labels[queries], labels[gallery]
 
-    def precisions(k) -> Measure:
-        return lambda scores, rows: average_precision(scores, relevance(asked[rows], searched), k)
+    def measure(scores: np.ndarray, rows: slice) -> dict[str, np.ndarray]:
+        found = class_metrics(scores, relevance(labels[queries[rows]], labels[gallery]))
+        return found | {"map_pair": queries[rows]}
 
-    owners = {"map_pair": lambda scores, rows: queries[rows]}
-    return {"map_all": precisions(None), "map_50": precisions(50)} | owners
+    return measure
 
 
-def _instance_level(queries: np.ndarray, gallery: np.ndarray) -> dict[str, Measure]:
+def _instance_level(queries: np.ndarray, gallery: np.ndarray) -> Measure:
     """Measures of own partners, for the pairs that queries and gallery belong to."""
 
-    def of_right(measure) -> Measure:
-        return lambda scores, rows: measure(scores, np.equal.outer(queries[rows], gallery))
+    def measure(scores: np.ndarray, rows: slice) -> dict[str, np.ndarray]:
+        right = np.equal.outer(queries[rows], gallery)
+        found, _ = best(scores, HUB_DEPTH)
+        return {
+            "rank": ranks(scores, right),
+            "ties": ties(scores, right),
+            "found": found,
+            "rank_pair": queries[rows],
+        }
 
-    owners = {"rank_pair": lambda scores, rows: queries[rows]}
-    return {"rank": of_right(ranks), "ties": of_right(ties)} | owners
+    return measure
 
 
-def _measure(scorer, queries, gallery, direction: str, measures: dict[str, Measure]) -> dict:
-    """Each measure of all queries, from blocks of scores that are dropped after use."""
+def _measure(scorer, queries, gallery, direction: str, measures: list[Measure]) -> dict:
+    """The measures of all queries, from blocks of scores that are dropped after use."""
     ranking = scorer.text_scores if direction == "image_to_text" else scorer.image_scores
     step = max(1, BLOCK // len(gallery))
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in measures}
-    for start in range(0, len(queries) if measures else 0, step):
+    parts: dict[str, list[np.ndarray]] = {}
+    for start in range(0, len(queries), step):
         rows = slice(start, start + step)
         scores = ranking(queries[rows], gallery)
-        for name, measure in measures.items():
-            parts[name].append(measure(scores, rows))
+        for measure in measures:
+            for name, values in measure(scores, rows).items():
+                parts.setdefault(name, []).append(values)
     return {name: np.concatenate(blocks) for name, blocks in parts.items()}
 
 

@@ -32,6 +32,7 @@ FILES = (
     "gradient.mrl",
     "gradient.fgcrossnet",
     "gradient.mcsm",
+    "gradient.distil",
     "adversarial.acmr",
     "adversarial.cm_gans",
     "staged.cmdn",

@@ -34,7 +34,7 @@ from tfxmodal.training.loop import Trainer
 from tfxmodal.training.replicas import make_strategy
 from tfxmodal.training.run_folder import METRICS, RunFolder, claimed_by_chief
 from tfxmodal.training.settings import check_continuing, plain
-from tfxmodal.training.summaries import Summaries
+from tfxmodal.training.summaries import LOGS, Summaries
 from tfxmodal.training.workers import Workers, begin
 
 
@@ -153,7 +153,7 @@ def _train(
     reporter = reporter if workers.is_chief else SILENT
 
     # --- Training, and the weights of the best epoch -------------------------------------------
-    summaries = Summaries(folder / "logs" if workers.is_chief else None)
+    summaries = Summaries(folder / LOGS if workers.is_chief else None)
     summaries.config(settings.to_json())
 
     def validate():

@@ -39,7 +39,8 @@ from tfxmodal.training.model_card import CARD, versions, write_card
 from tfxmodal.training.replicas import make_strategy
 from tfxmodal.training.run_folder import METRICS, MODEL, RunFolder, claimed_by_chief, claimed_run
 from tfxmodal.training.settings import MAY_CHANGE, Settings
-from tfxmodal.training.summaries import Summaries
+from tfxmodal.training.summaries import LOGS, Summaries
+from tfxmodal.training.teacher import teacher_of
 from tfxmodal.training.trained_run import save_fitted
 from tfxmodal.training.workers import Workers, begin
 
@@ -126,7 +127,8 @@ def run_claimed(
     spec, seed = settings.spec, settings.training.seed
     spec.check(source.train)
     _check_label_noise(settings)
-    if spec.setting == "supervised" and (without := source.train.unlabelled):
+    supervised = spec.setting == "supervised" and spec.needs_labels
+    if supervised and (without := source.train.unlabelled):
         reporter.say(f"{without:,} training rows have no label: {spec.name} leaves them out.")
     config, decision = spec.decide(settings.config, source.train)
     settings = replace(settings, config=config)
@@ -242,7 +244,7 @@ def _begin(settings: Settings, run: RunFolder, data: Prepared) -> Summaries:
     run.write_json(MODEL, _about(settings, data))
     if data.text_encoder:
         data.text_encoder.save(run.path)
-    summaries = Summaries(run.path / "logs")
+    summaries = Summaries(run.path / LOGS)
     summaries.config(run.config)
     return summaries
 
@@ -254,6 +256,8 @@ def _train(settings, run, data, strategy, resume, reporter, stop_asked) -> _Outc
     workers.check_same("data", partial(_about, settings, data), "give all the same pairs")
     with strategy.scope():
         method = settings.spec.learner(data.inputs, settings.config)
+        if folder := getattr(settings.config, "teacher", None):
+            method.learn_from(teacher_of(folder, data))
         select_start_by = "auto" if training.select_by == "last" else training.select_by
         method.adapt(pairs, validation, select_start_by, reporter.bar)
         trainer = Trainer(method, pairs, training, strategy, run.path)

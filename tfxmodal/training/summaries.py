@@ -1,4 +1,4 @@
-"""What a run writes for TensorBoard."""
+"""What a run writes for TensorBoard, and how validation is read of it again."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
+from tfxmodal.evaluation.class_metrics import CLASS_METRICS
+from tfxmodal.evaluation.per_query import RECALL_AT
 from tfxmodal.lazy import tf
 from tfxmodal.training.report import EpochReport
 
-METRICS = ("map_all", "map_50", "recall_at", "median_rank", "accuracy", "class_map")
+METRICS = (*CLASS_METRICS, "recall_at", "median_rank", "hubness", "accuracy", "class_map")
 """Those that are logged: of retrieval, and of an encoder's classifier."""
+
+LOGS = "logs"
+"""Where they are in a run's folder."""
 
 
 class Summaries:
@@ -90,6 +95,30 @@ class Summaries:
         for name in METRICS:
             for path, value in _flatten(metrics.get(name), name):
                 tf.summary.scalar(f"{prefix}/{path}", value)
+
+
+def validation_scores(folder: Path, labelled: bool) -> dict[int, float]:
+    """The validation score of each epoch that was logged; none of a method in closed form.
+
+    Args:
+        folder: `LOGS` of a run.
+        labelled: Whether it is mAP@all; else it is the mean of R@1, R@5 and R@10.
+    """
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    if not folder.is_dir():
+        return {}
+    logged = EventAccumulator(str(folder), size_guidance={"tensors": 0})
+    logged.Reload()
+    names = ["map_all/average"] if labelled else [f"recall_at/average/{k}" for k in RECALL_AT]
+    tags = [f"validation/{name}" for name in names]
+    if not set(tags) <= set(logged.Tags()["tensors"]):
+        return {}
+    of_tags = [
+        {event.step: float(tf.make_ndarray(event.tensor_proto)) for event in logged.Tensors(tag)}
+        for tag in tags
+    ]
+    return {step: float(np.mean([each[step] for each in of_tags])) for step in sorted(of_tags[0])}
 
 
 def _flatten(value, path: str):

@@ -71,7 +71,7 @@ def check_parity(version: Version) -> str:
     if rounding > MOST_ROUNDING:
         raise Fault(
             f"the model's answers differ by {rounding:.1e} from batch to batch, since it amplifies "
-            "rounding: train it with a larger `ridge` or fewer dimensions"
+            "rounding: train it with more epochs, or one in closed form with a larger `ridge`"
         )
     for name, (inputs, outputs) in version.examples.items():
         names = sorted(inputs)

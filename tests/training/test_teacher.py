@@ -1,0 +1,74 @@
+"""Students of trained runs."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.training.test_experiment import (
+    captioned,
+    dataset,
+    one_device,  # noqa: F401
+    results,
+    settings,
+)
+from tfxmodal.data.pairs import Dataset
+from tfxmodal.errors import InputError
+from tfxmodal.inputs.config import DataConfig
+from tfxmodal.methods import METHODS
+from tfxmodal.training import experiment
+from tfxmodal.training.experiment import run_experiment
+from tfxmodal.training.replicas import make_strategy
+from tfxmodal.training.settings import Settings
+from tfxmodal.training.trained_run import load_run
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("teacher") / "drsl"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "make_strategy", lambda: make_strategy(["CPU:0"]))
+        return run_experiment(settings("drsl"), folder, dataset=dataset(), figures=False).folder
+
+
+def student(teacher, **values) -> Settings:
+    return settings("distil", teacher=teacher, hidden_units=(8,), embedding_dim=4, **values)
+
+
+def test_a_student_opens_without_its_teacher_and_goes_on_as_if_never_stopped(teacher, tmp_path):
+    whole = run_experiment(student(teacher), tmp_path / "whole", dataset=dataset())
+    asked = iter([False, True])
+    stopped = run_experiment(
+        student(teacher), tmp_path / "run", dataset=dataset(), stop_asked=lambda: next(asked)
+    )
+    assert not stopped.finished
+    ended = run_experiment(student(teacher), tmp_path / "run", resume=True, dataset=dataset())
+    assert results(ended.metrics) == results(whole.metrics)
+    away = teacher.rename(teacher.with_name("away"))
+    try:
+        run = load_run(tmp_path / "run")
+        assert run.scorer().is_dot_product and run.settings.config.teacher == teacher
+    finally:
+        away.rename(teacher)
+
+
+def test_labels_of_the_students_pairs_are_not_asked_for(teacher, tmp_path):
+    data = dataset()
+    data.train.labels[:] = 0
+    assert run_experiment(student(teacher), tmp_path / "run", dataset=data).finished
+
+
+def test_a_teacher_that_reads_other_features_is_refused(teacher, tmp_path):
+    narrow = {name: pairs.with_features(pairs.images[:, :5]) for name, pairs in dataset().splits()}
+    with pytest.raises(InputError, match=r"image features are 5 wide and those .* trained on 6"):
+        run_experiment(
+            student(teacher), tmp_path / "narrow", dataset=dataset().replace_splits(**narrow)
+        )
+    texts = Dataset("pairs", *(captioned(n, n) for n in (40, 20, 10)))
+    data = DataConfig("pairs", cache_dir=tmp_path / "c")
+    of_texts = replace(settings("ridge_cca"), data=data)
+    run = run_experiment(of_texts, tmp_path / "of_texts", dataset=texts).folder
+    small = replace(student(run), data=replace(data, vocabulary_size=9))
+    with pytest.raises(InputError, match="text encoder|text features are"):
+        run_experiment(small, tmp_path / "small", dataset=texts)
+    assert not (tmp_path / "narrow").exists() and not (tmp_path / "small").exists()
+    assert METHODS["ridge_cca"].fit

@@ -1,0 +1,42 @@
+"""The trained run that a student learns from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tfxmodal.errors import InputError
+from tfxmodal.inputs.prepare import Prepared
+from tfxmodal.inputs.spec import MODALITIES
+from tfxmodal.methods import Fitted
+from tfxmodal.methods.learner import Method
+from tfxmodal.methods.spec import GLOBAL
+from tfxmodal.training.trained_run import load_run
+
+
+def teacher_of(folder: Path, data: Prepared) -> Method | Fitted:
+    """The method of a trained run, for a student that reads the same features.
+
+    Args:
+        folder: The run's folder.
+        data: What the student reads.
+
+    Raises:
+        InputError: If it holds no trained run, or one that reads other features.
+    """
+    run = load_run(folder)
+    if run.inputs.kinds != GLOBAL:
+        read = " and ".join(run.inputs.kinds.values())
+        raise InputError(
+            f"`teacher` {folder} reads {read}, and a student reads features: give a run that was "
+            "trained on features."
+        )
+    run.check_inputs(data.features.train)
+    now, then = data.description(), run.description
+    for encoder in (f"{modality}_encoder" for modality in MODALITIES):
+        if now[encoder] != then[encoder]:
+            raise InputError(
+                f"`teacher` {folder} reads features of the {encoder.replace('_', ' ')} "
+                f"{then[encoder]}, and these are of {now[encoder]}: give the dataset and the "
+                "encoders of that run."
+            )
+    return run.method
