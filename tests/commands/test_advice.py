@@ -16,7 +16,8 @@ from tfxmodal.methods import METHODS
 LIBRARY = Path(train.__file__).parents[1]
 FILES = sorted(path for path in LIBRARY.rglob("*.py") if "protos" not in path.parts)
 PRINTED_BY = {
-    "methods/gradient/drsl.py": "train",  # examples of its help
+    "methods/gradient/distil.py": "train",  # examples of its help
+    "methods/gradient/drsl.py": "train",
     "methods/gradient/scl.py": "train",
     "serving/export/writing.py": "export_savedmodel",  # the README of an export
     "serving/model_server.py": "serve",  # some flags of TensorFlow Serving are named alike

@@ -14,8 +14,9 @@ import tyro
 
 from tfxmodal.commands import cli, failures
 from tfxmodal.errors import InputError, check_ranges
-from tfxmodal.io.atomic import whole_file, whole_folder
+from tfxmodal.io.atomic import whole_file
 from tfxmodal.search.stores.faiss_store import FaissStore
+from tfxmodal.search.stores.store import About, StoredItems
 
 
 @dataclass(frozen=True)
@@ -120,10 +121,8 @@ def test_a_full_disk_in_another_library(told, library, tmp_path, file_limit):
 
     def write():
         if library == "faiss":
-            with whole_folder(path) as folder:
-                store = FaissStore("flat")
-                store.add(rows)
-                store.write(folder)
+            items = StoredItems([str(row) for row in range(len(rows))], rows)
+            FaissStore(About("a model", "texts"), path).add(items)
         else:
             with whole_file(path) as file:
                 np.save(file, rows) if library == "numpy" else file.write(bytes(30_000))

@@ -2,14 +2,12 @@
 
 import doctest
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 
 import tfxmodal
 from tests.runs import MAKERS
@@ -44,32 +42,43 @@ def test_the_package_is_imported_without_tensorflow():
     assert done.stdout.strip() == "[]"
 
 
-def execute(name: str, folder: Path, **parameters):
-    """Runs a notebook in a folder, with other values in its cell of parameters."""
-    notebook = nbformat.read(DOCS / "notebooks" / name, as_version=4)
-    (cell,) = (c for c in notebook.cells if "parameters" in c.metadata.get("tags", ()))
-    known = {line.split(" = ")[0] for line in cell.source.splitlines()}
-    assert parameters.keys() <= known
-    cell.source = "\n".join(f"{key} = {value!r}" for key, value in parameters.items())
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}})
-    client.execute(env=environment)
+@pytest.fixture
+def execute(tmp_path, monkeypatch, quick):
+    """`execute(name, **parameters)`: runs the cells of a notebook, with other parameters.
+
+    They are run here, since TensorFlow takes long to start in a process of its own.
+    """
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(export, "check", lambda folders, report: None)
+
+    def run(name: str, **parameters):
+        notebook = nbformat.read(DOCS / "notebooks" / name, as_version=4)
+        cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        (first,) = (cell for cell in cells if "parameters" in cell.metadata.get("tags", ()))
+        known = {line.split(" = ")[0] for line in first.source.splitlines()}
+        assert parameters.keys() <= known
+        names: dict = {}
+        for cell in cells:
+            exec(cell.source, names)
+            if cell is first:
+                names |= parameters
+
+    return run
 
 
-def test_the_notebook_on_own_photos(tmp_path, shared_data):
+def test_the_notebook_on_own_photos(execute, tmp_path, shared_data):
     (tmp_path / "pairs").mkdir()
     manifest = MAKERS["pairs"](shared_data / "pascal_sentences", tmp_path / "pairs")
-    execute("own_photos.ipynb", tmp_path, MANIFEST=str(manifest), QUESTION="a dog")
+    execute("own_photos.ipynb", MANIFEST=str(manifest), QUESTION="a dog")
     assert json.loads((tmp_path / "runs/photos/metrics.json").read_text())["chosen"]
     assert (tmp_path / "models/photos/1/saved_model.pb").exists()
 
 
-def test_the_notebook_that_compares_methods(tmp_path, shared_data):
+def test_the_notebook_that_compares_methods(execute, tmp_path, shared_data):
     settings = {"pls": {}, "semantic_matching": {}}
     where = str(shared_data / "wikipedia")
     execute(
         "comparing_methods.ipynb",
-        tmp_path,
         DATASET="wikipedia",
         DATA_DIR=where,
         SETTINGS=settings,

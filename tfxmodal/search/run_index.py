@@ -162,7 +162,7 @@ class RunIndex:
         if calibration is None:
             raise InputError(
                 f"`min_probability` needs scores that were calibrated, and {self._run.folder.path} "
-                "has none: measure its validation split by trainers/evaluate.py --split validation."
+                "has none: evaluate it with `split` validation."
             )
         return max(min_score, calibration.score(min_probability))
 
