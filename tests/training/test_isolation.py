@@ -78,3 +78,22 @@ def test_repeatable_graphs_may_be_nested():
             assert not rewriting_is_on()
         assert not rewriting_is_on()
     assert rewriting_is_on()
+
+
+def test_functions_of_many_trainings_are_no_warning(caplog):
+    def add(x):
+        return x + 1
+
+    def subtract(x):
+        return x - 1
+
+    def trace(function):
+        for _ in range(12):
+            tf.function(function)(tf.constant(1))
+
+    trace(add)
+    assert any("retracing" in record.getMessage() for record in caplog.records)
+    caplog.clear()
+    with isolated("float32", 0):
+        trace(subtract)
+    assert not caplog.records

@@ -40,13 +40,28 @@ def isolated(precision: str, seed: int) -> Iterator[None]:
         seed: As in `TrainingConfig.seed`.
     """
     policy = keras.config.dtype_policy()
-    with repeatable_graphs(), _seeds_put_back():
+    with repeatable_graphs(), _seeds_put_back(), _unwarned():
         keras.config.set_dtype_policy(precision)
         keras.utils.set_random_seed(seed)
         try:
             yield
         finally:
             keras.config.set_dtype_policy(policy)
+
+
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    """Keeps back the warning of functions that are traced often: each training has its own."""
+    logger = tf.get_logger()
+
+    def passes(record) -> bool:
+        return "triggered tf.function retracing" not in record.getMessage()
+
+    logger.addFilter(passes)
+    try:
+        yield
+    finally:
+        logger.removeFilter(passes)
 
 
 @contextmanager
