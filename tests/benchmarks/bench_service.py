@@ -81,7 +81,7 @@ def request(url: str, method: str, path: str, fields: dict, key: str = "") -> tu
         answer.read()
         status = answer.status
     except OSError:
-        pass
+        pass  # A status of 0 counts as a failed request.
     finally:
         connection.close()
     return status, 1e3 * (time.perf_counter() - start)

@@ -146,7 +146,7 @@ def _planes(each: Table) -> Iterator[str]:
     drawn = {title: file for title, file in files.items() if file.exists()}
     if not drawn:
         return
-    yield "<details><summary>Common spaces, by t-SNE</summary><div class=planes>"
+    yield '<details><summary>Common spaces, by t-SNE</summary><div class="planes">'
     for title, file in drawn.items():
         picture = _picture(title, file.read_bytes())
         yield f"<figure>{picture}<figcaption>{escape(title)}</figcaption></figure>"

@@ -43,8 +43,9 @@ def class_metrics(scores: np.ndarray, relevant: np.ndarray) -> dict[str, np.ndar
             return np.bincount(queries, values, minlength=len(scores))
 
         precisions, among_50, among_r = nth / places, places <= 50, places <= right[queries]
+        in_50 = total(precisions * among_50) / np.maximum(total(among_50), 1)
+        map_50 = np.where(right, in_50, np.nan)
         some = np.where(right, right, np.nan)
-        map_50 = total(precisions * among_50) / np.maximum(total(among_50), 1) + 0 * some
         sums = precisions, precisions * among_r, among_r
         map_all, map_r, r_precision = (total(each) / some for each in sums)
         ndcg = total(discounts[places - 1]) / ideal[right]

@@ -221,7 +221,7 @@ class Index:
 
     def _best_of_all(self, queries: np.ndarray, k: int, where: Where | None) -> list[Hits]:
         """The best by the scores of all items."""
-        hits = [Hits([], np.empty(0, np.float32)) for _ in queries]
+        hits = [Hits.none() for _ in queries]
         images = self.gallery == "images"
         top_k = self._scorer.top_k_images if images else self._scorer.top_k
         for part in self.store.items(where):

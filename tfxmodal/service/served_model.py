@@ -65,12 +65,12 @@ class ServedScorer(Scorer):
         self._client, self.is_dot_product = client, is_dot_product
 
     def embed_images(self, features) -> np.ndarray:
-        """Not known here: a server embeds pictures, not features."""
-        raise NotImplementedError
+        """Not known here."""
+        raise NotImplementedError("A model server embeds pictures, not their features.")
 
     def embed_texts(self, features) -> np.ndarray:
-        """Not known here: a server embeds texts, not features."""
-        raise NotImplementedError
+        """Not known here."""
+        raise NotImplementedError("A model server embeds texts, not their features.")
 
     def score(self, images: np.ndarray, texts: np.ndarray) -> np.ndarray:
         """Scores of all pairs, `[n, m]` float32."""

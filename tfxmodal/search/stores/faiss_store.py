@@ -161,7 +161,7 @@ class FaissStore:
         allowed = self._allowed(where)
         k = min(k, len(self) if allowed is None else int(np.count_nonzero(allowed)))
         if not k:
-            return [Hits([], np.empty(0, np.float32)) for _ in queries]
+            return [Hits.none() for _ in queries]
         rows, scores = self._vectors.search(queries, k, allowed)
         hits = []
         for of_query, row in zip(scores, rows, strict=True):

@@ -229,7 +229,7 @@ class LanceStore:
         """The items with the largest dot products; see `Store`."""
         queries = check_vectors(queries, "queries", self.dim)
         if self._table is None:
-            return [Hits([], np.empty(0, np.float32)) for _ in queries]
+            return [Hits.none() for _ in queries]
         return [self._found(query, k, where, minimum) for query in queries]
 
     def _found(self, query: np.ndarray, k: int, where: Where | None, minimum: float) -> Hits:

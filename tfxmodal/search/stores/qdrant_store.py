@@ -228,7 +228,7 @@ class QdrantStore:
 
         queries = check_vectors(queries, "queries", self.dim)
         if self.dim is None:
-            return [Hits([], np.empty(0, np.float32)) for _ in queries]
+            return [Hits.none() for _ in queries]
         chosen = filter_of(where)
         asked = [
             QueryRequest(

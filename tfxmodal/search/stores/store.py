@@ -88,6 +88,11 @@ class Hits:
     ids: list[str]
     scores: np.ndarray
 
+    @classmethod
+    def none(cls) -> Hits:
+        """Those of a query that found nothing."""
+        return cls([], np.empty(0, np.float32))
+
 
 class Store(Protocol):
     """Items of one gallery, with vectors of one model.
