@@ -66,7 +66,7 @@ docs: .venv/ready
 
 # Goes on where it was stopped.
 benchmark: .venv/ready
-	$(BIN)/python trainers/benchmark.py --to benchmarks/all --jobs $(WORKERS) \
+	$(BIN)/python trainers/benchmark.py --to benchmarks/all --jobs $(WORKERS) --minutes 4 --set scl.mi_negatives=8 \
 		--datasets $(if $(WIKIPEDIA),wikipedia=$(WIKIPEDIA),emoji_scenes)
 
 bench: .venv/ready

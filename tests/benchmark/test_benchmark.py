@@ -14,11 +14,15 @@ from tfxmodal.benchmark.benchmark import run_benchmark, tables_of
 from tfxmodal.benchmark.figures import _over_two_settings, _surface, figures_of
 from tfxmodal.benchmark.results import Result, tables_of_runs
 from tfxmodal.benchmark.runner import Board, train
+from tfxmodal.benchmark.tables import cells as cells_of
 from tfxmodal.benchmark.tables import latex, markdown
 from tfxmodal.errors import InputError
+from tfxmodal.inputs.config import DataConfig
 from tfxmodal.io.reporter import Reporter
 from tfxmodal.training import experiment
 from tfxmodal.training.replicas import make_strategy
+from tfxmodal.training.run_evaluation import evaluate_run
+from tfxmodal.training.trained_run import load_run
 
 FILES = ("report.html", "tables.md", "tables.tex", "results.csv")
 METHODS = ("pls", "random", "zero_shot", "semantic_matching")
@@ -166,6 +170,49 @@ def test_what_a_paper_prints_stands_beside_ours(whole):
     assert "Printed: elsewhere." in page
     lines = latex([printed]).decode().splitlines()
     assert any(line.startswith("pls & ") and line.endswith(r" & 0.400 \\") for line in lines)
+    some = replace(printed, rows=[replace(rows[0], printed=None), *rows[1:]])
+    assert cells_of(some, 0, "{}", "{}")[-2:] == ["–", "–"]
+    curves_alone = replace(table, about="Printed: a figure, without numbers.")
+    page = markdown([curves_alone], {}).decode()
+    assert "without numbers" in page and "| printed |" not in page
+    assert latex([curves_alone]).decode().count("without numbers") == 1
+
+
+def test_runs_are_measured_on_another_dataset(folder, tmp_path):
+    there = write_features(tmp_path / "theirs")
+    images = np.load(there / "test_img.npy")
+    np.save(there / "test_img.npy", images[::-1])  # As hard as chance.
+    asked = grid(folder, "pls", "random", test_on=f"features={there}")
+    told, to = [], tmp_path / "to"
+    reporter = Reporter()
+    reporter.say = told.append
+    (table,) = run_benchmark(asked, to, "a command", reporter=reporter).tables
+    assert table.name == "theirs, trained on mine"
+    (pls,) = (row.results[0] for row in table.rows if row.method == "pls")
+    theirs = evaluate_run(load_run(pls.folder), DataConfig(dataset="features", data_dir=there))
+    expected = theirs.results["pls"].metrics["map_all"]["average"]
+    assert pls.shares[-1].sum() == pytest.approx(expected)
+    assert pls.test["map_all"]["average"] == pytest.approx(expected)
+    assert expected < pls.metrics["test"]["map_all"]["average"] - 0.1
+    assert f" pls, mine, seed 0: {expected:.3f}, " in told[1]
+
+    def trained_at():
+        return {path: path.stat().st_mtime_ns for path in to.glob("runs/*/metrics.json")}
+
+    before = trained_at()
+    np.save(there / "test_img.npy", images)
+    (again,) = run_benchmark(asked, to, "a command").tables  # Measured, not trained.
+    assert trained_at() == before
+    assert again.rows[0].means[-1] > table.rows[0].means[-1] + 0.1
+
+
+def test_a_run_that_cannot_read_the_other_dataset_is_told(folder, tmp_path):
+    there = write_features(tmp_path / "wide")
+    for file in there.glob("*_img.npy"):
+        np.save(file, np.repeat(np.load(file), 2, axis=1))
+    done = run_benchmark(grid(folder, "pls", test_on=f"features={there}"), tmp_path / "to", "a")
+    (reason,) = done.failures
+    assert not done.tables and "image features are 12 wide and those that" in reason
 
 
 def test_runs_that_exist_make_the_same_tables(whole, tmp_path):

@@ -7,7 +7,10 @@ from tfxmodal.errors import InputError
 from tfxmodal.methods import METHODS
 
 TABLES = (
-    *(f"scl_{name}" for name in ("table_2", "table_3", "table_5", "figure_5", "figure_6")),
+    *(
+        f"scl_{name}"
+        for name in ("table_2", "table_3", "table_4", "table_5", "figure_5", "figure_6")
+    ),
     *(f"drsl_table_{n}" for n in range(1, 8)),
 )
 FEWER = {"drsl_table_3": 2}  # MCSM and CM-GANs are not in it.
@@ -61,7 +64,12 @@ def test_numbers_as_they_are_printed():
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"paper": "scl_table_4"}, "Unknown paper 'scl_table_4'; use one of: drsl_table_1, "),
+        ({"paper": "scl_table_1"}, "Unknown paper 'scl_table_1'; use one of: drsl_table_1, "),
+        (
+            {"paper": "scl_table_4", "test_on": "coco"},
+            "Unknown `test_on` of scl_table_4 'coco'; use one of: nus_wide_10k",
+        ),
+        ({"test_on": "coca"}, "Unknown `test_on` 'coca'; use one of: "),
         (
             {"paper": "scl_table_3", "datasets": ("coco",)},
             "Unknown dataset of scl_table_3 'coco'; use one of: wikipedia",

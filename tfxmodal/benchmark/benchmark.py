@@ -16,7 +16,6 @@ from tfxmodal.benchmark.runner import Board, train
 from tfxmodal.evaluation.protocol import selection_score
 from tfxmodal.io.locks import locked
 from tfxmodal.io.reporter import SILENT, Reporter
-from tfxmodal.training.run_folder import METRICS, RunFolder
 
 
 @dataclass(frozen=True)
@@ -79,11 +78,11 @@ def tables_of(cells: Iterable[Cell], board: Board, about: str = "") -> list[Tabl
     """The tables of those cells that are done; `about` is what a reader needs to know of them."""
     rows: dict[str, dict[tuple, list[Cell]]] = {}
     for cell in filter(board.done, cells):
-        of_table = rows.setdefault(cell.dataset, {})
+        of_table = rows.setdefault(cell.table, {})
         of_table.setdefault((cell.method, *cell.variant.items()), []).append(cell)
 
     def row(of_row: list[Cell]) -> Row:
-        results = [Result(board.run(cell)) for cell in of_row]
+        results = [Result(board.run(cell), cell.evaluation) for cell in of_row]
         return Row(of_row[0].method, of_row[0].variant, results, of_row[0].printed)
 
     return [table_of(name, map(row, of_table.values()), about) for name, of_table in rows.items()]
@@ -105,8 +104,7 @@ def _tell(settled: Iterable[Cell], total: int, board: Board, reporter: Reporter)
         if failure := board.failure(cell):
             what = f"not trained: {failure['reason']}"
         else:
-            metrics = RunFolder(board.run(cell)).read_json(METRICS)
-            score = selection_score(metrics["test"])
-            what = f"{score:.3f}, {metrics['seconds']:.0f} s"
+            result = Result(board.run(cell), cell.evaluation)
+            what = f"{selection_score(result.test):.3f}, {result.metrics['seconds']:.0f} s"
         minutes = (time.monotonic() - start) / number * (total - number) / 60
         reporter.say(f"{number}/{total} {cell.title}: {what}; about {minutes:.0f} min left")

@@ -24,6 +24,7 @@ class Source:
         config: How it is loaded and turned into features.
         dataset: The pairs.
         hashes: Of its splits.
+        elsewhere: Another dataset, on which runs that learned from this one are measured.
         shared: The features that were made of it.
     """
 
@@ -31,12 +32,23 @@ class Source:
     config: DataConfig
     dataset: Dataset
     hashes: Mapping[str, str]
+    elsewhere: Source | None = None
     shared: dict = field(default_factory=dict)
 
     @property
     def hash(self) -> str:
         """Of all its pairs."""
         return fingerprint(dict(self.hashes))
+
+    @property
+    def evaluation(self) -> str:
+        """The name of the measurements of a run on its test pairs; other pairs give another one."""
+        return f"{self.name}-test-{fingerprint(self.hashes['test'])[:8]}"
+
+    @property
+    def table(self) -> str:
+        """The name of the table of runs that learned from it."""
+        return f"{self.elsewhere.name}, trained on {self.name}" if self.elsewhere else self.name
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,8 @@ class Cell:
     Attributes:
         method: Its name.
         dataset: The name of its `Source`.
+        table: The name of its table.
+        evaluation: Where in its run the numbers of the table are, if not of its own test pairs.
         variant: What differs from other rows of the method, by setting.
         seed: That of the training.
         forms: Its settings, one or several forms, of which validation chooses.
@@ -56,6 +70,8 @@ class Cell:
 
     method: str
     dataset: str
+    table: str
+    evaluation: str | None
     variant: Mapping[str, Any]
     seed: int
     forms: Mapping[str, Settings]

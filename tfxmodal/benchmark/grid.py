@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from itertools import product
@@ -38,9 +38,14 @@ class Grid:
     emoji_scenes, or those of --paper."""
 
     paper: str | None = None
-    """The trainings of a paper's table, with its numbers beside ours: scl_table_2, scl_table_3,
-    scl_table_5, or drsl_table_1 to drsl_table_7; or of a figure over two settings: scl_figure_5,
-    scl_figure_6. --methods and --datasets take a part of it."""
+    """The trainings of a paper's table, with its numbers beside ours: scl_table_2 to scl_table_5,
+    or drsl_table_1 to drsl_table_7; or of a figure over two settings: scl_figure_5, scl_figure_6.
+    --methods and --datasets take a part of it."""
+
+    test_on: str | None = None
+    """Another dataset, NAME or NAME=FOLDER, on whose test pairs the runs are measured instead of
+    their own, by the encoders of their training (SCL paper, table IV); by default that of
+    --paper."""
 
     seeds: tuple[int, ...] = (0,)
     """Seeds of each training."""
@@ -94,7 +99,8 @@ class Grid:
                 f"`tune` {self.tune} needs Optuna: pip install optuna, or leave it out."
             )
         configs = self._configs()
-        names = [*self._methods, *(each.dataset for each in configs.values())]
+        used = [*configs.values(), *self._elsewhere.values()]
+        names = [*self._methods, *(each.dataset for each in used)]
         for name, _, _ in map(assignment, self.set):
             choose("name in `set`", name, names)
         for config in configs.values():
@@ -107,12 +113,14 @@ class Grid:
         Raises:
             InputError: If one cannot be loaded.
         """
-        found = {}
-        for name, config in self._configs().items():
+
+        def source(name: str, config: DataConfig, elsewhere: Source | None = None) -> Source:
             dataset = load(config, reporter.bar)
             hashes = {split: data_hash(each, config.cache_dir) for split, each in dataset.splits()}
-            found[name] = Source(name, config, dataset, hashes)
-        return found
+            return Source(name, config, dataset, hashes, elsewhere)
+
+        elsewhere = next((source(*each) for each in self._elsewhere.items()), None)
+        return {name: source(name, each, elsewhere) for name, each in self._configs().items()}
 
     def cells(self, sources: Mapping[str, Source]) -> list[Cell]:
         """All trainings, seed by seed and quick ones first: so the tables fill evenly."""
@@ -120,6 +128,8 @@ class Grid:
             Cell(
                 row.method,
                 source.name,
+                source.table,
+                source.elsewhere and source.elsewhere.evaluation,
                 row.settings,
                 seed,
                 self._forms(row, source.config, seed),
@@ -138,11 +148,26 @@ class Grid:
         return sorted(methods, key=lambda method: METHODS[method].fit is None)
 
     def _configs(self) -> dict[str, DataConfig]:
-        configs = {}
         known = paper_table(self.paper).datasets if self.paper else DATASETS
-        for given in self.datasets or (known if self.paper else ("emoji_scenes",)):
+        named = self.datasets or (known if self.paper else ("emoji_scenes",))
+        return self._named("dataset", named, known)
+
+    @property
+    def _elsewhere(self) -> dict[str, DataConfig]:
+        """The dataset on which runs are measured, if it is another one."""
+        of_paper = paper_table(self.paper).test_on if self.paper else None
+        known = [of_paper] if of_paper else DATASETS
+        named = self.test_on or of_paper
+        return self._named("`test_on`", [named] if named else [], known)
+
+    def _named(
+        self, what: str, named: Iterable[str], known: Collection[str]
+    ) -> dict[str, DataConfig]:
+        """By name how datasets are loaded that are given as NAME or NAME=FOLDER."""
+        configs = {}
+        for given in named:
             dataset, _, folder = given.partition("=")
-            choose(f"dataset of {self.paper}" if self.paper else "dataset", dataset, known)
+            choose(f"{what} of {self.paper}" if self.paper else what, dataset, known)
             config = DataConfig.for_dataset(dataset)
             place = Path(folder) if folder else None
             config = replace(config, data_dir=place, cache_dir=self.cache_dir)

@@ -1,7 +1,4 @@
-"""The tables of two papers, from `papers.yaml`: which trainings they are of, and what they print.
-
-SCL's Table IV, trained on MIRFlickr and tested on NUS-WIDE-10K, is not there.
-"""
+"""The tables of two papers, from `papers.yaml`: which trainings they are of, what they print."""
 
 from __future__ import annotations
 
@@ -38,9 +35,10 @@ class PaperTable:
     Attributes:
         source: The paper, and the table's number.
         features: What the paper's methods read.
-        datasets: The datasets that it is of.
+        datasets: The datasets that its methods learn from.
         rows: Its rows.
         notes: Misprints, and what the paper does otherwise.
+        test_on: The dataset that they are tested on, if it is another one.
     """
 
     source: str
@@ -48,6 +46,7 @@ class PaperTable:
     datasets: Sequence[str]
     rows: Sequence[Entry]
     notes: Sequence[str] = ()
+    test_on: str | None = None
 
     @property
     def about(self) -> str:

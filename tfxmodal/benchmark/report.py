@@ -14,7 +14,6 @@ from pathlib import Path
 from tfxmodal.benchmark.figures import figures_of
 from tfxmodal.benchmark.results import LEVEL, Table
 from tfxmodal.benchmark.tables import (
-    OTHER_METRICS,
     Failures,
     cells,
     headings,
@@ -22,7 +21,7 @@ from tfxmodal.benchmark.tables import (
     markdown,
     note,
     numbered_by_setting,
-    other_cells,
+    other_metrics,
     results_csv,
 )
 from tfxmodal.io.atomic import whole_file
@@ -131,8 +130,9 @@ def _section(each: Table) -> Iterator[str]:
         )
     yield from _planes(each)
     yield "<details><summary>Other metrics, mean of both directions</summary>"
-    yield f'<div class="wide"><table>{_row(["method", *OTHER_METRICS], "th")}'
-    yield from (_row(other_cells(row)) for row in each.rows)
+    names, rows = other_metrics(each)
+    yield f'<div class="wide"><table>{_row(names, "th")}'
+    yield from map(_row, rows)
     yield "</table></div></details>"
     if len(each.rows) > 1:
         yield from _differences(each)

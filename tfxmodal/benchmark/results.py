@@ -16,7 +16,14 @@ from tfxmodal.evaluation.per_query import DIRECTIONS, PerQuery
 from tfxmodal.evaluation.significance import bootstrap_means, holm, randomisation_test
 from tfxmodal.training.model_card import train_command
 from tfxmodal.training.presets import OWN_DATA
-from tfxmodal.training.run_folder import CURVES, METRICS, MODEL, PER_QUERY, RunFolder
+from tfxmodal.training.run_folder import (
+    CURVES,
+    EVALUATION,
+    METRICS,
+    MODEL,
+    PER_QUERY,
+    RunFolder,
+)
 from tfxmodal.training.settings import Settings
 from tfxmodal.training.summaries import LOGS, validation_scores
 
@@ -27,14 +34,28 @@ LEVEL = 0.05
 
 
 class Result:
-    """A finished run, as far as a comparison needs it."""
+    """A finished run, as far as a comparison needs it.
 
-    def __init__(self, folder: Path):
+    Attributes:
+        folder: The run's folder.
+        settings: How it was trained.
+        metrics: Its `metrics.json`.
+        test: The metrics of the test pairs that are compared: its own, or those of `evaluation`.
+
+    Args:
+        folder: The run's folder.
+        evaluation: The name of its measurements on other pairs, by default on its own.
+    """
+
+    def __init__(self, folder: Path, evaluation: str | None = None):
         self.folder = folder
         self._run = RunFolder(folder)
         self.settings = Settings.from_json(self._run.config)
         self.metrics = self._run.read_json(METRICS)
-        if not (folder / PER_QUERY).exists():
+        self._measured = RunFolder(folder / EVALUATION / evaluation) if evaluation else self._run
+        measured = self._measured.read_json(METRICS)
+        self.test = measured["methods"][self.settings.method] if evaluation else measured["test"]
+        if not (self._measured.path / PER_QUERY).exists():
             raise InputError(
                 f"The run {folder} has no {PER_QUERY}: it was measured by an earlier version; go "
                 "on with its training by `resume`, which measures it again."
@@ -53,7 +74,7 @@ class Result:
     @cached_property
     def queries(self) -> PerQuery:
         """What was measured of each query of the test split."""
-        return PerQuery.open(self.folder / PER_QUERY)
+        return PerQuery.open(self._measured.path / PER_QUERY)
 
     @cached_property
     def shares(self) -> np.ndarray:
@@ -63,8 +84,8 @@ class Result:
 
     @property
     def curves(self) -> dict:
-        """The curves of the test split, as `SplitResults.curves`."""
-        return self._run.read_json(CURVES)
+        """The curves of the test pairs, as `SplitResults.curves`."""
+        return self._measured.read_json(CURVES)
 
     @property
     def convergence(self) -> dict[int, float]:
@@ -153,6 +174,11 @@ class Table:
     name: str
     rows: Sequence[Row]
     about: str = ""
+
+    @property
+    def printed(self) -> bool:
+        """Whether a paper prints numbers of its rows."""
+        return any(row.printed for row in self.rows)
 
     @property
     def measure(self) -> str:

@@ -25,7 +25,7 @@ from tfxmodal.errors import InputError, first_line
 from tfxmodal.io.atomic import whole_file
 from tfxmodal.io.locks import InUse, held
 from tfxmodal.training.interrupts import stop_signals
-from tfxmodal.training.run_folder import METRICS
+from tfxmodal.training.run_folder import EVALUATION, METRICS
 
 PAUSE = 0.5
 """Seconds between two looks at what others do."""
@@ -51,8 +51,10 @@ class Board:
         return self.folder / "runs" / cell.name
 
     def done(self, cell: Cell) -> bool:
-        """Whether the cell's run came to its end."""
-        return (self.run(cell) / METRICS).exists()
+        """Whether the cell's run came to its end, and was measured."""
+        run = self.run(cell)
+        measured = run / EVALUATION / cell.evaluation if cell.evaluation else run
+        return (run / METRICS).exists() and (measured / METRICS).exists()
 
     def failure(self, cell: Cell) -> dict | None:
         """Why a cell could not be trained: `reason`, and of a fault of the program `traceback`."""
@@ -187,6 +189,8 @@ def _train(cell: Cell, source: Source, board: Board, figures: bool, stop_asked):
     # Here, since they load TensorFlow, which a process that only watches others does not need.
     from tfxmodal.benchmark.tuning import tuned
     from tfxmodal.training.candidates import run_forms
+    from tfxmodal.training.run_evaluation import evaluate_run
+    from tfxmodal.training.trained_run import load_run
 
     try:
         forms = cell.forms
@@ -195,15 +199,20 @@ def _train(cell: Cell, source: Source, board: Board, figures: bool, stop_asked):
             if found is None:
                 return
             forms = {cell.method: found}
-        run_forms(
-            forms,
-            board.run(cell),
-            resume=True,
-            dataset=source.dataset,
-            stop_asked=stop_asked,
-            shared=source.shared,
-            figures=figures,
-        )
+        run = board.run(cell)
+        if not (run / METRICS).exists():
+            run_forms(
+                forms,
+                run,
+                resume=True,
+                dataset=source.dataset,
+                stop_asked=stop_asked,
+                shared=source.shared,
+                figures=figures,
+            )
+        if source.elsewhere and (run / METRICS).exists():
+            measured = source.elsewhere.config
+            evaluate_run(load_run(run), measured, name=cell.evaluation, figures=figures)
     except InUse:  # Another process tunes its row, or trains it by the name of its folder.
         raise
     except Exception as error:

@@ -11,7 +11,7 @@ import numpy as np
 
 from tfxmodal.benchmark.results import COLUMNS, LEVEL, Result, Row, Table
 from tfxmodal.evaluation.per_query import DIRECTIONS
-from tfxmodal.evaluation.protocol import MORE, SHOWN
+from tfxmodal.evaluation.protocol import MORE, OF_COCO, SHOWN
 from tfxmodal.io.markdown import code, table
 
 HEADINGS = (
@@ -32,7 +32,7 @@ NOTE = (
 OTHERS = "The column p is that of the average against the best one. Seconds are of the training."
 """What stands there, too, where a table has these columns."""
 
-OTHER_METRICS = {name: read for name, read in (SHOWN | MORE).items() if name != "mAP@all"}
+OTHER_METRICS = {name: read for name, read in (SHOWN | MORE | OF_COCO).items() if name != "mAP@all"}
 """What stands in a table of its own, the mean of both directions."""
 
 Failures = Mapping[str, Sequence[str]]
@@ -68,7 +68,7 @@ def markdown(tables: Sequence[Table], failures: Failures) -> bytes:
             rows += [cells(each, number, "**{}**", "*{}*") for number in of_setting]
         commands = code(row.command for row in each.rows)
         lines, below = table(headings(each), rows), note(each, "in italics")
-        others = table(["method", *OTHER_METRICS], map(other_cells, each.rows))
+        others = table(*other_metrics(each))
         parts.append(f"## {each.name}\n\n{lines}\n\n{below}\n\n{others}\n\n{commands}\n")
     if failures:
         told = (f"- {reason} ({'; '.join(cells)})" for reason, cells in failures.items())
@@ -80,7 +80,7 @@ def latex(tables: Sequence[Table]) -> bytes:
     """All tables for `booktabs`."""
     parts = []
     for each in tables:
-        columns = [0, 1, 2, 3, *([len(HEADINGS)] if each.about else [])]
+        columns = [0, 1, 2, 3, *([len(HEADINGS)] if each.printed else [])]
         lines = [[headings(each)[column].capitalize() for column in columns]]
         for setting, numbers in numbered_by_setting(each):
             lines.append([rf"\midrule \multicolumn{{{len(columns)}}}{{l}}{{\emph{{{setting}}}}}"])
@@ -105,7 +105,7 @@ def latex(tables: Sequence[Table]) -> bytes:
 
 def headings(each: Table) -> list[str]:
     """The columns of a table."""
-    return [*HEADINGS, *(PRINTED if each.about else ())]
+    return [*HEADINGS, *(PRINTED if each.printed else ())]
 
 
 def note(each: Table, second: str) -> str:
@@ -132,24 +132,34 @@ def cells(each: Table, number: int, best: str, second: str) -> list[str]:
     seconds = f"{row.mean_of('seconds'):.0f}"
     facts = (f"{row.results[0].metrics[name]:,}" for name in ("parameters", "embedding_dim"))
     texts = [row.title, *found, p, seconds, *facts, str(len(row.results))]
-    if each.about:
-        printed = float(np.mean(row.printed))
-        texts += [f"{printed:.3f}", f"{row.means[-1] - printed:+.3f}"]
+    if each.printed:
+        texts += ["–", "–"] if row.printed is None else _beside(row)
     return texts
 
 
-def other_cells(row: Row) -> list[str]:
-    """The numbers of `OTHER_METRICS` of a row, mean over seeds, as texts."""
-    found = [row.title]
-    for read in OTHER_METRICS.values():
-        values = [_both_ways(result, read) for result in row.results]
-        found.append("–" if None in values else f"{np.mean(values):.3f}")
-    return found
+def _beside(row: Row) -> list[str]:
+    """The average that a paper prints of a row, and how far ours is from it."""
+    printed = float(np.mean(row.printed))
+    return [f"{printed:.3f}", f"{row.means[-1] - printed:+.3f}"]
+
+
+def other_metrics(each: Table) -> tuple[list[str], list[list[str]]]:
+    """The table of `OTHER_METRICS`, means over seeds: its headings and its rows.
+
+    Those of COCO stand there only where rows have them.
+    """
+    headings, columns = ["method"], [[row.title for row in each.rows]]
+    for name, read in OTHER_METRICS.items():
+        values = [[_both_ways(result, read) for result in row.results] for row in each.rows]
+        if name not in OF_COCO or any(None not in of_row for of_row in values):
+            headings.append(name)
+            columns.append(["–" if None in row else f"{np.mean(row):.3f}" for row in values])
+    return headings, [list(row) for row in zip(*columns, strict=True)]
 
 
 def _both_ways(result: Result, read) -> float | None:
     """The mean of a metric of the test split over both directions, if both have it."""
-    values = [read(result.metrics["test"], way) for way in DIRECTIONS]
+    values = [read(result.test, way) for way in DIRECTIONS]
     return None if None in values else float(np.mean(values))
 
 

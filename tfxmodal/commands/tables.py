@@ -8,7 +8,7 @@ from rich.table import Table
 
 from tfxmodal.commands import cli
 from tfxmodal.commands.terminal import show
-from tfxmodal.evaluation.protocol import DIRECTIONS, SHOWN
+from tfxmodal.evaluation.protocol import DIRECTIONS, OF_COCO, SHOWN
 from tfxmodal.methods import METHODS
 
 if TYPE_CHECKING:
@@ -50,10 +50,11 @@ def chosen(metrics: dict) -> str:
 
 def print_table(metrics: dict[str, dict], title: str):
     """Of each split (or method) both directions and their average, in three rows."""
-    table = Table("", "", *SHOWN, title=title, title_justify="left")
+    columns = SHOWN | (OF_COCO if any("cxc" in each for each in metrics.values()) else {})
+    table = Table("", "", *columns, title=title, title_justify="left")
     for name, of_split in metrics.items():
         for first, way in zip((name, "", ""), (*DIRECTIONS, "average"), strict=True):
-            cells = (_cell(read(of_split, way)) for read in SHOWN.values())
+            cells = (_cell(read(of_split, way)) for read in columns.values())
             table.add_row(first, way.replace("_", " "), *cells, end_section=way == "average")
     show(table)
     for name, of_split in metrics.items():

@@ -47,6 +47,8 @@ class Pairs:
             searched for items of their classes. By default every row asks and all are searched.
         image_ids: `[n]` integers, equal in rows that repeat one image (and its labels) with another
             text of it; None where no image is repeated.
+        caption_ids: The dataset's own number of each caption, in the order of `texts`, where it
+            gives one.
     """
 
     ids: np.ndarray
@@ -56,11 +58,13 @@ class Pairs:
     text_labels: np.ndarray | None = None
     queries: np.ndarray | None = None
     image_ids: np.ndarray | None = None
+    caption_ids: Sequence[tuple[int, ...]] | None = None
 
     def __post_init__(self):
         columns: dict[str, Any] = {"ids": self.ids, "images": self.images, "texts": self.texts}
         labels = {"labels": self.labels, "text_labels": self.text_labels}
         given = labels | {"queries": self.queries, "image_ids": self.image_ids}
+        given |= {"caption_ids": self.caption_ids}
         columns |= {name: column for name, column in given.items() if column is not None}
         for name in labels.keys() & columns:
             if columns[name].ndim != 2:
@@ -158,7 +162,8 @@ class Pairs:
             return replace(self, **images)
         texts: Any = self.texts
         texts = [texts[row] for row in rows] if self.has_captions else texts[rows]
-        return replace(self, **images, texts=texts)
+        numbers = self.caption_ids and [self.caption_ids[row] for row in rows]
+        return replace(self, **images, texts=texts, caption_ids=numbers)
 
     def with_features(self, images: Features | None = None, texts: Features | None = None):
         """These pairs with files or captions replaced by their features."""

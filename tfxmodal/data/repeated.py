@@ -121,6 +121,10 @@ def one_row_a_caption(pairs: Pairs) -> Pairs:
     ids = np.array([f"{pairs.ids[row]}#{number}" for row, number in zip(rows, place, strict=True)])
     images = pairs.images[rows] if pairs.has_image_files else TakenFeatures(pairs.images, rows)
     bare = replace(pairs, images=np.arange(len(pairs)))  # Not read: there may be many.
-    return replace(
+    found = replace(
         bare.take(rows), ids=ids, images=images, texts=texts, image_ids=pairs.owners[rows]
     )
+    if pairs.caption_ids is None:
+        return found
+    numbers = [each[at : at + 1] for each, at in zip(found.caption_ids, place, strict=True)]
+    return replace(found, caption_ids=numbers)

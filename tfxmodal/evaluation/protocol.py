@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -31,6 +31,13 @@ MORE = {
     "hubness": lambda metrics, way: metrics.get("hubness", {}).get(way),
 }
 """What a comparison of methods shows, too; runs of earlier versions have not all of it."""
+OF_COCO = {
+    "CxC R@1": lambda metrics, way: _of(metrics, "cxc", "recall_at", way, "1"),
+    "ECCV R@1": lambda metrics, way: _of(metrics, "eccv", "recall_at", way, "1"),
+    "ECCV mAP@R": lambda metrics, way: _of(metrics, "eccv", "map_r", way),
+    "ECCV R-Precision": lambda metrics, way: _of(metrics, "eccv", "r_precision", way),
+}
+"""What both show of Karpathy's test pairs of COCO; see `coco_extensions`."""
 BLOCK = 2**23  # scores held at a time, 32 MB
 
 Measure = Callable[[np.ndarray, slice], dict[str, np.ndarray]]
@@ -52,6 +59,14 @@ class Side:
     def take(self, rows: np.ndarray | slice) -> "Side":
         """The items at `rows`."""
         return Side(self.embeddings[rows], self.pairs[rows])
+
+
+def _of(metrics: dict, *path: str) -> float | None:
+    """A number in nested dicts, if it is there."""
+    found: Any = metrics
+    for name in path:
+        found = found.get(name, {})
+    return None if found == {} else found
 
 
 def evaluate(scorer: Scorer, embedded: Pairs, captions: Side | None = None) -> dict:

@@ -1,13 +1,14 @@
 """What a trained run shows: numbers of a split, curves, pictures of what was retrieved."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.evaluation import figures
+from tfxmodal.evaluation.coco_extensions import coco_extensions
 from tfxmodal.evaluation.curves import SCOPES, precision_recall, precision_scope
 from tfxmodal.evaluation.fonts import lacking
 from tfxmodal.evaluation.metrics import relevance
@@ -31,6 +32,7 @@ class SplitResults:
         images: Embeddings `[n, d]`.
         texts: Embeddings `[n, d]`.
         captions: Each caption by itself; the pairs' texts where these have one each.
+        extensions: See `coco_extensions`.
     """
 
     scorer: Scorer
@@ -39,11 +41,12 @@ class SplitResults:
     images: np.ndarray
     texts: np.ndarray
     captions: Side
+    extensions: dict = field(default_factory=dict)
 
     @cached_property
     def metrics(self) -> dict:
         """What `metrics.json` holds of it."""
-        return self.queries.summary()
+        return self.queries.summary() | self.extensions
 
     @cached_property
     def curves(self) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
@@ -96,7 +99,8 @@ def evaluate_split(scorer: Scorer, features: Pairs, source: Pairs, encoder) -> S
             captions = Side(embeddings, np.repeat(features.owners, counts))
     queries = measure_queries(scorer, features.with_features(images, texts), captions)
     captions = captions or Side(texts, features.owners)
-    return SplitResults(scorer, source, queries, images, texts, captions)
+    extensions = coco_extensions(scorer, source, images, captions.embeddings)
+    return SplitResults(scorer, source, queries, images, texts, captions, extensions)
 
 
 def draw(

@@ -20,7 +20,7 @@ from tfxmodal.methods.learner import Method
 from tfxmodal.methods.spec import GLOBAL
 from tfxmodal.training.config import FitConfig
 from tfxmodal.training.model_card import CARD, weights_hash, write_card
-from tfxmodal.training.run_folder import METRICS, RunFolder
+from tfxmodal.training.run_folder import EVALUATION, METRICS, RunFolder
 from tfxmodal.training.trained_run import TrainedRun
 
 
@@ -55,6 +55,7 @@ def evaluate_run(
     baselines: Sequence[str] = (),
     name: str | None = None,
     reporter: Reporter = SILENT,
+    figures: bool = True,
 ) -> RunEvaluation:
     """Measures a run on a split, and writes metrics and figures to RUN/evaluation/NAME.
 
@@ -66,6 +67,7 @@ def evaluate_run(
         baselines: Methods in closed form to compare with, fitted on the run's training split.
         name: Of the folder; by default DATASET-SPLIT.
         reporter: Is told of the progress.
+        figures: Whether they are drawn.
 
     Raises:
         InputError: If the pairs cannot be read as the run reads them, or a baseline cannot learn.
@@ -88,7 +90,7 @@ def evaluate_run(
         )
     dataset = measured.name if isinstance(measured, Dataset) else measured.dataset
     name = f"{dataset}-{split}" if name is None else name
-    folder = RunFolder(run.folder.path / "evaluation" / name)
+    folder = RunFolder(run.folder.path / EVALUATION / name)
     with held(folder.path / LOCK, f"`name` {name} of {run.folder.path}"):
         data = _prepared(run, measured, [split], reporter)
         scorers = {run.settings.method: run.scorer()}
@@ -119,7 +121,9 @@ def evaluate_run(
         if split == "validation" and dataset_is_own:
             run.folder.write_calibration(results[run.settings.method])
         done = RunEvaluation(folder, source, results)
-        folder.write_figures(draw(results, data.source.class_names, reporter=reporter))
+        if figures:
+            folder.write_figures(draw(results, data.source.class_names, reporter=reporter))
+        folder.write_measured(results[run.settings.method])
         known = data.known_words.get(split)
         what = {"dataset": dataset, "split": split, "pairs": len(source), "known_words": known}
         what |= {"weights": weights_hash(run.folder), "methods": done.metrics}

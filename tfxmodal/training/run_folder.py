@@ -30,8 +30,11 @@ CANDIDATES = "candidates"
 TRIED = "candidates.json"
 """What it chose between."""
 
+EVALUATION = "evaluation"
+"""The folder of what was measured after the training, each in a folder of its own."""
+
 PER_QUERY, CURVES = "per_query.npz", "curves.json"
-"""What was measured of each query of the test split, and its curves."""
+"""What was measured of each query, and its curves."""
 
 
 class RunFolder:
@@ -134,13 +137,13 @@ class RunFolder:
             return None
         return Calibration(**self.read_json(CALIBRATION))
 
-    def write_measured(self, test: SplitResults):
-        """Writes what comparisons with other runs need of the test split."""
+    def write_measured(self, measured: SplitResults):
+        """Writes what comparisons with other runs need of the pairs that were measured."""
         with whole_file(self.path / PER_QUERY) as file:
-            test.queries.save(file)
+            measured.queries.save(file)
         curves = {
             name: {way: np.array(line).tolist() for way, line in of_way.items()}
-            for name, of_way in test.curves.items()
+            for name, of_way in measured.curves.items()
         }
         self.write_json(CURVES, curves)
 

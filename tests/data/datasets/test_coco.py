@@ -7,6 +7,7 @@ import pytest
 from tests.data import synthetic_coco
 from tfxmodal.data import load_dataset
 from tfxmodal.data.datasets import coco
+from tfxmodal.data.repeated import one_row_a_caption
 from tfxmodal.errors import InputError
 
 
@@ -158,6 +159,92 @@ def test_parts_of_different_categories(tiny):
     write_annotations(tiny, "instances_val2017.json", content)
     with pytest.raises(InputError, match="differ in their categories"):
         coco.load(tiny)
+
+
+# --- Karpathy's splits --------------------------------------------------------------------
+
+
+@pytest.fixture
+def karpathy(folder, tmp_path):
+    """A copy of the folder with Karpathy's file of some images: of all splits, the last first."""
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    instances = annotations(folder, "instances_val2014.json")
+    with_objects = {item["image_id"] for item in instances["annotations"]}
+    keys = [item["id"] for item in instances["images"]]
+    bare = next(key for key in keys if key not in with_objects)
+    keys = [bare, *(key for key in keys if key != bare)][:10]
+    training = [each["id"] for each in annotations(folder, "instances_train2014.json")["images"]]
+    splits = {"restval": keys[4:6], "test": keys[:4][::-1], "val": keys[6:], "train": training[:3]}
+    images = [
+        {
+            "filename": f"of {key}.jpg",
+            "cocoid": key,
+            "split": split,
+            "sentences": [
+                {"raw": f" The  {n}th\nof {key}", "sentid": 10 * key - n, "tokens": []}
+                for n in range(7)
+            ],
+        }
+        for split, of_split in splits.items()
+        for key in of_split
+    ]
+    (tmp_path / coco.KARPATHY).write_text(json.dumps({"dataset": "coco", "images": images}))
+    return tmp_path, splits
+
+
+def test_karpathys_splits_in_his_order(karpathy):
+    folder, splits = karpathy
+    dataset = coco.load(folder, splits="karpathy", require_images=False)
+    wanted = {"train": splits["restval"] + splits["train"], "validation": splits["val"]}
+    for name, pairs in dataset.splits():
+        keys = (wanted | {"test": splits["test"]})[name]
+        assert [int(each.rsplit("_", 1)[1]) for each in pairs.ids] == keys
+        assert pairs.caption_ids[1] == tuple(10 * keys[1] - n for n in range(5))
+        assert pairs.texts[1] == tuple(f"The {n}th of {keys[1]}" for n in range(5))
+    assert dataset.test.labels.any(axis=1).tolist() == [True, True, True, False]
+    parts = [image.split("/")[-2] for image in dataset.train.images]
+    assert parts == ["val2014"] * 2 + ["train2014"] * 3
+    own = coco.load(folder, require_images=False)
+    labels = {}
+    for _, pairs in own.splits():
+        labels |= dict(zip(pairs.ids, pairs.labels, strict=True))
+    for row, name in enumerate(dataset.test.ids[:3]):
+        np.testing.assert_array_equal(dataset.test.labels[row], labels[name])
+
+
+def test_captions_keep_their_numbers(karpathy):
+    test = coco.load(karpathy[0], splits="karpathy", require_images=False).test
+    each = one_row_a_caption(test)
+    assert each.caption_ids == [(n,) for of_image in test.caption_ids for n in of_image]
+    assert test.take(np.array([2, 0])).caption_ids == [test.caption_ids[2], test.caption_ids[0]]
+    dataset = coco.load(karpathy[0], require_images=False)
+    naive = annotations(karpathy[0], "captions_train2014.json")["annotations"]
+    texts = {item["id"]: " ".join(item["caption"].split()) for item in naive}
+    for numbers, captions in zip(dataset.train.caption_ids, dataset.train.texts, strict=True):
+        assert captions == tuple(texts[number] for number in numbers)
+
+
+def test_what_is_wrong_with_karpathys_file_is_told(karpathy):
+    folder, splits = karpathy
+    with pytest.raises(InputError, match="train2014 lacks 3 photos"):
+        coco.load(folder, splits="karpathy")
+    with pytest.raises(InputError, match="`splits` karpathy is of COCO 2014; received year 2017"):
+        coco.load(folder, splits="karpathy", year="2017")
+    with pytest.raises(InputError, match="Unknown splits 'own'; use one of: karpathy, scl"):
+        coco.load(folder, splits="own")
+    path = folder / coco.KARPATHY
+    content = json.loads(path.read_text())
+    content["images"][0]["cocoid"] = -1
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="names 1 images that .*annotations has not, such as -1"):
+        coco.load(folder, splits="karpathy", require_images=False)
+    content["images"][0]["split"] = "held back"
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="is not in Karpathy's layout .*held back"):
+        coco.load(folder, splits="karpathy", require_images=False)
+    path.unlink()
+    with pytest.raises(InputError, match=r"lacks .*dataset_coco.json.*caption_datasets.zip"):
+        coco.load(folder, splits="karpathy", require_images=False)
 
 
 def test_real_photos(shared_data):

@@ -9,19 +9,37 @@ in the paper). The paper does not say which. As in the released code the first 5
 the next 5,000 validation, here by ascending image id: anybody can repeat that order, and the words
 of captions do not depend on it (seen on the 5,000 of val2017). Where there are fewer than 10,000
 (2017: 4,952), the first half is test.
+
+`--dataset-options splits=karpathy` takes the field's split for captions (Karpathy and Fei-Fei, CVPR
+2015) from its `dataset_coco.json`, beside `annotations/`: 113,287 images to train on (with
+`restval`), 5,000 for validation and 5,000 for test, of 2014, with their first five captions.
+Images without a category stay, without a label. Its test pairs are also measured by CxC and ECCV
+Caption: see `tfxmodal.evaluation.coco_extensions`.
 """
 
+from __future__ import annotations
+
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 
+from tfxmodal.data.json_rows import KARPATHY_SPLITS
 from tfxmodal.data.pairs import Dataset, Pairs, multi_hot
 from tfxmodal.errors import InputError, choose
 from tfxmodal.io.download import fetch, unzip
 from tfxmodal.io.locks import LOCK, locked
-from tfxmodal.io.reading import file_names, missing_files, path_array, read_json
+from tfxmodal.io.reading import (
+    file_names,
+    missing_files,
+    path_array,
+    read_json,
+    require_files,
+)
 
 CAPTIONS = 5  # Of each image, those with the lowest ids; some images have six or seven.
 HELD_OUT = 10_000  # Images of validation and test together.
@@ -29,6 +47,9 @@ KEPT = (  # Members of the JSON objects that are read.
     *("images", "annotations", "categories", "id"),
     *("image_id", "category_id", "file_name", "name", "caption"),
 )
+KARPATHY = "dataset_coco.json"
+KEPT_OF_KARPATHY = ("images", "cocoid", "split", "sentences", "sentid", "raw")
+PARTS = ("train", "val")
 HOST = "http://images.cocodataset.org"
 MD5 = {
     "2014": {
@@ -47,6 +68,7 @@ MD5 = {
 def load(
     data_dir: Path,
     year: str | None = None,
+    splits: str = "scl",
     download: bool = False,
     require_images: bool = True,
     progress=None,
@@ -56,6 +78,7 @@ def load(
     Args:
         data_dir: The folder of the official files.
         year: `2014` or `2017`; by default the one whose annotations are there, 2014 before 2017.
+        splits: `scl`, the paper's, or `karpathy`.
         download: Fetch missing annotations and photos (20.4 GB in either year) into `data_dir`;
             what is there is kept, and an interrupted download goes on.
         require_images: Whether every photo must be there; not needed once features are cached.
@@ -70,6 +93,9 @@ def load(
         there = [known for known in MD5 if any(annotations.glob(f"*{known}.json"))]
         year = (there or ["2014"])[0]
     choose("year", year, MD5)
+    choose("splits", splits, ("scl", "karpathy"))
+    if splits == "karpathy" and year != "2014":
+        raise InputError(f"`splits` karpathy is of COCO 2014; received year {year}: leave it out.")
 
     def supply(what: str, folder: Path, needed: set[str], archive: str) -> None:
         """Sees to it that a folder holds the files needed."""
@@ -86,50 +112,116 @@ def load(
             remedy = "give COCO's own folder, or fetch what is missing (20.4 GB) with `download`"
             raise missing_files(what, folder, sorted(missing), remedy)
 
-    kinds = ("captions", "instances")
-    needed = {f"{kind}_{part}{year}.json" for kind in kinds for part in ("train", "val")}
+    kinds = ("instances", *(["captions"] if splits == "scl" else []))
+    needed = {f"{kind}_{part}{year}.json" for kind in kinds for part in PARTS}
     supply("annotations", annotations, needed, f"annotations/annotations_trainval{year}.zip")
-    train, classes = _read(data_dir, f"train{year}")
-    val, val_classes = _read(data_dir, f"val{year}")
-    if classes != val_classes:
+    parts = {part: _Part.read(data_dir, f"{part}{year}") for part in PARTS}
+    classes = parts["train"].classes
+    if classes != parts["val"].classes:
         raise InputError(f"Training and validation in {annotations} differ in their categories.")
-    rows = np.arange(min(HELD_OUT, len(val)))
-    test, validation = val.take(rows[: len(rows) // 2]), val.take(rows[len(rows) // 2 :])
+    of_splits = _scl(parts) if splits == "scl" else _karpathy(data_dir / KARPATHY, parts)
     if require_images:
-        for part, splits in (("train", [train]), ("val", [validation, test])):
-            names = {Path(path).name for pairs in splits for path in pairs.images}
-            supply("photos", data_dir / f"{part}{year}", names, f"zips/{part}{year}.zip")
-    return Dataset("coco", train, validation, test, class_names=classes)
+        photos = {Path(path) for pairs in of_splits for path in pairs.images}
+        for part in PARTS:
+            name = f"{part}{year}"
+            names = {path.name for path in photos if path.parent.name == name}
+            supply("photos", data_dir / name, names, f"zips/{name}.zip")
+    return Dataset("coco", *of_splits, class_names=classes)
 
 
-def _read(data_dir: Path, part: str) -> tuple[Pairs, tuple[str, ...]]:
-    """Pairs of one part (`train2014`) that have captions and labels, by ascending image id."""
-    paths = [data_dir / "annotations" / f"{kind}_{part}.json" for kind in ("instances", "captions")]
-    labels, captions = defaultdict(set), defaultdict(list)
-    try:
-        content = read_json(paths[0], KEPT)
-        columns = {item["id"]: column for column, item in enumerate(content["categories"])}
-        classes = tuple(item["name"] for item in content["categories"])
-        for item in content["annotations"]:
-            labels[item["image_id"]].add(columns[item["category_id"]])
-        content = read_json(paths[1], KEPT)
-        for item in sorted(content["annotations"], key=itemgetter("id")):
+@dataclass(frozen=True)
+class _Part:
+    """The images of one part, such as `train2014`.
+
+    Attributes:
+        folder: Of the annotations.
+        name: Its own.
+        images: By image id the photo's path.
+        labels: By image id the columns of its classes; none for an image without an object.
+        classes: Their names.
+    """
+
+    folder: Path
+    name: str
+    images: dict[int, Path]
+    labels: dict[int, set[int]]
+    classes: tuple[str, ...]
+
+    @classmethod
+    def read(cls, data_dir: Path, name: str) -> _Part:
+        folder, labels = data_dir / "annotations", defaultdict(set)
+        path = folder / f"instances_{name}.json"
+        with _layout(path, "COCO's"):
+            content = read_json(path, KEPT)
+            columns = {item["id"]: column for column, item in enumerate(content["categories"])}
+            classes = tuple(item["name"] for item in content["categories"])
+            for item in content["annotations"]:
+                labels[item["image_id"]].add(columns[item["category_id"]])
+            images = {each["id"]: data_dir / name / each["file_name"] for each in content["images"]}
+        return cls(folder, name, images, dict(labels), classes)
+
+    def pairs(self, captions: Mapping[int, Sequence[tuple[int, str]]]) -> Pairs:
+        """Pairs of images with the first of their captions, `(id, text)`, in the order given."""
+        first = [of_image[:CAPTIONS] for of_image in captions.values()]
+        return Pairs(
+            np.array([self.images[key].stem for key in captions], np.str_),
+            path_array([self.images[key] for key in captions]),
+            [tuple(text for _, text in of_image) for of_image in first],
+            multi_hot([self.labels.get(key, ()) for key in captions], len(self.classes)),
+            caption_ids=[tuple(number for number, _ in of_image) for of_image in first],
+        )
+
+
+def _scl(parts: Mapping[str, _Part]) -> tuple[Pairs, Pairs, Pairs]:
+    """Training, validation and test pairs that have captions and labels, by ascending image id."""
+    train, val = map(_annotated, parts.values())
+    rows = np.arange(min(HELD_OUT, len(val)))
+    return train, val.take(rows[len(rows) // 2 :]), val.take(rows[: len(rows) // 2])
+
+
+def _annotated(part: _Part) -> Pairs:
+    path, captions = part.folder / f"captions_{part.name}.json", defaultdict(list)
+    with _layout(path, "COCO's"):
+        for item in sorted(read_json(path, KEPT)["annotations"], key=itemgetter("id")):
             if caption := " ".join(item["caption"].split()):
-                captions[item["image_id"]].append(caption)
-        files = {item["id"]: item["file_name"] for item in content["images"]}
-    except (AttributeError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{paths[0]} or {paths[1].name} is not in COCO's layout ({error!r}): unpack it again."
-        ) from error
-    ids = sorted(labels.keys() & captions.keys() & files.keys())
+                captions[item["image_id"]].append((item["id"], caption))
+    ids = sorted(part.labels.keys() & captions.keys() & part.images.keys())
     if not ids:
         raise InputError(
-            f"{paths[0]} and {paths[1].name} have no image in common: unpack them again."
+            f"instances_{part.name}.json and {path.name} in {part.folder} have no image in common: "
+            "unpack them again."
         )
-    pairs = Pairs(
-        np.array([Path(files[key]).stem for key in ids]),
-        path_array([data_dir / part / files[key] for key in ids]),
-        [tuple(captions[key][:CAPTIONS]) for key in ids],
-        multi_hot([labels[key] for key in ids], len(classes)),
+    return part.pairs({key: captions[key] for key in ids})
+
+
+def _karpathy(path: Path, parts: Mapping[str, _Part]) -> tuple[Pairs, Pairs, Pairs]:
+    """Training, validation and test pairs in the order of Karpathy's file."""
+    remedy = "unpack caption_datasets.zip of cs.stanford.edu/people/karpathy/deepimagesent there"
+    require_files("file", path.parent, [path.name], remedy)
+    part = parts["train"]
+    part = replace(
+        part, images=part.images | parts["val"].images, labels=part.labels | parts["val"].labels
     )
-    return pairs, classes
+    captions = {split: {} for split in ("train", "validation", "test")}
+    with _layout(path, "Karpathy's"):
+        for item in read_json(path, KEPT_OF_KARPATHY)["images"]:
+            texts = [(each["sentid"], " ".join(each["raw"].split())) for each in item["sentences"]]
+            captions[KARPATHY_SPLITS[item["split"]]][item["cocoid"]] = texts
+    unknown = [key for split in captions.values() for key in split if key not in part.images]
+    if unknown:
+        raise InputError(
+            f"{path} names {len(unknown):,} images that {path.parent / 'annotations'} has not, "
+            f"such as {unknown[0]}: unpack both again."
+        )
+    return tuple(map(part.pairs, captions.values()))
+
+
+@contextmanager
+def _layout(path: Path, whose: str):
+    """Tells of a file that is not laid out as it should be."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is not in {whose} layout ({error!r}): unpack it again."
+        ) from error
