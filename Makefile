@@ -52,7 +52,7 @@ serve-demo: .venv/ready
 	test "$(STAY)" = no || wait $$service
 
 test: .venv/ready
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: .venv/ready
 	$(BIN)/ruff check .

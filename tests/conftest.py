@@ -14,7 +14,9 @@ import pytest  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from tfxmodal.commands import cli  # noqa: E402
-from tfxmodal.training import experiment  # noqa: E402
+from tfxmodal.training import encoder_training, experiment  # noqa: E402
+from tfxmodal.training.loop import Trainer  # noqa: E402
+from tfxmodal.training.replicas import make_strategy  # noqa: E402
 
 pytest_plugins = ["tests.runs", "tests.presets"]
 
@@ -32,7 +34,20 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
 
+LONG = (
+    *("packaging/test_wheel", "serving/test_export_savedmodel", "training/test_loop"),
+    *("training/test_experiment", "training/test_workers", "serving/test_keras_hub"),
+    *("commands/test_train_scl_process", "commands/test_end_to_end", "docs/test_python_api"),
+    *("commands/test_build_index", "commands/test_datasets", "training/test_updates"),
+)
+"""Files that take the most time. They are begun first, so that all processes end together."""
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_collection_modifyitems(items):
+    place = {Path(__file__).parent / f"{name}.py": number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path, len(LONG)))
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +71,27 @@ def without_figures(request, monkeypatch):
     """Trainings in this process draw no figures: they would take more time than the training."""
     if "figures" not in request.fixturenames:
         monkeypatch.setattr(experiment, "draw", lambda *_, **__: {})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_device():
+    """Runs take one of the two devices: see `two_replicas`."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (experiment, encoder_training):
+            patch.setattr(module, "make_strategy", lambda: make_strategy(["CPU:0"]))
+        yield
+
+
+@pytest.fixture
+def gradient_norms():
+    """A test that asks for it has trainings that measure the gradient norm of each loss term."""
+
+
+@pytest.fixture(autouse=True)
+def without_gradient_norms(request, monkeypatch):
+    """To measure them, all losses are compiled once more, in a third of a short training's time."""
+    if "gradient_norms" not in request.fixturenames:
+        monkeypatch.setattr(Trainer, "_gradient_norms", lambda *_: {})
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,7 @@ import pytest
 from tfxmodal.commands import train
 from tfxmodal.encoders.image import load_image_encoder
 from tfxmodal.inputs import prepare
-from tfxmodal.training import experiment, trained_run
-from tfxmodal.training.replicas import make_strategy
+from tfxmodal.training import trained_run
 
 PHOTOS = 40
 COMMON = (
@@ -26,9 +25,8 @@ DRSL = f"{COMMON} --feature-dim 8 --relation-units 32".split()
 
 @pytest.fixture(scope="session")
 def quick():
-    """Each tower is built once for all tests, and runs take one of the two devices they have."""
+    """Each tower is built once for all tests."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "make_strategy", lambda: make_strategy(["CPU:0"]))
         load_once = cache(load_image_encoder)
         for module in (prepare, trained_run):
             patch.setattr(module, "load_image_encoder", load_once)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.benchmark.made import grid, write_features
+from tfxmodal.benchmark import benchmark
 from tfxmodal.benchmark.benchmark import run_benchmark, tables_of
 from tfxmodal.benchmark.figures import _over_two_settings, _surface, figures_of
 from tfxmodal.benchmark.results import Result, tables_of_runs
@@ -19,8 +20,6 @@ from tfxmodal.benchmark.tables import latex, markdown
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.io.reporter import Reporter
-from tfxmodal.training import experiment
-from tfxmodal.training.replicas import make_strategy
 from tfxmodal.training.run_evaluation import evaluate_run
 from tfxmodal.training.trained_run import load_run
 
@@ -54,7 +53,6 @@ def without_clock(asked, to) -> dict[str, bytes]:
 
 
 def test_stopped_and_killed_it_goes_on_to_the_same_report(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(experiment, "make_strategy", lambda: make_strategy(["CPU:0"]))
     asked = grid(folder, "random", "deep_sm", epochs=3, set=SMALL)
     sources = asked.sources()
     cells, calls = asked.cells(sources), iter(range(1000))
@@ -80,6 +78,21 @@ def test_it_tells_what_it_does(whole):
     assert re.fullmatch(r"1/8 pls, mine, seed 0: 0\.\d{3}, \d s; about \d+ min left", said[1])
     failed = [line for line in said if "zero_shot" in line]
     assert len(failed) == 2 and "not trained: Ready features" in failed[0]
+
+
+def test_the_time_left_tells_the_two_kinds_of_methods_apart(folder, tmp_path, monkeypatch):
+    now, said, reporter = iter([0, 10, 20, 90, 150]), [], Reporter()
+    reporter.say = said.append
+    monkeypatch.setattr(benchmark.time, "monotonic", lambda: next(now))
+    asked = grid(folder, "pls", "deep_sm", seeds=(0, 1))
+    cells, board = asked.cells(asked.sources()), Board(tmp_path)
+    for cell in cells:
+        board.fail(cell, InputError("by hand"))
+    order = sorted(cells, key=lambda cell: cell.method, reverse=True)
+    benchmark._tell(order, cells, board, reporter)
+    assert [line.rpartition("; ")[2] for line in said] == [
+        *("more than 0 min left", "more than 0 min left", "about 1 min left", "about 0 min left")
+    ]
 
 
 def test_the_tables_are_those_of_the_runs(whole):
@@ -256,7 +269,6 @@ def test_without_labels_recall_is_compared(tmp_path):
 
 
 def test_convergence_and_a_grid_of_two_settings_are_drawn(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(experiment, "make_strategy", lambda: make_strategy(["CPU:0"]))
     given = {"labelled_fraction": (0.5, 1.0), "label_noise": (0.0, 0.5), "set": SMALL}
     asked, board = grid(folder, "deep_sm", epochs=2, **given), Board(tmp_path)
     sources = asked.sources()

@@ -15,8 +15,6 @@ from tfxmodal.errors import InputError
 from tfxmodal.inputs import prepare
 from tfxmodal.inputs.raw import check_trainable
 from tfxmodal.methods.gradient.encoder_classifier import EncoderClassifier
-from tfxmodal.training import encoder_training
-from tfxmodal.training.replicas import make_strategy
 
 LEARN = "--image-tower tiny --image-weights random --vocabulary-size 200 --epochs-image 4 "
 LEARN += "--epochs-text 4 --learning-rate-image 0.01 --learning-rate-text 0.01"
@@ -26,7 +24,6 @@ LEARN += "--epochs-text 4 --learning-rate-image 0.01 --learning-rate-text 0.01"
 def tiny(monkeypatch):
     monkeypatch.setitem(IMAGE_ENCODERS, "tiny", tiny_encoder)
     monkeypatch.setattr(prepare, "load_image_encoder", load_image_encoder)  # it is trained
-    monkeypatch.setattr(encoder_training, "make_strategy", lambda: make_strategy(["CPU:0"]))
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.methods.gradient.test_drsl import unpaired
-from tests.training.test_experiment import dataset, one_device, settings  # noqa: F401
+from tests.training.test_experiment import dataset, settings
 from tests.training.tiny import make_pairs
 from tfxmodal.data.label_noise import with_label_noise
 from tfxmodal.data.pairs import labelled

@@ -15,14 +15,13 @@ from tfxmodal.serving.export.eager import EagerModel
 from tfxmodal.serving.export.examples import pictures
 from tfxmodal.serving.export.signatures import ServedRun
 from tfxmodal.training import experiment, run_evaluation
-from tfxmodal.training.loop import Trainer
 from tfxmodal.training.run_evaluation import evaluate_run
 from tfxmodal.training.trained_run import load_run
 
 
 def tiny_with_maps(weights: str = "random"):
     encoder = tiny_encoder(weights)
-    locations = keras.layers.Reshape([16, 6])(encoder.model.get_layer("convolution").output)
+    locations = keras.layers.Reshape([16, 6])(encoder.model.get_layer("relu").output)
     return replace(encoder, map_model=keras.Model(encoder.model.input, locations))
 
 
@@ -31,7 +30,6 @@ def run(small, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(image.IMAGE_ENCODERS, "tiny", tiny_with_maps)
         patch.setattr(image, "WITH_MAPS", ("tiny",))
-        patch.setattr(Trainer, "_gradient_norms", lambda *_: {})  # Compiled once more for them.
         for module in (experiment, run_evaluation):
             patch.setattr(module, "draw", lambda *_, **__: {})
         folder = tmp_path_factory.mktemp("runs")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.training.test_experiment import dataset, one_device, settings  # noqa: F401
+from tests.training.test_experiment import dataset, settings
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.protocol import selection_score
 from tfxmodal.inputs.config import DataConfig
@@ -14,7 +14,6 @@ from tfxmodal.training import experiment
 from tfxmodal.training.candidates import run_best, suited
 from tfxmodal.training.config import FitConfig
 from tfxmodal.training.experiment import run_experiment
-from tfxmodal.training.replicas import make_strategy
 from tfxmodal.training.run_folder import TRIED
 from tfxmodal.training.trained_run import load_run
 
@@ -46,9 +45,7 @@ def tried(folder) -> dict[str, float | None]:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A choice that was not stopped."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "make_strategy", lambda: make_strategy(["CPU:0"]))
-        yield choose(tmp_path_factory.mktemp("runs") / "run")
+    return choose(tmp_path_factory.mktemp("runs") / "run")
 
 
 def test_the_winner_is_an_ordinary_run_of_the_best_validation_score(whole, tmp_path):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.training.test_experiment import dataset, one_device, settings  # noqa: F401
+from tests.training.test_experiment import dataset, settings
 from tfxmodal.data.pairs import Dataset
 from tfxmodal.encoders.text import open_text_encoder
 from tfxmodal.errors import InputError

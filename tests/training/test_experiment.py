@@ -18,7 +18,6 @@ from tfxmodal.io.reporter import Reporter
 from tfxmodal.methods import METHODS
 from tfxmodal.training import experiment
 from tfxmodal.training.experiment import run_experiment
-from tfxmodal.training.replicas import make_strategy
 from tfxmodal.training.run_evaluation import evaluate_run
 from tfxmodal.training.run_folder import RunFolder
 from tfxmodal.training.settings import Settings
@@ -48,11 +47,6 @@ SMALL |= {
     "ccl": STAGED | {"grain_units": 4, "joined_units": 6, "embedding_dim": 4},
 }
 GRADIENT = {"epochs": 3, "batch_size": 16, "learning_rate": 0.01}
-
-
-@pytest.fixture(autouse=True)
-def one_device(monkeypatch):
-    monkeypatch.setattr(experiment, "make_strategy", lambda: make_strategy(["CPU:0"]))
 
 
 def dataset() -> Dataset:

@@ -110,6 +110,7 @@ def test_gradient_norms_are_those_of_each_weighted_term(runs):
 # --- the feeds ----------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("gradient_norms")
 def test_streamed_run_equals_one_from_memory_bit_for_bit(tmp_path):
     scl = {"dropout": 0.2, "labelled_fraction": 0.3}
     runs = {}
@@ -133,6 +134,7 @@ def test_auto_streams_what_does_not_fit(tmp_path):
 # --- resuming -----------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("gradient_norms")
 def test_resumed_run_is_bit_equal_to_an_uninterrupted_one(tmp_path, monkeypatch):
     # The first run decides by itself how many steps go into a call, the others make single steps.
     options = {
@@ -243,12 +245,14 @@ def test_validates_every_so_often_and_at_the_end(tmp_path):
     assert trainer.state.best_epoch == 2
 
 
+@pytest.mark.usefixtures("gradient_norms")
 def test_gradient_norms_are_measured_every_so_often(tmp_path):
     _, trainer = make_trainer(tmp_path, epochs=4, gradient_norms_every=2)
     measured = [bool(report.gradient_norms) for report in trainer.epochs(same_score)]
     assert measured == [True, True, False, True]
 
 
+@pytest.mark.usefixtures("gradient_norms")
 def test_measuring_gradient_norms_changes_no_result(tmp_path):
     found = {}
     for every in (1, 3, 10):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.training.test_experiment import dataset, one_device, settings  # noqa: F401
+from tests.training.test_experiment import dataset, settings
 from tests.training.tiny import make_pairs
 from tfxmodal.commands import cli
 from tfxmodal.commands.main import dispatch

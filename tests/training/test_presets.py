@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.training.test_experiment import dataset, one_device  # noqa: F401
+from tests.training.test_experiment import dataset
 from tfxmodal import api
 from tfxmodal.data import DATASETS
 from tfxmodal.errors import InputError

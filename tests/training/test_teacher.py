@@ -7,7 +7,6 @@ import pytest
 from tests.training.test_experiment import (
     captioned,
     dataset,
-    one_device,  # noqa: F401
     results,
     settings,
 )
@@ -15,9 +14,7 @@ from tfxmodal.data.pairs import Dataset
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.methods import METHODS
-from tfxmodal.training import experiment
 from tfxmodal.training.experiment import run_experiment
-from tfxmodal.training.replicas import make_strategy
 from tfxmodal.training.settings import Settings
 from tfxmodal.training.trained_run import load_run
 
@@ -25,9 +22,7 @@ from tfxmodal.training.trained_run import load_run
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory):
     folder = tmp_path_factory.mktemp("teacher") / "drsl"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "make_strategy", lambda: make_strategy(["CPU:0"]))
-        return run_experiment(settings("drsl"), folder, dataset=dataset(), figures=False).folder
+    return run_experiment(settings("drsl"), folder, dataset=dataset(), figures=False).folder
 
 
 def student(teacher, **values) -> Settings:

@@ -12,7 +12,6 @@ from tests.training.test_loop import float64, same_score, scores
 from tests.training.tiny import assert_bit_equal, checkpoint_tensors, make_pairs, weights
 from tfxmodal.methods.learner import Stage
 from tfxmodal.training import loop
-from tfxmodal.training.loop import Trainer
 
 TERMS = ["distance", "confusion", "adversary", "total"]
 
@@ -89,6 +88,7 @@ def test_the_second_update_sees_what_the_first_has_changed(tmp_path, first):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
 
 
+@pytest.mark.usefixtures("gradient_norms")
 def test_every_term_gradient_norm_and_learning_rate_is_reported(tmp_path):
     _, trainer = make(tmp_path, epochs=1)
     (report,) = trainer.epochs(same_score)
@@ -100,6 +100,7 @@ def test_every_term_gradient_norm_and_learning_rate_is_reported(tmp_path):
     assert report.stage is None
 
 
+@pytest.mark.usefixtures("gradient_norms")
 def test_two_replicas_equal_one_in_float64(two_replicas, tmp_path):
     found = []
     with float64():
@@ -251,7 +252,6 @@ class Mortal(Adversarial):
 
 def test_a_run_killed_between_two_updates_of_a_step_keeps_nothing_of_it(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "_SECONDS_A_CALL", 0)  # Single steps.
-    monkeypatch.setattr(Trainer, "_gradient_norms", lambda *_: {})  # They are slow to compile.
     options = {"optimizer": keras.optimizers.Adam, "dropout": 0.2, "first": "adversary"}
     given = {"method_class": Mortal, "options": options, "epochs": 2, "checkpoint_minutes": 1e-9}
     whole, parts = tmp_path / "whole", tmp_path / "parts"

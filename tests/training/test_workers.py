@@ -36,6 +36,7 @@ def several(tmp_path_factory):
     return folder, json.loads((folder / "codes.json").read_text())
 
 
+@pytest.mark.usefixtures("gradient_norms")
 def test_three_workers_compute_the_numbers_of_one(several, tmp_path):
     one = worker.numbers(make_strategy(["CPU:0"]), tmp_path)
     for index in range(3):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 from tfxmodal.benchmark.cells import Cell
 from tfxmodal.benchmark.grid import Grid
@@ -16,6 +18,7 @@ from tfxmodal.benchmark.runner import Board, train
 from tfxmodal.evaluation.protocol import selection_score
 from tfxmodal.io.locks import locked
 from tfxmodal.io.reporter import SILENT, Reporter
+from tfxmodal.methods import METHODS
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def run_benchmark(
     reporter.say(f"{len(cells)} trainings, {len(cells) - len(left)} of them done; in {folder}")
     settled = train(grid, sources, left, board, jobs, figures, stop_asked)
     bar = reporter.bar(settled, total=len(left), desc="benchmark", unit="training")
-    _tell(bar, len(left), board, reporter)
+    _tell(bar, left, board, reporter)
     about = paper_table(grid.paper).about if grid.paper else ""
     tables, failures = tables_of(cells, board, about), failures_of(cells, board)
     with locked(folder):
@@ -97,14 +100,27 @@ def failures_of(cells: Iterable[Cell], board: Board) -> dict[str, list[str]]:
     return found
 
 
-def _tell(settled: Iterable[Cell], total: int, board: Board, reporter: Reporter):
-    """A line for each cell that is settled, with the time that is left."""
-    start = time.monotonic()
+def _tell(settled: Iterable[Cell], cells: Sequence[Cell], board: Board, reporter: Reporter):
+    """A line for each cell that is settled, with the time that is left.
+
+    Methods in closed form come first, and take seconds: the others are reckoned by themselves.
+    """
+    waiting, took, last = Counter(map(_in_closed_form, cells)), defaultdict(list), time.monotonic()
     for number, cell in enumerate(settled, 1):
+        kind, now = _in_closed_form(cell), time.monotonic()
+        took[kind].append(now - last)
+        waiting[kind] -= 1
+        last = now
         if failure := board.failure(cell):
             what = f"not trained: {failure['reason']}"
         else:
             result = Result(board.run(cell), cell.evaluation)
             what = f"{selection_score(result.test):.3f}, {result.metrics['seconds']:.0f} s"
-        minutes = (time.monotonic() - start) / number * (total - number) / 60
-        reporter.say(f"{number}/{total} {cell.title}: {what}; about {minutes:.0f} min left")
+        left = sum(count * fmean(took[kind]) for kind, count in waiting.items() if took[kind])
+        known = all(took[kind] for kind, count in waiting.items() if count)
+        told = f"{'about' if known else 'more than'} {left / 60:.0f} min left"
+        reporter.say(f"{number}/{len(cells)} {cell.title}: {what}; {told}")
+
+
+def _in_closed_form(cell: Cell) -> bool:
+    return METHODS[cell.method].fit is not None

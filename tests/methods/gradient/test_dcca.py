@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tests.losses.test_canonical_correlation import oracle
-from tests.training.test_experiment import dataset, one_device, settings  # noqa: F401
+from tests.training.test_experiment import dataset, settings
 from tests.training.tiny import OneReplica, make_pairs, method_of
 from tfxmodal.errors import InputError
 from tfxmodal.methods.gradient.dcca import DCCA, DCCAConfig
