@@ -17,11 +17,13 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from tfxmodal.benchmark.cells import Cell, Source
 from tfxmodal.benchmark.grid import Grid
 from tfxmodal.errors import InputError, first_line
+from tfxmodal.inputs.config import PLACE
 from tfxmodal.io.atomic import whole_file
 from tfxmodal.io.locks import InUse, held
 from tfxmodal.training.interrupts import stop_signals
@@ -211,8 +213,10 @@ def _train(cell: Cell, source: Source, board: Board, figures: bool, stop_asked):
                 figures=figures,
             )
         if source.elsewhere and (run / METRICS).exists():
-            measured = source.elsewhere.config
-            evaluate_run(load_run(run), measured, name=cell.evaluation, figures=figures)
+            trained, there = load_run(run), source.elsewhere.config
+            place = {name: getattr(there, name) for name in ("dataset", *PLACE, "on_bad_image")}
+            measured = replace(trained.settings.data, **place)  # With the encoders of the run.
+            evaluate_run(trained, measured, name=cell.evaluation, figures=figures)
     except InUse:  # Another process tunes its row, or trains it by the name of its folder.
         raise
     except Exception as error:
