@@ -13,9 +13,9 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
+from tests.training.norms import measured, not_measured  # noqa: E402
 from tfxmodal.commands import cli  # noqa: E402
 from tfxmodal.training import encoder_training, experiment  # noqa: E402
-from tfxmodal.training.loop import Trainer  # noqa: E402
 from tfxmodal.training.replicas import make_strategy  # noqa: E402
 
 pytest_plugins = ["tests.runs", "tests.presets"]
@@ -82,16 +82,18 @@ def one_device():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def without_gradient_norms():
+    """See `tests.training.norms`."""
+    with not_measured():
+        yield
+
+
 @pytest.fixture
 def gradient_norms():
     """A test that asks for it has trainings that measure the gradient norm of each loss term."""
-
-
-@pytest.fixture(autouse=True)
-def without_gradient_norms(request, monkeypatch):
-    """To measure them, all losses are compiled once more, in a third of a short training's time."""
-    if "gradient_norms" not in request.fixturenames:
-        monkeypatch.setattr(Trainer, "_gradient_norms", lambda *_: {})
+    with measured():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.training.norms import measured
 from tests.training.tiny import (
     OneReplica,
     assert_bit_equal,
@@ -64,7 +65,7 @@ def float64():
 def runs(request, two_replicas, tmp_path_factory):
     """Method, initial weights, reports and trainer of one run on one replica and of one on two."""
     found = []
-    with float64():
+    with float64(), measured():
         for strategy in (None, two_replicas):
             folder = tmp_path_factory.mktemp("run")
             method, trainer = make_trainer(folder, strategy, **ALL_TERMS[request.param])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.training.norms import not_measured
 from tests.training.test_experiment import dataset, settings
 from tests.training.tiny import weights, with_sgd
 from tfxmodal.commands import cli
@@ -21,7 +22,6 @@ from tfxmodal.serving.model_server import free_port
 from tfxmodal.training import experiment
 from tfxmodal.training.config import TrainingConfig
 from tfxmodal.training.experiment import run_experiment
-from tfxmodal.training.loop import Trainer
 from tfxmodal.training.workers import Workers, begin
 
 MULTI = {"strategy": "multi_worker"}
@@ -51,7 +51,6 @@ def steps(folder: Path):
 def train(folder: Path):
     """A run by Adam, and the same run until worker 1 is killed."""
     os.chdir(folder)
-    Trainer._gradient_norms = lambda *_: {}  # Those of `steps` are enough; they are compiled apart.
     run_experiment(settings("scl", **RUN), dataset=dataset())
     workers, asked = begin(TrainingConfig(**MULTI)), []
 
@@ -67,7 +66,6 @@ def train(folder: Path):
 def go_on(folder: Path):
     """Checks between workers; then the run goes on to its end."""
     os.chdir(folder)
-    Trainer._gradient_norms = lambda *_: {}
     workers = begin(TrainingConfig(**MULTI))
     told = [refusal(workers, {"training.seed": workers.index}), unseen(workers)]
     told += [workers.any(workers.index == 1), workers.any(False)]
@@ -114,9 +112,7 @@ def run(part, folder: Path, addresses: list[str], index: int):
 if __name__ == "__main__":
     experiment.draw = lambda *_, **__: {}  # As in the tests' own process, figures take too long.
     folder, sys.argv[0] = Path(sys.argv[1]), "worker"
-    codes = {
-        "train": start(train, folder / "two", 2),
-        "go_on": start(go_on, folder / "two", 2),
-        "steps": start(steps, folder / "three", 3),
-    }
+    with not_measured():
+        codes = {part.__name__: start(part, folder / "two", 2) for part in (train, go_on)}
+    codes["steps"] = start(steps, folder / "three", 3)
     (folder / "codes.json").write_text(json.dumps(codes))

@@ -9,8 +9,9 @@ from tfxmodal.io.locks import locked
 from tfxmodal.service import searching
 from tfxmodal.service.failures import Unready, storing
 from tfxmodal.service.galleries import Galleries
-from tfxmodal.service.gallery import Gallery
+from tfxmodal.service.gallery import Embedded, Gallery
 from tfxmodal.service.items import Found, Item, NewItem, Query, Told
+from tfxmodal.service.joined_writes import JoinedWrites
 
 
 class Catalogue:
@@ -24,6 +25,7 @@ class Catalogue:
 
     def __init__(self, galleries: Galleries, write_seconds: float = 5.0, step=nullcontext):
         self.galleries, self._write_seconds, self.step = galleries, write_seconds, step
+        self._put = JoinedWrites(self._written, write_seconds)
 
     def put(self, items: Sequence[NewItem]) -> Told:
         """Adds items, and replaces those of the same ids; on the disk when this returns.
@@ -38,11 +40,15 @@ class Catalogue:
         with self.step("embed"), storing():
             embedded, told = gallery.embed(items)
         if embedded:
-            with self.step("write"), self._writing(gallery):
-                before = gallery.get([each.item.id for each in embedded])
-                gallery.write(embedded)
-                self._tidy(gallery, before)
+            with self.step("write"):
+                self._put(gallery, embedded)
         return told
+
+    def _written(self, gallery: Gallery, embedded: Sequence[Embedded]):
+        with self._writing(gallery):
+            before = gallery.get([each.item.id for each in embedded])
+            gallery.write(embedded)
+            self._tidy(gallery, before)
 
     def delete(self, name: str) -> bool:
         """Takes an item out, with its picture; gives whether it was there.

@@ -86,7 +86,7 @@ def test_it_learns_on_two_replicas(two_replicas, tmp_path):
         trainer = Trainer(learner, pairs, config, two_replicas, tmp_path)
     first, *_, last = list(trainer.epochs(lambda: learner.measure(pairs)))
     assert last.losses["cross_entropy"] < 0.8 * first.losses["cross_entropy"]
-    assert trainer.state.best_score > 0.8
+    assert trainer.state.best_score > 0.7
 
 
 @pytest.mark.parametrize("kind", ["single", "multiple"])
