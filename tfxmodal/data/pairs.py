@@ -63,8 +63,8 @@ class Pairs:
     def __post_init__(self):
         columns: dict[str, Any] = {"ids": self.ids, "images": self.images, "texts": self.texts}
         labels = {"labels": self.labels, "text_labels": self.text_labels}
-        given = labels | {"queries": self.queries, "image_ids": self.image_ids}
-        given |= {"caption_ids": self.caption_ids}
+        given: dict[str, Any] = {"queries": self.queries, "image_ids": self.image_ids}
+        given |= labels | {"caption_ids": self.caption_ids}
         columns |= {name: column for name, column in given.items() if column is not None}
         for name in labels.keys() & columns:
             if columns[name].ndim != 2:
