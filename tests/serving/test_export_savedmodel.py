@@ -278,7 +278,7 @@ def test_an_export_passes_its_verification(kind, exported, loaded, run_of, monke
     assert verify(folder / "m_matrix").passed
 
 
-@pytest.mark.parametrize("method", ["ridge_cca", "codes"])
+@pytest.mark.parametrize("method", ["drsl", "ridge_cca", "codes"])
 def test_ready_features(method, trained, tmp_path, capsys):
     run = trained("features", method)
     to = tmp_path / "f"

@@ -26,14 +26,12 @@ import numpy as np
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.evaluation.class_metrics import class_metrics
 from tfxmodal.evaluation.metrics import mean, ranks, recall_at
-from tfxmodal.evaluation.per_query import DIRECTIONS, RECALL_AT
+from tfxmodal.evaluation.per_query import DIRECTIONS, RECALL_AT, plain
+from tfxmodal.evaluation.protocol import measure_blocks
 from tfxmodal.retrieval.scorer import Scorer
 
 PACKAGE = "eccv_caption"
 FILES = dict(zip(DIRECTIONS, ("image_to_caption", "caption_to_image"), strict=True))
-ROWS = 256
-"""Queries that are scored at a time: 25 MB against 25,000 captions."""
-
 Positives = Mapping[int, Sequence[int]]
 """Of a query's number those of the items that are right."""
 
@@ -63,21 +61,21 @@ def coco_extensions(
         if set(asked.tolist()) != positives("original", way).keys():
             return {}
     sides = {
-        "image_to_text": (scorer.text_scores, numbers, images[rows], caption_numbers, captions),
-        "text_to_image": (scorer.image_scores, caption_numbers, captions, numbers, images[rows]),
+        "image_to_text": (numbers, images[rows], caption_numbers, captions),
+        "text_to_image": (caption_numbers, captions, numbers, images[rows]),
     }
     found: dict[str, dict] = {"cxc": {"recall_at": {}}}
     found["eccv"] = {name: {} for name in ("recall_at", "map_r", "r_precision")}
     for way, side in sides.items():
         for name, of_list in found.items():
-            values = _measured(*side, positives(name, way), "map_r" in of_list)
-            of_list["recall_at"][way] = _plain(recall_at(values["rank"], RECALL_AT))
+            values = _measured(scorer, way, *side, positives(name, way), "map_r" in of_list)
+            of_list["recall_at"][way] = recall_at(values["rank"], RECALL_AT)
             for metric in of_list.keys() & values.keys():
                 of_list[metric][way] = mean(values[metric])
     for of_list in found.values():
         for ways in of_list.values():
             ways["average"] = _average(*(ways[way] for way in DIRECTIONS))
-    return found
+    return plain(found)
 
 
 @cache
@@ -95,7 +93,7 @@ def positives(name: str, way: str) -> Positives:
 
 
 def _measured(
-    scores_of, queries, asking, gallery, searched, right_of: Positives, of_ranking: bool
+    scorer, way: str, queries, asking, gallery, searched, right_of: Positives, of_ranking: bool
 ) -> dict[str, np.ndarray]:
     """The rank, and with `of_ranking` the metrics of the ranking, of queries with right items."""
     place = {number: column for column, number in enumerate(gallery.tolist())}
@@ -103,22 +101,16 @@ def _measured(
         place[number] = len(place)
     absent = len(place) - len(gallery)
     rows = np.flatnonzero(np.isin(queries, list(right_of)))
-    parts: dict[str, list[np.ndarray]] = {}
-    for block in np.split(rows, range(ROWS, len(rows), ROWS)):
-        scores = scores_of(asking[block], searched)
+
+    def measure(scores: np.ndarray, block: slice) -> dict[str, np.ndarray]:
         scores = np.pad(scores, ((0, 0), (0, absent)), constant_values=-np.inf)
         right = np.zeros(scores.shape, bool)
-        for row, query in enumerate(queries[block].tolist()):
+        for row, query in enumerate(queries[rows[block]].tolist()):
             right[row, [place[number] for number in right_of[query]]] = True
-        values = {"rank": ranks(scores, right)}
-        values |= class_metrics(scores, right) if of_ranking else {}
-        for name, of_block in values.items():
-            parts.setdefault(name, []).append(of_block)
-    return {name: np.concatenate(blocks) for name, blocks in parts.items()}
+        found = {"rank": ranks(scores, right)}
+        return found | class_metrics(scores, right) if of_ranking else found
 
-
-def _plain(recalls: Mapping[int, float]) -> dict[str, float]:
-    return {str(k): value for k, value in recalls.items()}
+    return measure_blocks(scorer, asking[rows], searched, way, [measure])
 
 
 def _average(one, other):

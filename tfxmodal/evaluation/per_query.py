@@ -59,7 +59,7 @@ class PerQuery:
                 "map_all" if self.labelled else "rank",
             ),
         }
-        return _plain(numbers)
+        return plain(numbers)
 
     def by_pair(self) -> np.ndarray:
         """What each pair adds to the two means by which methods are compared.
@@ -111,10 +111,10 @@ def _with_average(numbers: dict) -> dict:
     return numbers | {"average": sum(numbers.values()) / len(numbers)}
 
 
-def _plain(tree):
+def plain(tree):
     """Keys to strings, numbers to Python's, NaN to None: what JSON can hold."""
     if isinstance(tree, dict):
-        return {str(key): _plain(value) for key, value in tree.items()}
+        return {str(key): plain(value) for key, value in tree.items()}
     if tree is None or np.isnan(tree):
         return None
     return int(tree) if isinstance(tree, (int, np.integer)) else float(tree)

@@ -131,7 +131,9 @@ def measure_queries(scorer: Scorer, embedded: Pairs, captions: Side | None = Non
             else:
                 queries, gallery = of_texts.take(asking), searched_images
             measures = [level(queries.pairs, gallery.pairs) for level in levels]
-            found |= _measure(scorer, queries.embeddings, gallery.embeddings, direction, measures)
+            found |= measure_blocks(
+                scorer, queries.embeddings, gallery.embeddings, direction, measures
+            )
     gallery_sizes = [len(captions.pairs[searched]), len(searched_images.pairs)]
     return PerQuery(values, dict(zip(DIRECTIONS, gallery_sizes, strict=True)))
 
@@ -206,7 +208,7 @@ def _instance_level(queries: np.ndarray, gallery: np.ndarray) -> Measure:
     return measure
 
 
-def _measure(scorer, queries, gallery, direction: str, measures: list[Measure]) -> dict:
+def measure_blocks(scorer, queries, gallery, direction: str, measures: list[Measure]) -> dict:
     """The measures of all queries, from blocks of scores that are dropped after use."""
     ranking = scorer.text_scores if direction == "image_to_text" else scorer.image_scores
     step = max(1, BLOCK // len(gallery))
