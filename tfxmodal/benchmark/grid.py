@@ -205,7 +205,7 @@ class Grid:
 
     def _given(self, method: str, form: Settings) -> dict[str, Any]:
         """What the grid gives of a method's settings."""
-        given = {"epochs": self.epochs, "minutes": self.minutes}
+        given = {"epochs": self.epochs, "minutes": self.minutes, "gradient_norms_every": 0}
         given = {k: v for k, v in given.items() if v is not None and hasattr(form.training, k)}
         given |= assigned(self.set, method, type(form.config), type(form.training))
         if given.get("strategy") == "multi_worker":

@@ -44,7 +44,8 @@ class TrainingConfig:
     """Epochs between two validations (released SCL code: 1)."""
 
     gradient_norms_every: int = 10
-    """Epochs between two measurements of the gradient norm that each loss term contributes."""
+    """Epochs between two measurements of the gradient norm that each loss term contributes; 0: none
+    (to compile the first takes some seconds a stage)."""
 
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     """Arithmetic of the networks; losses are always computed in float32."""
@@ -66,12 +67,13 @@ class TrainingConfig:
     nothing is selected and nothing stops early."""
 
     def __post_init__(self):
-        at_least_1 = ("epochs", "batch_size", "validate_every", "gradient_norms_every")
+        at_least_1 = ("epochs", "batch_size", "validate_every")
         above_0 = ("learning_rate", "checkpoint_minutes")
         check_ranges(
             self,
             **dict.fromkeys(at_least_1, "[1, inf)"),
             **dict.fromkeys(above_0, "(0, inf)"),
+            gradient_norms_every="[0, inf)",
             minutes="[0, inf)",
             weight_decay="[0, inf)",
             patience="[0, inf)",

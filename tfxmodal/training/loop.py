@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
@@ -251,18 +250,15 @@ class Trainer:
         """The norms before an epoch; empty where they are not to be measured.
 
         Measuring draws dropout's random numbers and moves batch normalisation's statistics. Both
-        are put back, so that it changes no result. But published results are of versions that
-        measured before the epochs 1, 10, 20 and so on and put nothing back. To give the same,
-        these epochs begin with what one measurement leaves behind, whether it is asked for or not.
+        are put back, so that it changes no result.
         """
-        asked = epoch == 1 or epoch % self._config.gradient_norms_every == 0
-        always = epoch == 1 or epoch % 10 == 0
-        if self.state.step or not (asked or always):  # Resumed within an epoch: it was done before.
+        every = self._config.gradient_norms_every
+        due = every > 0 and (epoch == 1 or epoch % every == 0)
+        if self.state.step or not due:  # Resumed within an epoch: it was done before.
             return {}
         changed = [v for net in self._networks.values() for v in net.variables if not v.trainable]
-        with nullcontext() if always else variables_put_back(changed, self._strategy):
-            norms = self._steps.gradient_norms(plan)
-        return norms if asked else {}
+        with variables_put_back(changed, self._strategy):
+            return self._steps.gradient_norms(plan)
 
     def _run_epoch(self, epoch: int, plan: Rows, stop_asked, progress) -> dict[str, float]:
         """The rest of an epoch, in compiled calls of a few seconds each; returns mean losses."""

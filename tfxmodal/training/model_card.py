@@ -125,7 +125,7 @@ def train_command(settings: Settings, run_dir: Path | None = None) -> str:
         for field in fields(getattr(settings, part))
         if (value := getattr(getattr(settings, part), field.name))
         != getattr(getattr(defaults, part), field.name)
-        and field.name not in ("dataset", "cache_dir", "download")
+        and field.name not in ("dataset", "cache_dir", "download", "gradient_norms_every")
     }
     preset = {} if preset_of(dataset) == "paper" else {"preset": "paper"}
     return command("train", settings.method, dataset=dataset, **preset, **given, run_dir=run_dir)
