@@ -5,6 +5,7 @@ LanceDB is imported where it is used; it is the extra `lancedb`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -40,11 +41,20 @@ ASKED = 5_000
 BATCH = 2**14
 """Items that `items` gives at a time."""
 
-SEEN = 200
-"""Vectors that a search of the graph keeps in view at least, and..."""
+BITS = 2
+"""To which the codes shorten each number of a vector."""
 
-REFINED = 4
-"""...times as many as are wanted that it finds by their bytes; the vectors decide among them."""
+PROBED, FILTERED = 40, 100
+"""Cells that a search reads, and one with a filter, which leaves fewer items in each. It reads more
+where these hold too few."""
+
+REFINED, AT_LEAST = 5, 50
+"""Times as many as are wanted that it finds by their codes, and the fewest; the vectors decide
+among them."""
+
+SAMPLED, ROUNDS = 32, 10
+"""Vectors a cell of which the cells' centres are made, and the rounds of k-means: more took five
+times as long and found no more."""
 
 VERSIONS = 256
 """Writes after which the files of many small ones are joined."""
@@ -56,9 +66,10 @@ KEPT = timedelta(days=1)
 class LanceStore:
     """For galleries that change, or do not fit into memory; see `search.stores.Store`.
 
-    Up to `EXACT` items all vectors are compared. For more, `optimize` makes a graph of their bytes
-    (IVF_HNSW_SQ with one cell), and items that were written since are compared one by one. Writers
-    wait for each other by a lock of the folder, whose file system must have locks.
+    Up to `EXACT` items all vectors are compared. For more, `optimize` divides them into cells and
+    makes short codes of them (IVF_RQ, or IVF_SQ where the width is no multiple of 8), and items
+    that were written since are compared one by one. Writers wait for each other by a lock of the
+    folder, whose file system must have locks.
 
     Args:
         about: What it is made for.
@@ -118,13 +129,13 @@ class LanceStore:
     @property
     def is_exact(self) -> bool:
         """Whether `search` never misses an item."""
-        return self._graph is None
+        return "vector" not in self._indices
 
     @property
-    def _graph(self) -> str | None:
-        """The name of the graph, where one was made."""
-        indices = [] if self._table is None else self._table.list_indices()
-        return next((each.name for each in indices if each.columns == ["vector"]), None)
+    def _indices(self) -> dict[str, str]:
+        """The kind of index of each column that has one."""
+        there = [] if self._table is None else self._table.list_indices()
+        return {name: each.index_type for each in there for name in each.columns}
 
     def count(self, where: Where | None = None) -> int:
         """How many items fulfil a condition."""
@@ -230,15 +241,19 @@ class LanceStore:
         queries = check_vectors(queries, "queries", self.dim)
         if self._table is None:
             return [Hits.none() for _ in queries]
-        return [self._found(query, k, where, minimum) for query in queries]
+        cells = None if self.is_exact else FILTERED if where else PROBED
+        return [self._found(query, k, where, minimum, cells) for query in queries]
 
-    def _found(self, query: np.ndarray, k: int, where: Where | None, minimum: float) -> Hits:
+    def _found(
+        self, query: np.ndarray, k: int, where: Where | None, minimum: float, cells: int | None
+    ) -> Hits:
         search = self._table.search(query).distance_type("dot").limit(k)
         search = search.select(["id", "_distance"])
         if where is not None:
             search = search.where(sql(where), prefilter=True)
-        if self._graph:
-            search = search.nprobes(1).ef(max(SEEN, 2 * k)).refine_factor(REFINED)
+        if cells:
+            refined = max(REFINED, math.ceil(AT_LEAST / k))
+            search = search.nprobes(cells).maximum_nprobes(0).refine_factor(refined)
         found = search.to_arrow()
         scores = 1 - found["_distance"].to_numpy()
         chosen = np.flatnonzero(scores >= minimum)
@@ -248,14 +263,26 @@ class LanceStore:
     # === Files ==================================================================================
 
     def optimize(self):
-        """Makes or completes the graph, joins small files, and drops old versions."""
+        """Makes or completes the cells, joins small files, and drops old versions."""
         if self._table is None:
             return
-        names = {name for each in self._table.list_indices() for name in each.columns}
-        if "id" not in names:
+        from lancedb.index import IvfRq, IvfSq
+
+        indices, count = self._indices, self.count()
+        if "id" not in indices:
             self._table.create_scalar_index("id")
-        if self.count() > EXACT and "vector" not in names:
-            self._table.create_index("dot", num_partitions=1, index_type="IVF_HNSW_SQ")
+        # Codes of bits are made of whole bytes alone; narrow vectors are fast as bytes, too.
+        kind, bits = (IvfSq, {}) if self.dim % 8 else (IvfRq, {"num_bits": BITS})
+        # Of earlier versions the index is a graph.
+        if count > EXACT and indices.get("vector") != kind.__name__:
+            cells = kind(
+                distance_type="dot",
+                num_partitions=math.isqrt(count),
+                max_iterations=ROUNDS,
+                sample_rate=SAMPLED,
+                **bits,
+            )
+            self._table.create_index("vector", config=cells)
         self._table.optimize(cleanup_older_than=KEPT)
 
     def snapshot(self, folder: Path):

@@ -1,0 +1,79 @@
+"""Galleries of LanceDB that are not searched item by item."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("lancedb")
+
+from tfxmodal.search.stores import About, StoredItems, parse
+from tfxmodal.search.stores import lancedb_store as lance
+
+N = 3000
+
+
+def clustered(n: int, dim: int, rng) -> np.ndarray:
+    """Vectors of length 1 around 50 directions."""
+    middles = np.random.default_rng(7).standard_normal((50, dim))
+    rows = middles[rng.integers(50, size=n)] + 0.7 * rng.standard_normal((n, dim))
+    return np.float32(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+
+def recall(store, queries, items, k, rows=None, where=None) -> float:
+    rows = np.arange(len(items)) if rows is None else rows
+    best = rows[np.argsort(-queries @ items[rows].T, axis=1)[:, :k]]
+    hits = store.search(queries, k, where)
+    assert all(len(each.ids) == best.shape[1] for each in hits)
+    for query, each in zip(queries, hits, strict=True):
+        of_items = items[np.array(each.ids, int)] @ query
+        np.testing.assert_allclose(each.scores, of_items, atol=1e-5)
+    return np.mean([np.isin(b, np.array(h.ids, int)).mean() for b, h in zip(best, hits, strict=True)])
+
+
+@pytest.fixture
+def filled(tmp_path, monkeypatch):
+    """Makes a store of items that are too many to be compared one by one."""
+    monkeypatch.setattr(lance, "EXACT", 300)
+
+    def new(dim: int):
+        rng = np.random.default_rng(0)
+        items, queries = clustered(N, dim, rng), clustered(50, dim, rng)
+        store = lance.LanceStore(About("A", "images"), tmp_path / "index")
+        metadata = {"part": (np.arange(N) % 100).tolist()}
+        store.add(StoredItems([str(row) for row in range(N)], items, None, metadata))
+        return store, items, queries
+
+    return new
+
+
+@pytest.mark.parametrize(("dim", "kind"), [(64, "IvfRq"), (10, "IvfSq")])
+def test_cells_and_codes_find_nearly_all_that_numpy_finds(filled, dim, kind):
+    store, items, queries = filled(dim)
+    assert store.is_exact
+    store.optimize()
+    assert not store.is_exact
+    assert store._indices["vector"] == kind
+    for k in (1, 10, 100):
+        assert recall(store, queries, items, k) >= 0.98
+    part = np.arange(7, N, 100)
+    assert recall(store, queries, items, 10, part, parse("part = 7", store.columns)) >= 0.98
+
+
+def test_what_was_written_since_is_found_and_what_was_deleted_is_not(filled):
+    store, items, queries = filled(64)
+    store.optimize()
+    store.upsert(StoredItems([str(N)], queries[:1]))
+    assert store.search(queries[:1], 1)[0].ids == [str(N)]
+    store.optimize()
+    assert store.search(queries[:1], 1)[0].ids == [str(N)]
+    assert store.delete([str(N)]) == 1
+    assert store.search(queries[:1], 1)[0].ids != [str(N)]
+    assert recall(store, queries, items, 10) >= 0.98
+
+
+def test_the_graph_of_an_earlier_version_is_searched_and_replaced(filled):
+    store, items, queries = filled(64)
+    store._table.create_index("dot", num_partitions=1, index_type="IVF_HNSW_SQ")
+    assert recall(store, queries, items, 10) >= 0.9
+    store.optimize()
+    assert store._indices["vector"] == "IvfRq"
+    assert recall(store, queries, items, 10) >= 0.98
