@@ -26,7 +26,9 @@ def recall(store, queries, items, k, rows=None, where=None) -> float:
     for query, each in zip(queries, hits, strict=True):
         of_items = items[np.array(each.ids, int)] @ query
         np.testing.assert_allclose(each.scores, of_items, atol=1e-5)
-    return np.mean([np.isin(b, np.array(h.ids, int)).mean() for b, h in zip(best, hits, strict=True)])
+    return np.mean(
+        [np.isin(b, np.array(h.ids, int)).mean() for b, h in zip(best, hits, strict=True)]
+    )
 
 
 @pytest.fixture
