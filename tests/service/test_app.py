@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 
@@ -23,6 +24,7 @@ def test_a_photo_is_put_in_found_and_taken_out(service):
         "caption": "a red evening",
         "metadata": {},
         "score": None,
+        "probability": None,
     }
     assert service.get("/pictures/beach/1.png").content == picture()
     assert service.delete("/items/beach/1.png").status_code == 204
@@ -40,6 +42,30 @@ def test_the_best_come_first_with_their_scores(filled):
     assert 1 >= scores[0] > scores[1]
     assert filled.found(text="green", min_score=scores[0] - 0.01) == ["green"]
     assert filled.found(text="green", min_score=1.01) == []
+
+
+def test_probabilities_are_those_of_the_exports_calibration(galleries, filled):
+    answer = filled.post("/search", data={"text": "green", "min_probability": 0.5})
+    assert answer.status_code == 422
+    assert "gallery 'fake-1' has none: give `min_score`" in answer.json()["error"]
+    about = galleries.folder / "galleries" / galleries.current_name() / "about.json"
+    told = {"slope": 10.0, "intercept": -5.0, "base_rate": 0.1, "pairs": 100}
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"calibration": told}))
+    opened = Asking(Catalogue(Galleries(galleries.folder, galleries._client)))
+    found = opened.post("/search", data={"text": "green", "k": 2}).json()["items"]
+    for item in found:
+        expected = 1 / (1 + math.exp(5 - 10 * item["score"]))
+        assert item["probability"] == pytest.approx(expected, rel=1e-6)
+    between = (found[0]["probability"] + found[1]["probability"]) / 2
+    assert opened.found(text="green", min_probability=between) == ["green"]
+    assert opened.found(text="green", min_probability=0.5, min_score=1.01) == []
+    for alike in ({"like": "red"}, {"image": picture("red"), "text": "red"}):
+        files = {"image": alike.pop("image")} if "image" in alike else None
+        answer = opened.post("/search", data=alike | {"min_probability": 0.5}, files=files)
+        assert answer.status_code == 422
+        assert "one text with images, or one image with texts" in answer.json()["error"]
+        answer = opened.post("/search", data=alike, files=files)
+        assert {item["probability"] for item in answer.json()["items"]} == {None}
 
 
 def test_a_text_a_picture_and_both_find_either_kind(filled):
@@ -117,6 +143,7 @@ def test_the_service_tells_what_it_holds(filled):
         ({"text": "red", "k": "0"}, "`k` is wrong"),
         ({"text": "red", "k": "many"}, "`k` is wrong"),
         ({"text": "red", "min_score": "nan"}, "`min_score` is wrong"),
+        ({"text": "red", "min_probability": "1"}, "`min_probability` is wrong"),
         ({"text": "red", "find": "films"}, "`find` is wrong"),
         ({"text": "r" * 10_001}, "`text` is wrong"),
         ({"like": "nobody"}, "'nobody', which is not in the gallery"),

@@ -12,7 +12,19 @@ REQUESTS = int(os.environ.get("MALFORMED", 600))
 GOOD = {"/search": {"text": "red", "k": "3"}, "/items": {"id": "a", "text": "red"}}
 PATHS = ("/search", "/items", "/items/a", "/pictures/a", "/about", "/", "/%00", "/items/%ff", "//")
 METHODS = ("POST", "PUT", "GET", "DELETE", "PATCH")
-FIELDS = ("text", "image", "like", "find", "where", "k", "min_score", "id", "metadata", "small")
+FIELDS = (
+    "text",
+    "image",
+    "like",
+    "find",
+    "where",
+    "k",
+    "min_score",
+    "min_probability",
+    "id",
+    "metadata",
+    "small",
+)
 VALUES = (
     *("", " ", "\0", "a" * 300, "x" * 20_000, "'", '"', "\\", "%", "; drop table items", "NaN"),
     *(

@@ -173,10 +173,11 @@ def target(flags: Flags, galleries: Galleries):
     if flags.version is None:
         raise InputError("--version is not given: name the model's version on the server.")
     about = flags.models / flags.model / str(flags.version) / DESCRIPTION
-    fingerprint = read_json(about).get("fingerprint")
+    export = read_json(about)
+    fingerprint, calibration = export.get("fingerprint"), export.get("calibration")
     if fingerprint is None:
         raise InputError(f"{about} tells no fingerprint: export the run again.")
-    return galleries.make(flags.version, fingerprint, flags.landmarks)
+    return galleries.make(flags.version, fingerprint, flags.landmarks, calibration)
 
 
 def tell(told: Told):

@@ -8,13 +8,17 @@ Kind = Literal["images", "texts"]
 
 
 class Item(BaseModel):
-    """An item of the gallery; `score` where a search found it."""
+    """An item of the gallery; `score` where a search found it.
+
+    `probability` is that an image and a text belong together, where the model tells it.
+    """
 
     id: str
     kind: Kind
     caption: str
     metadata: dict[str, str | float | bool]
     score: float | None = None
+    probability: float | None = None
 
 
 class Items(BaseModel):

@@ -112,12 +112,17 @@ def _add_routes(app: FastAPI, catalogue: Catalogue, limits: Limits):
         where: Annotated[str, Form(max_length=limits.max_text)] = "",
         k: Annotated[int, Form(ge=1, le=limits.max_found)] = 12,
         min_score: Annotated[float | None, Form(allow_inf_nan=False)] = None,
+        min_probability: Annotated[float | None, Form(gt=0, lt=1)] = None,
     ) -> Found:
         """Finds items by a text, an image, both, or an item of the gallery (`like`, its id).
 
         `where` is a condition on metadata, such as `year > 2020 and album = 'beach'`.
+        `min_probability` is the least probability that an image and a text belong together, at the
+        base rate of the pairs that the model was validated on.
         """
-        query = items.Query(text.strip(), image or None, like, find, where.strip(), k, min_score)
+        query = items.Query(
+            text.strip(), image or None, like, find, where.strip(), k, min_score, min_probability
+        )
         found = catalogue.search(query)
         return Found(
             items=[_told(each) for each in found.items],
@@ -175,6 +180,7 @@ def _told(item: items.Item) -> Item:
         caption=item.caption,
         metadata=item.metadata,
         score=item.score,
+        probability=item.probability,
     )
 
 

@@ -82,12 +82,19 @@ class Galleries:
         with whole_file(self.folder / CURRENT) as file:
             file.write(json.dumps({"gallery": name}).encode())
 
-    def make(self, version: int, fingerprint: str, landmarks: Path | None = None) -> Gallery:
+    def make(
+        self,
+        version: int,
+        fingerprint: str,
+        landmarks: Path | None = None,
+        calibration: dict | None = None,
+    ) -> Gallery:
         """An empty gallery for a version of the model, or the one that is there.
 
         Args:
             version: The model's, on the server.
             fingerprint: The version's, see `search.stores.About`.
+            calibration: Of the version's scores, a `Calibration`, where it has one.
             landmarks: For a score that is no dot product, a manifest; see `service.spaces`.
 
         Raises:
@@ -110,6 +117,7 @@ class Galleries:
                 about = About(fingerprint, kind, RESCORE, spaces.get(kind, {}))
                 write_folder(folder / kind, STORE, about, SETTINGS)
             about = {"version": version, "fingerprint": fingerprint, "probe": asdict(probe)}
+            about["calibration"] = calibration
             with whole_file(folder / ABOUT) as file:
                 file.write(json.dumps(about).encode())
         return self.open(name)

@@ -14,6 +14,7 @@ import numpy as np
 from tfxmodal.data.items import KINDS
 from tfxmodal.encoders.image.with_pillow import UnreadPicture
 from tfxmodal.errors import InputError
+from tfxmodal.evaluation.calibration import Calibration
 from tfxmodal.io.atomic import sync_changes
 from tfxmodal.io.reading import read_json
 from tfxmodal.search.index import Index
@@ -61,6 +62,7 @@ class Gallery:
         model: The version of the model that embedded it.
         probe: What tells that model from others.
         indexes: By kind.
+        calibration: Of the model's scores; None where the export told none.
 
     Raises:
         Unready: If it is not whole.
@@ -73,7 +75,8 @@ class Gallery:
             self.probe = Probe(**about["probe"])
             self.model = ServedModel(client, about["version"])
             scorer = self.model.scorer(self.probe.is_dot_product)
-            fingerprint = about["fingerprint"]
+            fingerprint, calibration = about["fingerprint"], about.get("calibration")
+            self.calibration = calibration and Calibration(**calibration)
             self.indexes = {
                 kind: Index(scorer, open_store(folder / kind, fingerprint)) for kind in KINDS
             }

@@ -112,6 +112,7 @@ class Query:
         where: A condition on metadata, see `search.stores.where`.
         k: Most items.
         minimum: Least score, where one is wanted.
+        probability: Least probability that the query and an item belong together, likewise.
     """
 
     text: str = ""
@@ -121,6 +122,7 @@ class Query:
     where: str = ""
     k: int = 12
     minimum: float | None = None
+    probability: float | None = None
 
 
 @dataclass(frozen=True)
@@ -132,12 +134,14 @@ class Item:
         kind: One of `data.items.KINDS`.
         columns: What the store keeps of it, without columns for which it has no value.
         score: With the query, where it was found by one.
+        probability: That it belongs to the query, where the model's scores are calibrated.
     """
 
     id: str
     kind: str
     columns: dict[str, Value]
     score: float | None = None
+    probability: float | None = None
 
     @property
     def caption(self) -> str:
