@@ -36,6 +36,9 @@ PAGE_HEADERS = {
 """The page loads nothing from elsewhere."""
 
 
+Picture = Annotated[bytes | None, File()]
+
+
 def make_app(
     catalogue: Catalogue,
     limits: Limits,
@@ -61,7 +64,9 @@ def make_app(
         dependencies=[Depends(HTTPBearer(auto_error=False))],  # Told on /docs; see `Guarded`.
     )
     add_statuses(app)
-    _add_routes(app, catalogue, limits)
+    _add_page(app, catalogue, limits)
+    _add_search(app, catalogue, limits)
+    _add_items(app, catalogue, limits)
     guarded: ASGIApp = Guarded(Limited(app, limits), keys)
     if cors:
         guarded = CORSMiddleware(
@@ -70,9 +75,8 @@ def make_app(
     return Observed(guarded, metrics or Metrics(), log)
 
 
-def _add_routes(app: FastAPI, catalogue: Catalogue, limits: Limits):
-    Text = Annotated[str, Form(max_length=limits.max_text)]
-    Picture = Annotated[bytes | None, File()]
+def _add_page(app: FastAPI, catalogue: Catalogue, limits: Limits):
+    """The page, and what tells of the service."""
 
     @app.get("/", include_in_schema=False)
     def page() -> HTMLResponse:
@@ -103,13 +107,18 @@ def _add_routes(app: FastAPI, catalogue: Catalogue, limits: Limits):
             max_upload=limits.max_upload,
         )
 
+
+def _add_search(app: FastAPI, catalogue: Catalogue, limits: Limits):
+    """The search."""
+    Text = Annotated[str, Form(max_length=limits.max_text)]
+
     @app.post("/search")
     def search(
         text: Text = "",
         image: Picture = None,
         like: Annotated[str, Form(max_length=items.MAX_ID)] = "",
         find: Annotated[Kind | None, Form()] = None,
-        where: Annotated[str, Form(max_length=limits.max_text)] = "",
+        where: Text = "",
         k: Annotated[int, Form(ge=1, le=limits.max_found)] = 12,
         min_score: Annotated[float | None, Form(allow_inf_nan=False)] = None,
         min_probability: Annotated[float | None, Form(gt=0, lt=1)] = None,
@@ -130,12 +139,17 @@ def _add_routes(app: FastAPI, catalogue: Catalogue, limits: Limits):
             unknown_words=found.unknown_words,
         )
 
+
+def _add_items(app: FastAPI, catalogue: Catalogue, limits: Limits):
+    """What puts items in, shows them, and takes them out."""
+    Text = Annotated[str, Form(max_length=limits.max_text)]
+
     @app.put("/items")
     def put(
         id: Annotated[str, Form()],
         image: Picture = None,
         text: Text = "",
-        metadata: Annotated[str, Form(max_length=limits.max_text)] = "{}",
+        metadata: Text = "{}",
     ) -> Put:
         """Puts in an image, with `text` as its caption, or a text; the same id is replaced.
 

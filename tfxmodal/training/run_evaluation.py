@@ -18,6 +18,7 @@ from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.methods import METHODS
 from tfxmodal.methods.learner import Method
 from tfxmodal.methods.spec import GLOBAL
+from tfxmodal.retrieval.scorer import Scorer
 from tfxmodal.training.config import FitConfig
 from tfxmodal.training.model_card import CARD, weights_hash, write_card
 from tfxmodal.training.run_folder import EVALUATION, METRICS, RunFolder
@@ -98,19 +99,7 @@ def evaluate_run(
             others = run.method.other_scorers().items()
             scorers |= {f"{run.settings.method}, {name}": scorer for name, scorer in others}
         if baselines:
-            own_data = _prepared(run, own, ["train", "validation"], reporter)
-            learned, encoders = own_data.features, (own_data.image_encoder, own_data.text_encoder)
-            seed, noise = run.settings.training.seed, run.settings.data
-            train = with_label_noise(learned.train, noise.label_noise, noise.label_noise_kind, seed)
-            for baseline in baselines:
-                spec = METHODS[baseline]
-                spec.check(train)
-                if spec.shared_space(spec.config()):
-                    check_shared_space(train, *encoders, reporter)
-                fitted = spec.fit(
-                    train, learned.validation, spec.config(), "auto", seed, reporter.bar
-                )
-                scorers[baseline] = fitted.scorer()
+            scorers |= _fitted(baselines, run, own, reporter)
         features, source = getattr(data.features, split), getattr(data.source, split)
         config = run.settings.data if isinstance(measured, Dataset) else measured
         tell_duplicates({split: source}, config.cache_dir, reporter)
@@ -131,6 +120,25 @@ def evaluate_run(
         if (run.folder.path / CARD).exists():  # Not while it is trained.
             write_card(run.folder)
     return done
+
+
+def _fitted(
+    baselines: Sequence[str], run: TrainedRun, own: DataConfig, reporter: Reporter
+) -> dict[str, Scorer]:
+    """The scorers of methods in closed form that learn from what the run learned from."""
+    prepared = _prepared(run, own, ["train", "validation"], reporter)
+    train, validation = prepared.features.train, prepared.features.validation
+    seed, noise = run.settings.training.seed, run.settings.data
+    train = with_label_noise(train, noise.label_noise, noise.label_noise_kind, seed)
+    scorers = {}
+    for baseline in baselines:
+        spec = METHODS[baseline]
+        spec.check(train)
+        if spec.shared_space(spec.config()):
+            check_shared_space(train, prepared.image_encoder, prepared.text_encoder, reporter)
+        fitted = spec.fit(train, validation, spec.config(), "auto", seed, reporter.bar)
+        scorers[baseline] = fitted.scorer()
+    return scorers
 
 
 def _prepared(
