@@ -57,6 +57,17 @@ def test_variants_are_of_methods_to_which_they_make_a_difference(folder):
     assert form.config.labelled_fraction == 0.5 and form.data.label_noise == 0.2
 
 
+def test_wrong_labels_are_no_variant_of_a_method_that_reads_none(folder):
+    asked = grid(folder, "pls", "scl", "distil", "jrl", label_noise=(0.2, 0.4))
+    found = [(cell.method, dict(cell.variant)) for cell in cells(asked)]
+    noisy = [("jrl", {"label_noise": share}) for share in (0.2, 0.4)]
+    assert sorted(found, key=str) == sorted(
+        [*noisy, ("pls", {}), ("scl", {}), ("distil", {})], key=str
+    )
+    asked = grid(folder, "scl", label_noise=(0.2,), set=("scl.labelled_fraction=0.1",))
+    assert [dict(cell.variant) for cell in cells(asked)] == [{"label_noise": 0.2}]
+
+
 def test_settings_go_to_whom_they_concern(folder):
     asked = grid(
         folder,

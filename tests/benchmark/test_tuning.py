@@ -1,8 +1,11 @@
 import json
+from itertools import count
+from pathlib import Path
 
 import pytest
 
 from tests.benchmark.made import grid, write_features
+from tfxmodal.benchmark import tuning
 from tfxmodal.benchmark.benchmark import run_benchmark
 from tfxmodal.benchmark.grid import Grid
 from tfxmodal.benchmark.runner import Board, train
@@ -61,3 +64,43 @@ def test_a_stopped_tuning_is_left_open(folder, tmp_path):
     assert not list(train(asked, sources, cells, board, stop_asked=stop_asked))
     assert list(train(asked, sources, cells, board)) == cells
     assert isinstance(next(iter(cells[0].forms.values())), Settings) and board.done(cells[0])
+
+
+def trials(folder: Path) -> list[dict]:
+    """The settings of the trials of a study that ended."""
+    optuna = pytest.importorskip("optuna")
+    (journal,) = folder.glob("*.jsonl")
+    storage = optuna.storages.journal.JournalFileBackend(str(journal))
+    study = optuna.load_study(
+        study_name=journal.stem, storage=optuna.storages.JournalStorage(storage)
+    )
+    return [each.params for each in study.trials if each.value is not None or each.user_attrs]
+
+
+def test_a_tuning_that_was_stopped_in_trials_tries_what_it_would_have_tried(
+    folder, tmp_path, monkeypatch
+):
+    pytest.importorskip("optuna")
+    asked = grid(folder, "cca", tune=5, set=("cca.rank=1",))
+    sources = asked.sources()
+    (cell,) = asked.cells(sources)
+    given = cell, sources[cell.dataset]
+    found = tuning.tuned(*given, tmp_path / "whole", lambda: False)
+    score = tuning._score
+    for number in (0, 2):  # In its first trial, and then in its third one.
+        calls = count()
+        stopped = lambda *of: None if next(calls) == number else score(*of)  # noqa: B023, E731
+        monkeypatch.setattr(tuning, "_score", stopped)
+        assert tuning.tuned(*given, tmp_path / "parts", lambda: False) is None
+    monkeypatch.setattr(tuning, "_score", score)
+    assert tuning.tuned(*given, tmp_path / "parts", lambda: False) == found
+    whole = trials(tmp_path / "whole")
+    assert trials(tmp_path / "parts") == whole and whole[0] == {"rank": "1"}
+    assert len({each["rank"] for each in whole}) > 2
+
+
+def test_where_the_last_epoch_is_kept_trials_are_compared_by_validation(folder, tmp_path):
+    pytest.importorskip("optuna")
+    asked = grid(folder, "deep_sm", tune=2, epochs=1, set=("deep_sm.select_by=last",))
+    done = run_benchmark(asked, tmp_path / "to", "a command")
+    assert not done.failures and [row.method for row in done.tables[0].rows] == ["deep_sm"]

@@ -11,7 +11,12 @@ from tfxmodal.data.pairs import labelled
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.methods import METHODS
-from tfxmodal.methods.few_labels import FewLabels, labelled_rows, with_few_labels
+from tfxmodal.methods.few_labels import (
+    FewLabels,
+    labelled_images,
+    labelled_rows,
+    with_few_labels,
+)
 from tfxmodal.training.experiment import run_experiment
 
 WITH_LABELS = [name for name, spec in METHODS.items() if spec.needs_labels]
@@ -25,6 +30,18 @@ def test_the_labels_of_the_other_rows_are_hidden():
     np.testing.assert_array_equal(seen.labels[rows], train.labels[rows])
     assert seen.images is train.images
     assert with_few_labels(train, FewLabels(), 3) is train
+
+
+def test_all_rows_of_an_image_are_seen_or_none():
+    owners = np.arange(30) // 3
+    labels = np.eye(2, dtype=np.uint8)[owners % 2]
+    train = replace(make_pairs(30), labels=labels, image_ids=owners.astype(str))
+    for how in ("stratified", "first"):
+        seen = with_few_labels(train, FewLabels(labelled_fraction=0.4, labelled_rows=how), seed=1)
+        rows = labelled(seen.labels)
+        assert len(rows) == 12 and len(np.unique(owners[rows])) == 4
+        np.testing.assert_array_equal(seen.labels[rows], labels[rows])
+        np.testing.assert_array_equal(rows, labelled_images(train, 0.4, how, 1))
 
 
 def test_unpaired_sets_are_chosen_from_by_themselves():
@@ -67,8 +84,10 @@ def test_a_run_learns_from_the_labels_it_may_see(tmp_path):
     assert found.metrics["test"] == expected.metrics["test"] != whole.metrics["test"]
 
 
-def test_label_noise_without_labels_is_refused_at_once(tmp_path):
-    noisy = replace(settings("pls"), data=DataConfig("features", label_noise=0.2))
-    with pytest.raises(InputError, match="`label_noise` 0.2 changes nothing for pls"):
+@pytest.mark.parametrize("method", ["pls", "scl", "distil"])
+def test_label_noise_without_labels_is_refused_at_once(tmp_path, method):
+    given = {"teacher": tmp_path} if method == "distil" else {}
+    noisy = replace(settings(method, **given), data=DataConfig("features", label_noise=0.2))
+    with pytest.raises(InputError, match=f"`label_noise` 0.2 changes nothing for {method}"):
         run_experiment(noisy, tmp_path / "run", dataset=dataset())
     assert not (tmp_path / "run/config.json").exists()

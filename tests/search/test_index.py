@@ -151,6 +151,15 @@ def test_adding_in_parts_is_adding_at_once():
     assert_same(parts.search(points(5, 4), 7), whole.search(points(5, 4), 7))
 
 
+def test_embeddings_stay_what_they_were_when_the_index_grows():
+    index, items = cosine_index(), unit(3000, 0)
+    index.add(names(100), items[:100])
+    before = index.embeddings
+    index.add(names(2900, 100), items[100:])
+    del index
+    np.testing.assert_array_equal(before, items[:100])
+
+
 def test_it_grows_out_of_its_structure(monkeypatch):
     """From flat to codes, and to codes learned anew, while items are added."""
     monkeypatch.setattr(faiss_vectors, "LARGE", 500)

@@ -1,4 +1,6 @@
+import datetime
 import json
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -36,6 +38,18 @@ def test_all_files_are_read_with_their_metadata(tmp_path, monkeypatch, batch):
     assert found.dtype == np.float32 and found.tolist() == [[0, 1], [1, 2], [2, 3]]
     years = [year for part in parts for year in part.metadata.get("year", [None])]
     assert years == [2020, 2021, None] and "tags" not in parts[0].metadata
+
+
+def test_columns_are_metadata_as_those_of_a_manifest_are(tmp_path):
+    taken = [datetime.date(2024, 1, 31), None]
+    columns = {"taken on": taken, "taken_on": ["a", "b"], "price": [Decimal("1.5"), None]}
+    folder = write(tmp_path / "v", "a", [0, 1], raw=[b"x", b"y"], **columns)
+    (part,) = read_vectors(folder, "abc", "texts")
+    assert part.metadata == {
+        "taken_on": ["2024-01-31", None],
+        "taken_on_6": ["a", "b"],
+        "price": [1.5, None],
+    }
 
 
 @pytest.mark.parametrize(

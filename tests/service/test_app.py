@@ -68,6 +68,14 @@ def test_probabilities_are_those_of_the_exports_calibration(galleries, filled):
         assert {item["probability"] for item in answer.json()["items"]} == {None}
 
 
+def test_a_gallery_of_before_gets_probabilities_by_being_made_again(galleries):
+    told = {"slope": 10.0, "intercept": -5.0, "base_rate": 0.1, "pairs": 100}
+    assert galleries.current().calibration is None
+    assert galleries.make(1, "other", calibration=told).calibration is None
+    assert galleries.make(1, "f1", calibration=told).calibration.slope == 10
+    assert galleries.make(1, "f1").calibration.slope == 10
+
+
 def test_a_text_a_picture_and_both_find_either_kind(filled):
     assert filled.found(image=picture("blue"))[0] == "blue"
     assert filled.found(image=picture("green"), find="texts") == ["texts/car", "texts/field"]
@@ -83,6 +91,8 @@ def test_more_like_this_leaves_this_out(filled):
     assert filled.found(like="red", k=1) == filled.found(like="red")[:1]
     assert filled.found(like="texts/car") == ["texts/field"]
     assert filled.found(like="green", find="texts") == ["texts/car", "texts/field"]
+    assert set(filled.found(like="red", text="green")) == {"green", "blue"}
+    assert filled.found(like="texts/car", text="green") == ["texts/field"]
 
 
 def test_conditions_on_metadata_hold(filled):

@@ -64,6 +64,15 @@ def test_the_winner_is_an_ordinary_run_of_the_best_validation_score(whole, tmp_p
     assert not (result.folder / "candidates").exists()
 
 
+def test_where_the_last_epoch_is_kept_the_candidates_are_compared_by_validation(tmp_path):
+    forms = {
+        name: settings("scl", dropout=d, select_by="last") for name, d in (("a", 0), ("b", 1e-3))
+    }
+    result = choose(tmp_path / "run", forms)
+    assert result.finished and None not in tried(tmp_path / "run").values()
+    assert result.metrics["selected_epoch"] == result.metrics["epochs"]
+
+
 def test_the_pairs_are_prepared_once_for_all(tmp_path, monkeypatch):
     done = []
     monkeypatch.setattr(

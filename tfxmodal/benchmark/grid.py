@@ -184,11 +184,10 @@ class Grid:
                 rows = (row for row in paper_table(self.paper).rows if row.method == method)
                 yield from (row for row in rows if data.dataset in (row.printed or [data.dataset]))
                 continue
-            spec = METHODS[method]
-            matters = {
-                "labelled_fraction": hasattr(spec.config, "labelled_fraction"),
-                "label_noise": spec.setting != "unsupervised",
-            }
+            spec, first = METHODS[method], next(iter(self._forms(Entry(method), data, 0).values()))
+            few = hasattr(spec.config, "labelled_fraction")
+            learns = spec.learns_from_labels(first.config) or few and self.labelled_fraction
+            matters = {"labelled_fraction": few, "label_noise": learns}
             asked = [
                 [(name, value) for value in getattr(self, name)]
                 for name in VARIANTS

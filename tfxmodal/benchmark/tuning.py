@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfxmodal.benchmark.cells import Cell, Source
 from tfxmodal.errors import InputError
-from tfxmodal.evaluation.protocol import selection_score
+from tfxmodal.evaluation.protocol import between_trainings, selection_score
 from tfxmodal.io.locks import held
 from tfxmodal.training.experiment import run_experiment
 from tfxmodal.training.settings import Settings
@@ -50,17 +50,20 @@ def tuned(
         journal = optuna.storages.journal.JournalFileBackend(str(folder / f"{cell.study}.jsonl"))
         study = optuna.create_study(
             storage=optuna.storages.JournalStorage(journal),
-            sampler=optuna.samplers.TPESampler(seed=0),
             study_name=cell.study,
             direction="maximize",
             load_if_exists=True,
         )
         space = _space(cell.forms)
-        if not study.trials:
-            study.enqueue_trial({name: choices[0] for name, choices in space.items()})
+        preset = {name: choices[0] for name, choices in space.items()}
+        waiting = (optuna.trial.TrialState.WAITING,)
         while len(ended := _ended(study)) < cell.trials:
             if stop_asked():
                 return None
+            if not ended and not study.get_trials(states=waiting):
+                study.enqueue_trial(preset)
+            # Of a seed for each trial, so that a study that goes on draws what it would have drawn.
+            study.sampler = optuna.samplers.TPESampler(seed=len(ended))
             trial = study.ask()
             values = {name: trial.suggest_categorical(name, all_) for name, all_ in space.items()}
             score = _known(ended, values)
@@ -69,7 +72,7 @@ def tuned(
                     _settings(cell.forms, values), source, folder / cell.study, stop_asked
                 )
             if score is None:
-                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+                study.tell(trial, state=optuna.trial.TrialState.FAIL)  # One that says no reason.
                 return None
             if isinstance(score, InputError):
                 trial.set_user_attr("reason", str(score))
@@ -128,4 +131,5 @@ def _score(
         shutil.rmtree(folder, ignore_errors=True)
     if not result.finished:
         return None
-    return selection_score(result.metrics["validation"], settings.training.select_by)
+    by = between_trainings(settings.training.select_by)
+    return selection_score(result.metrics["validation"], by)

@@ -1,7 +1,7 @@
 """What the columns of a table, or the keys of a JSON object, mean by their names."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 EXACT = {
     "image": "image",
@@ -72,9 +72,7 @@ class Columns:
                 meaning = VARIANTS.get(plain[i]) or SYNONYM.get(plain[i])
                 likely = f" (name it `{meaning}` if it is that)" if meaning else ""
                 self.remarks.append(f"the column {name!r} is metadata{likely}")
-                word = re.sub(r"\W+", "_", name).strip("_")
-                word = word if word.isidentifier() else f"column_{word or i + 1}"
-                self._metadata[f"{word}_{i + 1}" if word in self._metadata else word] = i
+                self._metadata[metadata_name(name, i + 1, self._metadata)] = i
 
     def has(self, meaning: str) -> bool:
         """Whether a column means this."""
@@ -87,6 +85,19 @@ class Columns:
     def metadata(self, values: Sequence) -> dict:
         """The values of a row without such a meaning, by names of letters, digits and _."""
         return {name: values[i] for name, i in self._metadata.items() if i < len(values)}
+
+
+def metadata_name(name: str, number: int, taken: Container[str]) -> str:
+    """A name of letters, digits and _ for a column that is metadata.
+
+    Args:
+        name: As the table has it.
+        number: Of the column, from 1.
+        taken: Names that other columns have.
+    """
+    word = re.sub(r"\W+", "_", name).strip("_")
+    word = word if word.isidentifier() else f"column_{word or number}"
+    return f"{word}_{number}" if word in taken else word
 
 
 def plain_name(name: str) -> str:

@@ -144,6 +144,11 @@ def evaluate_pairs(scorer: Scorer, pairs: Pairs) -> dict:
     return evaluate(scorer, pairs.with_features(images, texts))
 
 
+def between_trainings(by: str) -> str:
+    """What chooses between trainings, or starts: `last` says of one training's epochs alone."""
+    return "auto" if by == "last" else by
+
+
 def selection_score(results: dict, by: str = "auto") -> float | None:
     """The number that selects an epoch or hyper-parameter, higher is better.
 

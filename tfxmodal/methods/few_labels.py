@@ -37,8 +37,10 @@ def with_few_labels(train: Pairs, config: FewLabels, seed: int) -> Pairs:
     if config.labelled_fraction == 1:
         return train
     seen = {}
+    given = config.labelled_fraction, config.labelled_rows, seed
     for name, labels in train.label_columns.items():
-        rows = labelled_rows(labels, config.labelled_fraction, config.labelled_rows, seed)
+        of_images = name == "labels"
+        rows = labelled_images(train, *given) if of_images else labelled_rows(labels, *given)
         seen[name] = np.zeros_like(labels)
         seen[name][rows] = labels[rows]
     return replace(train, **seen)
@@ -49,6 +51,13 @@ def labelled_streams(train: Pairs) -> dict[str, np.ndarray]:
     if train.paired:
         return {"pairs": labelled(train.labels)}
     return {"images": labelled(train.labels), "texts": labelled(train.text_labels)}
+
+
+def labelled_images(train: Pairs, fraction: float, how: str, seed: int) -> np.ndarray:
+    """All rows of the images that `labelled_rows` chooses; several captions share an image."""
+    once = train.once(slice(None))
+    chosen = once[labelled_rows(train.labels[once], fraction, how, seed)]
+    return np.flatnonzero(np.isin(train.owners, chosen))
 
 
 def labelled_rows(labels: np.ndarray, fraction: float, how: str, seed: int) -> np.ndarray:

@@ -113,6 +113,12 @@ class MethodSpec:
         common, own = (self.presets.get(name, {}).get(group, {}) for name in ("", dataset))
         return {**common, **own}
 
+    def learns_from_labels(self, config) -> bool:
+        """Whether the labels of training pairs change what a method of this config learns."""
+        if self.setting == "semi-supervised":
+            return config.labelled_fraction > 0
+        return self.needs_labels
+
     def check(self, train: Pairs):
         """Checks, before any work, that the method can learn from training pairs.
 

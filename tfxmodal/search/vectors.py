@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tfxmodal.data.columns import metadata_name
 from tfxmodal.errors import InputError, first_line
 from tfxmodal.io.reading import DAMAGE
 from tfxmodal.search.galleries import Embedded
@@ -79,7 +80,10 @@ def read_vectors(folder: str | Path, fingerprint: str, gallery: str) -> Iterator
 
 
 def _embedded(tables: list[pa.Table], folder: Path) -> Embedded:
-    """The items of tables; of their columns those are metadata that hold single values."""
+    """The items of tables; of their columns those are metadata that hold single values.
+
+    Names are made fit as those of a manifest are, and dates and times are texts, as in a CSV file.
+    """
     import pyarrow as pa
 
     try:
@@ -91,7 +95,15 @@ def _embedded(tables: list[pa.Table], folder: Path) -> Embedded:
         ) from None
     vectors = rows["vector"].combine_chunks()
     vectors = vectors.flatten().to_numpy().reshape(len(rows), -1)
-    names = [field.name for field in rows.schema if not field.type.num_fields]
-    metadata = {name: rows[name].to_pylist() for name in names if name not in OWN}
+    metadata: dict[str, list] = {}
+    for number, field in enumerate(rows.schema, 1):
+        if field.name in OWN or field.type.num_fields or "binary" in str(field.type):
+            continue
+        values = rows[field.name].to_pylist()
+        if pa.types.is_temporal(field.type):
+            values = [None if value is None else str(value) for value in values]
+        elif pa.types.is_decimal(field.type):
+            values = [None if value is None else float(value) for value in values]
+        metadata[metadata_name(field.name, number, metadata)] = values
     ids = rows["id"].to_pylist()
     return Embedded(ids, vectors, ids, metadata)

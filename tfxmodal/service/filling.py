@@ -55,9 +55,9 @@ def fill(
             except (InputError, OSError) as error:
                 told.bad[name] = first_line(error)
         told.add(catalogue.put(items))
-    if told.written:
-        with storing(), locked(catalogue.galleries.lock, PATIENCE):
-            catalogue.galleries.current().optimize()
+    # Even if nothing was written: what came by single writes has not been put in order yet.
+    with storing(), locked(catalogue.galleries.lock, PATIENCE):
+        catalogue.galleries.current().optimize()
     return told
 
 

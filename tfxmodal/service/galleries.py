@@ -79,8 +79,7 @@ class Galleries:
 
     def switch(self, name: str):
         """Has another gallery searched from now on."""
-        with whole_file(self.folder / CURRENT) as file:
-            file.write(json.dumps({"gallery": name}).encode())
+        _write(self.folder / CURRENT, {"gallery": name})
 
     def make(
         self,
@@ -117,9 +116,12 @@ class Galleries:
                 about = About(fingerprint, kind, RESCORE, spaces.get(kind, {}))
                 write_folder(folder / kind, STORE, about, SETTINGS)
             about = {"version": version, "fingerprint": fingerprint, "probe": asdict(probe)}
-            about["calibration"] = calibration
-            with whole_file(folder / ABOUT) as file:
-                file.write(json.dumps(about).encode())
+            _write(folder / ABOUT, about | {"calibration": calibration})
+        else:
+            about = read_json(folder / ABOUT)
+            # One that an earlier version made, or of scores that were not calibrated then.
+            if calibration and not about.get("calibration") and about["fingerprint"] == fingerprint:
+                _write(folder / ABOUT, about | {"calibration": calibration})
         return self.open(name)
 
     def open(self, name: str) -> Gallery:
@@ -129,3 +131,8 @@ class Galleries:
             Unready: If it is not whole.
         """
         return Gallery(self.folder / "galleries" / name, self._client, self.pictures)
+
+
+def _write(path: Path, about: dict):
+    with whole_file(path) as file:
+        file.write(json.dumps(about).encode())

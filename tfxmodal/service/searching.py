@@ -17,7 +17,7 @@ class Asked:
     """A query as it is searched.
 
     Attributes:
-        kind: One of `KINDS`: of what is asked, of several parts the first one's.
+        kind: One of `KINDS`: of what is asked, of several parts that of the item, or the text.
         embedding: Its embedding `[d]`, of several parts their mean direction.
         joined: Whether it has several parts.
         unknown_words: Words of its text that the model does not know.
@@ -36,15 +36,14 @@ def embed(gallery: Gallery, query: Query) -> Asked:
         InputError: If it asks nothing, or the model can make nothing of it.
         ServerError: If the model server does not answer.
     """
-    parts, unknown = [], []
+    parts = [_stored(gallery, query.like)] if query.like else []
+    unknown: list[str] = []
     with gallery.asking():
         if query.text:
             embedding, unknown = gallery.model.embed_text(query.text)
             parts.append(("texts", embedding))
         if query.picture is not None:
             parts.append(("images", gallery.model.embed_image(query.picture)))
-    if query.like:
-        parts.append(_stored(gallery, query.like))
     if not parts:
         raise InputError("Nothing is asked: give `text`, `image` or `like`.")
     kind, embedding = parts[0]

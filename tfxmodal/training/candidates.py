@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tfxmodal.data.pairs import Dataset
 from tfxmodal.errors import InputError
-from tfxmodal.evaluation.protocol import selection_score
+from tfxmodal.evaluation.protocol import between_trainings, selection_score
 from tfxmodal.inputs.config import DataConfig, load
 from tfxmodal.inputs.spec import RAW
 from tfxmodal.io.reporter import SILENT, Reporter
@@ -213,7 +213,8 @@ def _try_all(
             continue
         if not result.finished:
             return None
-        score = selection_score(result.metrics["validation"], settings.training.select_by)
+        by = between_trainings(settings.training.select_by)
+        score = selection_score(result.metrics["validation"], by)
         tried.append(Tried(name, score, result.metrics["seconds"], as_json))
         reporter.say(f"{name}: validation {score:.4f}")
     return tried

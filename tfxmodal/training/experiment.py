@@ -21,7 +21,7 @@ from tfxmodal.data.pairs import Dataset
 from tfxmodal.encoders.text import open_text_encoder, saved_in
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.figures import figure_png
-from tfxmodal.evaluation.protocol import evaluate_pairs, selection_score
+from tfxmodal.evaluation.protocol import between_trainings, evaluate_pairs, selection_score
 from tfxmodal.evaluation.results import captions_or_ids, draw, evaluate_split
 from tfxmodal.inputs.config import load
 from tfxmodal.inputs.data_hash import data_hashes
@@ -206,10 +206,11 @@ def check_same_command(workers: Workers, settings: dict, resume: bool):
 
 def _check_label_noise(settings: Settings):
     """Checks that wrong labels would change something."""
-    if settings.data.label_noise and settings.spec.setting == "unsupervised":
+    learns = settings.spec.learns_from_labels(settings.config)
+    if settings.data.label_noise and not learns:
         raise InputError(
             f"`label_noise` {settings.data.label_noise} changes nothing for {settings.method}, "
-            "which learns without labels: leave it out."
+            "which learns without labels as it is set: leave it out."
         )
 
 
@@ -265,8 +266,7 @@ def _train(settings, run, data, strategy, resume, reporter, stop_asked) -> _Outc
         method = settings.spec.learner(data.inputs, settings.config)
         if folder := getattr(settings.config, "teacher", None):
             method.learn_from(teacher_of(folder, data))
-        select_start_by = "auto" if training.select_by == "last" else training.select_by
-        method.adapt(pairs, validation, select_start_by, reporter.bar)
+        method.adapt(pairs, validation, between_trainings(training.select_by), reporter.bar)
         trainer = Trainer(method, pairs, training, strategy, run.path)
     summaries = _begin(settings, run, data) if workers.is_chief else Summaries(None)
     if resume and trainer.restore_last():

@@ -213,13 +213,11 @@ class Trainer:
         plan = self.plan(epoch)
         self._method.begin_epoch(state.stage_epoch / self._length(stage))
         norms = self._gradient_norms(epoch, plan)
-        start, first = time.perf_counter(), state.step
+        before = state.seconds, state.pairs
         losses = self._run_epoch(epoch, plan, stop_asked, progress)
-        seconds = self._workers.from_chief(partial(_seconds_since, start))
-        pairs = next(iter(plan.values()))[first:].size
+        seconds, pairs = state.seconds - before[0], state.pairs - before[1]
         state.epoch, state.step, state.loss_sums = epoch, 0, None
         state.stage_epoch += 1
-        state.seconds, state.pairs = state.seconds + seconds, state.pairs + pairs
 
         last = self._is_last_epoch()
         score, details, improved = None, None, last and not self._selects()
@@ -243,7 +241,7 @@ class Trainer:
             improved=improved,
             learning_rates=self._steps.learning_rates,
             seconds=seconds,
-            pairs_per_second=pairs / seconds,
+            pairs_per_second=pairs / max(seconds, 1e-9),  # None are left where it was resumed late.
         )
 
     def _gradient_norms(self, epoch: int, plan: Rows) -> dict[str, float]:
@@ -272,6 +270,8 @@ class Trainer:
             self._check_finite(values, epoch, state.step)
             for step_values in values:  # One by one: the same sum, however calls divide an epoch.
                 sums += step_values[: len(names)]
+            state.seconds += seconds
+            state.pairs += next(iter(plan.values()))[state.step : state.step + length].size
             state.step += length
             state.loss_sums = sums.tolist()
             # Later calls tell the speed; the first one is mostly compilation.

@@ -104,7 +104,7 @@ def test_the_stages_are_those_of_the_paper():
     one, two = made(instance_epochs=7)[0].stages()
     assert (one.epochs, two.epochs) == (7, None)
     assert one.updates[0].weights == {"image_instance": 1, "text_instance": 1}
-    assert two.updates[0].weights == {"ranking": 2, "image_instance": 1, "text_instance": 0.1}
+    assert two.updates[0].weights == {"ranking": 1, "image_instance": 1, "text_instance": 0.1}
     optimizer = two.updates[0].optimizer(0.1)
     assert (optimizer.momentum, optimizer.nesterov) == (0.9, True)
 

@@ -130,6 +130,7 @@ def test_forms(text, tree):
         ("public = 1", "give a boolean, true or false"),
         ("album < 'b'", "orders the column album by <, and it holds text values"),
         ("", "has its end at character 1 in place of a column"),
+        ("year < 1e999", "holds 1e999, which is too large"),
         ("year >", "has its end at character 7 in place of a number"),
         ("year 5", "has '5' at character 6 in place of one of = != < <= > >=, `in` or `is`"),
         (

@@ -43,7 +43,8 @@ class GSSSLConfig(FewLabels):
     same."""
 
     label_smoothness: float = 0.1
-    """lambda_3, the weight of the graph in the predicted labels (ours: .1)."""
+    """lambda_3, the weight of the graph in the predicted labels (ours: .1). Where all rows have
+    labels nothing is predicted, and it changes nothing."""
 
     rounds: int = 20
     """Rounds of maps, labels and graph at most (ours: 20)."""

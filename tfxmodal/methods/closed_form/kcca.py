@@ -50,7 +50,7 @@ class KCCAConfig:
 
     bandwidth: float = 1.0
     """Width of the Gaussian kernel exp(-(|x - l| / width)^2), relative to the median distance of
-    two different training rows."""
+    two different training rows; of `rbf` alone."""
 
     landmarks: int | None = None
     """Training rows that a row is compared with. All of them make the method exact; fewer are drawn

@@ -42,7 +42,7 @@ class DCCAConfig(ScaledFeatures):
     larger, and should be ten times as large: of few rows noise correlates, too."""
 
     ridge: float = 1e-4
-    """r, added to the variance of each output (released codes: .0001)."""
+    """r, added to the variance of each output (released codes: .0001 or .001)."""
 
     def __post_init__(self):
         check_ranges(self, hidden_units="[1, inf)", embedding_dim="[1, inf)", ridge="(0, inf)")

@@ -1,6 +1,7 @@
 """DCCAE: Deep Canonically Correlated Autoencoders (Wang et al., ICML 2015).
 
-The paper could not be had: this is our reading of a released code of it (xdmvteam/DCCAE).
+The paper could not be had: this is our reading of a released code of it (xdmvteam/DCCAE), without
+the batch normalisation of its hidden layers, and with the ridge of `dcca` (there .001).
 """
 
 from __future__ import annotations

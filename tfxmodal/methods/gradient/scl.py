@@ -17,7 +17,7 @@ from tfxmodal.losses.modality_invariant import modality_invariant
 from tfxmodal.losses.mutual_information import mutual_information
 from tfxmodal.losses.pair_batch import PairBatch
 from tfxmodal.methods.closed_form import pls, ridge_cca
-from tfxmodal.methods.few_labels import labelled_rows
+from tfxmodal.methods.few_labels import labelled_images
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
 from tfxmodal.methods.gradient.scl_config import SCLConfig, decided
 from tfxmodal.methods.learner import Batch
@@ -108,8 +108,8 @@ class SCL(CosineMethod):
         """Batches u come from all pairs; batches x, semi-supervised, from the labelled ones."""
         streams = {"unlabelled": np.arange(len(train))}
         if self.config.labelled_fraction:
-            streams["labelled"] = labelled_rows(
-                train.labels, self.config.labelled_fraction, self.config.labelled_rows, seed
+            streams["labelled"] = labelled_images(
+                train, self.config.labelled_fraction, self.config.labelled_rows, seed
             )
         return streams
 

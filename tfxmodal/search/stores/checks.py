@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -136,6 +137,10 @@ def _typed(
         if value is None or value != value:  # NaN is no value.
             typed.append(None)
             continue
+        if isinstance(value, float) and math.isinf(value):
+            raise InputError(
+                f"The metadata column {column} holds {value}, which is no number: leave it out."
+            )
         if TYPES.get(type(value)) not in ((kind,) if kind else TYPES.values()):
             wanted = f"{kind} values" if kind else "texts, numbers and booleans"
             raise InputError(

@@ -184,7 +184,7 @@ class FaissStore:
         vectors = self._vectors.vectors(rows) if n and self._vectors.dim else np.empty((0, 0))
         return StoredItems(
             self._ids[rows] if is_slice else [self._ids[row] for row in rows],
-            vectors.astype(np.float32, copy=False),
+            vectors.astype(np.float32, copy=is_slice),  # FAISS' own memory goes when it grows.
             None if self._embeddings is None else self._embeddings[rows],
             self._metadata.take(rows),
         )

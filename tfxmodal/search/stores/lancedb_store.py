@@ -52,6 +52,9 @@ REFINED, AT_LEAST = 5, 50
 """Times as many as are wanted that it finds by their codes, and the fewest; the vectors decide
 among them."""
 
+SEEN = 200
+"""Vectors that a search keeps in view at least, in the graph of an earlier version."""
+
 SAMPLED, ROUNDS = 32, 10
 """Vectors a cell of which the cells' centres are made, and the rounds of k-means: more took five
 times as long and found no more."""
@@ -170,7 +173,7 @@ class LanceStore:
             else:
                 check_new(self._there(items.ids))
             merge.execute(rows)
-        self._tidy()
+            self._tidy()
 
     def _tidy(self):
         """Joins the files of many small writes now and then."""
@@ -193,7 +196,7 @@ class LanceStore:
             return 0
         with locked(self.folder):
             parts = [self._table.delete(ids_in(some)) for some in _parts(ids)]
-        self._tidy()
+            self._tidy()
         return sum(part.num_deleted_rows for part in parts)
 
     def _there(self, ids: Sequence[str]) -> list[str]:
@@ -254,6 +257,7 @@ class LanceStore:
         if cells:
             refined = max(REFINED, math.ceil(AT_LEAST / k))
             search = search.nprobes(cells).maximum_nprobes(0).refine_factor(refined)
+            search = search.ef(max(SEEN, 2 * k))
         found = search.to_arrow()
         scores = 1 - found["_distance"].to_numpy()
         chosen = np.flatnonzero(scores >= minimum)
@@ -283,7 +287,8 @@ class LanceStore:
                 **bits,
             )
             self._table.create_index("vector", config=cells)
-        self._table.optimize(cleanup_older_than=KEPT)
+        with locked(self.folder):
+            self._table.optimize(cleanup_older_than=KEPT)
 
     def snapshot(self, folder: Path):
         """Writes all items to a folder of their own; see `Store`."""

@@ -14,6 +14,7 @@ comparison of that column; `not` of it is fulfilled then.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -177,6 +178,8 @@ class _Parser:
             value = token[1:-1].replace(token[0] * 2, token[0])
         elif kind == "number":
             value = float(token)
+            if not math.isfinite(value):
+                raise InputError(f"`where` holds {token[:20]}, which is too large: give a number.")
         elif kind == "word" and token.lower() in ("true", "false"):
             value = token.lower() == "true"
         else:
