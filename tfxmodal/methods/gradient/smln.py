@@ -28,7 +28,8 @@ class SMLNConfig(ScaledFeatures, FewLabels):
     """Units of the hidden layers of each network (SDML: 1024 1024)."""
 
     embedding_dim: int | None = None
-    """k, dimensions of the common space; by default the number of classes."""
+    """k, dimensions of the common space; by default the number of classes. Where all rows have
+    labels, the loss fills one dimension fewer than a batch has classes."""
 
     neighbours: int = 5
     """Nearest neighbours in a batch that a point without a label is linked to (ours: 5)."""
