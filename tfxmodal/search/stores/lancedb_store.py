@@ -41,14 +41,14 @@ ASKED = 5_000
 BATCH = 2**14
 """Items that `items` gives at a time."""
 
-BITS = 2
+BITS = 4
 """To which the codes shorten each number of a vector."""
 
 PROBED, FILTERED = 40, 100
 """Cells that a search reads, and one with a filter, which leaves fewer items in each. It reads more
 where these hold too few."""
 
-REFINED, AT_LEAST = 5, 50
+REFINED, AT_LEAST = 2, 50
 """Times as many as are wanted that it finds by their codes, and the fewest; the vectors decide
 among them."""
 
