@@ -101,8 +101,8 @@ def test_all_pairs_equals_the_plain_formulation(fusion, hidden_layers, batch_nor
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
-def test_the_cosine_of_posteriors_is_added(fusion):
-    network = RelationNetwork(DIM, fusion, 1, UNITS, classes=2, dtype="float64")
+def test_the_cosine_of_the_start_is_added(fusion):
+    network = RelationNetwork(DIM, fusion, 1, UNITS, start_dim=2, dtype="float64")
     images, texts, target = batch(6, 6)
     cosines = images[:, 1:] @ tf.transpose(texts[:, 1:])
     np.testing.assert_array_equal(network.all_pairs(images, texts), cosines)  # Before it learns.

@@ -19,9 +19,9 @@ def encoder(width: int) -> keras.Model:
     return keras.Sequential([keras.Input([width]), keras.layers.Dense(DIM)])
 
 
-def network(fusion="concatenation", hidden_layers=1, units=20, batch_norm=False, classes=0):
+def network(fusion="concatenation", hidden_layers=1, units=20, batch_norm=False, start_dim=0):
     """A relation network of which no weight has its initial value."""
-    relation = RelationNetwork(DIM, fusion, hidden_layers, units, batch_norm, classes)
+    relation = RelationNetwork(DIM, fusion, hidden_layers, units, batch_norm, start_dim)
     rng = np.random.default_rng(0)
     for weight in relation.weights:
         positive = "variance" in weight.name or "gamma" in weight.name
@@ -47,8 +47,8 @@ def plain_scores(relation, images, texts):
         rows = np.maximum(rows, 0)
     scores = rows @ relation.read_out.kernel.numpy() + relation.read_out.bias.numpy()
     scores = scores.reshape(len(images), len(texts))
-    if relation.classes:
-        scores += images[:, -relation.classes :] @ texts[:, -relation.classes :].T
+    if relation.start_dim:
+        scores += images[:, -relation.start_dim :] @ texts[:, -relation.start_dim :].T
     return scores
 
 
@@ -72,8 +72,8 @@ def assert_exact(scores, expected, of=None):
 @pytest.mark.parametrize("hidden_layers", [1, 2])
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_scores_are_those_of_the_fused_vectors(fusion, hidden_layers, batch_norm):
-    classes = 2 * ((hidden_layers + batch_norm) % 2)  # Half of the forms have class posteriors.
-    relation = network(fusion, hidden_layers, batch_norm=batch_norm, classes=classes)
+    start_dim = 2 * ((hidden_layers + batch_norm) % 2)  # Half of the forms have a start.
+    relation = network(fusion, hidden_layers, batch_norm=batch_norm, start_dim=start_dim)
     ours = scorer(relation, batch_size=7)
     for n, m in ((37, 530), (530, 37), (1, 9), (9, 1)):
         images, texts = embeddings(n, m)

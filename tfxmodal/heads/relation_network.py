@@ -36,7 +36,7 @@ class RelationWeights:
         hidden: Kernel `[units, units]` and bias `[units]` of each further hidden layer.
         read_out: `[units]`, the last layer.
         read_out_bias: `[]`.
-        classes: How many columns at the end of z are posteriors (see `RelationNetwork`).
+        start_dim: How many columns at the end of z are what scores begin as (`RelationNetwork`).
     """
 
     fusion: str
@@ -46,23 +46,23 @@ class RelationWeights:
     hidden: tuple[tuple[tf.Tensor, tf.Tensor], ...]
     read_out: tf.Tensor
     read_out_bias: tf.Tensor
-    classes: int = 0
+    start_dim: int = 0
 
     def of_images(self, images) -> tf.Tensor:
         """What of the first layer is an image's alone: z_i `[n, dim]` to W_i z_i `[n, units]`.
 
-        Where the fusion does not split (multiplication), z_i as it is. The posteriors follow.
+        Where the fusion does not split (multiplication), z_i as it is. The start follows.
         """
         first = images if self.text_kernel is None else images @ self.image_kernel
-        return self._with_posteriors(first, images)
+        return self._with_start(first, images)
 
     def of_texts(self, texts) -> tf.Tensor:
         """What of the first layer is a text's alone: z_t to W_t z_t and the bias, or z_t."""
         first = texts if self.text_kernel is None else texts @ self.text_kernel + self.bias
-        return self._with_posteriors(first, texts)
+        return self._with_start(first, texts)
 
-    def _with_posteriors(self, first, rows):
-        return tf.concat([first, posteriors(rows, self.classes)], 1) if self.classes else first
+    def _with_start(self, first, rows):
+        return tf.concat([first, start_of(rows, self.start_dim)], 1) if self.start_dim else first
 
 
 @keras.saving.register_keras_serializable("tfxmodal")
@@ -76,9 +76,9 @@ class RelationNetwork(keras.layers.Layer):
         units: Units of each (sec. 3.4: 1,024).
         batch_norm: Normalise each hidden layer, before its ReLU, over all pairs of the batch
             (released code).
-        classes: The last columns of z_i and z_t are posteriors of so many classes, as unit vectors,
-            whose cosine is added to the score (ours). The read-out then starts at zero, so that the
-            first scores are the cosines.
+        start_dim: So many of the last columns of z_i and z_t are unit vectors whose cosine is added
+            to the score (ours). The read-out then starts at zero, so that the first scores are the
+            cosines.
 
     Raises:
         InputError: If the fusion is unknown, or the rows given are not `dim` wide.
@@ -91,13 +91,13 @@ class RelationNetwork(keras.layers.Layer):
         hidden_layers: int = 1,
         units: int = 1024,
         batch_norm: bool = False,
-        classes: int = 0,
+        start_dim: int = 0,
         **kwargs,
     ):
         super().__init__(**kwargs)
         choose("fusion", fusion, FUSIONS)
         self.dim, self.fusion, self.hidden_layers = dim, fusion, hidden_layers
-        self.units, self.batch_norm, self.classes = units, batch_norm, classes
+        self.units, self.batch_norm, self.start_dim = units, batch_norm, start_dim
         width = 2 * dim if fusion == "concatenation" else dim
         layers, norms = [], []
         for inputs in [width] + [units] * (hidden_layers - 1):
@@ -110,7 +110,7 @@ class RelationNetwork(keras.layers.Layer):
         self.dense, self.norms = tuple(layers), tuple(norms)  # A checkpoint overlooks a list.
         # Scores are of the variables' float32 also where the layers before compute in bfloat16.
         self.read_out = self._built(dense(1, self.variable_dtype), units)
-        if classes:
+        if start_dim:
             self.read_out.set_weights([0 * weight for weight in self.read_out.get_weights()])
         self.built = True
 
@@ -124,8 +124,8 @@ class RelationNetwork(keras.layers.Layer):
             "subtraction": lambda: images - texts,
         }[self.fusion]()
         scores = self._relation(self._normalised(0, self.dense[0](fused), training), training)
-        if self.classes:
-            scores += tf.reduce_sum(self._posteriors(images) * self._posteriors(texts), axis=1)
+        if self.start_dim:
+            scores += tf.reduce_sum(self._start(images) * self._start(texts), axis=1)
         return scores
 
     def all_pairs(self, images, texts, training=False):
@@ -136,8 +136,8 @@ class RelationNetwork(keras.layers.Layer):
         """
         self._check_widths(images, texts)
         scores = self._all_pairs(images, texts, training)
-        if self.classes:
-            scores += tf.matmul(self._posteriors(images), self._posteriors(texts), transpose_b=True)
+        if self.start_dim:
+            scores += tf.matmul(self._start(images), self._start(texts), transpose_b=True)
         return scores
 
     def _all_pairs(self, images, texts, training):
@@ -177,7 +177,7 @@ class RelationNetwork(keras.layers.Layer):
             tuple(hidden),
             tf.convert_to_tensor(self.read_out.kernel)[:, 0],
             tf.convert_to_tensor(self.read_out.bias)[0],
-            self.classes,
+            self.start_dim,
         )
 
     def _check_widths(self, images, texts):
@@ -189,8 +189,8 @@ class RelationNetwork(keras.layers.Layer):
                 f"end in {self.dim}."
             )
 
-    def _posteriors(self, rows):
-        return tf.cast(posteriors(rows, self.classes), self.variable_dtype)
+    def _start(self, rows):
+        return tf.cast(start_of(rows, self.start_dim), self.variable_dtype)
 
     def _split(self, kernel):
         """W_i and W_t, `[dim, units]` each, of a fusion that is linear."""
@@ -241,13 +241,13 @@ class RelationNetwork(keras.layers.Layer):
 
     def get_config(self):
         """The arguments, for saving."""
-        names = ("dim", "fusion", "hidden_layers", "units", "batch_norm", "classes")
+        names = ("dim", "fusion", "hidden_layers", "units", "batch_norm", "start_dim")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
-def posteriors(rows, classes: int):
-    """The last columns of rows `[n, d]`: `[n, classes]`."""
-    return rows[:, rows.shape[1] - classes :]
+def start_of(rows, start_dim: int):
+    """The last columns of rows `[n, d]`: `[n, start_dim]`."""
+    return rows[:, rows.shape[1] - start_dim :]
 
 
 @tf.custom_gradient

@@ -26,9 +26,7 @@ class SemanticStart:
         self._logits = keras.layers.Dense(classes, dtype=policy, name="logits")
         self._probabilities = Probabilities(dtype=policy, name="probabilities")
         p = self._probabilities(self._logits(self._scaling(features)))
-        unit = keras.layers.UnitNormalization(dtype=policy)(p)
-        joined = keras.layers.Concatenate(dtype=policy)([z, unit])
-        self.network = keras.Model(features, joined)
+        self.network = ending_in(p, features, z)
 
     def begin(self, matching: keras.Model):
         """Makes p that of a network of `semantic_matching`, from features to unit p."""
@@ -36,6 +34,13 @@ class SemanticStart:
         self._scaling.set_weights(scaling.get_weights())
         self._logits.set_weights(classify.get_weights())
         self._probabilities.exclusive.assign(classify.activation is keras.activations.softmax)
+
+
+def ending_in(start, features, z) -> keras.Model:
+    """The network from features to [z; start], of which the second is made a unit vector."""
+    policy = keras.config.floatx()
+    unit = keras.layers.UnitNormalization(dtype=policy)(start)
+    return keras.Model(features, keras.layers.Concatenate(dtype=policy)([z, unit]))
 
 
 @keras.saving.register_keras_serializable("tfxmodal")

@@ -6,7 +6,7 @@ A linear fusion goes through the first layer once a row, not once a pair (see
     sum_u w_u relu(a_u + b_u) = sum_u w_u max(a_u, -b_u) + sum_u w_u b_u
 
 and only the first sum is left to the pairs: a maximum and a multiply-add a unit. Where z ends in
-posteriors, their dot product is added.
+what scores begin as (`RelationNetwork`), the dot product of that is added.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from tfxmodal.heads.relation_network import RelationWeights, posteriors
+from tfxmodal.heads.relation_network import RelationWeights, start_of
 from tfxmodal.lazy import tf
 
 CACHED = 2**16
@@ -49,11 +49,11 @@ def pair_scores(images, texts, weights: RelationWeights, compiled: bool = False)
     Returns:
         R `[n, m]`.
     """
-    if weights.classes:
-        (images, image_classes), (texts, text_classes) = _without_posteriors(images, texts, weights)
-        plain = replace(weights, classes=0)
+    if weights.start_dim:
+        (images, image_start), (texts, text_start) = _without_start(images, texts, weights)
+        plain = replace(weights, start_dim=0)
         return pair_scores(images, texts, plain, compiled) + tf.matmul(
-            image_classes, text_classes, transpose_b=True
+            image_start, text_start, transpose_b=True
         )
     if not separable(weights):  # A hidden layer is left to the pairs.
         return _tiled(_aligned(weights), images, texts, GEMM_ROWS) + weights.read_out_bias
@@ -97,12 +97,10 @@ def _aligned(weights: RelationWeights):
     """The scores, less the last bias, of aligned rows: `[pairs, units]` twice to `[pairs]`."""
 
     def aligned(images, texts):
-        if weights.classes:
-            (images, image_classes), (texts, text_classes) = _without_posteriors(
-                images, texts, weights
-            )
-            cosines = tf.reduce_sum(image_classes * text_classes, axis=1)
-            return cosines + _aligned(replace(weights, classes=0))(images, texts)
+        if weights.start_dim:
+            (images, image_start), (texts, text_start) = _without_start(images, texts, weights)
+            cosines = tf.reduce_sum(image_start * text_start, axis=1)
+            return cosines + _aligned(replace(weights, start_dim=0))(images, texts)
         if weights.fusion == "multiplication":
             rows = images * texts @ weights.image_kernel + weights.bias
         else:
@@ -115,10 +113,10 @@ def _aligned(weights: RelationWeights):
     return aligned
 
 
-def _without_posteriors(images, texts, weights: RelationWeights):
-    """Rows as `of_images` and `of_texts` make them, each as the first layer and the posteriors."""
-    k = weights.classes
-    return [(rows[:, : rows.shape[1] - k], posteriors(rows, k)) for rows in (images, texts)]
+def _without_start(images, texts, weights: RelationWeights):
+    """Rows as `of_images` and `of_texts` make them, each as the first layer and the start."""
+    k = weights.start_dim
+    return [(rows[:, : rows.shape[1] - k], start_of(rows, k)) for rows in (images, texts)]
 
 
 def _plain_sums(a, b, weights):

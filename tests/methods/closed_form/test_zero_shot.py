@@ -11,6 +11,7 @@ from tfxmodal.inputs.config import DataConfig
 from tfxmodal.inputs.shared_space import check_shared_space
 from tfxmodal.methods import METHODS
 from tfxmodal.methods.closed_form import zero_shot
+from tfxmodal.methods.gradient.drsl import DRSLConfig
 from tfxmodal.methods.gradient.scl_config import SCLConfig
 from tfxmodal.training.candidates import suited
 from tfxmodal.training.config import FitConfig
@@ -56,11 +57,12 @@ def test_features_of_one_space_pass():
     check_shared_space(make_pairs(), encoder("a"), encoder("a"))
 
 
-@pytest.mark.parametrize("method", ["zero_shot", "scl"])
+@pytest.mark.parametrize("method", ["zero_shot", "scl", "drsl"])
 def test_a_bag_of_words_is_refused_before_any_work(method, tmp_path):
     config = {
         "zero_shot": zero_shot.ZeroShotConfig(),
         "scl": SCLConfig(start="zero_shot", output_activation="linear"),
+        "drsl": DRSLConfig(start="zero_shot"),
     }[method]
     pairs = replace(make_pairs(4), texts=[("a dog",), ("a cat",)] * 2)
     settings = Settings(method, DataConfig("features"), config, training_config(METHODS[method])())

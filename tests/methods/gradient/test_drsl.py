@@ -180,6 +180,24 @@ def test_it_starts_with_the_scores_of_semantic_matching(several):
     np.testing.assert_allclose(scores(method.scorer()), scores(expected), atol=1e-6)
 
 
-def test_a_start_is_fitted_to_features():
-    with pytest.raises(InputError, match="`start` semantic_matching is fitted to features, and"):
-        DRSLConfig(start="semantic_matching", end_to_end=True)
+def test_it_starts_with_the_scores_of_a_shared_space():
+    train, validation = make_pairs(64), make_pairs(24, seed=1)
+    train, validation = (each.with_features(each.images[:, :5]) for each in (train, validation))
+    method = small(train, start="zero_shot", image_scaling="standard")
+    assert method.starts_trained
+    method.adapt(train, validation, "map")
+    zero_shot = METHODS["zero_shot"]
+    expected = zero_shot.fit(train, validation, zero_shot.config(), "map").scorer()
+    found = method.scorer()
+    ours, theirs = (
+        each.score(each.embed_images(validation.images), each.embed_texts(validation.texts))
+        for each in (found, expected)
+    )
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    assert METHODS["drsl"].shared_space(method.config)
+
+
+@pytest.mark.parametrize("start", ["semantic_matching", "zero_shot"])
+def test_a_start_is_fitted_to_features(start):
+    with pytest.raises(InputError, match=f"`start` {start} is fitted to features, and"):
+        DRSLConfig(start=start, end_to_end=True)

@@ -54,12 +54,13 @@ class DRSLConfig(ScaledFeatures, FewLabels):
     """Batch normalisation in the relation network, over all pairs of a batch (paper: no; released
     code: yes)."""
 
-    start: Literal["random", "semantic_matching"] = "random"
-    """What the scores begin as (paper: random). Ours: the cosine of the class posteriors that the
-    logistic regressions of semantic_matching give, with the C that validation prefers. Each
-    encoder's vector then ends in its posteriors, the relation network reads both, and its score is
-    added to their cosine, at first as zero. So validation may keep semantic_matching's scores, and
-    the result is never below it there."""
+    start: Literal["random", "semantic_matching", "zero_shot"] = "random"
+    """What the scores begin as (paper: random). Ours: semantic_matching, the cosine of the class
+    posteriors that its logistic regressions give, with the C that validation prefers; or zero_shot,
+    the cosine of features of one space, such as SigLIP's. Each encoder's vector then ends in its
+    posteriors, which are trained, or in its features. The relation network reads both, and its
+    score is added to their cosine, at first as zero. So validation may keep the scores of the
+    start, and the result is never below it there."""
 
     dropout: float = 0.0
     """Fraction dropped before each layer of the FNNs but the first (paper, released code: none)."""
@@ -115,19 +116,20 @@ class DRSL(Method):
 
     def __init__(self, inputs: MethodInputs, config: DRSLConfig):
         from tfxmodal.heads.relation_network import RelationNetwork
-        from tfxmodal.heads.semantic_start import SemanticStart
+        from tfxmodal.heads.semantic_start import SemanticStart, ending_in
 
         self.config = config
         self.weights = {"relational_similarity": 1.0}
         self.networks = {}
         self.starts_trained = config.start != "random"
         self._starts = {}
-        classes = inputs.classes if self.starts_trained else 0
         for kind, scaling in (("image", config.image_scaling), ("text", config.text_scaling)):
             encoder = self._encoder(kind, inputs, scaling)
-            if classes:
-                self._starts[kind] = SemanticStart(encoder.input, encoder.output, classes)
+            if config.start == "semantic_matching":
+                self._starts[kind] = SemanticStart(encoder.input, encoder.output, inputs.classes)
                 encoder = self._starts[kind].network
+            elif config.start == "zero_shot":
+                encoder = ending_in(encoder.input, encoder.input, encoder.output)
             self.networks[f"{kind}_encoder"] = encoder
         if config.images_at_once and not treats_rows_alone(self.networks["image_encoder"]):
             raise InputError(
@@ -135,13 +137,14 @@ class DRSL(Method):
                 f"dropout, such as vgg19; received {config.images_at_once} with another: leave it "
                 "out."
             )
+        width = self.networks["image_encoder"].output_shape[-1]
         self.networks["relation"] = RelationNetwork(
-            config.feature_dim + classes,
+            width,
             config.fusion,
             config.relation_layers,
             config.relation_units,
             config.relation_batch_norm,
-            classes,
+            width - config.feature_dim,
         )
 
     def _encoder(self, kind: str, inputs: MethodInputs, scaling: str) -> keras.Model:
@@ -160,12 +163,12 @@ class DRSL(Method):
         return keras.Model(rows, network(feature_scaling(width, scaling)(features)))
 
     def adapt(self, train: Pairs, validation: Pairs, select_by: str = "auto", progress=None):
-        """Fits the scaling of the features, and the posteriors that the scores begin as."""
+        """Fits the scaling of the features, and posteriors where the scores begin as theirs."""
         from tfxmodal.heads.scaling import adapt
 
         adapt(self.networks["image_encoder"], train.images)
         adapt(self.networks["text_encoder"], train.texts)
-        if self.starts_trained:
+        if self._starts:
             config = semantic_matching.SPEC.config()
             matching = semantic_matching.fit(train, validation, config, select_by, 0, progress)
             for kind, start in self._starts.items():
@@ -220,6 +223,7 @@ SPEC = MethodSpec(
     learner=DRSL,
     inputs=inputs_of,
     seen=with_few_labels,
+    shared_space=lambda config: config.start == "zero_shot",
     needs_pairs=False,
     needs_labels=True,
     presets={
