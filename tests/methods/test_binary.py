@@ -37,7 +37,7 @@ def test_the_scores_are_of_codes_and_every_encoder_learns_from_them(name):
     method = method_of(METHODS[name].learner, train, config(name))
     scorer = method.scorer()
     images, texts = scorer.embed_images(train.images), scorer.embed_texts(train.texts)
-    np.testing.assert_allclose(np.abs(images), 0.25)
+    np.testing.assert_allclose(np.abs(images), 0.25, rtol=3e-7)  # float32's own steps are 1e-7.
     np.testing.assert_allclose(scorer.score(images, texts), 1 - distances(images, texts) / 8)
     bits = method.networks["image_bits"](train.images)
     np.testing.assert_array_equal(images > 0, bits.numpy() >= 0)
