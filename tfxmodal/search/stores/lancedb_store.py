@@ -45,19 +45,19 @@ BITS = 4
 """To which the codes shorten each number of a vector."""
 
 PROBED, FILTERED = 40, 100
-"""Cells that a search reads, and one with a filter, which leaves fewer items in each. It reads more
-where these hold too few."""
+"""Cells that a search reads, and one with a filter, which leaves fewer items in each."""
 
 REFINED, AT_LEAST = 2, 50
 """Times as many as are wanted that it finds by their codes, and the fewest; the vectors decide
 among them."""
 
 SEEN = 200
-"""Vectors that a search keeps in view at least, in the graph of an earlier version."""
+"""Vectors that a search keeps in view at least, in the graph of an earlier version; who wants more
+reads cells until there are enough."""
 
 SAMPLED, ROUNDS = 32, 10
-"""Vectors a cell of which the cells' centres are made, and the rounds of k-means: more took five
-times as long and found no more."""
+"""Vectors a cell of which the cells' centres are made, and the rounds of k-means: LanceDB's own 256
+and 50 take several times as long."""
 
 VERSIONS = 256
 """Writes after which the files of many small ones are joined."""
@@ -256,8 +256,9 @@ class LanceStore:
             search = search.where(sql(where), prefilter=True)
         if cells:
             refined = max(REFINED, math.ceil(AT_LEAST / k))
-            search = search.nprobes(cells).maximum_nprobes(0).refine_factor(refined)
-            search = search.ef(max(SEEN, 2 * k))
+            search = search.nprobes(cells).refine_factor(refined).ef(max(SEEN, 2 * k))
+            if where is not None or k > SEEN:
+                search = search.maximum_nprobes(0)  # More cells where these hold too few: slower.
         found = search.to_arrow()
         scores = 1 - found["_distance"].to_numpy()
         chosen = np.flatnonzero(scores >= minimum)
