@@ -73,6 +73,7 @@ bench: .venv/ready
 	$(BIN)/python -m tests.benchmarks.bench_scl_step
 	$(BIN)/python -m tests.benchmarks.bench_metrics
 	$(BIN)/python -m tests.benchmarks.bench_epoch
+	$(BIN)/python -m tests.benchmarks.bench_cells
 	$(BIN)/python -m tests.benchmarks.bench_relation_step
 	$(BIN)/python -m tests.benchmarks.bench_dcca_step
 	$(BIN)/python -m tests.benchmarks.bench_relation_scores
