@@ -18,6 +18,17 @@ def folder(tmp_path):
     return write_features(tmp_path / "mine")
 
 
+def study_of_cca(folder: Path):
+    """The study of a tuning, from its journal."""
+    import optuna
+
+    (journal,) = folder.glob("cca-*.jsonl")
+    storage = optuna.storages.journal.JournalFileBackend(str(journal))
+    return optuna.load_study(
+        study_name=journal.stem, storage=optuna.storages.JournalStorage(storage)
+    )
+
+
 def test_without_optuna_it_is_told(monkeypatch):
     monkeypatch.setattr("tfxmodal.benchmark.grid.find_spec", lambda name: None)
     with pytest.raises(InputError, match="`tune` 2 needs Optuna: pip install optuna"):
@@ -25,15 +36,11 @@ def test_without_optuna_it_is_told(monkeypatch):
 
 
 def test_a_row_takes_the_settings_that_validation_prefers(folder, tmp_path):
-    optuna = pytest.importorskip("optuna")
+    pytest.importorskip("optuna")
     asked = grid(folder, "cca", "random", seeds=(0, 1), tune=4, set=("cca.rank=1",))
     done = run_benchmark(asked, tmp_path / "to", "a command")
     assert not done.failures and not list((tmp_path / "to/tuning").glob("*/*"))
-    (journal,) = (tmp_path / "to/tuning").glob("cca-*.jsonl")
-    storage = optuna.storages.journal.JournalFileBackend(str(journal))
-    study = optuna.load_study(
-        study_name=journal.stem, storage=optuna.storages.JournalStorage(storage)
-    )
+    study = study_of_cca(tmp_path / "to/tuning")
     assert len(study.trials) == 4  # Of both seeds together.
     assert study.trials[0].params == {"rank": "1"}  # The settings as they came.
     # Of some ranks there are too few pairs: those trials fail, and the others count.
@@ -66,17 +73,6 @@ def test_a_stopped_tuning_is_left_open(folder, tmp_path):
     assert isinstance(next(iter(cells[0].forms.values())), Settings) and board.done(cells[0])
 
 
-def trials(folder: Path) -> list[dict]:
-    """The settings of the trials of a study that ended."""
-    optuna = pytest.importorskip("optuna")
-    (journal,) = folder.glob("*.jsonl")
-    storage = optuna.storages.journal.JournalFileBackend(str(journal))
-    study = optuna.load_study(
-        study_name=journal.stem, storage=optuna.storages.JournalStorage(storage)
-    )
-    return [each.params for each in study.trials if each.value is not None or each.user_attrs]
-
-
 def test_a_tuning_that_was_stopped_in_trials_tries_what_it_would_have_tried(
     folder, tmp_path, monkeypatch
 ):
@@ -94,8 +90,11 @@ def test_a_tuning_that_was_stopped_in_trials_tries_what_it_would_have_tried(
         assert tuning.tuned(*given, tmp_path / "parts", lambda: False) is None
     monkeypatch.setattr(tuning, "_score", score)
     assert tuning.tuned(*given, tmp_path / "parts", lambda: False) == found
-    whole = trials(tmp_path / "whole")
-    assert trials(tmp_path / "parts") == whole and whole[0] == {"rank": "1"}
+    whole, parts = (
+        [each.params for each in tuning._ended(study_of_cca(tmp_path / name))]
+        for name in ("whole", "parts")
+    )
+    assert parts == whole and whole[0] == {"rank": "1"}
     assert len({each["rank"] for each in whole}) > 2
 
 

@@ -39,8 +39,8 @@ def with_few_labels(train: Pairs, config: FewLabels, seed: int) -> Pairs:
     seen = {}
     given = config.labelled_fraction, config.labelled_rows, seed
     for name, labels in train.label_columns.items():
-        of_images = name == "labels"
-        rows = labelled_images(train, *given) if of_images else labelled_rows(labels, *given)
+        of_texts = name == "text_labels"
+        rows = labelled_rows(labels, *given) if of_texts else labelled_images(train, *given)
         seen[name] = np.zeros_like(labels)
         seen[name][rows] = labels[rows]
     return replace(train, **seen)

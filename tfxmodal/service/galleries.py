@@ -93,8 +93,8 @@ class Galleries:
         Args:
             version: The model's, on the server.
             fingerprint: The version's, see `search.stores.About`.
-            calibration: Of the version's scores, a `Calibration`, where it has one.
             landmarks: For a score that is no dot product, a manifest; see `service.spaces`.
+            calibration: Of the version's scores, a `Calibration`, where it has one.
 
         Raises:
             InputError: If the model is none for a service, or needs landmarks.

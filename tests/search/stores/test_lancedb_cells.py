@@ -60,6 +60,13 @@ def test_cells_and_codes_find_nearly_all_that_numpy_finds(filled, dim, kind):
     assert recall(store, queries, items, 10, part, parse("part = 7", store.columns)) >= 0.98
 
 
+def test_where_the_nearest_cells_hold_too_few_more_are_read(filled, monkeypatch):
+    monkeypatch.setattr(lance, "PROBED", 1)
+    store, items, queries = filled(64)
+    store.optimize()
+    assert recall(store, queries, items, 150) > 0.9  # `recall` also counts what is found.
+
+
 def test_what_was_written_since_is_found_and_what_was_deleted_is_not(filled):
     store, items, queries = filled(64)
     store.optimize()
