@@ -15,7 +15,7 @@ def test_equals_the_equation_and_its_gradient(exclusive):
             expected -= y @ np.log(np.exp(s) / np.exp(s).sum()) / 4
         else:
             p = 1 / (1 + np.exp(-s))
-            expected -= (y @ np.log(p) + (1 - y) @ np.log(1 - p)) / 12
+            expected -= (y @ np.log(p) + (1 - y) @ np.log(1 - p)) / 4
     assert float(classification(logits, labels, exclusive)) == pytest.approx(expected, abs=1e-12)
     exact, numeric = tf.test.compute_gradient(
         lambda s: classification(s, labels, exclusive), [tf.constant(logits)]

@@ -39,7 +39,7 @@ def test_the_loss_is_the_cross_entropy(kind, column):
         expected = -(logits * labels).sum(1) + np.log(np.exp(logits).sum(1))
     else:
         p = 1 / (1 + np.exp(-logits))
-        expected = -(labels * np.log(p) + (1 - labels) * np.log(1 - p))
+        expected = -(labels * np.log(p) + (1 - labels) * np.log(1 - p)).sum(1)
     assert learner.exclusive == (kind == "single")
     assert loss == pytest.approx(expected.mean(), rel=1e-5)
 

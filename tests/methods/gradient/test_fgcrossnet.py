@@ -51,7 +51,8 @@ def test_terms_and_score_are_those_of_one_trunk(make, as_released):
         if exclusive:
             terms[f"{kind}_classification"] = -np.mean(np.log(p[y == 1]))
         else:
-            terms[f"{kind}_classification"] = -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))
+            cross_entropy = y * np.log(p) + (1 - y) * np.log(1 - p)
+            terms[f"{kind}_classification"] = -np.mean(cross_entropy.sum(axis=1))
     points, labels = np.concatenate([s for s, _ in found]), np.concatenate([y, y])
     (centres,) = method.networks["centres"].get_weights()
     of_points = [np.mean([centres[c] for c in np.flatnonzero(row)], axis=0) for row in labels]

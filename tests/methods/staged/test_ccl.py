@@ -104,7 +104,8 @@ def test_the_terms_of_correspondence_and_of_both_tasks(method):
     terms, _ = terms_and_gradients(stages["tasks"], batch)
     expected = {"contrastive": contrastive(u, v, y @ y.T > 0, 0.7)}
     for kind, logits in (("image", of_u), ("text", of_v)):
-        expected[f"{kind}_classes"] = np.mean(np.logaddexp(0, logits) - y * logits)
+        each = np.logaddexp(0, logits) - y * logits
+        expected[f"{kind}_classes"] = np.mean(each.sum(axis=1))
     assert {name: float(value) for name, value in terms.items()} == pytest.approx(expected, 1e-4)
     assert stages["tasks"].updates[0].weights["contrastive"] == 2
 

@@ -169,7 +169,7 @@ class StagedMethod(CosineMethod):
         return {f"{kind}_classes": self.cross_entropy(z, rows["labels"]) for kind, z in both}
 
     def cross_entropy(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """The mean over rows: of a softmax, or where pairs have several classes of sigmoids."""
+        """See `losses.classification`; sigmoids where pairs have several classes."""
         return classification(logits, labels, self._exclusive)
 
     def embed(self, rows: dict[str, tf.Tensor], what: str = "encoder") -> tuple:
