@@ -1,5 +1,7 @@
 """Galleries of LanceDB that are not searched item by item."""
 
+from datetime import timedelta
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,7 @@ def recall(store, queries, items, k, rows=None, where=None) -> float:
 def filled(tmp_path, monkeypatch):
     """Makes a store of items that are too many to be compared one by one."""
     monkeypatch.setattr(lance, "EXACT", 300)
+    monkeypatch.setattr(lance, "CELL", 50)
 
     def new(dim: int):
         rng = np.random.default_rng(0)
@@ -51,7 +54,7 @@ def filled(tmp_path, monkeypatch):
 def test_cells_and_codes_find_nearly_all_that_numpy_finds(filled, dim, kind):
     store, items, queries = filled(dim)
     assert store.is_exact
-    store.optimize()
+    store._index()  # `optimize` would join cells that are so small.
     assert not store.is_exact
     assert store._indices["vector"] == kind
     for k in (1, 10, 100):
@@ -63,7 +66,7 @@ def test_cells_and_codes_find_nearly_all_that_numpy_finds(filled, dim, kind):
 def test_where_the_nearest_cells_hold_too_few_more_are_read(filled, monkeypatch):
     monkeypatch.setattr(lance, "PROBED", 1)
     store, items, queries = filled(64)
-    store.optimize()
+    store._index()
     assert recall(store, queries, items, 150) > 0.9  # `recall` also counts what is found.
 
 
@@ -86,3 +89,56 @@ def test_the_graph_of_an_earlier_version_is_searched_and_replaced(filled):
     store.optimize()
     assert store._indices["vector"] == "IvfRq"
     assert recall(store, queries, items, 10) >= 0.98
+
+
+def test_the_cells_that_are_made_are_not_joined_again(tmp_path):
+    rng = np.random.default_rng(0)
+    store, n = lance.LanceStore(About("A", "images"), tmp_path / "index"), 6 * lance.CELL
+    store.add(StoredItems([str(row) for row in range(n)], clustered(n, 16, rng)))
+    store.optimize()
+
+    def made() -> list[str]:
+        folder = tmp_path / "index/items.lance/_indices"
+        return sorted(each.parent.name for each in folder.glob("*/auxiliary.idx"))
+
+    (first,) = made()
+    store.optimize()
+    assert made() == [first]  # Else `optimize` has written others.
+
+
+def test_a_gallery_that_grows_by_single_writes_gets_cells(filled, monkeypatch):
+    monkeypatch.setattr(lance, "VERSIONS", 4)
+    store, items, queries = filled(64)
+    for row in range(8):
+        store.upsert(StoredItems([str(row)], items[row : row + 1], None, {"part": [row]}))
+    assert not store.is_exact
+    assert recall(store, queries, items, 10) >= 0.98
+
+
+def test_what_was_written_is_written_though_it_cannot_be_put_in_order(filled, monkeypatch, caplog):
+    monkeypatch.setattr(lance, "VERSIONS", 1)
+    store, items, _ = filled(64)
+
+    def full(*_, **__):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(type(store._table), "optimize", full)
+    store.upsert(StoredItems(["new"], items[:1]))
+    assert store.delete(["0"]) == 1
+    assert store.count() == N and store.get(["new"]).ids == ["new"]
+    assert caplog.text.count("cannot be put in order now") == 2
+
+
+def test_who_reads_all_items_for_long_loses_none(filled, monkeypatch):
+    monkeypatch.setattr(lance, "BATCH", 1000)
+    monkeypatch.setattr(lance, "KEPT", timedelta(0))
+    store, items, _ = filled(64)
+    for row in range(3):
+        store.upsert(StoredItems([f"new {row}"], items[:1]))
+    batches = store.items()
+    found = next(batches).ids
+    store.delete(["2500"])
+    store.optimize()  # Old versions are gone.
+    for part in batches:
+        found += part.ids
+    assert len(found) == N + 2 and len(set(found)) == N + 2 and "2500" not in found

@@ -5,6 +5,7 @@ LanceDB is imported where it is used; it is the extra `lancedb`.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -44,6 +45,10 @@ BATCH = 2**14
 BITS = 4
 """To which the codes shorten each number of a vector."""
 
+CELL = 4096
+"""Vectors of a cell, about. LanceDB joins cells that are much smaller, and splits much larger ones,
+when it adds what was written since."""
+
 PROBED, FILTERED = 40, 100
 """Cells that a search reads, and one with a filter, which leaves fewer items in each."""
 
@@ -52,8 +57,7 @@ REFINED, AT_LEAST = 2, 50
 among them."""
 
 SEEN = 200
-"""Vectors that a search keeps in view at least, in the graph of an earlier version; who wants more
-reads cells until there are enough."""
+"""Vectors that a search keeps in view at least, in the graph of an earlier version."""
 
 SAMPLED, ROUNDS = 32, 10
 """Vectors a cell of which the cells' centres are made, and the rounds of k-means: LanceDB's own 256
@@ -62,8 +66,11 @@ and 50 take several times as long."""
 VERSIONS = 256
 """Writes after which the files of many small ones are joined."""
 
-KEPT = timedelta(days=1)
-"""Age of versions that are removed then: who searches one that long must begin again."""
+KEPT = timedelta(minutes=10)
+"""Age of versions that are removed then, since each search looks through all that there are: who
+reads one that long must begin again."""
+
+LOG = logging.getLogger(__name__)
 
 
 class LanceStore:
@@ -176,12 +183,18 @@ class LanceStore:
             self._tidy()
 
     def _tidy(self):
-        """Joins the files of many small writes now and then."""
-        passed = self._table.version // VERSIONS
-        if self._tidied not in (None, passed):
-            self._table.optimize(cleanup_older_than=KEPT)
-            passed = self._table.version // VERSIONS
-        self._tidied = passed
+        """Joins the files of many small writes now and then, and makes cells of a store that grew.
+
+        What was written stays written, whether this can be done or not.
+        """
+        if self._tidied not in (None, self._table.version // VERSIONS):
+            try:
+                if self.is_exact:
+                    self._index()
+                self._table.optimize(cleanup_older_than=KEPT)
+            except Exception:
+                LOG.warning("%s cannot be put in order now.", self.folder, exc_info=True)
+        self._tidied = self._table.version // VERSIONS
 
     def _made(self, items: StoredItems):
         """The table, made for its first items."""
@@ -223,15 +236,18 @@ class LanceStore:
         return found.take([rows[name] for name in ids if name in rows])
 
     def items(self, where: Where | None = None) -> Iterator[StoredItems]:
-        """All items that fulfil a condition, in batches, of one version."""
+        """All items that fulfil a condition, each batch as it is when its turn comes.
+
+        Whoever takes hours over them needs no version that long.
+        """
         if self._table is None:
             return
-        query = self._table.search()
+        query = self._table.search().select(["id"])
         if where is not None:
             query = query.where(sql(where))
-        for batch in query.to_batches(BATCH):
-            if len(batch):
-                yield items_of(batch)
+        ids = query.to_arrow()["id"]
+        for start in range(0, len(ids), BATCH):
+            yield self.get(ids[start : start + BATCH].to_pylist())
 
     def search(
         self,
@@ -257,9 +273,11 @@ class LanceStore:
         if cells:
             refined = max(REFINED, math.ceil(AT_LEAST / k))
             search = search.nprobes(cells).refine_factor(refined).ef(max(SEEN, 2 * k))
-            if where is not None or k > SEEN:
+            if where is not None:
                 search = search.maximum_nprobes(0)  # More cells where these hold too few: slower.
         found = search.to_arrow()
+        if cells and len(found) < k and where is None:
+            found = search.maximum_nprobes(0).to_arrow()
         scores = 1 - found["_distance"].to_numpy()
         chosen = np.flatnonzero(scores >= minimum)
         ids = found["id"].to_pylist()
@@ -269,8 +287,13 @@ class LanceStore:
 
     def optimize(self):
         """Makes or completes the cells, joins small files, and drops old versions."""
-        if self._table is None:
-            return
+        if self._table is not None:
+            self._index()
+            with locked(self.folder):
+                self._table.optimize(cleanup_older_than=KEPT)
+
+    def _index(self):
+        """Makes the indices that are not there, or are of an earlier version."""
         from lancedb.index import IvfRq, IvfSq
 
         indices, count = self._indices, self.count()
@@ -282,14 +305,12 @@ class LanceStore:
         if count > EXACT and indices.get("vector") != kind.__name__:
             cells = kind(
                 distance_type="dot",
-                num_partitions=math.isqrt(count),
+                num_partitions=count // CELL + 1,
                 max_iterations=ROUNDS,
                 sample_rate=SAMPLED,
                 **bits,
             )
             self._table.create_index("vector", config=cells)
-        with locked(self.folder):
-            self._table.optimize(cleanup_older_than=KEPT)
 
     def snapshot(self, folder: Path):
         """Writes all items to a folder of their own; see `Store`."""
@@ -297,8 +318,9 @@ class LanceStore:
         with whole_folder(folder) as partial:
             write_folder(partial, self.name, self.about, {"url": None})
             copy = LanceStore(self.about, partial)
-            for items in self.items():
-                copy.upsert(items)
+            batches = () if self._table is None else self._table.search().to_batches(BATCH)
+            for batch in batches:
+                copy.upsert(items_of(batch))
 
 
 def _parts(ids: Sequence[str]) -> list[list[str]]:
