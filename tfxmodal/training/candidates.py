@@ -22,6 +22,7 @@ from tfxmodal.training.presets import recommended_forms
 from tfxmodal.training.run_folder import (
     CANDIDATES,
     CONFIG,
+    OF_ITS_END,
     TRIED,
     RunFolder,
     claimed_by_chief,
@@ -241,5 +242,7 @@ def _ranked(tried: list[Tried]) -> list[Tried]:
 
 def _promote(winner: Path, run: RunFolder) -> None:
     """Makes the winner the run; its configuration, which tells of a run, comes last."""
+    for name in OF_ITS_END:  # It has not been measured on the test split, as who reads them expects.
+        (winner / name).unlink(missing_ok=True)
     for file in sorted(winner.iterdir(), key=lambda each: each.name == CONFIG):
         os.replace(file, run.path / file.name)

@@ -20,8 +20,8 @@ from tfxmodal.methods.learner import Method
 from tfxmodal.methods.spec import GLOBAL
 from tfxmodal.retrieval.scorer import Scorer
 from tfxmodal.training.config import FitConfig
-from tfxmodal.training.model_card import CARD, weights_hash, write_card
-from tfxmodal.training.run_folder import EVALUATION, METRICS, RunFolder
+from tfxmodal.training.model_card import weights_hash, write_card
+from tfxmodal.training.run_folder import CARD, EVALUATION, METRICS, RunFolder
 from tfxmodal.training.trained_run import TrainedRun
 
 
