@@ -242,7 +242,7 @@ def _ranked(tried: list[Tried]) -> list[Tried]:
 
 def _promote(winner: Path, run: RunFolder) -> None:
     """Makes the winner the run; its configuration, which tells of a run, comes last."""
-    for name in OF_ITS_END:  # It has not been measured on the test split, as who reads them expects.
+    for name in OF_ITS_END:  # They would tell of a run without its test split.
         (winner / name).unlink(missing_ok=True)
     for file in sorted(winner.iterdir(), key=lambda each: each.name == CONFIG):
         os.replace(file, run.path / file.name)
