@@ -168,7 +168,7 @@ class Table:
     Attributes:
         name: That of the dataset.
         rows: By `SETTINGS`, at least one.
-        about: What a reader needs to know of the printed numbers.
+        about: What a reader needs to know of its numbers.
     """
 
     name: str
