@@ -195,15 +195,15 @@ class Table:
         shares = [np.array([each.shares for each in row.results]) for row in self.rows]
         means = np.array([of_row.mean(axis=0) for of_row in shares])  # [rows, 3, pairs]
         first, second = np.transpose(pairs)
-        differences = means[first] - means[second]
-        tests = (randomisation_test(differences[:, column]) for column in range(len(COLUMNS)))
-        p = np.transpose([holm(each) for each in tests])
+        p = np.transpose([holm(each) for each in randomisation_test(means.swapaxes(0, 1))])
         drawn = bootstrap_means([of_row[:, -1] for of_row in shares])
         low, high = np.percentile(drawn[:, first] - drawn[:, second], [2.5, 97.5], axis=0)
-        averages = differences[:, -1].sum(axis=1)
+        averages = means[:, -1].sum(axis=1)
         return {
-            pair: Comparison(p[k], float(averages[k]), (float(low[k]), float(high[k])))
-            for k, pair in enumerate(pairs)
+            (one, other): Comparison(
+                p[k], float(averages[one] - averages[other]), (float(low[k]), float(high[k]))
+            )
+            for k, (one, other) in enumerate(pairs)
         }
 
     def p(self, one: int, other: int, column: int = -1) -> float:
