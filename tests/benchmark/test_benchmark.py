@@ -20,6 +20,7 @@ from tfxmodal.benchmark.tables import latex, markdown
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.io.reporter import Reporter
+from tfxmodal.training import run_evaluation
 from tfxmodal.training.run_evaluation import evaluate_run
 from tfxmodal.training.trained_run import load_run
 
@@ -70,6 +71,25 @@ def test_stopped_and_killed_it_goes_on_to_the_same_report(folder, tmp_path, monk
     list(train(asked, sources, cells, Board(tmp_path / "to")))
     ours, theirs = (without_clock(asked, tmp_path / name) for name in ("to", "whole"))
     assert ours == theirs
+
+
+def test_the_report_of_what_is_done_is_written_where_an_error_ends_the_rest(
+    folder, tmp_path, monkeypatch
+):
+    def ends(grid, sources, cells, *given):
+        yield from train(grid, sources, cells[:1], *given)
+        raise InputError("2 of 2 processes ended")
+
+    def full(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(benchmark, "train", ends)
+    with pytest.raises(InputError, match="2 of 2 processes ended"):
+        run_benchmark(grid(folder, "pls", "random"), tmp_path / "to", "a command")
+    assert "| pls |" in (tmp_path / "to/tables.md").read_text()
+    monkeypatch.setattr(benchmark, "write_report", full)
+    with pytest.raises(InputError, match="2 of 2 processes ended"):
+        run_benchmark(grid(folder, "pls", "random"), tmp_path / "to", "a command")
 
 
 def test_it_tells_what_it_does(whole):
@@ -217,6 +237,17 @@ def test_runs_are_measured_on_another_dataset(folder, tmp_path):
     (again,) = run_benchmark(asked, to, "a command").tables  # Measured, not trained.
     assert trained_at() == before
     assert again.rows[0].means[-1] > table.rows[0].means[-1] + 0.1
+
+
+def test_the_other_dataset_is_loaded_once_for_all_runs(folder, tmp_path, monkeypatch):
+    def again(*_):
+        raise AssertionError("loaded again")
+
+    monkeypatch.setattr(run_evaluation, "load", again)
+    there = write_features(tmp_path / "theirs")
+    asked = grid(folder, "pls", "random", test_on=f"features={there}")
+    done = run_benchmark(asked, tmp_path / "to", "a command")
+    assert not done.failures and len(done.tables[0].rows) == 2
 
 
 def test_a_run_that_cannot_read_the_other_dataset_is_told(folder, tmp_path):

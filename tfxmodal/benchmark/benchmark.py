@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -71,11 +72,20 @@ def run_benchmark(
     reporter.say(f"{len(cells)} trainings, {len(cells) - len(left)} of them done; in {folder}")
     settled = train(grid, sources, left, board, jobs, figures, stop_asked)
     bar = reporter.bar(settled, total=len(left), desc="benchmark", unit="training")
-    _tell(bar, left, board, reporter)
-    tables, failures = tables_of(cells, board, about), failures_of(cells, board)
-    with locked(folder):
-        write_report(folder, tables, failures)
-    return Benchmark(tables, failures, sum(not board.settled(cell) for cell in cells))
+
+    def reported() -> Benchmark:
+        tables, failures = tables_of(cells, board, about), failures_of(cells, board)
+        with locked(folder):
+            write_report(folder, tables, failures)
+        return Benchmark(tables, failures, sum(not board.settled(cell) for cell in cells))
+
+    try:
+        _tell(bar, left, board, reporter)
+    except Exception:
+        with suppress(Exception):  # What ended the trainings is told, not what follows of it.
+            reported()
+        raise
+    return reported()
 
 
 def tables_of(cells: Iterable[Cell], board: Board, about: Mapping[str, str] = {}) -> list[Table]:
