@@ -1,4 +1,4 @@
-"""A worker that is killed; by itself here, since a process that imports it need not load TensorFlow."""
+"""A worker that is killed; here alone, so that its process need not load TensorFlow."""
 
 import os
 import signal

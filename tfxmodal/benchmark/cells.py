@@ -69,6 +69,7 @@ class Cell:
         data: A hash of the pairs.
         trials: Of tuning; 0 leaves the settings as they are.
         printed: What a paper prints of its row: mAP@all of both directions.
+        contents: Hashes of the weights that its settings name on the disk.
     """
 
     method: str
@@ -81,6 +82,7 @@ class Cell:
     data: str
     trials: int
     printed: Sequence[float] | None = None
+    contents: Sequence[str] = ()
 
     @cached_property
     def name(self) -> str:
@@ -112,6 +114,8 @@ class Cell:
 
     def _named(self, what: str, *decides) -> str:
         variant = (f"{name}{value}" for name, value in self.variant.items())
+        if self.contents:
+            decides += (self.contents,)
         decided = fingerprint(json.dumps(decides, sort_keys=True))[:8]
         words = [self.method, self.dataset, *variant, what, decided]
         return re.sub(r"[^\w.-]+", "-", "-".join(words))
