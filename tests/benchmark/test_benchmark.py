@@ -287,6 +287,22 @@ def test_runs_of_one_method_are_told_apart_by_their_settings(folder, tmp_path):
         assert [row.title for row in table.rows] == titles
 
 
+def test_seeds_of_a_choice_are_one_row_however_their_minutes_were_shared(folder, tmp_path):
+    asked, board = grid(folder, "deep_sm", seeds=(0, 1), epochs=1, set=SMALL), Board(tmp_path)
+    sources = asked.sources()
+    runs = [board.run(cell) for cell in train(asked, sources, asked.cells(sources), board)]
+    for run, share in zip(runs, (2.9, 3.1), strict=True):
+        config = json.loads((run / "config.json").read_text())
+        config["training"]["minutes"] = share
+        (run / "config.json").write_text(json.dumps(config))
+    (table,) = tables_of_runs([Result(run) for run in runs])
+    assert len(table.rows) == 2
+    for run in runs:
+        (run / "candidates.json").write_text(json.dumps({"minutes": 10.0, "candidates": []}))
+    (table,) = tables_of_runs([Result(run) for run in runs])
+    assert [row.title for row in table.rows] == ["deep_sm"] and len(table.rows[0].results) == 2
+
+
 def test_without_labels_recall_is_compared(tmp_path):
     unlabelled = write_features(tmp_path / "bare", labels=False)
     done = run_benchmark(grid(unlabelled, "pls", "random", "deep_sm"), tmp_path / "to", "a command")

@@ -62,6 +62,7 @@ def test_the_winner_is_an_ordinary_run_of_the_best_validation_score(whole, tmp_p
     assert result.metrics["test"] == alone[best].metrics["test"]
     assert load_run(result.folder).metrics == result.metrics
     assert not (result.folder / "candidates").exists()
+    assert json.loads((result.folder / TRIED).read_text())["minutes"] == 10.0  # Of all together.
 
 
 def test_where_the_last_epoch_is_kept_the_candidates_are_compared_by_validation(tmp_path):

@@ -22,6 +22,7 @@ from tfxmodal.training.run_folder import (
     METRICS,
     MODEL,
     PER_QUERY,
+    TRIED,
     RunFolder,
 )
 from tfxmodal.training.settings import Settings
@@ -65,6 +66,20 @@ class Result:
     def test_hash(self) -> str:
         """A hash of the test pairs."""
         return self._run.read_json(MODEL)["hashes"]["test"]
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """The settings that decide it but for the seed, by name.
+
+        Of a choice between candidates `minutes` are those that were given for all together: the
+        winner's share is what the others left of it.
+        """
+        groups = self.settings.deciding()
+        parts = (groups[name] for name in ("data", self.settings.method, "training"))
+        facts = {name: value for part in parts for name, value in part.items() if name != "seed"}
+        if "minutes" in facts and (self.folder / TRIED).exists():
+            facts["minutes"] = self._run.read_json(TRIED).get("minutes", facts["minutes"])
+        return facts
 
     @property
     def seed(self) -> int:
@@ -252,13 +267,7 @@ def _rows(results: Sequence[Result]) -> list[Row]:
     rows: dict[str, list[Result]] = {}
     facts: dict[str, dict] = {}
     for result in results:
-        groups = result.settings.deciding()
-        flat = {
-            name: value
-            for group in ("data", result.settings.method, "training")
-            for name, value in groups[group].items()
-            if name != "seed"
-        }
+        flat = result.facts
         key = repr((result.settings.method, flat))
         if result.seed in (other.seed for other in rows.get(key, ())):
             raise InputError(

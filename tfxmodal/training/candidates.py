@@ -132,7 +132,8 @@ def run_best(
             )
             if tried is None:
                 return RunResult(run.path, next(iter(candidates.values())), {})
-            ranked = {"candidates": [asdict(each) for each in _ranked(tried)]}
+            of_each = [asdict(each) for each in _ranked(tried)]
+            ranked = {"minutes": minutes, "candidates": of_each}
             workers.from_chief(lambda: run.write_json(TRIED, ranked))
 
         def decide() -> dict:
