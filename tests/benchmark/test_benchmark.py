@@ -11,6 +11,7 @@ import pytest
 
 from tests.benchmark.made import grid, write_features
 from tfxmodal.benchmark import benchmark
+from tfxmodal.benchmark import grid as grids
 from tfxmodal.benchmark.benchmark import run_benchmark, tables_of
 from tfxmodal.benchmark.figures import _over_two_settings, _surface, figures_of
 from tfxmodal.benchmark.results import Result, tables_of_runs
@@ -18,7 +19,7 @@ from tfxmodal.benchmark.runner import Board, train
 from tfxmodal.benchmark.tables import cells as cells_of
 from tfxmodal.benchmark.tables import latex, markdown
 from tfxmodal.errors import InputError
-from tfxmodal.inputs.config import DataConfig
+from tfxmodal.inputs.config import DataConfig, load
 from tfxmodal.io.reporter import Reporter
 from tfxmodal.training import run_evaluation
 from tfxmodal.training.run_evaluation import evaluate_run
@@ -313,6 +314,28 @@ def test_without_labels_recall_is_compared(tmp_path):
     recalls = table.rows[0].results[0].metrics["test"]["recall_at"]["average"]
     assert table.rows[0].means[-1] == pytest.approx(np.mean(list(recalls.values())))
     assert (tmp_path / "to/report.html").read_text().count("<img") == 2
+
+
+def test_test_pairs_without_labels_are_compared_by_recall(folder, tmp_path, monkeypatch):
+    def without(*given):
+        data = load(*given)
+        return data.replace_splits(test=replace(data.test, labels=0 * data.test.labels))
+
+    monkeypatch.setattr(grids, "load", without)
+    told, reporter = [], Reporter()
+    reporter.say = told.append
+    asked = grid(folder, "pls", "deep_sm", epochs=2, set=SMALL)
+    done = run_benchmark(asked, tmp_path / "to", "a command", reporter=reporter)
+    (table,) = done.tables
+    assert not done.failures and table.measure == "mean of R@1, R@5 and R@10"
+    for row, line in zip(table.rows, told[1:], strict=True):
+        recalls = row.results[0].metrics["test"]["recall_at"]["average"]
+        assert row.means[-1] == pytest.approx(np.mean(list(recalls.values())))
+        assert f"{row.method}, mine, seed 0: {row.means[-1]:.3f}, " in line
+    page = (tmp_path / "to/tables.md").read_text()
+    assert "nan" not in page and "mAP@all" not in page.partition("| method | mAP@50")[0]
+    assert "nan" not in (tmp_path / "to/results.csv").read_text()
+    assert (tmp_path / "to/report.html").read_text().count("<img") == 3
 
 
 def test_convergence_and_a_grid_of_two_settings_are_drawn(folder, tmp_path, monkeypatch):

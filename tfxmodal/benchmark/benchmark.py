@@ -17,7 +17,6 @@ from tfxmodal.benchmark.report import write_environment, write_report
 from tfxmodal.benchmark.results import Result, Row, Table, table_of
 from tfxmodal.benchmark.runner import Board, train
 from tfxmodal.encoders.text import names_of_parts
-from tfxmodal.evaluation.protocol import selection_score
 from tfxmodal.io.locks import locked
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.methods import METHODS
@@ -164,7 +163,7 @@ def _tell(settled: Iterable[Cell], cells: Sequence[Cell], board: Board, reporter
             what = f"not trained: {failure['reason']}"
         else:
             result = Result(board.run(cell), cell.evaluation)
-            what = f"{selection_score(result.test):.3f}, {result.metrics['seconds']:.0f} s"
+            what = f"{result.shares[-1].sum():.3f}, {result.metrics['seconds']:.0f} s"
         left = sum(count * fmean(took[kind]) for kind, count in waiting.items() if took[kind])
         known = all(took[kind] for kind, count in waiting.items() if count)
         told = f"{'about' if known else 'more than'} {left / 60:.0f} min left"

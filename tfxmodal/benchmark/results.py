@@ -99,8 +99,8 @@ class Result:
 
     @property
     def curves(self) -> dict:
-        """The curves of the test pairs, as `SplitResults.curves`."""
-        return self._measured.read_json(CURVES)
+        """The curves of the test pairs, as `SplitResults.curves`; none without labels."""
+        return self._measured.read_json(CURVES) if self.queries.labelled else {}
 
     @property
     def convergence(self) -> dict[int, float]:
