@@ -11,6 +11,7 @@ import pytest
 
 from tests.benchmark.made import grid, write_features
 from tfxmodal.benchmark import benchmark
+from tfxmodal.benchmark import grid as grids
 from tfxmodal.benchmark.benchmark import run_benchmark, tables_of
 from tfxmodal.benchmark.figures import _over_two_settings, _surface, figures_of
 from tfxmodal.benchmark.results import Result, tables_of_runs
@@ -18,8 +19,9 @@ from tfxmodal.benchmark.runner import Board, train
 from tfxmodal.benchmark.tables import cells as cells_of
 from tfxmodal.benchmark.tables import latex, markdown
 from tfxmodal.errors import InputError
-from tfxmodal.inputs.config import DataConfig
+from tfxmodal.inputs.config import DataConfig, load
 from tfxmodal.io.reporter import Reporter
+from tfxmodal.training import run_evaluation
 from tfxmodal.training.run_evaluation import evaluate_run
 from tfxmodal.training.trained_run import load_run
 
@@ -70,6 +72,25 @@ def test_stopped_and_killed_it_goes_on_to_the_same_report(folder, tmp_path, monk
     list(train(asked, sources, cells, Board(tmp_path / "to")))
     ours, theirs = (without_clock(asked, tmp_path / name) for name in ("to", "whole"))
     assert ours == theirs
+
+
+def test_the_report_of_what_is_done_is_written_where_an_error_ends_the_rest(
+    folder, tmp_path, monkeypatch
+):
+    def ends(grid, sources, cells, *given):
+        yield from train(grid, sources, cells[:1], *given)
+        raise InputError("2 of 2 processes ended")
+
+    def full(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(benchmark, "train", ends)
+    with pytest.raises(InputError, match="2 of 2 processes ended"):
+        run_benchmark(grid(folder, "pls", "random"), tmp_path / "to", "a command")
+    assert "| pls |" in (tmp_path / "to/tables.md").read_text()
+    monkeypatch.setattr(benchmark, "write_report", full)
+    with pytest.raises(InputError, match="2 of 2 processes ended"):
+        run_benchmark(grid(folder, "pls", "random"), tmp_path / "to", "a command")
 
 
 def test_it_tells_what_it_does(whole):
@@ -219,6 +240,17 @@ def test_runs_are_measured_on_another_dataset(folder, tmp_path):
     assert again.rows[0].means[-1] > table.rows[0].means[-1] + 0.1
 
 
+def test_the_other_dataset_is_loaded_once_for_all_runs(folder, tmp_path, monkeypatch):
+    def again(*_):
+        raise AssertionError("loaded again")
+
+    monkeypatch.setattr(run_evaluation, "load", again)
+    there = write_features(tmp_path / "theirs")
+    asked = grid(folder, "pls", "random", test_on=f"features={there}")
+    done = run_benchmark(asked, tmp_path / "to", "a command")
+    assert not done.failures and len(done.tables[0].rows) == 2
+
+
 def test_a_run_that_cannot_read_the_other_dataset_is_told(folder, tmp_path):
     there = write_features(tmp_path / "wide")
     for file in there.glob("*_img.npy"):
@@ -256,6 +288,22 @@ def test_runs_of_one_method_are_told_apart_by_their_settings(folder, tmp_path):
         assert [row.title for row in table.rows] == titles
 
 
+def test_seeds_of_a_choice_are_one_row_however_their_minutes_were_shared(folder, tmp_path):
+    asked, board = grid(folder, "deep_sm", seeds=(0, 1), epochs=1, set=SMALL), Board(tmp_path)
+    sources = asked.sources()
+    runs = [board.run(cell) for cell in train(asked, sources, asked.cells(sources), board)]
+    for run, share in zip(runs, (2.9, 3.1), strict=True):
+        config = json.loads((run / "config.json").read_text())
+        config["training"]["minutes"] = share
+        (run / "config.json").write_text(json.dumps(config))
+    (table,) = tables_of_runs([Result(run) for run in runs])
+    assert len(table.rows) == 2
+    for run in runs:
+        (run / "candidates.json").write_text(json.dumps({"minutes": 10.0, "candidates": []}))
+    (table,) = tables_of_runs([Result(run) for run in runs])
+    assert [row.title for row in table.rows] == ["deep_sm"] and len(table.rows[0].results) == 2
+
+
 def test_without_labels_recall_is_compared(tmp_path):
     unlabelled = write_features(tmp_path / "bare", labels=False)
     done = run_benchmark(grid(unlabelled, "pls", "random", "deep_sm"), tmp_path / "to", "a command")
@@ -266,6 +314,28 @@ def test_without_labels_recall_is_compared(tmp_path):
     recalls = table.rows[0].results[0].metrics["test"]["recall_at"]["average"]
     assert table.rows[0].means[-1] == pytest.approx(np.mean(list(recalls.values())))
     assert (tmp_path / "to/report.html").read_text().count("<img") == 2
+
+
+def test_test_pairs_without_labels_are_compared_by_recall(folder, tmp_path, monkeypatch):
+    def without(*given):
+        data = load(*given)
+        return data.replace_splits(test=replace(data.test, labels=0 * data.test.labels))
+
+    monkeypatch.setattr(grids, "load", without)
+    told, reporter = [], Reporter()
+    reporter.say = told.append
+    asked = grid(folder, "pls", "deep_sm", epochs=2, set=SMALL)
+    done = run_benchmark(asked, tmp_path / "to", "a command", reporter=reporter)
+    (table,) = done.tables
+    assert not done.failures and table.measure == "mean of R@1, R@5 and R@10"
+    for row, line in zip(table.rows, told[1:], strict=True):
+        recalls = row.results[0].metrics["test"]["recall_at"]["average"]
+        assert row.means[-1] == pytest.approx(np.mean(list(recalls.values())))
+        assert f"{row.method}, mine, seed 0: {row.means[-1]:.3f}, " in line
+    page = (tmp_path / "to/tables.md").read_text()
+    assert "nan" not in page and "mAP@all" not in page.partition("| method | mAP@50")[0]
+    assert "nan" not in (tmp_path / "to/results.csv").read_text()
+    assert (tmp_path / "to/report.html").read_text().count("<img") == 3
 
 
 def test_convergence_and_a_grid_of_two_settings_are_drawn(folder, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.benchmark.made import grid, write_features
+from tfxmodal.benchmark import grid as grids
 from tfxmodal.benchmark.grid import Grid
 from tfxmodal.errors import InputError
 from tfxmodal.methods import METHODS
@@ -101,6 +102,50 @@ def test_a_name_changes_with_what_decides_the_result_alone(folder, tmp_path):
     labels = np.load(elsewhere / "test_lab.npy")
     np.save(elsewhere / "test_lab.npy", labels[::-1])
     assert not names(replace(asked, datasets=(f"features={elsewhere}",))) & before
+
+
+@pytest.mark.parametrize(
+    ("method", "setting", "file"),
+    [
+        ("pls", "features.image_weights={}/x.h5", "x.h5"),
+        ("pls", "features.image_weights={}", "image.weights.h5"),
+        ("pls", "features.word_vectors={}/x.txt", "x.txt"),
+        ("pls", "features.encoders={}", "text/text_cnn.json"),
+        ("pls", "features.image_encoder=keras_hub:{}", "model.weights.h5"),
+        ("pls", "features.text_encoder=tf_idf+minilm:{}", "model.safetensors"),
+        ("distil", "distil.teacher={}", "networks/image_encoder.keras"),
+    ],
+)
+def test_a_name_changes_with_the_contents_of_weights(folder, tmp_path, method, setting, file):
+    there = tmp_path / "there"
+    asked = grid(folder, method, seeds=(0, 1), set=(setting.format(there),))
+
+    def names_and_studies():
+        return [(cell.name, cell.study) for cell in cells(asked)]
+
+    absent = names_and_studies()
+    assert not any(cell.contents for cell in cells(asked))
+    (there / file).parent.mkdir(parents=True)
+    found = []
+    for content in ("one", "two", "one"):
+        (there / file).write_text(content)
+        found.append(names_and_studies())
+    one, two, again = found
+    assert one == again
+    for each in zip(absent, one, two, strict=True):
+        assert all(len(set(names)) == 3 for names in zip(*each, strict=True))
+    if method == "distil":
+        (there / "evaluation").mkdir()
+        (there / "evaluation/metrics.json").write_text("{}")
+        assert names_and_studies() == one
+
+
+def test_weights_are_read_once_for_all_trainings(folder, tmp_path, monkeypatch):
+    (tmp_path / "x.h5").write_text("weights")
+    read = []
+    monkeypatch.setattr(grids, "content_hash", lambda path: read.append(path) or "hash")
+    asked = grid(folder, "pls", "scl", seeds=(0, 1), set=(f"features.image_weights={tmp_path}",))
+    assert all(cell.contents == ["hash"] for cell in cells(asked)) and len(read) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,16 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
+from tfxmodal.benchmark.benchmark import _about
+from tfxmodal.benchmark.cells import Source
 from tfxmodal.benchmark.grid import Grid
 from tfxmodal.benchmark.papers import paper_table
 from tfxmodal.data import DATASETS
+from tfxmodal.data.pairs import Dataset, Pairs
 from tfxmodal.errors import InputError
+from tfxmodal.inputs.config import DataConfig
 from tfxmodal.methods import METHODS
 
 TABLES = (
@@ -59,6 +66,23 @@ def test_numbers_as_they_are_printed():
         ("drsl_table_1", "nus_wide_10k"): 0.627,
         ("drsl_table_1", "xmedianet"): 0.699,
     }
+
+
+def test_a_table_tells_what_is_read_here_beside_what_the_paper_read():
+    pairs = Pairs(np.array(["a"]), np.array(["a.jpg"]), [("a cat",)])
+    data = Dataset("nus_wide_10k", pairs, pairs, pairs)
+    config, paper = DataConfig.for_dataset("nus_wide_10k"), Grid(paper="scl_table_2")
+    source = Source("nus_wide_10k", config, data, {})
+    there = paper_table("scl_table_2").about
+    read = "image encoder vgg19, text encoder tf_idf, 1,000 words"  # As the paper says.
+    assert _about(paper, source, []) == f"{there} Here: {read}."
+    hub = replace(config, image_weights="random", text_encoder="hub:sentences")
+    told = _about(paper, replace(source, config=hub), [])
+    assert told.endswith(" Here: image encoder vgg19 (random), text encoder hub:sentences.")
+    ready = data.train.with_features(np.zeros([len(data.train), 2]))
+    some = replace(source, dataset=data.replace_splits(train=ready))
+    assert "Here: ready image features, text encoder tf_idf" in _about(paper, some, [])
+    assert "Here:" not in _about(Grid(), source, [])
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.benchmark.killed import killed_in_pls
 from tests.benchmark.made import grid, write_features
 from tfxmodal.benchmark import runner
 from tfxmodal.benchmark.runner import Board, train
 from tfxmodal.errors import InputError
+from tfxmodal.io.locks import InUse
 from tfxmodal.training import candidates, experiment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -136,6 +138,71 @@ def test_a_process_gives_way_to_a_new_one(folder, tmp_path, monkeypatch):
     asked = grid(folder, "random", seeds=tuple(range(5)))
     assert len(trained(asked, tmp_path / "to")) == 5
     assert codes == [runner.RENEW, runner.RENEW, 0]
+
+
+def test_a_process_that_is_killed_in_a_training_fails_it_and_another_does_the_rest(
+    folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(runner, "LIFE", 0)  # So that it is a process of its own.
+    monkeypatch.setattr(runner, "_worker", killed_in_pls)
+    board = Board(tmp_path / "to")
+    settled = trained(grid(folder, "random", "pls", "cca"), board.folder)
+    reasons = {cell.method: board.failure(cell)["reason"] for cell in settled}
+    assert reasons.keys() == {"random", "pls", "cca"}
+    assert reasons["random"] == reasons["cca"] == "by hand"
+    assert "ended by itself (exit code -9): lower `jobs`, or the method's" in reasons["pls"]
+    assert not list((board.folder / "claims").iterdir())
+
+
+def test_what_another_process_has_taken_from_a_killed_one_is_no_failure(folder, tmp_path):
+    asked, board = grid(folder, "pls"), Board(tmp_path)
+    (cell,) = asked.cells(asked.sources())
+    with board.claimed(cell):
+        assert board.fail_of(os.getpid(), [cell], InputError("by hand"))
+        assert not board.fail_of(os.getpid() + 1, [cell], InputError("by hand"))
+    assert not board.settled(cell)
+
+
+def test_a_process_that_would_have_given_way_does_not_keep_one_that_is_to_stop(
+    folder, tmp_path, monkeypatch
+):
+    class Process:
+        exitcode = None
+
+        def __init__(self, target, args):
+            pass
+
+        def is_alive(self):
+            return self.exitcode is None
+
+        def terminate(self):
+            self.exitcode = runner.RENEW
+
+        start = join = lambda self: None
+
+    looks = iter(range(10))
+    monkeypatch.setattr(runner.time, "sleep", lambda seconds: next(looks))
+    monkeypatch.setattr(
+        runner.multiprocessing, "get_context", lambda _: SimpleNamespace(Process=Process)
+    )
+    asked = grid(folder, "pls")
+    assert not trained(asked, tmp_path / "to", jobs=2, stop_asked=lambda: True)
+
+
+def test_what_another_process_keeps_is_no_training_of_this_one(folder, tmp_path, monkeypatch):
+    board = Board(tmp_path)
+
+    def in_use(cell, *_):
+        if cell.method == "pls":
+            raise InUse("another process tunes its row")
+        board.fail(cell, InputError("by hand"))
+
+    monkeypatch.setattr(runner, "_train", in_use)
+    asked = grid(folder, "pls", "random")
+    sources = asked.sources()
+    cells = sorted(asked.cells(sources), key=lambda cell: cell.method)
+    done = runner._work(sources, cells, board, False, lambda: False, most=1)
+    assert [cell.method for cell in done] == ["random"]
 
 
 def test_a_broken_process_is_told(folder, tmp_path, monkeypatch):

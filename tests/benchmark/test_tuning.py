@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from tfxmodal.benchmark.benchmark import run_benchmark
 from tfxmodal.benchmark.grid import Grid
 from tfxmodal.benchmark.runner import Board, train
 from tfxmodal.errors import InputError
+from tfxmodal.methods import METHODS
 from tfxmodal.training.settings import Settings
 
 
@@ -54,7 +56,64 @@ def test_a_row_takes_the_settings_that_validation_prefers(folder, tmp_path):
     assert len({cell.study for cell in asked.cells(asked.sources())}) == 2
 
 
-def test_where_no_trial_can_be_trained_the_reason_is_recorded(folder, tmp_path):
+def test_what_has_nothing_to_tune_is_at_its_preset_and_named(folder, tmp_path):
+    pytest.importorskip("optuna")
+    asked = grid(folder, "cca", "random", "pls", tune=2)
+    (table,) = run_benchmark(asked, tmp_path / "to", "a command").tables
+    assert [path.name[:4] for path in (tmp_path / "to/tuning").glob("*.jsonl")] == ["cca-"]
+    told = "Tuned on validation, 2 trials a row. Nothing to tune, at their presets: random, pls."
+    assert table.about == told and told in (tmp_path / "to/tables.md").read_text()
+    for row in table.rows:
+        if row.method != "cca":
+            preset = Settings.for_dataset(row.method, "features").config
+            assert row.results[0].settings.config == preset
+
+
+def test_what_a_row_differs_in_is_not_tuned(folder):
+    pytest.importorskip("optuna")
+    asked = grid(folder, "scl", "drsl", preset="paper", tune=2)
+    scl, drsl = asked.cells(asked.sources())
+    assert scl.space["alpha"] == ["0.01", "0.0"] and len(scl.space["beta"]) == 3
+    assert drsl.space["encoder_batch_norm"] == ["false", "true"]
+    ablated = replace(scl, variant={"alpha": 0.0, "beta": 0.0})
+    assert ablated.space == {k: v for k, v in scl.space.items() if k not in ("alpha", "beta")}
+
+
+def test_the_names_of_what_is_tuned_tell_what_is_tried(folder, monkeypatch):
+    pytest.importorskip("optuna")
+
+    def named(trials: int) -> tuple[str, str]:
+        asked = grid(folder, "cca", tune=trials)
+        (cell,) = asked.cells(asked.sources())
+        return cell.name, cell.study
+
+    before, as_it_came = named(2), named(0)
+    monkeypatch.setitem(METHODS, "cca", replace(METHODS["cca"], search_space={"rank": (1, 2)}))
+    assert not {*before} & {*named(2)}
+    assert named(0)[0] == as_it_came[0]
+
+
+def test_fewer_trials_than_before_take_the_best_of_those(folder, tmp_path, monkeypatch):
+    pytest.importorskip("optuna")
+    rising = count(1)
+    monkeypatch.setattr(tuning, "_score", lambda *of: float(next(rising)))
+    few, more = (grid(folder, "cca", tune=trials) for trials in (2, 6))
+    sources = few.sources()
+    (cell,), (again,) = few.cells(sources), more.cells(sources)
+    given = sources[cell.dataset], tmp_path, lambda: False
+    found = tuning.tuned(cell, *given)
+    assert tuning.tuned(again, *given) != found
+    assert tuning.tuned(cell, *given) == found
+
+
+def test_where_no_trial_can_be_trained_the_reason_is_recorded(tmp_path):
+    pytest.importorskip("optuna")
+    asked = grid(write_features(tmp_path / "bare", labels=False), "deep_sm", tune=2)
+    (reason,) = run_benchmark(asked, tmp_path / "to", "a command").failures
+    assert reason.startswith("deep_sm learns from labels")
+
+
+def test_what_has_nothing_to_tune_and_cannot_be_trained_is_recorded(folder, tmp_path):
     pytest.importorskip("optuna")
     asked = grid(folder, "zero_shot", tune=2)
     (reason,) = run_benchmark(asked, tmp_path / "to", "a command").failures

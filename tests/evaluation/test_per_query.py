@@ -39,6 +39,14 @@ def test_what_pairs_add_is_the_number_that_selects(labels, several):
         np.testing.assert_allclose(shares.sum(axis=1), [reached[way] for way in DIRECTIONS])
 
 
+def test_labels_that_no_pair_has_are_none():
+    pairs, unlabelled = embedded(), embedded(labels=False)
+    pairs.labels[:] = 0
+    found, expected = (measure_queries(Bilinear(), each) for each in (pairs, unlabelled))
+    assert not found.labelled
+    np.testing.assert_array_equal(found.by_pair(), expected.by_pair())
+
+
 def test_they_are_saved_and_opened():
     pairs = embedded()
     found, file = measure_queries(Bilinear(), pairs, captions(pairs)), io.BytesIO()

@@ -1,3 +1,5 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -14,30 +16,56 @@ def scipys(differences: np.ndarray) -> float:
     return found.pvalue
 
 
+def p_of(differences: np.ndarray, **options) -> np.ndarray:
+    """The p of each row of differences: of two methods, the second of which is always 0."""
+    values = np.stack([differences, np.zeros_like(differences)], axis=1)
+    return randomisation_test(values, **options)[:, 0]
+
+
 @pytest.mark.parametrize("n", [2, 4, 9])
 def test_small_cases_are_exact(n):
     rng = np.random.default_rng(n)
     differences = rng.normal(0.3, 1, (5, n)).round(1)  # Rounded: some sums are equal.
-    found = randomisation_test(differences)
+    found = p_of(differences)
     np.testing.assert_allclose(found, [scipys(row) for row in differences])
 
 
 def test_random_patterns_come_near_the_exact_p_and_are_never_0():
     differences = np.random.default_rng(0).normal(0.4, 1, (3, 12))
-    exact = randomisation_test(differences)
-    drawn = randomisation_test(differences, samples=4000)
+    exact = p_of(differences)
+    drawn = p_of(differences, samples=4000)
     np.testing.assert_allclose(drawn, exact, atol=0.03)
-    clear = randomisation_test(np.ones((1, 40)), samples=999)
+    clear = p_of(np.ones((1, 40)), samples=999)
     assert clear == pytest.approx(1 / 1000)
 
 
 def test_the_same_method_twice_does_not_differ():
-    assert randomisation_test(np.zeros((1, 50)), samples=100) == 1
+    assert p_of(np.zeros((1, 50)), samples=100) == 1
+
+
+def test_any_two_methods_are_tested_in_order():
+    values = np.random.default_rng(4).normal(size=(2, 4, 10))
+    p = randomisation_test(values)
+    for found, of_column in zip(p, values, strict=True):
+        pairs = combinations(of_column, 2)
+        np.testing.assert_allclose(found, [scipys(one - other) for one, other in pairs])
+
+
+def test_differences_that_are_rounding_alone_are_none():
+    """Such as those of the same numbers, added in another order."""
+    values = np.random.default_rng(5).normal(0.5, 0.1, 60) / 60
+    same = values + np.resize([1e-17, 2e-17], 60)
+    assert randomisation_test(np.array([values, same]), samples=500) == 1
+
+
+def test_however_many_methods_clear_differences_are_told():
+    values = np.arange(60)[:, None] / 60 + np.random.default_rng(6).random([60, 40]) / 100
+    assert holm(randomisation_test(values / 40)).max() < 0.05
 
 
 def test_under_the_hypothesis_p_is_uniform():
     differences = np.random.default_rng(1).normal(size=(400, 30))
-    p = randomisation_test(differences, samples=2000)
+    p = p_of(differences, samples=2000)
     assert stats.kstest(p, "uniform").pvalue > 0.01
 
 

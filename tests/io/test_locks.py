@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tfxmodal.io.locks import LOCK, InUse, held, lock_beside, locked
+from tfxmodal.io.locks import LOCK, InUse, held, held_by, lock_beside, locked
 
 
 def holding(code: str) -> subprocess.Popen:
@@ -60,6 +60,8 @@ def test_a_second_process_is_told_which_holds_it_and_a_killed_one_is_no_obstacle
     assert lock.exists()  # It is the other's: who did not get it does not remove it.
     other.kill()
     other.wait()
+    assert held_by(lock, other.pid) and not held_by(lock, other.pid // 10)
+    assert not held_by(tmp_path / LOCK, other.pid)
     with held(lock, "`to` mine"):
         assert f"process {os.getpid()} " in lock.read_text()
     assert not list(lock.parent.iterdir())  # The folder was there before: it stays.

@@ -14,7 +14,7 @@ from tfxmodal.training import experiment
 from tfxmodal.training.candidates import run_best, suited
 from tfxmodal.training.config import FitConfig
 from tfxmodal.training.experiment import run_experiment
-from tfxmodal.training.run_folder import TRIED
+from tfxmodal.training.run_folder import CONFIG, OF_ITS_END, TRIED
 from tfxmodal.training.trained_run import load_run
 
 CANDIDATES = {
@@ -62,6 +62,7 @@ def test_the_winner_is_an_ordinary_run_of_the_best_validation_score(whole, tmp_p
     assert result.metrics["test"] == alone[best].metrics["test"]
     assert load_run(result.folder).metrics == result.metrics
     assert not (result.folder / "candidates").exists()
+    assert json.loads((result.folder / TRIED).read_text())["minutes"] == 10.0  # Of all together.
 
 
 def test_where_the_last_epoch_is_kept_the_candidates_are_compared_by_validation(tmp_path):
@@ -105,6 +106,21 @@ def test_a_winner_whose_files_were_half_moved_is_moved(tmp_path, monkeypatch):
         choose(tmp_path / "run", QUICK)
     assert choose(tmp_path / "run", QUICK, resume=True).finished
     assert load_run(tmp_path / "run").metrics["test"]
+
+
+def test_a_winner_is_not_taken_for_a_run_that_came_to_its_end(tmp_path, monkeypatch):
+    """Until it is measured on the test split: killed before, it goes on."""
+    from tfxmodal.training import candidates
+
+    def killed(chosen, run, *arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(candidates, "run_claimed", killed)
+        choose(tmp_path / "run", QUICK)
+    assert (tmp_path / "run" / CONFIG).exists()
+    assert not [name for name in OF_ITS_END if (tmp_path / "run" / name).exists()]
+    assert choose(tmp_path / "run", QUICK, resume=True).metrics["test"]
 
 
 def test_a_finished_choice_is_measured_again_as_it_was(tmp_path):

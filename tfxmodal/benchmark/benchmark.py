@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from tfxmodal.benchmark.cells import Cell
+from tfxmodal.benchmark.cells import Cell, Source
 from tfxmodal.benchmark.grid import Grid
 from tfxmodal.benchmark.papers import paper_table
 from tfxmodal.benchmark.report import write_environment, write_report
 from tfxmodal.benchmark.results import Result, Row, Table, table_of
 from tfxmodal.benchmark.runner import Board, train
-from tfxmodal.evaluation.protocol import selection_score
+from tfxmodal.encoders.text import names_of_parts
 from tfxmodal.io.locks import locked
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.methods import METHODS
@@ -61,6 +62,7 @@ def run_benchmark(
     """
     sources = grid.sources(reporter)
     cells, board = grid.cells(sources), Board(folder)
+    about = {source.table: _about(grid, source, cells) for source in sources.values()}
     folder.mkdir(parents=True, exist_ok=True)
     board.forget_failures()
     with locked(folder):
@@ -69,16 +71,30 @@ def run_benchmark(
     reporter.say(f"{len(cells)} trainings, {len(cells) - len(left)} of them done; in {folder}")
     settled = train(grid, sources, left, board, jobs, figures, stop_asked)
     bar = reporter.bar(settled, total=len(left), desc="benchmark", unit="training")
-    _tell(bar, left, board, reporter)
-    about = paper_table(grid.paper).about if grid.paper else ""
-    tables, failures = tables_of(cells, board, about), failures_of(cells, board)
-    with locked(folder):
-        write_report(folder, tables, failures)
-    return Benchmark(tables, failures, sum(not board.settled(cell) for cell in cells))
+
+    def reported() -> Benchmark:
+        tables, failures = tables_of(cells, board, about), failures_of(cells, board)
+        with locked(folder):
+            write_report(folder, tables, failures)
+        return Benchmark(tables, failures, sum(not board.settled(cell) for cell in cells))
+
+    try:
+        _tell(bar, left, board, reporter)
+    except Exception:
+        with suppress(Exception):  # What ended the trainings is told, not what follows of it.
+            reported()
+        raise
+    return reported()
 
 
-def tables_of(cells: Iterable[Cell], board: Board, about: str = "") -> list[Table]:
-    """The tables of those cells that are done; `about` is what a reader needs to know of them."""
+def tables_of(cells: Iterable[Cell], board: Board, about: Mapping[str, str] = {}) -> list[Table]:
+    """The tables of those cells that are done.
+
+    Args:
+        cells: Of any number of tables.
+        board: Where their runs are.
+        about: By table what a reader needs to know of it.
+    """
     rows: dict[str, dict[tuple, list[Cell]]] = {}
     for cell in filter(board.done, cells):
         of_table = rows.setdefault(cell.table, {})
@@ -88,7 +104,10 @@ def tables_of(cells: Iterable[Cell], board: Board, about: str = "") -> list[Tabl
         results = [Result(board.run(cell), cell.evaluation) for cell in of_row]
         return Row(of_row[0].method, of_row[0].variant, results, of_row[0].printed)
 
-    return [table_of(name, map(row, of_table.values()), about) for name, of_table in rows.items()]
+    return [
+        table_of(name, map(row, of_table.values()), about.get(name, ""))
+        for name, of_table in rows.items()
+    ]
 
 
 def failures_of(cells: Iterable[Cell], board: Board) -> dict[str, list[str]]:
@@ -98,6 +117,35 @@ def failures_of(cells: Iterable[Cell], board: Board) -> dict[str, list[str]]:
         if failure := board.failure(cell):
             found.setdefault(failure["reason"], []).append(cell.title)
     return found
+
+
+def _about(grid: Grid, source: Source, cells: Iterable[Cell]) -> str:
+    """What a reader needs to know of a dataset's table.
+
+    Raises:
+        InputError: If the dataset's `encoders` are none.
+    """
+    parts = [paper_table(grid.paper).about, _features(source)] if grid.paper else []
+    if grid.tune:
+        spaces = {cell.method: cell.space for cell in cells if cell.table == source.table}
+        parts.append(f"Tuned on validation, {grid.tune} trials a row.")
+        if preset := [method for method, space in spaces.items() if not space]:
+            parts.append(f"Nothing to tune, at their presets: {', '.join(preset)}.")
+    return " ".join(parts)
+
+
+def _features(source: Source) -> str:
+    """What methods read of a dataset."""
+    train, config = source.dataset.train, source.config.with_trained_encoders()
+    images, texts = "ready image features", "ready text features"
+    if train.has_image_files:
+        weights = "" if config.image_weights == "imagenet" else f" ({config.image_weights})"
+        images = f"image encoder {config.image_encoder}{weights}"
+    if train.has_captions:
+        bag = "tf_idf" in names_of_parts(config.text_encoder)
+        words = f", {config.vocabulary_size:,} words" if bag else ""
+        texts = f"text encoder {config.text_encoder}{words}"
+    return f"Here: {images}, {texts}."
 
 
 def _tell(settled: Iterable[Cell], cells: Sequence[Cell], board: Board, reporter: Reporter):
@@ -115,7 +163,7 @@ def _tell(settled: Iterable[Cell], cells: Sequence[Cell], board: Board, reporter
             what = f"not trained: {failure['reason']}"
         else:
             result = Result(board.run(cell), cell.evaluation)
-            what = f"{selection_score(result.test):.3f}, {result.metrics['seconds']:.0f} s"
+            what = f"{result.shares[-1].sum():.3f}, {result.metrics['seconds']:.0f} s"
         left = sum(count * fmean(took[kind]) for kind, count in waiting.items() if took[kind])
         known = all(took[kind] for kind, count in waiting.items() if count)
         told = f"{'about' if known else 'more than'} {left / 60:.0f} min left"

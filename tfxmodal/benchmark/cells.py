@@ -14,6 +14,9 @@ from tfxmodal.inputs.config import DataConfig
 from tfxmodal.io.hashing import fingerprint
 from tfxmodal.training.settings import Settings
 
+FORM = "form"
+"""In a tuning's space the choice among several forms of a preset."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -66,6 +69,7 @@ class Cell:
         data: A hash of the pairs.
         trials: Of tuning; 0 leaves the settings as they are.
         printed: What a paper prints of its row: mAP@all of both directions.
+        contents: Hashes of the weights that its settings name on the disk.
     """
 
     method: str
@@ -78,21 +82,40 @@ class Cell:
     data: str
     trials: int
     printed: Sequence[float] | None = None
+    contents: Sequence[str] = ()
 
     @cached_property
     def name(self) -> str:
         """Its folder's name; other settings or other pairs give another one."""
         forms = [form.deciding() for form in self.forms.values()]
-        return self._named(f"seed{self.seed}", forms, self.data, self.trials)
+        tuning = [self.space] if self.trials else []
+        return self._named(f"seed{self.seed}", forms, self.data, self.trials, *tuning)
 
     @cached_property
     def study(self) -> str:
         """The name of its tuning, which it shares with other seeds, and with more trials."""
         forms = [form.having(seed=0).deciding() for form in self.forms.values()]
-        return self._named("tuning", forms, self.data)
+        return self._named("tuning", forms, self.data, self.space)
+
+    @cached_property
+    def space(self) -> dict[str, list[str]]:
+        """What tuning tries: the choices of each setting as JSON, that of the first form first.
+
+        What the row differs in is its own, and not tried.
+        """
+        first = next(iter(self.forms.values()))
+        space = {FORM: [json.dumps(name) for name in self.forms]} if len(self.forms) > 1 else {}
+        for name, values in first.spec.search_space.items():
+            if name not in self.variant:
+                part = first.config if hasattr(first.config, name) else first.training
+                choices = [json.dumps(value) for value in (getattr(part, name), *values)]
+                space[name] = list(dict.fromkeys(choices))
+        return space
 
     def _named(self, what: str, *decides) -> str:
         variant = (f"{name}{value}" for name, value in self.variant.items())
+        if self.contents:
+            decides += (self.contents,)
         decided = fingerprint(json.dumps(decides, sort_keys=True))[:8]
         words = [self.method, self.dataset, *variant, what, decided]
         return re.sub(r"[^\w.-]+", "-", "-".join(words))

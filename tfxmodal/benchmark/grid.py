@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from tfxmodal.benchmark.assignments import assigned, assignment
 from tfxmodal.benchmark.cells import Cell, Source
+from tfxmodal.benchmark.contents import content_hash, weights_of
 from tfxmodal.benchmark.papers import Entry, paper_table
 from tfxmodal.data import DATASETS
 from tfxmodal.errors import InputError, check_ranges, choose
@@ -124,19 +126,27 @@ class Grid:
 
     def cells(self, sources: Mapping[str, Source]) -> list[Cell]:
         """All trainings, seed by seed and quick ones first: so the tables fill evenly."""
-        return [
-            Cell(
+        hashed = cache(content_hash)  # Of this call: weights may change until the next one.
+
+        def cell(seed: int, source: Source, row: Entry) -> Cell:
+            forms = self._forms(row, source.config, seed)
+            weights = dict.fromkeys(path for form in forms.values() for path in weights_of(form))
+            return Cell(
                 row.method,
                 source.name,
                 source.table,
                 source.elsewhere and source.elsewhere.evaluation,
                 row.settings,
                 seed,
-                self._forms(row, source.config, seed),
+                forms,
                 source.hash,
                 self.tune,
                 row.printed.get(source.config.dataset),
+                [*map(hashed, weights)],
             )
+
+        return [
+            cell(seed, source, row)
             for seed, source in product(self.seeds, sources.values())
             for row in self._rows(source.config)
         ]

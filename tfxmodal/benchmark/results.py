@@ -22,6 +22,7 @@ from tfxmodal.training.run_folder import (
     METRICS,
     MODEL,
     PER_QUERY,
+    TRIED,
     RunFolder,
 )
 from tfxmodal.training.settings import Settings
@@ -67,6 +68,20 @@ class Result:
         return self._run.read_json(MODEL)["hashes"]["test"]
 
     @property
+    def facts(self) -> dict[str, object]:
+        """The settings that decide it but for the seed, by name.
+
+        Of a choice between candidates `minutes` are those that were given for all together: the
+        winner's share is what the others left of it.
+        """
+        groups = self.settings.deciding()
+        parts = (groups[name] for name in ("data", self.settings.method, "training"))
+        facts = {name: value for part in parts for name, value in part.items() if name != "seed"}
+        if "minutes" in facts and (self.folder / TRIED).exists():
+            facts["minutes"] = self._run.read_json(TRIED).get("minutes", facts["minutes"])
+        return facts
+
+    @property
     def seed(self) -> int:
         """That of the training."""
         return self.settings.training.seed
@@ -84,8 +99,8 @@ class Result:
 
     @property
     def curves(self) -> dict:
-        """The curves of the test pairs, as `SplitResults.curves`."""
-        return self._measured.read_json(CURVES)
+        """The curves of the test pairs, as `SplitResults.curves`; none without labels."""
+        return self._measured.read_json(CURVES) if self.queries.labelled else {}
 
     @property
     def convergence(self) -> dict[int, float]:
@@ -168,7 +183,7 @@ class Table:
     Attributes:
         name: That of the dataset.
         rows: By `SETTINGS`, at least one.
-        about: What a reader needs to know of the printed numbers.
+        about: What a reader needs to know of its numbers.
     """
 
     name: str
@@ -195,15 +210,15 @@ class Table:
         shares = [np.array([each.shares for each in row.results]) for row in self.rows]
         means = np.array([of_row.mean(axis=0) for of_row in shares])  # [rows, 3, pairs]
         first, second = np.transpose(pairs)
-        differences = means[first] - means[second]
-        tests = (randomisation_test(differences[:, column]) for column in range(len(COLUMNS)))
-        p = np.transpose([holm(each) for each in tests])
+        p = np.transpose([holm(each) for each in randomisation_test(means.swapaxes(0, 1))])
         drawn = bootstrap_means([of_row[:, -1] for of_row in shares])
         low, high = np.percentile(drawn[:, first] - drawn[:, second], [2.5, 97.5], axis=0)
-        averages = differences[:, -1].sum(axis=1)
+        averages = means[:, -1].sum(axis=1)
         return {
-            pair: Comparison(p[k], float(averages[k]), (float(low[k]), float(high[k])))
-            for k, pair in enumerate(pairs)
+            (one, other): Comparison(
+                p[k], float(averages[one] - averages[other]), (float(low[k]), float(high[k]))
+            )
+            for k, (one, other) in enumerate(pairs)
         }
 
     def p(self, one: int, other: int, column: int = -1) -> float:
@@ -252,13 +267,7 @@ def _rows(results: Sequence[Result]) -> list[Row]:
     rows: dict[str, list[Result]] = {}
     facts: dict[str, dict] = {}
     for result in results:
-        groups = result.settings.deciding()
-        flat = {
-            name: value
-            for group in ("data", result.settings.method, "training")
-            for name, value in groups[group].items()
-            if name != "seed"
-        }
+        flat = result.facts
         key = repr((result.settings.method, flat))
         if result.seed in (other.seed for other in rows.get(key, ())):
             raise InputError(

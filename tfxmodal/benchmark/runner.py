@@ -16,7 +16,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from tfxmodal.benchmark.grid import Grid
 from tfxmodal.errors import InputError, first_line
 from tfxmodal.inputs.config import PLACE
 from tfxmodal.io.atomic import whole_file
-from tfxmodal.io.locks import InUse, held
+from tfxmodal.io.locks import InUse, held, held_by
 from tfxmodal.training.interrupts import stop_signals
 from tfxmodal.training.run_folder import EVALUATION, METRICS
 
@@ -87,7 +87,26 @@ class Board:
         Raises:
             InUse: If another process has it.
         """
-        return held(self.folder / "claims" / f"{cell.name}.lock", cell.title)
+        return held(self._claim(cell), cell.title)
+
+    def fail_of(self, pid: int, cells: Sequence[Cell], error: Exception) -> bool:
+        """Records a failure for the cell of a process that was killed; False where it had none.
+
+        Args:
+            pid: The number of the process.
+            cells: Those that it may have had.
+            error: The failure.
+        """
+        cell = next((each for each in cells if held_by(self._claim(each), pid)), None)
+        if cell is None:
+            return False
+        with suppress(InUse), self.claimed(cell):  # Another process may have it by now.
+            if not self.settled(cell):
+                self.fail(cell, error)
+        return True
+
+    def _claim(self, cell: Cell) -> Path:
+        return self.folder / "claims" / f"{cell.name}.lock"
 
     @property
     def _failures(self) -> Path:
@@ -105,6 +124,9 @@ def train(
 ) -> Iterator[Cell]:
     """Trains cells, and yields each that is settled, by whomever, as soon as it is.
 
+    A process that is killed in a training, such as for want of memory, makes this a failure, and
+    another one takes its place.
+
     Args:
         grid: What the cells are of; other processes expand it themselves.
         sources: The datasets of the grid.
@@ -114,6 +136,9 @@ def train(
             `LIFE` cells is this process, others are new ones.
         figures: Whether each run draws its figures.
         stop_asked: See `run_experiment`; when true the rest is left.
+
+    Raises:
+        InputError: If processes ended by themselves outside of trainings, and cells are open.
     """
     if jobs == 1 and len(cells) <= LIFE:
         yield from _work(sources, cells, board, figures, stop_asked)
@@ -131,13 +156,14 @@ def train(
     waiting, asked = list(cells), False
     try:
         while waiting:
-            if not asked:
-                workers = [started() if each.exitcode == RENEW else each for each in workers]
-            at_work = any(each.is_alive() or each.exitcode == RENEW for each in workers)
+            codes = [each.exitcode for each in workers]
+            for number, code in enumerate(codes):
+                if not asked and (code == RENEW or _killed(workers[number], code, cells, board)):
+                    workers[number], codes[number] = started(), None
             settled = [cell for cell in waiting if board.settled(cell)]
             waiting = [cell for cell in waiting if cell not in settled]
             yield from settled
-            if not at_work:
+            if None not in codes:
                 break
             if stop_asked() and not asked:
                 asked = True
@@ -154,6 +180,17 @@ def train(
             f"{len(waiting)} cells are open: lower `jobs` if memory is short, and go on with the "
             "same command."
         )
+
+
+def _killed(worker, code: int | None, cells: Sequence[Cell], board: Board) -> bool:
+    """Whether a process ended by itself in a training, which then is a failure."""
+    if code in (None, 0):
+        return False
+    reason = (
+        f"The process of this training ended by itself (exit code {code}): lower `jobs`, or the "
+        "method's `batch_size`, where memory is short."
+    )
+    return board.fail_of(worker.pid, cells, InputError(reason))
 
 
 def _work(
@@ -174,8 +211,8 @@ def _work(
             try:
                 with board.claimed(cell):
                     if not board.settled(cell):
-                        trained += 1
                         _train(cell, sources[cell.dataset], board, figures, stop_asked)
+                        trained += 1
             except InUse:
                 continue
             if board.settled(cell):
@@ -216,7 +253,13 @@ def _train(cell: Cell, source: Source, board: Board, figures: bool, stop_asked):
             trained, there = load_run(run), source.elsewhere.config
             place = {name: getattr(there, name) for name in ("dataset", *PLACE, "on_bad_image")}
             measured = replace(trained.settings.data, **place)  # With the encoders of the run.
-            evaluate_run(trained, measured, name=cell.evaluation, figures=figures)
+            evaluate_run(
+                trained,
+                measured,
+                name=cell.evaluation,
+                figures=figures,
+                dataset=source.elsewhere.dataset,
+            )
     except InUse:  # Another process tunes its row, or trains it by the name of its folder.
         raise
     except Exception as error:

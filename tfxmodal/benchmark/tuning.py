@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfxmodal.benchmark.cells import Cell, Source
+from tfxmodal.benchmark.cells import FORM, Cell, Source
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.protocol import between_trainings, selection_score
 from tfxmodal.io.locks import held
@@ -23,14 +23,13 @@ from tfxmodal.training.settings import Settings
 if TYPE_CHECKING:
     import optuna
 
-FORM = "form"
-"""The choice among several forms of a preset."""
-
 
 def tuned(
     cell: Cell, source: Source, folder: Path, stop_asked: Callable[[], bool]
 ) -> Settings | None:
     """The settings of a cell that its trials prefer; None where the user asked to stop.
+
+    Where there is nothing to tune they are the preset's, without a trial.
 
     Args:
         cell: A cell with trials.
@@ -42,6 +41,9 @@ def tuned(
         InUse: If another process tunes the same row.
         InputError: If no trial could be trained.
     """
+    if not cell.space:
+        return _settings(cell.forms, {})
+
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -54,8 +56,7 @@ def tuned(
             direction="maximize",
             load_if_exists=True,
         )
-        space = _space(cell.forms)
-        preset = {name: choices[0] for name, choices in space.items()}
+        preset = {name: choices[0] for name, choices in cell.space.items()}
         waiting = (optuna.trial.TrialState.WAITING,)
         while len(ended := _ended(study)) < cell.trials:
             if stop_asked():
@@ -65,7 +66,9 @@ def tuned(
             # Of a seed for each trial, so that a study that goes on draws what it would have drawn.
             study.sampler = optuna.samplers.TPESampler(seed=len(ended))
             trial = study.ask()
-            values = {name: trial.suggest_categorical(name, all_) for name, all_ in space.items()}
+            values = {
+                name: trial.suggest_categorical(name, all_) for name, all_ in cell.space.items()
+            }
             score = _known(ended, values)
             if score is None:
                 score = _score(
@@ -79,20 +82,11 @@ def tuned(
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
             else:
                 study.tell(trial, score)
-    if all(trial.value is None for trial in ended):
+    ended = ended[: cell.trials]  # A study may hold more, of an earlier call.
+    scored = [trial for trial in ended if trial.value is not None]
+    if not scored:
         raise InputError(ended[0].user_attrs["reason"])
-    return _settings(cell.forms, study.best_params)
-
-
-def _space(forms: Mapping[str, Settings]) -> dict[str, list[str]]:
-    """The choices of each setting as JSON, that of the first form as it came first."""
-    first = next(iter(forms.values()))
-    space = {FORM: [json.dumps(name) for name in forms]} if len(forms) > 1 else {}
-    for name, values in first.spec.search_space.items():
-        part = first.config if hasattr(first.config, name) else first.training
-        choices = [json.dumps(value) for value in (getattr(part, name), *values)]
-        space[name] = list(dict.fromkeys(choices))
-    return space
+    return _settings(cell.forms, max(scored, key=lambda trial: trial.value).params)
 
 
 def _settings(forms: Mapping[str, Settings], values: Mapping[str, str]) -> Settings:

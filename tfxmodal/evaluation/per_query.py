@@ -35,15 +35,17 @@ class PerQuery:
 
     @property
     def labelled(self) -> bool:
-        """Whether classes tell what is right; else own partners alone do."""
-        return "map_all" in self.values[DIRECTIONS[0]]
+        """Whether classes tell of any query what is right; else own partners alone do."""
+        precisions = (of_way.get("map_all", np.nan) for of_way in self.values.values())
+        return any(np.isfinite(each).any() for each in precisions)
 
     def summary(self) -> dict:
         """What `metrics.json` holds; see `protocol.evaluate`."""
+        of_classes = "map_all" in self.values[DIRECTIONS[0]]
         recalls = self._of_each(lambda ranks: recall_at(ranks, RECALL_AT), "rank")
         averages = {k: np.mean([recalls[d][k] for d in DIRECTIONS]) for k in RECALL_AT}
         numbers = {
-            name: _with_average(self._of_each(mean, name)) if self.labelled else None
+            name: _with_average(self._of_each(mean, name)) if of_classes else None
             for name in CLASS_METRICS
         } | {
             "recall_at": recalls | {"average": averages},
@@ -56,7 +58,7 @@ class PerQuery:
             "queries_with_ties": self._of_each(np.count_nonzero, "ties"),
             "queries_without_relevant": self._of_each(
                 lambda of_queries: np.count_nonzero(np.isnan(of_queries)),
-                "map_all" if self.labelled else "rank",
+                "map_all" if of_classes else "rank",
             ),
         }
         return plain(numbers)

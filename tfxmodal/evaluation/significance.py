@@ -6,7 +6,8 @@ the mean. Several seeds of a method are averaged for the test, and drawn anew fo
 
 - Paired randomisation test (Fisher; for retrieval: Smucker, Allan and Carterette, CIKM 2007): if
   two methods were the same, each pair's difference could as well have the other sign. p is the
-  share of all sign patterns whose sum is as far from 0 as the one observed.
+  share of all sign patterns whose sum is as far from 0 as the one observed. All pairs of methods
+  are tested on the same patterns: the sum of a difference is the difference of two signed sums.
 - Bootstrap interval (percentiles): pairs are drawn with replacement, and of each method its seeds.
 - Holm (1979): the smallest p of m is multiplied by m, the next by m - 1, and so on, and none
   becomes smaller than one before it. The chance that any of them is wrongly called significant is
@@ -19,37 +20,47 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-SAMPLES = 20_000
-"""Sign patterns: the smallest p is 1 / 20,001, which Holm's factor for 30 methods leaves at .02."""
+SAMPLES, SAMPLES_PER_PAIR = 20_000, 100
+"""Sign patterns: at least so many, and so many for each pair of methods. The smallest p that they
+can tell is then below .01 after Holm's correction, however many methods there are."""
 
 BLOCK = 500
 """Samples worked on at a time."""
 
+ROUNDING = 1e-12
+"""Values are shares of means in 0..1: sums that differ by less are equal."""
 
-def randomisation_test(
-    differences: np.ndarray, samples: int = SAMPLES, seed: int = 0
-) -> np.ndarray:
-    """The p values of paired two-sided tests, all on the same sign patterns.
+
+def randomisation_test(values: np.ndarray, samples: int | None = None, seed: int = 0) -> np.ndarray:
+    """The p values of paired two-sided tests of any two methods, all on the same sign patterns.
 
     Args:
-        differences: `[comparisons, n]`.
+        values: `[..., methods, n]`: each pair's share of a method's mean.
         samples: Sign patterns drawn at random, beside the one observed; all there are where they
-            are no more.
+            are no more. By default `SAMPLES`, or `SAMPLES_PER_PAIR` for each two methods.
         seed: Of the draw.
 
     Returns:
-        `[comparisons]`.
+        `[..., comparisons]`: the first method with each later one, then the second, and so on.
     """
-    n = differences.shape[1]
+    *outer, methods, n = values.shape
+    pairs = np.triu_indices(methods, 1)
+    samples = max(SAMPLES, SAMPLES_PER_PAIR * len(pairs[0])) if samples is None else samples
     exact = 2**n <= samples
-    observed = np.abs(differences.sum(axis=1))
     # Sums that are equal but for their last bits are as far from 0.
-    limit = observed - 1e-9 * np.abs(differences).sum(axis=1)
-    as_far, drawn = np.zeros(len(differences)), 0
+    limit = np.zeros([*outer, methods, methods])
+    for (at, observed), (_, size) in zip(
+        _distances(values.sum(axis=-1, keepdims=True)), _distances(values), strict=True
+    ):
+        limit[at] = observed[..., 0] - 1e-9 * size.sum(axis=-1) - ROUNDING
+    as_far, drawn = np.zeros_like(limit), 0
     for signs in _all_signs(n) if exact else _random_signs(n, samples, seed):
-        as_far += np.count_nonzero(np.abs(signs @ differences.T) >= limit, axis=0)
+        sums = (values.reshape(-1, n) @ signs.T).reshape(*outer, methods, len(signs))
+        for at, distances in _distances(sums):
+            as_far[at] += np.count_nonzero(distances >= limit[at][..., None], axis=-1)
         drawn += len(signs)
-    return as_far / drawn if exact else (as_far + 1) / (drawn + 1)
+    p = as_far / drawn if exact else (as_far + 1) / (drawn + 1)
+    return p[..., *pairs]
 
 
 def bootstrap_means(values: Sequence[np.ndarray], samples: int = 2000, seed: int = 0) -> np.ndarray:
@@ -84,6 +95,17 @@ def holm(p: np.ndarray) -> np.ndarray:
     factors = np.arange(len(p), 0, -1)
     corrected[order] = np.minimum(np.maximum.accumulate(p[order] * factors), 1)
     return corrected
+
+
+def _distances(values: np.ndarray) -> Iterator[tuple[tuple, np.ndarray]]:
+    """Of values `[..., methods, k]` how far each method is from all later ones, method by method.
+
+    Yields:
+        Where they are in `[..., methods, methods]`, and the distances `[..., later, k]`.
+    """
+    for one in range(values.shape[-2] - 1):
+        later = slice(one + 1, None)
+        yield (..., one, later), np.abs(values[..., one, None, :] - values[..., later, :])
 
 
 def _all_signs(n: int) -> Iterator[np.ndarray]:

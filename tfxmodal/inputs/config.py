@@ -101,6 +101,7 @@ class DataConfig:
         own = {
             "emoji_scenes": {"image_encoder": "efficientnet_lite0"},
             "wikipedia": {"vocabulary_size": 5000},
+            "nus_wide_10k": {"vocabulary_size": 1000},
             **dict.fromkeys(("flickr8k", "pairs"), {"captions": "each"}),
         }
         return replace(cls(dataset=name), **own.get(name, {}))

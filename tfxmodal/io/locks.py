@@ -77,7 +77,7 @@ def held(lock: Path, what: str, new: bool = False) -> Iterator[None]:
     try:
         descriptor = _locked_descriptor(lock, what)
         try:
-            about = f"process {os.getpid()} on {socket.gethostname()}, since {_now()}"
+            about = f"{_process(os.getpid())}since {_now()}"
             os.truncate(descriptor, 0)
             os.pwrite(descriptor, about.encode(), 0)
             yield
@@ -88,6 +88,23 @@ def held(lock: Path, what: str, new: bool = False) -> Iterator[None]:
         with suppress(OSError):  # They hold what was written.
             for folder in made:
                 folder.rmdir()
+
+
+def held_by(lock: Path, pid: int) -> bool:
+    """Whether a process of this machine holds a lock file, or held it when it was killed.
+
+    Args:
+        lock: The lock file of `held`.
+        pid: The number of the process.
+    """
+    with suppress(FileNotFoundError):
+        return lock.read_text(errors="replace").startswith(_process(pid))
+    return False
+
+
+def _process(pid: int) -> str:
+    """What a lock file begins with."""
+    return f"process {pid} on {socket.gethostname()}, "
 
 
 def _wait_for(descriptor: int, path: Path, end: float):

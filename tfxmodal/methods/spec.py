@@ -79,8 +79,7 @@ class MethodSpec:
             `training`); `""` is every dataset.
         recommended: By name the forms in which the method measures best, each with what differs
             from the config's defaults, by group; without any the defaults are taken.
-        search_space: What tuning tries: by field of the config, or of the training's, the values
-            or the range `(low, high)` on a logarithmic scale.
+        search_space: What tuning tries: by field of the config, or of the training's, the values.
         for_auto: Whether `auto` tries it; the others are there to compare with.
         preset_sources: By dataset where its presets come from, for `--help`.
         examples: Flags of a command line or two that `--help` shows.

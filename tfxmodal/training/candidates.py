@@ -22,6 +22,7 @@ from tfxmodal.training.presets import recommended_forms
 from tfxmodal.training.run_folder import (
     CANDIDATES,
     CONFIG,
+    OF_ITS_END,
     TRIED,
     RunFolder,
     claimed_by_chief,
@@ -131,7 +132,8 @@ def run_best(
             )
             if tried is None:
                 return RunResult(run.path, next(iter(candidates.values())), {})
-            ranked = {"candidates": [asdict(each) for each in _ranked(tried)]}
+            of_each = [asdict(each) for each in _ranked(tried)]
+            ranked = {"minutes": minutes, "candidates": of_each}
             workers.from_chief(lambda: run.write_json(TRIED, ranked))
 
         def decide() -> dict:
@@ -241,5 +243,7 @@ def _ranked(tried: list[Tried]) -> list[Tried]:
 
 def _promote(winner: Path, run: RunFolder) -> None:
     """Makes the winner the run; its configuration, which tells of a run, comes last."""
+    for name in OF_ITS_END:  # They would tell of a run without its test split.
+        (winner / name).unlink(missing_ok=True)
     for file in sorted(winner.iterdir(), key=lambda each: each.name == CONFIG):
         os.replace(file, run.path / file.name)

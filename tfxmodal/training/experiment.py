@@ -35,12 +35,12 @@ from tfxmodal.methods.learner import Method
 from tfxmodal.retrieval.scorer import Scorer
 from tfxmodal.training.isolation import isolated
 from tfxmodal.training.loop import Interrupted, NonFiniteLoss, Trainer
-from tfxmodal.training.model_card import CARD, versions, write_card
+from tfxmodal.training.model_card import versions, write_card
 from tfxmodal.training.replicas import make_strategy
 from tfxmodal.training.run_folder import (
-    CALIBRATION,
     METRICS,
     MODEL,
+    OF_ITS_END,
     RunFolder,
     claimed_by_chief,
     claimed_run,
@@ -247,8 +247,8 @@ def _about(settings: Settings, data: Prepared) -> dict:
 def _begin(settings: Settings, run: RunFolder, data: Prepared) -> Summaries:
     """Writes what the run is, once nothing that the user gave can be wrong any more."""
     run.create(settings.to_json())
-    for told in (CARD, METRICS, CALIBRATION):  # What they tell of an earlier end is no longer true.
-        (run.path / told).unlink(missing_ok=True)
+    for name in OF_ITS_END:  # What they tell of an earlier end is no longer true.
+        (run.path / name).unlink(missing_ok=True)
     run.write_json(MODEL, _about(settings, data))
     if data.text_encoder:
         data.text_encoder.save(run.path)

@@ -22,10 +22,9 @@ from tfxmodal.io.markdown import Document, code, one_line
 from tfxmodal.training import card_sections
 from tfxmodal.training.card_sections import Measured
 from tfxmodal.training.presets import preset_of
-from tfxmodal.training.run_folder import METRICS, MODEL, RunFolder
+from tfxmodal.training.run_folder import CARD, METRICS, MODEL, RunFolder
 from tfxmodal.training.settings import Settings
 
-CARD = "MODEL_CARD.md"
 PIPELINE = "feature-extraction"
 """The task under which Hugging Face lists what embeds."""
 

@@ -20,8 +20,8 @@ from tfxmodal.methods.learner import Method
 from tfxmodal.methods.spec import GLOBAL
 from tfxmodal.retrieval.scorer import Scorer
 from tfxmodal.training.config import FitConfig
-from tfxmodal.training.model_card import CARD, weights_hash, write_card
-from tfxmodal.training.run_folder import EVALUATION, METRICS, RunFolder
+from tfxmodal.training.model_card import weights_hash, write_card
+from tfxmodal.training.run_folder import CARD, EVALUATION, METRICS, RunFolder
 from tfxmodal.training.trained_run import TrainedRun
 
 
@@ -57,6 +57,7 @@ def evaluate_run(
     name: str | None = None,
     reporter: Reporter = SILENT,
     figures: bool = True,
+    dataset: Dataset | None = None,
 ) -> RunEvaluation:
     """Measures a run on a split, and writes metrics and figures to RUN/evaluation/NAME.
 
@@ -69,6 +70,7 @@ def evaluate_run(
         name: Of the folder; by default DATASET-SPLIT.
         reporter: Is told of the progress.
         figures: Whether they are drawn.
+        dataset: The pairs that `measured` stands for, where they are loaded already.
 
     Raises:
         InputError: If the pairs cannot be read as the run reads them, or a baseline cannot learn.
@@ -89,11 +91,11 @@ def evaluate_run(
             f"`split` validation is among what {run.folder.path} has learned from, with `refit`: "
             "its metrics.json has those of before; measure test."
         )
-    dataset = measured.name if isinstance(measured, Dataset) else measured.dataset
-    name = f"{dataset}-{split}" if name is None else name
+    title = measured.name if isinstance(measured, Dataset) else measured.dataset
+    name = f"{title}-{split}" if name is None else name
     folder = RunFolder(run.folder.path / EVALUATION / name)
     with held(folder.path / LOCK, f"`name` {name} of {run.folder.path}"):
-        data = _prepared(run, measured, [split], reporter)
+        data = _prepared(run, measured, [split], reporter, dataset)
         scorers = {run.settings.method: run.scorer()}
         if isinstance(run.method, Method):
             others = run.method.other_scorers().items()
@@ -114,7 +116,7 @@ def evaluate_run(
             folder.write_figures(draw(results, data.source.class_names, reporter=reporter))
         folder.write_measured(results[run.settings.method])
         known = data.known_words.get(split)
-        what = {"dataset": dataset, "split": split, "pairs": len(source), "known_words": known}
+        what = {"dataset": title, "split": split, "pairs": len(source), "known_words": known}
         what |= {"weights": weights_hash(run.folder), "methods": done.metrics}
         folder.write_json(METRICS, what)
         if (run.folder.path / CARD).exists():  # Not while it is trained.
@@ -142,8 +144,13 @@ def _fitted(
 
 
 def _prepared(
-    run: TrainedRun, pairs: DataConfig | Dataset, splits: Sequence[str], reporter: Reporter
+    run: TrainedRun,
+    pairs: DataConfig | Dataset,
+    splits: Sequence[str],
+    reporter: Reporter,
+    dataset: Dataset | None = None,
 ) -> Prepared:
     if isinstance(pairs, Dataset):
         return run.prepare(pairs, run.settings.data, splits, reporter)
-    return run.prepare(load(pairs, reporter.bar), pairs, splits, reporter)
+    loaded = load(pairs, reporter.bar) if dataset is None else dataset
+    return run.prepare(loaded, pairs, splits, reporter)

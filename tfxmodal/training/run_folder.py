@@ -24,6 +24,10 @@ CONFIG, MODEL, METRICS = "config.json", "model.json", "metrics.json"
 CALIBRATION = "calibration.json"
 """From scores to probabilities, by the validation split."""
 
+CARD = "MODEL_CARD.md"
+OF_ITS_END = (CARD, METRICS, CALIBRATION)
+"""What tells of the end of a training: while it is trained, or measured, they are not there."""
+
 CANDIDATES = "candidates"
 """The folder of the runs between which validation has still to choose."""
 

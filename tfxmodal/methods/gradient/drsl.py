@@ -22,7 +22,7 @@ from tfxmodal.methods.closed_form import semantic_matching
 from tfxmodal.methods.few_labels import FewLabels, labelled_streams, with_few_labels
 from tfxmodal.methods.gradient.cosine_method import AT_ONCE
 from tfxmodal.methods.learner import Batch, Method, sides
-from tfxmodal.methods.scaled_features import STANDARD, ScaledFeatures
+from tfxmodal.methods.scaled_features import NONE_OR_STANDARD, STANDARD, ScaledFeatures
 from tfxmodal.methods.spec import MethodSpec, inputs_of
 from tfxmodal.retrieval.scorer import Scorer
 
@@ -257,6 +257,12 @@ SPEC = MethodSpec(
             ("from-semantic-matching", "semantic_matching"),  # First: the floor, in any time.
             ("normalised", "random"),
         )
+    },
+    search_space={
+        "encoder_batch_norm": (False, True),
+        "dropout": (0.0, 0.5),
+        "learning_rate": (1e-4, 1e-3),
+        **NONE_OR_STANDARD,
     },
     examples=(
         "--dataset wikipedia --data-dir WIKIPEDIA --fusion multiplication",

@@ -21,7 +21,7 @@ from tfxmodal.methods.few_labels import labelled_images
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
 from tfxmodal.methods.gradient.scl_config import SCLConfig, decided
 from tfxmodal.methods.learner import Batch
-from tfxmodal.methods.scaled_features import scaled_inputs
+from tfxmodal.methods.scaled_features import NONE_OR_STANDARD, scaled_inputs
 from tfxmodal.methods.spec import MethodSpec
 
 
@@ -265,6 +265,13 @@ SPEC = MethodSpec(
             },
             "training": {"learning_rate": 1e-3, "patience": 40},
         },
+    },
+    search_space={
+        "alpha": (0.0, 0.01),
+        "beta": (1.0, 10.0, 100.0),
+        "dropout": (0.0, 0.2),
+        "learning_rate": (1e-4, 1e-3),
+        **NONE_OR_STANDARD,
     },
     examples=("--dataset wikipedia --labelled-fraction 0.1",),
 )

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from tfxmodal.io.markdown import table
-from tfxmodal.training.model_card import CARD, card_of, files_section
-from tfxmodal.training.run_folder import RunFolder
+from tfxmodal.training.model_card import card_of, files_section
+from tfxmodal.training.run_folder import CARD, RunFolder
 
 
 def write_export_card(folder: Path, run: RunFolder, about: dict) -> None:
