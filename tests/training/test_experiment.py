@@ -175,6 +175,18 @@ def test_what_cannot_be_learned_is_told_before_anything_is_built(method, labels,
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("method", ["semantic_matching", "deep_sm"])
+def test_pairs_with_labels_in_training_alone_are_selected_by_recall(method, tmp_path, monkeypatch):
+    data = dataset()
+    unlabelled = replace(data.validation, labels=np.zeros_like(data.validation.labels))
+    data = data.replace_splits(validation=unlabelled)
+    result = run_experiment(settings(method), tmp_path / "run", dataset=data)
+    assert result.metrics["validation"]["map_all"]["average"] is None
+    monkeypatch.setattr(experiment, "prepare", None)  # Told before any feature is made.
+    with pytest.raises(InputError, match="`select_by` map needs labels of the validation split"):
+        run_experiment(settings(method, select_by="map"), tmp_path / "map", dataset=data)
+
+
 def test_supervised_methods_tell_how_many_rows_have_no_label(tmp_path):
     told, data = [], dataset()
     data.train.labels[:20] = data.test.labels[:4] = 0

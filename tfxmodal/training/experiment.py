@@ -21,7 +21,12 @@ from tfxmodal.data.pairs import Dataset
 from tfxmodal.encoders.text import open_text_encoder, saved_in
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.figures import figure_png
-from tfxmodal.evaluation.protocol import between_trainings, evaluate_pairs, selection_score
+from tfxmodal.evaluation.protocol import (
+    between_trainings,
+    check_selection,
+    evaluate_pairs,
+    selection_score,
+)
 from tfxmodal.evaluation.results import captions_or_ids, draw, evaluate_split
 from tfxmodal.inputs.config import load
 from tfxmodal.inputs.data_hash import data_hashes
@@ -133,6 +138,7 @@ def run_claimed(
     source = load(settings.data, reporter.bar) if dataset is None else dataset
     spec, seed = settings.spec, settings.training.seed
     spec.check(source.train)
+    check_selection(source.validation, settings.training.select_by)
     _check_label_noise(settings)
     supervised = spec.setting == "supervised" and spec.needs_labels
     if supervised and (without := source.train.unlabelled):
