@@ -11,6 +11,7 @@ import pytest
 from tests.training.tiny import make_pairs
 from tfxmodal.data.databases import joined
 from tfxmodal.data.pairs import Dataset, Pairs
+from tfxmodal.encoders.text.text_cnn import TextCNN
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.io.locks import InUse
@@ -212,6 +213,32 @@ def captioned(n: int, seed: int) -> Pairs:
         for image in pairs.images
     ]
     return Pairs(pairs.ids, pairs.images, texts)
+
+
+@pytest.mark.parametrize(
+    "values, told",
+    [
+        ({"label_noise": 0.2}, "what `label_noise` 0.2 hides"),
+        ({"labelled_fraction": 0.5}, "what `labelled_fraction` 0.5 hides"),
+        ({}, None),
+    ],
+)
+def test_encoders_that_know_hidden_labels_are_told(values, told, tmp_path):
+    def of(n):
+        pairs = make_pairs(n, n)
+        return pairs.with_features(texts=[(f"w{row % 3} x",) for row in range(n)])
+
+    data, said = Dataset("pairs", *map(of, (40, 20, 10)), class_names=("a", "b", "c")), []
+    (tmp_path / "text").mkdir()
+    TextCNN.create(data.train.texts, 20, "random", "random").save(tmp_path / "text")
+    given = DataConfig("pairs", text_encoder=f"text_cnn:{tmp_path}/text", cache_dir=tmp_path / "c")
+    given = replace(settings("semantic_matching"), data=given).having(**values)
+    reporter = Reporter()
+    reporter.say = said.append
+    run_experiment(given, tmp_path / "run", dataset=data, reporter=reporter)
+    lines = [line for line in said if "were trained on labels" in line]
+    assert len(lines) == (told is not None)
+    assert all(told in line and f"{tmp_path}/text" in line for line in lines)
 
 
 def test_each_caption_is_a_pair_and_what_selects_is_what_is_reported(tmp_path):

@@ -135,6 +135,18 @@ class DataConfig:
         return replace(self, **found)
 
 
+def trained_on_labels(config: DataConfig, source: Dataset) -> list[Path]:
+    """The folders of encoders that were trained on labels, and that read this dataset."""
+    from tfxmodal.encoders.image import trained
+    from tfxmodal.encoders.text import names_of_parts
+
+    folders = [Path(config.image_weights)] if source.train.has_image_files else []
+    folders = [folder for folder in folders if (folder / trained.DESCRIPTION).exists()]
+    parts = names_of_parts(config.text_encoder) if source.train.has_captions else []
+    kinds = (part.partition("text_cnn:") for part in parts)
+    return folders + [Path(folder) for start, kind, folder in kinds if kind and not start]
+
+
 def load(config: DataConfig, progress=None) -> Dataset:
     """Loads the dataset that a config names.
 
