@@ -137,10 +137,11 @@ class DataConfig:
 
 def trained_on_labels(config: DataConfig, source: Dataset) -> list[Path]:
     """The folders of encoders that were trained on labels, and that read this dataset."""
-    from tfxmodal.encoders.image import trained
+    from tfxmodal.encoders.image import NAMED_WEIGHTS, trained
     from tfxmodal.encoders.text import names_of_parts
 
-    folders = [Path(config.image_weights)] if source.train.has_image_files else []
+    named = config.image_weights in NAMED_WEIGHTS or not source.train.has_image_files
+    folders = [] if named else [Path(config.image_weights)]
     folders = [folder for folder in folders if (folder / trained.DESCRIPTION).exists()]
     parts = names_of_parts(config.text_encoder) if source.train.has_captions else []
     kinds = (part.partition("text_cnn:") for part in parts)
