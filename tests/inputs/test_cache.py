@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -283,6 +284,23 @@ def test_who_waits_for_a_process_that_does_nothing_says_so(tmp_path, monkeypatch
         with pytest.raises(InputError, match=message):
             fill(tmp_path, encoder := Encoder(items=range(8)))
     assert encoder.asked == [[5, 6, 7]]
+
+
+def test_who_waits_for_a_slow_process_goes_on_waiting_as_long_as_it_gets_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "PATIENCE", 1.0)
+    cache, found = FeatureCache(tmp_path, SPACE), []
+    other = threading.Thread(target=lambda: found.append(fill(tmp_path, Encoder(items=range(5)))))
+
+    def compute(rows):
+        other.start()
+        for _ in range(10):
+            time.sleep(0.2)
+            cache.alive()
+        return TRUTH[rows], {}
+
+    cache.features(KEYS[:5], compute)
+    other.join()
+    np.testing.assert_array_equal(found[0][:], TRUTH[:5])
 
 
 def test_two_processes_at_once_compute_each_item_once(tmp_path):

@@ -158,6 +158,15 @@ def test_each_split_lists_the_photos_that_it_leaves_out(encoder, photos, tmp_pat
         assert str(listed) in line and listed.read_text().count(split) == 11
 
 
+def test_every_batch_of_pictures_is_a_sign_of_life(encoder, tmp_path, monkeypatch):
+    signs = []
+    monkeypatch.setattr(features.FeatureCache, "alive", lambda cache: signs.append(cache))
+    for row in range(40):
+        Image.new("RGB", (8, 8), (row, 0, 0)).save(tmp_path / f"{row}.png")
+    image_features(encoder, sorted(tmp_path.glob("*.png")), tmp_path / "cache")
+    assert len(signs) == 2
+
+
 def test_features_of_another_decoding_are_not_taken(
     encoder, photos, tmp_path, computed, monkeypatch
 ):

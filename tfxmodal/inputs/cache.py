@@ -70,6 +70,11 @@ class FeatureCache:
 
     def __init__(self, folder: str | Path, space: Space):
         self.folder, self.space = Path(folder), space
+        self._alive: Callable[[], None] = lambda: None
+
+    def alive(self) -> None:
+        """Tells processes that wait that this one gets on; for a `Compute` of many seconds."""
+        self._alive()
 
     def features(
         self,
@@ -149,7 +154,9 @@ class FeatureCache:
                 free = [row for row in rows if keys[row] not in others]
                 mine = free[: SHARD_ROWS * max(1, len(free) // SHARD_ROWS // 16)]
                 if mine:
-                    claims.enter_context(claim(self.folder, [keys[row] for row in mine]))
+                    self._alive = claims.enter_context(
+                        claim(self.folder, [keys[row] for row in mine])
+                    )
             if not rows:
                 return
             for first in range(0, len(mine), SHARD_ROWS):

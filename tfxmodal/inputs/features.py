@@ -84,6 +84,7 @@ def image_features(
             bad |= {int(rows[i]): reason for i, reason in unread.items()}
             if good := [i for i in batch if i not in unread]:
                 features[good] = extract(np.stack([batch[i] for i in good]))
+            cache.alive()
         return features, bad
 
     def refuse(bad: dict[int, str]):
