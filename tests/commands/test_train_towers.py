@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -15,6 +16,7 @@ from tfxmodal.encoders.image import IMAGE_ENCODERS, load_image_encoder
 from tfxmodal.encoders.text.text_cnn import TextCNN
 from tfxmodal.errors import InputError
 from tfxmodal.inputs import prepare
+from tfxmodal.inputs.config import DataConfig, trained_on_labels
 from tfxmodal.inputs.raw import check_trainable
 from tfxmodal.methods.gradient.encoder_classifier import EncoderClassifier
 from tfxmodal.training import encoder_training
@@ -68,6 +70,12 @@ def test_towers_are_trained_and_make_the_features(learn, small):
     model = read("runs/drsl-pascal_sentences/model.json")
     assert [model["inputs"][kind]["shape"] for kind in ("image", "text")] == [[12], [300]]
     assert model["image_encoder"] == tower.fingerprint
+    used = DataConfig(encoders=Path("towers/p")).with_trained_encoders()
+    photos = load_dataset("pascal_sentences", small("pascal_sentences")[3])
+    folders = [Path("towers/p/image"), Path("towers/p/text")]
+    assert trained_on_labels(used, photos) == folders
+    both = replace(used, image_weights="imagenet", text_encoder=f"tf_idf+{used.text_encoder}")
+    assert trained_on_labels(both, photos) == folders[1:]
 
 
 def test_several_classes_a_photo_and_one_tower_alone(learn, small):

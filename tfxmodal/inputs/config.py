@@ -140,12 +140,14 @@ def trained_on_labels(config: DataConfig, source: Dataset) -> list[Path]:
     from tfxmodal.encoders.image import NAMED_WEIGHTS, trained
     from tfxmodal.encoders.text import names_of_parts
 
-    named = config.image_weights in NAMED_WEIGHTS or not source.train.has_image_files
-    folders = [] if named else [Path(config.image_weights)]
-    folders = [folder for folder in folders if (folder / trained.DESCRIPTION).exists()]
-    parts = names_of_parts(config.text_encoder) if source.train.has_captions else []
-    kinds = (part.partition("text_cnn:") for part in parts)
-    return folders + [Path(folder) for start, kind, folder in kinds if kind and not start]
+    folders, kind = [], "text_cnn:"
+    if source.train.has_image_files and config.image_weights not in NAMED_WEIGHTS:
+        image = Path(config.image_weights)
+        folders += [image] if (image / trained.DESCRIPTION).exists() else []
+    if source.train.has_captions:
+        names = names_of_parts(config.text_encoder)
+        folders += [Path(name.removeprefix(kind)) for name in names if name.startswith(kind)]
+    return folders
 
 
 def load(config: DataConfig, progress=None) -> Dataset:
