@@ -84,6 +84,12 @@ def test_a_folder_that_is_taken_is_told_before_the_work(small, complaint, tmp_pa
     assert not Path("cache").exists()
 
 
+def test_wrong_labels_are_refused_before_the_work(small, complaint):
+    told = complaint(extract_features.main, *small("coco"), "--label-noise", "0.4")
+    assert "--label-noise 0.4 changes labels, not features: leave it out" in told
+    assert not Path("cache").exists()
+
+
 def test_ready_features_need_nothing(small, capsys):
     extract_features.main([*small("wikipedia")])
     told = capsys.readouterr().out

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -9,12 +10,16 @@ import pytest
 from tests.encoders.image.tiny import tiny_encoder
 from tests.runs import PHOTOS
 from tfxmodal.commands import extract_features, train, train_towers
+from tfxmodal.data import load_dataset
+from tfxmodal.data.label_noise import with_label_noise
 from tfxmodal.encoders.image import IMAGE_ENCODERS, load_image_encoder
 from tfxmodal.encoders.text.text_cnn import TextCNN
 from tfxmodal.errors import InputError
 from tfxmodal.inputs import prepare
+from tfxmodal.inputs.config import DataConfig, trained_on_labels
 from tfxmodal.inputs.raw import check_trainable
 from tfxmodal.methods.gradient.encoder_classifier import EncoderClassifier
+from tfxmodal.training import encoder_training
 
 LEARN = "--image-tower tiny --image-weights random --vocabulary-size 200 --epochs-image 4 "
 LEARN += "--epochs-text 4 --learning-rate-image 0.01 --learning-rate-text 0.01"
@@ -65,6 +70,12 @@ def test_towers_are_trained_and_make_the_features(learn, small):
     model = read("runs/drsl-pascal_sentences/model.json")
     assert [model["inputs"][kind]["shape"] for kind in ("image", "text")] == [[12], [300]]
     assert model["image_encoder"] == tower.fingerprint
+    used = DataConfig(encoders=Path("towers/p")).with_trained_encoders()
+    photos = load_dataset("pascal_sentences", small("pascal_sentences")[3])
+    folders = [Path("towers/p/image"), Path("towers/p/text")]
+    assert trained_on_labels(used, photos) == folders
+    both = replace(used, image_weights="imagenet", text_encoder=f"tf_idf+{used.text_encoder}")
+    assert trained_on_labels(both, photos) == folders[1:]
 
 
 def test_several_classes_a_photo_and_one_tower_alone(learn, small):
@@ -74,6 +85,37 @@ def test_several_classes_a_photo_and_one_tower_alone(learn, small):
     flags = "--towers towers/coco --image-tower tiny --image-weights random".split()
     extract_features.main([*small("coco"), *flags])
     assert '"tiny"' in spaces()
+
+
+@pytest.fixture
+def learned(monkeypatch):
+    """The training pairs of each training, in the order of the trainings."""
+    made = []
+
+    class Kept(encoder_training.Trainer):
+        def __init__(self, learner, train, *args):
+            made.append(train)
+            super().__init__(learner, train, *args)
+
+    monkeypatch.setattr(encoder_training, "Trainer", Kept)
+    return made
+
+
+def test_wrong_labels_are_those_of_a_method_with_the_same_seed(learn, small, learned):
+    quick = "--epochs-image 1 --epochs-text 1 --seed 3 --label-noise 0.8 --captions joined".split()
+    learn("--to", "towers/n", *quick)
+    train = load_dataset("pascal_sentences", small("pascal_sentences")[3]).train
+    expected = with_label_noise(train, 0.8, "symmetric", 3).labels
+    assert (expected != train.labels).any(axis=1).mean() > 0.7
+    for pairs in learned:
+        np.testing.assert_array_equal(pairs.labels, expected)
+
+
+def test_each_caption_is_a_training_text(learn, small, learned):
+    learn("--to", "towers/e", *"--modality text --epochs-text 1 --captions each".split())
+    train = load_dataset("pascal_sentences", small("pascal_sentences")[3]).train
+    captions = sum(map(len, train.texts))
+    assert captions > len(train) and len(learned[0]) == captions
 
 
 def test_freeze_trains_the_fully_connected_layers_alone(learn):
@@ -148,6 +190,8 @@ def test_bad_photos_are_refused_or_left_out(small, complaint, capsys, tmp_path):
         ("coco", "--modality text --vocabulary-size 0", "at least 1; received 0"),
         ("coco", "--image-weights t", "holds no trained image encoder"),
         ("coco", "--epochs-image 0", "--epochs-image must be at least 1"),
+        ("coco", "--encoders t", "--encoders t takes the place of what is trained here: leave"),
+        ("coco", "--captions averaged", "--captions averaged is the mean of several texts' feat"),
     ],
 )
 def test_what_cannot_be_trained_is_told(learn, complaint, dataset, flags, message):

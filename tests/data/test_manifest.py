@@ -1,7 +1,9 @@
 import csv
 import json
 import logging
+import os
 import string
+import unicodedata
 
 import numpy as np
 import pytest
@@ -9,7 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tfxmodal.data import load_dataset, manifest
+from tfxmodal.data.rows import read_rows
 from tfxmodal.errors import InputError
+from tfxmodal.io.reading import require_files
 
 SPLITS = ("train", "validation", "test")
 
@@ -225,3 +229,24 @@ def test_rows_of_split_query_ask_in_the_test_split(folder):
     write(folder / "pairs.jsonl", rows)
     with pytest.raises(InputError, match="received 2 queries among 2 pairs"):
         load_dataset("pairs", folder)
+
+
+def test_names_composed_otherwise_are_found_by_one_listing_a_folder(tmp_path, monkeypatch):
+    folder = tmp_path / unicodedata.normalize("NFD", "Bäume")
+    folder.mkdir()
+    names = [unicodedata.normalize("NFD", f"é{number}.jpg") for number in range(30)]
+    for name in names:
+        (folder / name).touch()
+    given = [
+        {"image": unicodedata.normalize("NFC", f"Bäume/{name}"), "text": "x", "split": split}
+        for name, split in zip(names, SPLITS * 10, strict=True)
+    ]
+    path, listed, listdir = write(tmp_path / "m.jsonl", given), [], os.listdir
+    monkeypatch.setattr(os, "listdir", lambda place: listed.append(str(place)) or listdir(place))
+    assert [row.image for row in read_rows(path)] == [str(folder / name) for name in names]
+    assert len(listed) == len(set(listed))
+    listed.clear()
+    wanted = [each["image"] for each in given]
+    with pytest.raises(InputError, match="lacks 30 images .*30 of them"):
+        require_files("images", tmp_path, wanted, "get them")
+    assert len(listed) <= 4

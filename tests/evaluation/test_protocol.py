@@ -14,6 +14,7 @@ from tfxmodal.evaluation.protocol import (
     BLOCK,
     DIRECTIONS,
     Side,
+    check_selection,
     evaluate,
     selection_score,
 )
@@ -125,12 +126,13 @@ def test_images_without_captions_are_counted(split):
     assert results["queries_without_relevant"] == {"image_to_text": 9, "text_to_image": 0}
 
 
-def test_labels_that_share_nothing_give_none(split):
+def test_labels_that_share_nothing_give_none_and_select_by_recall(split):
     pairs, captions = split
     results = evaluate(Bilinear(), replace(pairs, labels=np.zeros((60, 3), np.uint8)), captions)
     assert set(results["map_all"].values()) == {None}
-    with pytest.raises(InputError, match="No query of the validation split has a relevant item"):
-        selection_score(results)
+    assert selection_score(results) == selection_score(results, "recall")
+    with pytest.raises(InputError, match="`select_by` map needs labels .* use recall, or last"):
+        selection_score(results, "map")
 
 
 @pytest.mark.parametrize("blocks", [BLOCK, 200])
@@ -281,3 +283,17 @@ def test_selection_by_what_is_not_there(split):
     asking = evaluate(Bilinear(), replace(pairs, queries=np.arange(60) < 5))
     with pytest.raises(InputError, match="No query of the validation split"):
         selection_score(asking, "recall")
+
+
+def test_labels_that_cannot_select_are_told_beforehand(split):
+    pairs, _ = split
+    apart = np.eye(2, dtype=np.uint8)[(np.arange(60) < 5).astype(int)]
+    for unlike in (
+        replace(pairs, labels=None),
+        replace(pairs, labels=np.zeros((60, 3), np.uint8)),
+        replace(pairs, labels=apart, queries=np.arange(60) < 5),
+    ):
+        with pytest.raises(InputError, match="`select_by` map needs labels .* use recall, or last"):
+            check_selection(unlike, "map")
+        check_selection(unlike, "auto")
+    check_selection(pairs, "map")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -134,14 +135,13 @@ def test_an_item_that_is_there_twice_is_computed_once(tmp_path):
     )
 )
 def test_any_sets_in_any_order_are_what_a_dict_would_hold(tmp_path_factory, sets):
-    folder, oracle, bad = tmp_path_factory.mktemp("grows"), {}, set()
+    folder, oracle = tmp_path_factory.mktemp("grows"), {}
     for items, damaged in sets:
         encoder = Encoder(items=items, bad=damaged)
         features = fill(folder, encoder)
-        new = list(dict.fromkeys(i for i in items if i not in oracle and i not in bad))
+        new = list(dict.fromkeys(i for i in items if i not in oracle))
         assert [i for asked in encoder.asked for i in asked] == new
         oracle |= {i: TRUTH[i] for i in new if i not in damaged}
-        bad |= {i for i in new if i in damaged}
         good = [row for row, item in enumerate(items) if item in oracle]
         expected = np.array([oracle[items[row]] for row in good]).reshape(-1, DIM)
         np.testing.assert_array_equal(features[:], expected)
@@ -286,6 +286,23 @@ def test_who_waits_for_a_process_that_does_nothing_says_so(tmp_path, monkeypatch
     assert encoder.asked == [[5, 6, 7]]
 
 
+def test_who_waits_for_a_slow_process_goes_on_waiting_as_long_as_it_gets_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "PATIENCE", 1.0)
+    cache, found = FeatureCache(tmp_path, SPACE), []
+    other = threading.Thread(target=lambda: found.append(fill(tmp_path, Encoder(items=range(5)))))
+
+    def compute(rows):
+        other.start()
+        for _ in range(10):
+            time.sleep(0.2)
+            cache.alive()
+        return TRUTH[rows], {}
+
+    cache.features(KEYS[:5], compute)
+    other.join()
+    np.testing.assert_array_equal(found[0][:], TRUTH[:5])
+
+
 def test_two_processes_at_once_compute_each_item_once(tmp_path):
     code = f"""
         import sys, time
@@ -383,7 +400,7 @@ def test_features_that_are_not_finite_are_refused(tmp_path, value):
         fill(tmp_path, Encoder(truth=broken))
 
 
-def test_bad_items_are_left_out_listed_and_remembered_by_content(tmp_path):
+def test_bad_items_are_left_out_and_listed(tmp_path):
     broken = TRUTH.copy()
     broken[6] = np.nan  # what stands in a bad row is of no account
     features = fill(tmp_path, Encoder(bad=[6, 21], truth=broken))
@@ -392,17 +409,15 @@ def test_bad_items_are_left_out_listed_and_remembered_by_content(tmp_path):
     np.testing.assert_array_equal(features[:], TRUTH[kept])
     np.testing.assert_array_equal(features.take([6, 0]).kept, [7, 0])
     assert features.bad == {6: "cut short", 21: "cut short"}
-    encoder = Encoder(items=[21, 2, 6])
-    assert fill(tmp_path, encoder).bad == {0: "cut short", 2: "cut short"}
-    assert encoder.asked == []
 
 
-def test_bad_items_are_tried_again_where_that_is_asked(tmp_path):
+def test_bad_items_are_tried_again_by_their_content(tmp_path):
     fill(tmp_path, Encoder(bad=[6, 7]))
-    encoder = Encoder(bad=[7])
-    features = fill(tmp_path, encoder, retry_bad=True)
-    assert encoder.asked == [[6, 7]] and features.bad == {7: "cut short"}
-    assert fill(tmp_path, again := Encoder()).bad == {7: "cut short"} and again.asked == []
+    encoder = Encoder(items=[7, 2, 6], bad=[7])
+    features = fill(tmp_path, encoder)
+    assert encoder.asked == [[7, 6]] and features.bad == {0: "cut short"}
+    np.testing.assert_array_equal(features[:], TRUTH[[2, 6]])
+    assert fill(tmp_path, last := Encoder()).bad == {} and last.asked == [[7]]
 
 
 def test_no_good_rows(tmp_path):

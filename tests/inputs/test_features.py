@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from tests.encoders.image.tiny import tiny_encoder
+from tfxmodal.data.pairs import Pairs
 from tfxmodal.encoders.image import Extractor, extract
 from tfxmodal.encoders.image.pictures import BadImage, load_images
 from tfxmodal.encoders.text.bag_of_words import BagOfWords
@@ -13,6 +14,8 @@ from tfxmodal.encoders.weights import initial_weights
 from tfxmodal.errors import InputError
 from tfxmodal.inputs import features
 from tfxmodal.inputs.features import caption_features, image_features, text_features
+from tfxmodal.inputs.raw import without_bad
+from tfxmodal.io.reporter import Reporter
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +106,7 @@ def test_a_file_that_can_be_decoded_by_now_is_tried_again(
     )
     assert len(image_features(encoder, photos, tmp_path / "cache", on_bad="skip")) == 0
     monkeypatch.undo()
-    assert len(image_features(encoder, photos, tmp_path / "cache", on_bad="skip")) == 0
-    assert len(image_features(encoder, photos, tmp_path / "cache")) == 6
+    assert len(image_features(encoder, photos, tmp_path / "cache", on_bad="skip")) == 6
 
 
 def test_a_photo_that_only_decoding_finds_bad_is_told_too(encoder, photos, tmp_path, computed):
@@ -141,6 +143,28 @@ def test_many_bad_photos_are_listed_in_a_file(encoder, tmp_path):
     assert paths[9] in str(told.value) and paths[10] not in str(told.value)
     lines = (tmp_path / "cache" / "bad_images.txt").read_text().splitlines()
     assert [path in line for path, line in zip(paths, lines, strict=True)] == [True] * 12
+
+
+def test_each_split_lists_the_photos_that_it_leaves_out(encoder, photos, tmp_path):
+    said, reporter = [], Reporter()
+    reporter.say = said.append
+    for split in ("train", "validation"):
+        bad = [str(tmp_path / f"{split}{row}.png") for row in range(11)]
+        pairs = Pairs(np.arange(12), np.array([photos[0], *bad]), [("a",)] * 12)
+        found = image_features(encoder, pairs.images, tmp_path / "cache", on_bad="skip")
+        assert len(without_bad(split, pairs, found, tmp_path / "cache", reporter)) == 1
+    for split, line in zip(("train", "validation"), said, strict=True):
+        listed = tmp_path / "cache" / f"bad_images_{split}.txt"
+        assert str(listed) in line and listed.read_text().count(split) == 11
+
+
+def test_every_batch_of_pictures_is_a_sign_of_life(encoder, tmp_path, monkeypatch):
+    signs = []
+    monkeypatch.setattr(features.FeatureCache, "alive", lambda cache: signs.append(cache))
+    for row in range(40):
+        Image.new("RGB", (8, 8), (row, 0, 0)).save(tmp_path / f"{row}.png")
+    image_features(encoder, sorted(tmp_path.glob("*.png")), tmp_path / "cache")
+    assert len(signs) == 2
 
 
 def test_features_of_another_decoding_are_not_taken(

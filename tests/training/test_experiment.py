@@ -11,6 +11,7 @@ import pytest
 from tests.training.tiny import make_pairs
 from tfxmodal.data.databases import joined
 from tfxmodal.data.pairs import Dataset, Pairs
+from tfxmodal.encoders.text.text_cnn import TextCNN
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.io.locks import InUse
@@ -175,6 +176,18 @@ def test_what_cannot_be_learned_is_told_before_anything_is_built(method, labels,
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("method", ["semantic_matching", "deep_sm"])
+def test_pairs_with_labels_in_training_alone_are_selected_by_recall(method, tmp_path, monkeypatch):
+    data = dataset()
+    unlabelled = replace(data.validation, labels=np.zeros_like(data.validation.labels))
+    data = data.replace_splits(validation=unlabelled)
+    result = run_experiment(settings(method), tmp_path / "run", dataset=data)
+    assert result.metrics["validation"]["map_all"]["average"] is None
+    monkeypatch.setattr(experiment, "prepare", None)  # Told before any feature is made.
+    with pytest.raises(InputError, match="`select_by` map needs labels of the validation split"):
+        run_experiment(settings(method, select_by="map"), tmp_path / "map", dataset=data)
+
+
 def test_supervised_methods_tell_how_many_rows_have_no_label(tmp_path):
     told, data = [], dataset()
     data.train.labels[:20] = data.test.labels[:4] = 0
@@ -200,6 +213,32 @@ def captioned(n: int, seed: int) -> Pairs:
         for image in pairs.images
     ]
     return Pairs(pairs.ids, pairs.images, texts)
+
+
+@pytest.mark.parametrize(
+    "values, told",
+    [
+        ({"label_noise": 0.2}, "what `label_noise` 0.2 hides"),
+        ({"labelled_fraction": 0.5}, "what `labelled_fraction` 0.5 hides"),
+        ({}, None),
+    ],
+)
+def test_encoders_that_know_hidden_labels_are_told(values, told, tmp_path):
+    def of(n):
+        pairs = make_pairs(n, n)
+        return pairs.with_features(texts=[(f"w{row % 3} x",) for row in range(n)])
+
+    data, said = Dataset("pairs", *map(of, (40, 20, 10)), class_names=("a", "b", "c")), []
+    (tmp_path / "text").mkdir()
+    TextCNN.create(data.train.texts, 20, "random", "random").save(tmp_path / "text")
+    given = DataConfig("pairs", text_encoder=f"text_cnn:{tmp_path}/text", cache_dir=tmp_path / "c")
+    given = replace(settings("semantic_matching"), data=given).having(**values)
+    reporter = Reporter()
+    reporter.say = said.append
+    run_experiment(given, tmp_path / "run", dataset=data, reporter=reporter)
+    lines = [line for line in said if "were trained on labels" in line]
+    assert len(lines) == (told is not None)
+    assert all(told in line and f"{tmp_path}/text" in line for line in lines)
 
 
 def test_each_caption_is_a_pair_and_what_selects_is_what_is_reported(tmp_path):

@@ -21,6 +21,7 @@ from rich.table import Table
 from tfxmodal.commands import cli
 from tfxmodal.commands.terminal import Terminal, show
 from tfxmodal.data.pairs import Dataset
+from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig, load
 from tfxmodal.io.locks import held, lock_beside
 
@@ -44,6 +45,11 @@ def defaults(dataset: str | None) -> Flags:
 def main(argv: list[str] | None = None):
     """Extracts as the command line says."""
     flags = cli.parse(Flags, __doc__, argv, defaults)
+    if flags.data.label_noise:
+        raise InputError(
+            f"--label-noise {flags.data.label_noise:g} changes labels, not features: leave it out, "
+            "and give it to the training."
+        )
 
     from tfxmodal.data.datasets import features as feature_folder
     from tfxmodal.inputs.prepare import prepare

@@ -111,14 +111,15 @@ def main(argv: list[str] | None = None):
 
     folder = Path("towers") / flags.data.dataset if flags.to is None else flags.to
     modalities = MODALITIES if flags.modality == "both" else (flags.modality,)
+    settings = {modality: encoder_settings(flags, modality) for modality in modalities}
     reporter = Terminal()
     source = load(flags.data, reporter.bar)
     check_raw(source, [f"{modality}s" for modality in modalities], "The training of encoders")
     check_labels(source)
     with stop_signals() as stop_asked:
-        for modality in modalities:
-            settings, place = encoder_settings(flags, modality), folder / modality
-            if not train_encoder(settings, source, place, flags.resume, reporter, stop_asked):
+        for modality, given in settings.items():
+            place = folder / modality
+            if not train_encoder(given, source, place, flags.resume, reporter, stop_asked):
                 print("Stopped; the state is saved. Go on with the same flags and --resume.")
                 return
     print(f"Their features: --encoders {folder}")

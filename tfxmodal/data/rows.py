@@ -12,7 +12,7 @@ from tfxmodal.data.columns import REQUIRED, Columns
 from tfxmodal.data.json_rows import read_json_file, read_json_lines
 from tfxmodal.data.tables import RowError, read_table
 from tfxmodal.errors import InputError
-from tfxmodal.io.reading import as_on_disk
+from tfxmodal.io.reading import Listed, as_on_disk
 
 LOG = logging.getLogger(__name__)
 SPLITS = ("train", "validation", "test")
@@ -59,9 +59,10 @@ def read_rows(path: Path) -> list[Row]:
         raise error_at(path, error.line, str(error)) from error
     if not rows:
         raise InputError(f"{path} is empty: list at least one pair for each split.")
-    folder = _image_folder(path, [row.image for row in rows[:TRIED]])
+    listed: Listed = {}
+    folder = _image_folder(path, [row.image for row in rows[:TRIED]], listed)
     for row in rows:
-        row.image = as_on_disk(os.path.normpath(os.path.join(folder, row.image)))
+        row.image = as_on_disk(os.path.normpath(os.path.join(folder, row.image)), listed)
     return rows
 
 
@@ -152,11 +153,11 @@ def _strings(line: int, meaning: str, columns: Columns, values: list) -> list[st
     return found
 
 
-def _image_folder(path: Path, images: list[str]) -> Path:
+def _image_folder(path: Path, images: list[str], listed: Listed) -> Path:
     """Where the paths of images start: at the manifest, or in the one folder that holds them."""
 
     def holds(folder: Path) -> bool:
-        return any(os.path.isfile(as_on_disk(str(folder / image))) for image in images)
+        return any(os.path.isfile(as_on_disk(str(folder / image), listed)) for image in images)
 
     if holds(path.parent):
         return path.parent

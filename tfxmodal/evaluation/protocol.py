@@ -159,32 +159,52 @@ def selection_score(results: dict, by: str = "auto") -> float | None:
     Args:
         results: What `evaluate` returned for the validation split.
         by: `map`, the average mAP@all of both directions; `recall`, the average of R@1, R@5 and
-            R@10 over both directions (a sixth of the field's "rsum"); `auto`, the first where there
-            are labels, else the second; `last`, nothing: the last epoch is taken.
+            R@10 over both directions (a sixth of the field's "rsum"); `auto`, the first where some
+            query has a relevant item by labels, else the second; `last`, nothing: the last epoch is
+            taken.
 
     Returns:
         The number; None for `last`.
 
     Raises:
-        InputError: If there are no labels for `map`, or no query has a relevant item.
+        InputError: If labels make nothing relevant for `map`, or no query has a relevant item.
     """
     choose("select_by", by, SELECT_BY)
     if by == "last":
         return None
-    if by == "map" and results["map_all"] is None:
-        raise InputError(
-            "`select_by` map needs labels of the validation split, which has none: use recall, or "
-            "last."
-        )
-    by_labels = by != "recall" and results["map_all"] is not None
-    averages = results["map_all" if by_labels else "recall_at"]["average"]
-    numbers = [averages] if by_labels else list(averages.values())
+    by_labels = (results["map_all"] or {}).get("average")  # None, too, where no row has a label.
+    if by == "map" and by_labels is None:
+        raise _nothing_for_map()
+    if by != "recall" and by_labels is not None:
+        return by_labels
+    numbers = list(results["recall_at"]["average"].values())
     if None in numbers:
         raise InputError(
             "No query of the validation split has a relevant item, so nothing can select: check "
             "the split's labels and queries, or use `select_by` last."
         )
     return float(np.mean(numbers))
+
+
+def check_selection(validation: Pairs, by: str):
+    """Checks, before any work, that labels of the validation pairs can select by `map`.
+
+    Raises:
+        InputError: If they make no item relevant to a query.
+    """
+    if by != "map":
+        return
+    asking, searched = validation.sides
+    labels = validation.labels
+    if labels is None or not (labels[asking].any(axis=0) & labels[searched].any(axis=0)).any():
+        raise _nothing_for_map()
+
+
+def _nothing_for_map() -> InputError:
+    return InputError(
+        "`select_by` map needs labels of the validation split that make an item relevant to a "
+        "query, and there are none: use recall, or last."
+    )
 
 
 def _class_level(labels: np.ndarray, queries: np.ndarray, gallery: np.ndarray) -> Measure:

@@ -8,7 +8,7 @@ found again under another path, in another split or dataset, and one more item c
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
@@ -70,12 +70,16 @@ class FeatureCache:
 
     def __init__(self, folder: str | Path, space: Space):
         self.folder, self.space = Path(folder), space
+        self._alive: Callable[[], None] = lambda: None
+
+    def alive(self) -> None:
+        """Tells processes that wait that this one gets on; for a `Compute` of many seconds."""
+        self._alive()
 
     def features(
         self,
         keys: Sequence[bytes],
         compute: Compute,
-        retry_bad: bool = False,
         progress=None,
         check: Callable[[list[int]], None] | None = None,
     ) -> ShardedFeatures:
@@ -83,12 +87,12 @@ class FeatureCache:
 
         A killed computation continues at its first unfinished shard. Processes that compute for one
         folder, on one machine or several, share the work, and each waits until all is done: what a
-        killed one had claimed is computed by another.
+        killed one had claimed is computed by another. Items that had no features before are tried
+        again: a reason may have passed, as a library that was missing.
 
         Args:
             keys: Of each row the key of its item, 16 bytes (`tfxmodal.io.hashing`).
             compute: What computes features of rows.
-            retry_bad: Whether to try again items that had no features before.
             progress: Wraps an iterable, as tqdm does.
             check: Is called with the rows that are missing, before any of them is computed.
 
@@ -98,13 +102,14 @@ class FeatureCache:
                 nothing. Shards that are finished stay.
         """
         there = self._open()
-        if missing := there.missing(keys, retry_bad):
+        again = there.bad.keys()  # Not what another process finds bad from now on.
+        if missing := there.missing(keys, again):
             if check:
                 check(missing)
             with self._writing(len(missing)):
                 self.folder.mkdir(parents=True, exist_ok=True)
             with ExitStack() as claims:
-                pieces = self._pieces(keys, len(missing), retry_bad, claims)
+                pieces = self._pieces(keys, len(missing), again, claims)
                 if progress:
                     shards = -(-len(missing) // SHARD_ROWS)
                     pieces = progress(pieces, total=shards, desc="features")
@@ -133,7 +138,7 @@ class FeatureCache:
         return new_shard(self.folder, self.space.shape, self.space.dtype)
 
     def _pieces(
-        self, keys: Sequence[bytes], missing: int, retry_bad: bool, claims: ExitStack
+        self, keys: Sequence[bytes], missing: int, again: Collection[str], claims: ExitStack
     ) -> Iterator[np.ndarray]:
         """Rows to compute, a shard at a time, until none are missing; `claims` holds what is taken.
 
@@ -145,13 +150,13 @@ class FeatureCache:
             with self._writing(missing), locked(self.folder / ".lock"):
                 self._write_json(SPACE, asdict(self.space))
                 others = claimed(self.folder)  # First: what is no claim any more is in a shard.
-                rows = [
-                    row for row in self._open().missing(keys, retry_bad) if keys[row] not in tried
-                ]
+                rows = [row for row in self._open().missing(keys, again) if keys[row] not in tried]
                 free = [row for row in rows if keys[row] not in others]
                 mine = free[: SHARD_ROWS * max(1, len(free) // SHARD_ROWS // 16)]
                 if mine:
-                    claims.enter_context(claim(self.folder, [keys[row] for row in mine]))
+                    self._alive = claims.enter_context(
+                        claim(self.folder, [keys[row] for row in mine])
+                    )
             if not rows:
                 return
             for first in range(0, len(mine), SHARD_ROWS):
@@ -229,10 +234,11 @@ class _Contents:
         keys = (key for shard in self.shards for key in shard.keys)
         return {key: place for place, key in enumerate(keys)}
 
-    def missing(self, keys: Sequence[bytes], retry_bad: bool) -> list[int]:
-        """The first row of each item that is to be computed."""
+    def missing(self, keys: Sequence[bytes], again: Collection[str]) -> list[int]:
+        """The first row of each item that is to be computed, bad ones of `again` among them."""
         rows = {}
         for row, key in enumerate(keys):
-            if key not in self.places and (retry_bad or key.hex() not in self.bad):
+            name = key.hex()
+            if key not in self.places and (name in again or name not in self.bad):
                 rows.setdefault(key, row)
         return list(rows.values())

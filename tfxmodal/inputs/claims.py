@@ -23,12 +23,15 @@ from tfxmodal.inputs.shards import pack, unpack
 CLAIM = ".claim"
 
 PATIENCE = 600.0
-"""Seconds for which a process may hold a claim and finish no shard, before others give up."""
+"""Seconds for which a process may hold a claim without a sign of life, before others give up."""
 
 
 @contextmanager
-def claim(folder: Path, keys: Sequence[bytes]) -> Iterator[None]:
+def claim(folder: Path, keys: Sequence[bytes]) -> Iterator[Callable[[], None]]:
     """Claims items while the block runs.
+
+    Yields:
+        A function that gives a sign of life to those who wait: it touches the file.
 
     Raises:
         OSError: If the file cannot be written, or its file system has no locks.
@@ -39,7 +42,7 @@ def claim(folder: Path, keys: Sequence[bytes]) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         path.write_bytes(pack(keys).tobytes())
-        yield
+        yield lambda: os.utime(descriptor)
     finally:
         path.unlink(missing_ok=True)
         os.close(descriptor)
@@ -62,21 +65,23 @@ def wait(path: Path, done: Callable[[], int], pause: float = 0.1):
 
     Args:
         path: The claim.
-        done: A number that changes as long as its process gets on.
+        done: A number that changes as its process gets on, beside the time of the claim's file.
         pause: Seconds between two looks.
 
     Raises:
-        InputError: If the process gets on with nothing for `PATIENCE`.
+        InputError: If the process gives no sign of life for `PATIENCE`.
     """
-    before, since = done(), time.monotonic()
+    before, since = None, time.monotonic()
     while not _ended(path):
-        if (now := done()) != before:
-            before, since = now, time.monotonic()
+        with suppress(FileNotFoundError):  # It ended this moment.
+            if (now := (done(), path.stat().st_mtime_ns)) != before:
+                before, since = now, time.monotonic()
         if time.monotonic() - since > PATIENCE:
             process = path.name.rpartition(" ")[0]
             raise InputError(
-                f"{path.parent} waits for features that {process} has begun to compute, and none "
-                f"came for {PATIENCE:.0f} seconds: end that process, and give the command again."
+                f"{path.parent} waits for features that {process} has begun to compute, and it got "
+                f"on with none for {PATIENCE:.0f} seconds: end that process, and give the command "
+                "again."
             )
         time.sleep(pause)
 

@@ -136,6 +136,21 @@ class DataConfig:
         return replace(self, **found)
 
 
+def trained_on_labels(config: DataConfig, source: Dataset) -> list[Path]:
+    """The folders of encoders that were trained on labels, and that read this dataset."""
+    from tfxmodal.encoders.image import NAMED_WEIGHTS, trained
+    from tfxmodal.encoders.text import names_of_parts
+
+    folders, kind = [], "text_cnn:"
+    if source.train.has_image_files and config.image_weights not in NAMED_WEIGHTS:
+        image = Path(config.image_weights)
+        folders += [image] if (image / trained.DESCRIPTION).exists() else []
+    if source.train.has_captions:
+        names = names_of_parts(config.text_encoder)
+        folders += [Path(name.removeprefix(kind)) for name in names if name.startswith(kind)]
+    return folders
+
+
 def load(config: DataConfig, progress=None) -> Dataset:
     """Loads the dataset that a config names.
 

@@ -84,6 +84,7 @@ def image_features(
             bad |= {int(rows[i]): reason for i, reason in unread.items()}
             if good := [i for i in batch if i not in unread]:
                 features[good] = extract(np.stack([batch[i] for i in good]))
+            cache.alive()
         return features, bad
 
     def refuse(bad: dict[int, str]):
@@ -101,10 +102,7 @@ def image_features(
 
     cache = FeatureCache(_folder(cache_dir, f"{encoder.name}-{kind}", space), space)
     keys = content_keys(paths, Path(cache_dir) / "files.npy", progress)
-    if on_bad == "refuse":
-        features = cache.features(keys, compute, True, progress, check)
-    else:
-        features = cache.features(keys, compute, progress=progress)
+    features = cache.features(keys, compute, progress, check if on_bad == "refuse" else None)
     features.bad = refuse(features.bad)
     return features
 
@@ -129,7 +127,7 @@ def text_features(
     def compute(rows: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
         return encoder.encode([texts[row] for row in rows]), {}
 
-    return cache.features([hash_text(text) for text in texts], compute, progress=progress)
+    return cache.features([hash_text(text) for text in texts], compute, progress)
 
 
 def caption_features(

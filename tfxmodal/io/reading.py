@@ -150,7 +150,8 @@ def require_files(what: str, folder: Path, names: Iterable[str], remedy: str) ->
         if base not in present[parent]:
             missing.append(name)
     if missing:
-        there = [name for name in missing if os.path.exists(as_on_disk(str(folder / name)))]
+        listed: Listed = {}
+        there = [n for n in missing if os.path.exists(as_on_disk(str(folder / n), listed))]
         if there:
             remedy += (
                 f" ({len(there):,} of them, such as {there[0]}, are there with letters composed in "
@@ -159,18 +160,30 @@ def require_files(what: str, folder: Path, names: Iterable[str], remedy: str) ->
         raise missing_files(what, folder, missing, remedy)
 
 
-def as_on_disk(path: str) -> str:
+Listed = dict[str, dict[str, str]]
+"""Of each folder the names that lie in it, by their NFC forms."""
+
+
+def as_on_disk(path: str, listed: Listed | None = None) -> str:
     """A path as its folder writes it, where only its letters are composed otherwise (NFC or NFD).
 
     macOS decomposes the letters of names, and archives carry them to other systems. A path that is
     there, or for which nothing like it is there, comes back as it is.
+
+    Args:
+        path: The path.
+        listed: Shared by the paths of one read, so that each folder is listed once; those that are
+            listed now are added.
     """
     if path.isascii() or os.path.exists(path):
         return path
+    listed = {} if listed is None else listed
     parent, name = os.path.split(path)
-    folder = as_on_disk(parent) if parent not in ("", path) else parent
-    like = [each for each in file_names(Path(folder)) if _composed(each) == _composed(name)]
-    return os.path.join(folder, like[0]) if like else path
+    folder = as_on_disk(parent, listed) if parent not in ("", path) else parent
+    if folder not in listed:
+        listed[folder] = {_composed(each): each for each in file_names(Path(folder))}
+    like = listed[folder].get(_composed(name))
+    return path if like is None else os.path.join(folder, like)
 
 
 def _composed(name: str) -> str:

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tfxmodal.data.label_noise import with_label_noise
 from tfxmodal.data.pairs import Dataset, Pairs
+from tfxmodal.data.repeated import one_row_a_caption
 from tfxmodal.encoders.image import ImageEncoder, trained
 from tfxmodal.encoders.image.augmentation import augmented
 from tfxmodal.encoders.text.text_cnn import TokenIds
@@ -49,6 +51,9 @@ class EncoderSettings:
         dropout: Fraction of the features that is dropped before the classifier.
         max_norm: Largest norm of the weights of a class in the classifier, or None for no limit.
         freeze: Train only the fully connected layers of the image encoder.
+
+    Raises:
+        InputError: If `data` names what a training of encoders cannot follow.
     """
 
     modality: str
@@ -57,6 +62,18 @@ class EncoderSettings:
     dropout: float = 0.5
     max_norm: float | None = None
     freeze: bool = False
+
+    def __post_init__(self):
+        if self.data.encoders is not None:
+            raise InputError(
+                f"`encoders` {self.data.encoders} takes the place of what is trained here: leave "
+                "it out, or begin with one of its encoders by `image_weights` or `text_encoder`."
+            )
+        if self.data.captions == "averaged":
+            raise InputError(
+                "`captions` averaged is the mean of several texts' features, and an encoder is "
+                "trained on texts: give joined or each."
+            )
 
     def to_json(self) -> dict:
         """What the folder's `config.json` holds."""
@@ -133,9 +150,11 @@ def _train(
     workers = Workers(strategy)
     with strategy.scope():
         stage = STAGES[settings.modality](settings, source, reporter)
+        noise = settings.data.label_noise, settings.data.label_noise_kind
+        train = with_label_noise(stage.train, *noise, training.seed)
         keras.utils.set_random_seed(training.seed)  # after the encoder, which draws too
         learner = EncoderClassifier(
-            stage.train,
+            train,
             f"{settings.modality}s",
             stage.network,
             settings.dropout,
@@ -143,11 +162,11 @@ def _train(
         )
         if workers.is_chief:
             run.create(settings.to_json())  # Not earlier: a mistake leaves no folder behind.
-        trainer = Trainer(learner, stage.train, training, strategy, folder)
+        trainer = Trainer(learner, train, training, strategy, folder)
     if resume and trainer.restore_last():
         reporter.say(f"Resuming after epoch {trainer.state.epoch}.")
-    rows = f"{len(stage.train):,} training rows"
-    if without := stage.train.unlabelled:
+    rows = f"{len(train):,} training rows"
+    if without := train.unlabelled:
         rows += f", of which {without:,} have no label and are left out"
     reporter.say(f"{settings.modality} encoder: {rows}; folder {folder}")
     reporter = reporter if workers.is_chief else SILENT
@@ -221,10 +240,13 @@ def _image_stage(settings: EncoderSettings, source: Dataset, reporter: Reporter)
 
 def _text_stage(settings: EncoderSettings, source: Dataset, reporter: Reporter) -> Stage:
     """The text encoder on token ids."""
-    encoder = text_cnn_to_train(settings.data, source.train.texts, settings.training.seed, reporter)
+    each = settings.data.captions == "each"
+    splits = {name: one_row_a_caption(s) if each else s for name, s in source.splits()}
+    captions = splits["train"].texts
+    encoder = text_cnn_to_train(settings.data, captions, settings.training.seed, reporter)
 
     def rows(split: str) -> Pairs:
-        pairs = getattr(source, split)
+        pairs = splits[split]
         ids = token_ids(TokenIds(encoder), pairs.texts)
         return pairs.with_features(np.zeros([len(pairs), 0]), ids)
 

@@ -21,9 +21,14 @@ from tfxmodal.data.pairs import Dataset
 from tfxmodal.encoders.text import open_text_encoder, saved_in
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.figures import figure_png
-from tfxmodal.evaluation.protocol import between_trainings, evaluate_pairs, selection_score
+from tfxmodal.evaluation.protocol import (
+    between_trainings,
+    check_selection,
+    evaluate_pairs,
+    selection_score,
+)
 from tfxmodal.evaluation.results import captions_or_ids, draw, evaluate_split
-from tfxmodal.inputs.config import load
+from tfxmodal.inputs.config import load, trained_on_labels
 from tfxmodal.inputs.data_hash import data_hashes
 from tfxmodal.inputs.duplicates import tell_duplicates
 from tfxmodal.inputs.prepare import Prepared, prepare
@@ -133,10 +138,12 @@ def run_claimed(
     source = load(settings.data, reporter.bar) if dataset is None else dataset
     spec, seed = settings.spec, settings.training.seed
     spec.check(source.train)
+    check_selection(source.validation, settings.training.select_by)
     _check_label_noise(settings)
     supervised = spec.setting == "supervised" and spec.needs_labels
     if supervised and (without := source.train.unlabelled):
         reporter.say(f"{without:,} training rows have no label: {spec.name} leaves them out.")
+    _tell_trained_encoders(settings, source, reporter)
     config, decision = spec.decide(settings.config, source.train)
     settings = replace(settings, config=config)
     if decision:
@@ -211,6 +218,18 @@ def _check_label_noise(settings: Settings):
         raise InputError(
             f"`label_noise` {settings.data.label_noise} changes nothing for {settings.method}, "
             "which learns without labels as it is set: leave it out."
+        )
+
+
+def _tell_trained_encoders(settings: Settings, source: Dataset, reporter: Reporter):
+    """Tells of encoders whose features may know labels that the method is not to see."""
+    noise, fraction = settings.data.label_noise, getattr(settings.config, "labelled_fraction", 1.0)
+    hidden = [f"`label_noise` {noise:g}"] * (noise > 0)
+    hidden += [f"`labelled_fraction` {fraction:g}"] * (fraction < 1)
+    if hidden and (folders := trained_on_labels(settings.data, source)):
+        reporter.say(
+            f"The encoders in {' and '.join(map(str, folders))} were trained on labels: their "
+            f"features may tell {settings.method} what {' and '.join(hidden)} hides from it."
         )
 
 

@@ -6,6 +6,7 @@ import scipy.sparse
 
 from tfxmodal.data import load_dataset
 from tfxmodal.data.datasets import features
+from tfxmodal.data.pairs import Dataset, Pairs
 from tfxmodal.errors import InputError
 
 
@@ -222,6 +223,20 @@ def test_what_is_saved_is_loaded_again(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "second"]
     with pytest.raises(InputError, match="second is there already and not empty"):
         features.save(dataset, tmp_path / "second")
+
+
+def test_rows_without_the_one_class_are_saved_as_such(tmp_path):
+    columns = [np.array([[1], [0], [1], [0]]), np.array([[1], [1]]), np.array([[0], [0]])]
+    splits = [
+        Pairs(np.arange(n), np.ones((n, 3)), np.ones((n, 2)), labels.astype(np.uint8))
+        for labels in columns
+        for n in [len(labels)]
+    ]
+    features.save(Dataset("features", *splits), tmp_path / "out")
+    loaded = load_dataset("features", tmp_path / "out")
+    assert loaded.class_names == ("0",) and loaded.test.labels is None
+    for pairs, labels in zip((loaded.train, loaded.validation), columns, strict=False):
+        np.testing.assert_array_equal(pairs.labels, labels)
 
 
 def test_nothing_half_saved_passes_for_whole(tmp_path):

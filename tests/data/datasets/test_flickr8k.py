@@ -38,6 +38,21 @@ def test_official_lists_and_folder(folder):
     assert dataset.test.ids.tolist() == ["4_ab"]
 
 
+@pytest.mark.parametrize("given, validation, test", [("dev", "78", "456"), ("test", "456", "78")])
+def test_a_list_that_is_given_is_kept(folder, given, validation, test):
+    (folder / f"Flickr_8k.{given}Images.txt").write_text("7_ab.jpg\n8_ab.jpg\n")
+    dataset = flickr8k.load(folder)
+    assert dataset.validation.ids.tolist() == [f"{number}_ab" for number in validation]
+    assert dataset.test.ids.tolist() == [f"{number}_ab" for number in test]
+
+
+def test_a_split_for_which_nothing_is_left(folder):
+    rest = "".join(f"{number}_ab.jpg\n" for number in range(4, 10))
+    (folder / "Flickr_8k.testImages.txt").write_text(rest)
+    with pytest.raises(InputError, match="lacks Flickr_8k.devImages.txt, and its .* leave 0 ph"):
+        flickr8k.load(folder)
+
+
 def test_bad_input(folder):
     (folder / "Flickr_8k.trainImages.txt").rename(folder / "kept")
     with pytest.raises(InputError, match="Cannot read .*trainImages.txt"):

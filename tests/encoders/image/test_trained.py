@@ -31,6 +31,14 @@ def test_it_comes_back_by_its_folder(folder):
     assert trained.name_of(folder) == "tiny"
 
 
+@pytest.mark.parametrize("name", ["random", "imagenet"])
+def test_a_folder_of_the_name_of_weights_is_no_hindrance(name, tmp_path, monkeypatch):
+    monkeypatch.setitem(IMAGE_ENCODERS, "named", lambda weights: weights)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    assert load_image_encoder("named", name) == name
+
+
 def test_what_is_no_trained_encoder_is_told(folder, tmp_path):
     with pytest.raises(InputError, match="holds a trained tiny, and `image_encoder` is .*give"):
         load_image_encoder("efficientnet_lite0", str(folder))

@@ -105,6 +105,14 @@ def test_validation_chooses_the_weights_and_pairs_are_scored_by_the_cosine(monke
     np.testing.assert_allclose(found, images @ texts.T, atol=1e-4)
 
 
+@pytest.mark.parametrize("side", ["images", "texts"])
+def test_features_that_are_all_the_same_are_told(side):
+    pairs = with_unlabelled(False)
+    same = replace(pairs, **{side: np.full_like(getattr(pairs, side), 0.1)})
+    with pytest.raises(InputError, match=f"`{side}` must differ .* received .*all the same: give"):
+        fit(same, pairs)
+
+
 def test_pairs_without_a_label_are_learned_from():
     train = with_unlabelled(False)
     alone = train.take(np.flatnonzero(train.labels.any(axis=1)))

@@ -80,16 +80,22 @@ def test_the_released_update_takes_both_projections_from_before():
         np.testing.assert_allclose(directions, expected[kind], atol=1e-5)
 
 
-def test_the_released_code_makes_an_update_less():
+@pytest.mark.parametrize("tolerance", [-np.inf, np.inf], ids=["by number", "by tolerance"])
+def test_the_released_code_projects_before_its_last_update(tolerance, monkeypatch):
+    monkeypatch.setattr(jrl, "TOLERANCE", tolerance)
     train = with_unlabelled(False)
-    updates = {}
     for as_released in (False, True):
         problem = Problem(train, replace(CONFIG, as_released=as_released, iterations=3))
         step, made = problem.updated, []
-        problem.updated = lambda maps, step=step, made=made: made.append(1) or step(maps)
-        problem.solve(0)
-        updates[as_released] = len(made)
-    assert updates == {False: 3, True: 2}
+
+        def updated(maps, step=step, made=made):
+            made.append((maps, step(maps)))
+            return made[-1][1]
+
+        problem.updated = updated
+        found = problem.solve(0)
+        assert len(made) == (1 if tolerance > 0 else 3)
+        assert found is made[-1][0 if as_released else 1]
 
 
 def test_the_prediction_alone_is_two_least_squares():
@@ -149,6 +155,14 @@ def test_pairs_are_scored_by_posteriors_or_cosines_and_validation_chooses():
         np.testing.assert_allclose(found, images @ texts.T, atol=1e-3)
 
 
+@pytest.mark.parametrize("side", ["images", "texts"])
+def test_features_that_are_all_the_same_are_told(side):
+    pairs = with_unlabelled(False)
+    same = replace(pairs, **{side: np.full_like(getattr(pairs, side), 0.1)})
+    with pytest.raises(InputError, match=f"`{side}` must differ .* received .*all the same: give"):
+        fit(same, pairs)
+
+
 def test_pairs_without_a_label_are_learned_from():
     train = with_unlabelled(False)
     alone = train.take(np.flatnonzero(train.labels.any(axis=1)))
@@ -200,10 +214,11 @@ def test_odd_pairs_give_finite_embeddings(what, as_released):
         {"prediction": 0.0},
         {"neighbours": 0},
         {"iterations": 0},
+        {"iterations": 1, "as_released": True},
         {"labelled_fraction": 0.0},
     ],
 )
 def test_a_value_out_of_range_is_refused(config):
-    (name,) = config
+    name, *_ = config
     with pytest.raises(InputError, match=f"`{name}` must be .*received"):
         JRLConfig(**config)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from tests.training.tiny import make_pairs
 from tfxmodal.data import load_dataset
 from tfxmodal.data.pairs import Pairs
+from tfxmodal.errors import InputError
 from tfxmodal.evaluation.protocol import evaluate_pairs
 from tfxmodal.heads.linear import linear_projection
 from tfxmodal.methods import METHODS
@@ -62,6 +64,35 @@ def test_scores_are_those_of_the_definition(d_image, d_text):
     np.testing.assert_allclose(
         scorer.score(images, texts), oracle_scores(train, test, k), atol=2e-5
     )
+
+
+def test_directions_that_are_rounding_alone_are_left_out():
+    """Of 30 pairs there are 29, whatever is asked for."""
+    train, test = related(30, 130, 110, 0, noise=1), related(50, 130, 110, 1)
+    fitted = fit(train, test, components=200)
+    assert fitted.chosen == {"components": 29}
+    scorer = fitted.scorer()
+    found = scorer.score(scorer.embed_images(test.images), scorer.embed_texts(test.texts))
+    np.testing.assert_allclose(found, oracle_scores(train, test, 29), atol=2e-5)
+
+
+def test_a_flat_spectrum_is_as_exact_as_a_falling_one():
+    rng = np.random.default_rng(0)
+    train = without_labels(rng.normal(size=(400, 150)), rng.normal(size=(400, 120)))
+    test = without_labels(rng.normal(size=(20, 150)), rng.normal(size=(20, 120)))
+    scorer = fit(train, test, components=50).scorer()
+    found = scorer.score(scorer.embed_images(test.images), scorer.embed_texts(test.texts))
+    np.testing.assert_allclose(found, oracle_scores(train, test, 50), atol=2e-5)
+
+
+@pytest.mark.parametrize("side", ["images", "texts"])
+def test_features_that_are_all_the_same_are_told(side):
+    pairs = related(3000, 8, 7, 0)
+    same = replace(pairs, **{side: np.full_like(getattr(pairs, side), 0.1)})
+    with pytest.raises(InputError, match=f"`{side}` must differ .* received .*all the same: give"):
+        fit(same, pairs)
+    getattr(same, side)[-1] += 1
+    fit(same, pairs)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 64])

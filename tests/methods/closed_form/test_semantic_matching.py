@@ -1,4 +1,5 @@
 import warnings
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -98,6 +99,17 @@ def test_one_class_in_all_pairs():
     pairs = Pairs(pairs.ids, pairs.images, pairs.texts, labels)
     texts = fit(pairs, pairs).embed_texts(pairs.texts)
     np.testing.assert_allclose(texts, labels, atol=1e-6)
+
+
+@pytest.mark.parametrize("side", ["images", "texts"])
+def test_features_that_are_all_the_same_are_told(side):
+    pairs = labelled(30, 0)
+    rows = np.full_like(getattr(pairs, side), 0.1)
+    rows[-1] = 5
+    same = replace(pairs, **{side: rows})
+    same.labels[-1] = 0  # A row without a class tells nothing apart.
+    with pytest.raises(InputError, match=f"`{side}` must differ .* received .*all the same: give"):
+        fit(same, pairs)
 
 
 def test_sets_that_are_not_paired():

@@ -1,3 +1,4 @@
+import tracemalloc
 from dataclasses import replace
 
 import keras
@@ -12,7 +13,7 @@ from tests.training.tiny import OneReplica, make_pairs, method_of
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.protocol import evaluate_pairs, selection_score
-from tfxmodal.methods.gradient.mcsm import MCSM, SHARES, MCSMConfig
+from tfxmodal.methods.gradient.mcsm import MCSM, SHARES, MCSMConfig, spread
 from tfxmodal.methods.gradient.mcsm_config import decided, reads
 
 SIZES = {"image_units": 6, "text_units": 5, "embedding_dim": 4, "dropout": 0.0}
@@ -103,6 +104,25 @@ def test_validation_chooses_constants_that_fuse_the_spaces():
         u, v = others[name].embed_images(train.images), others[name].embed_texts(train.texts)
         np.testing.assert_allclose(others[name].score(u, v), expected, atol=1e-5)
         assert selection_score(evaluate_pairs(others[name], train)) <= best
+
+
+@pytest.mark.parametrize("n, m", [(40, 40), (7, 30)])
+@pytest.mark.parametrize("apart", [1.0, 1e-3])
+def test_the_spread_of_all_scores_is_had_without_them(n, m, apart):
+    random = np.random.default_rng(0)
+    u, v = (1 + apart * random.normal(size=(rows, 5)) for rows in (n, m))
+    assert spread(u, v) == pytest.approx(np.std(u @ v.T), rel=1e-7)
+    assert spread(np.ones((n, 2)), np.ones((m, 2))) == pytest.approx(0, abs=1e-7)
+
+
+def test_choosing_constants_holds_no_matrix_of_all_scores():
+    n = 3000
+    u, v = np.random.default_rng(0).normal(size=(2, n, 4)).astype(np.float32)
+    tracemalloc.start()
+    spread(u, v)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < n * n
 
 
 @pytest.mark.parametrize("space", ["image", "text"])

@@ -88,6 +88,16 @@ def numbers(data_dir: Path, name: str, labels: np.ndarray, n: int) -> np.ndarray
     return labels.astype(np.int64)
 
 
+def written(labels: np.ndarray) -> tuple[np.ndarray, type]:
+    """Multi-hot labels `[n, classes]` and the dtype in which they are saved, for `labels_of`.
+
+    A single class is written as class numbers `[n]`: one column would be read as such.
+    """
+    if labels.shape[1] == 1:
+        return np.where(labels[:, 0], 0, UNKNOWN), np.int8
+    return labels, np.uint8
+
+
 def _told(data_dir: Path, name: str, form: np.ndarray) -> np.ndarray:
     """The labels; how many rows have none is logged."""
     unknown = form == UNKNOWN if form.ndim == 1 else (form == UNKNOWN).all(axis=1)

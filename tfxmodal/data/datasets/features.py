@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 
 from tfxmodal.data.datasets.feature_arrays import features_of, read_folder
-from tfxmodal.data.datasets.feature_labels import labels_of, numbers
+from tfxmodal.data.datasets.feature_labels import labels_of, numbers, written
 from tfxmodal.data.pairs import Dataset, Pairs
 from tfxmodal.data.repeated import TakenFeatures, rows_of_captions, with_image_ids
 from tfxmodal.errors import InputError
@@ -115,10 +115,10 @@ def save(dataset: Dataset, folder: Path, progress=None) -> None:
         arrays[f"{split}_img"] = pairs.images, np.float32
         arrays[f"{split}_txt"] = pairs.texts, np.float32
         if not pairs.paired:
-            arrays[f"{split}_img_lab"] = pairs.labels, np.uint8
-            arrays[f"{split}_txt_lab"] = pairs.text_labels, np.uint8
+            arrays[f"{split}_img_lab"] = written(pairs.labels)
+            arrays[f"{split}_txt_lab"] = written(pairs.text_labels)
         elif pairs.labels is not None:
-            arrays[f"{split}_lab"] = pairs.labels, np.uint8
+            arrays[f"{split}_lab"] = written(pairs.labels)
         if pairs.image_ids is not None:
             arrays[f"{split}_cap_img"] = pairs.owners, np.int64
     if dataset.test.queries is not None:

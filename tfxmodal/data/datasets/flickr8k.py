@@ -6,8 +6,8 @@ space for some tabs), the split lists `Flickr_8k.trainImages.txt`, `Flickr_8k.de
 photos in `Flicker8k_Dataset/`, as the distribution spells it, or `images/`. Photos that are absent
 are left out.
 
-Where the dev or test list is absent, the photos outside the lists are halved in sorted order: the
-first half is validation, the second test.
+Where the dev or test list is absent, its split are the photos that are in no list. Where both are,
+these are halved in sorted order: the first half is validation, the second test.
 """
 
 from pathlib import Path, PurePosixPath
@@ -18,13 +18,17 @@ from tfxmodal.data.pairs import Dataset, Pairs
 from tfxmodal.errors import InputError
 from tfxmodal.io.reading import file_names, path_array, read_lines
 
+SPLITS = ("train", "dev", "test")
+LIST = "Flickr_8k.{}Images.txt"
+
 
 def load(data_dir: Path) -> Dataset:
     """Loads the pairs whose photo is there.
 
     Raises:
         InputError: If the captions or the training list are missing or damaged, a list names none
-            of the photos, two name the same, or no photo is there.
+            of the photos, two name the same, no photo is there, or none is left for a split that
+            has no list.
     """
     data_dir = Path(data_dir)
     captions = _read_captions(data_dir / "Flickr8k.token.txt")
@@ -58,25 +62,32 @@ def _read_captions(path: Path) -> dict[str, list[str]]:
 
 
 def _split(data_dir: Path, present: list[str]) -> list[list[str]]:
-    lists, list_of = [], {}
-    for split in ("train", "dev", "test"):
-        path = data_dir / f"Flickr_8k.{split}Images.txt"
+    lists: dict[str, list[str]] = {}
+    list_of: dict[str, str] = {}
+    for split in SPLITS:
+        path = data_dir / LIST.format(split)
         if path.exists() or split == "train":
             stems = {_stem(line) for _, line in read_lines(path)}
-            lists.append([name for name in present if _stem(name) in stems])
-            if not lists[-1]:
+            lists[split] = [name for name in present if _stem(name) in stems]
+            if not lists[split]:
                 raise InputError(
                     f"{path} names none of the {len(present):,} photos that are there: write one "
                     "a line, as Flickr8k.token.txt names them."
                 )
-            for name in lists[-1]:
+            for name in lists[split]:
                 if other := list_of.get(name):
                     raise InputError(f"{path} and {other} both name {name}: take it out of one.")
                 list_of[name] = path.name
-    if len(lists) < 3:
-        rest = sorted(set(present) - set(lists[0]))
-        lists = [lists[0], rest[: len(rest) // 2], rest[len(rest) // 2 :]]
-    return lists
+    missing = [split for split in SPLITS if split not in lists]
+    rest = [name for name in present if name not in list_of]
+    if len(rest) < len(missing):
+        raise InputError(
+            f"{data_dir} lacks {LIST.format(missing[0])}, and its other lists leave "
+            f"{len(rest)} photos: add the list, or photos that are in none."
+        )
+    half = len(rest) // len(missing) if missing else 0
+    parts = dict(zip(missing, (rest[:half], rest[half:]), strict=False))
+    return [(lists | parts)[split] for split in SPLITS]
 
 
 def _stem(name: str) -> str:

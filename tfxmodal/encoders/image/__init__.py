@@ -26,6 +26,7 @@ IMAGE_ENCODERS = {
     "efficientnet_lite0": efficientnet_lite0.load,
     "vgg19": vgg19.load,
 }
+NAMED_WEIGHTS = ("imagenet", "random")
 BY_PREFIX = ("hub:HANDLE", "keras_hub:PRESET_OR_FOLDER")
 """Encoders that are named by a prefix and what follows it."""
 
@@ -66,7 +67,7 @@ def check_kind(name: str, kind: str) -> None:
 
 
 def _load(name: str, weights: str) -> ImageEncoder:
-    if Path(weights).is_dir():
+    if weights not in NAMED_WEIGHTS and Path(weights).is_dir():
         return trained.load(_load(name, "random"), weights)
     if name.startswith("hub:"):
         if weights != "imagenet":

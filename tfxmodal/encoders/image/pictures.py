@@ -48,24 +48,24 @@ def bad_images(bad: Mapping[int, str], n: int, folder: Path) -> InputError:
         n: How many pictures there are.
         folder: Where all are listed, if they are many.
     """
+    told = list_bad(bad, folder / "bad_images.txt")
     return InputError(
-        f"{len(bad)} of {n} images are bad ({list_bad(bad, folder)}); repair them, or leave them "
-        "out with `on_bad_image` skip."
+        f"{len(bad)} of {n} images are bad ({told}); repair them, or leave them out with "
+        "`on_bad_image` skip."
     )
 
 
-def list_bad(bad: Mapping[int, str], folder: Path) -> str:
+def list_bad(bad: Mapping[int, str], path: Path) -> str:
     """Bad pictures in one line: all, or the first and the file that lists all.
 
     Args:
         bad: The reasons, by row.
-        folder: Where the file is written, if there are many.
+        path: The file, which is written if there are many.
     """
     lines = [f"row {row}: {reason}" for row, reason in sorted(bad.items())]
     if len(lines) <= SHOWN:
         return "; ".join(lines)
-    path = folder / "bad_images.txt"
-    folder.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as file:
         file.write("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
     return "; ".join([*lines[:SHOWN], f"... all are listed in {path}"])

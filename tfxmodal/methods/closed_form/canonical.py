@@ -14,6 +14,7 @@ from tfxmodal.errors import InputError
 from tfxmodal.heads.linear import linear_projection
 from tfxmodal.methods.closed_form.moments import moments
 from tfxmodal.methods.closed_form.selection import Candidate, Project, Projections, of_components
+from tfxmodal.methods.closed_form.standardised import chunks
 
 COMPONENTS = (5, 10, 20, 50, 100, 200)
 """Dimensions of the common space that validation chooses from: with little regularisation few are
@@ -77,7 +78,7 @@ class Views:
             A `[d_image, k]`, rho `[k]`, falling, and B `[d_text, k]`.
         """
         whiten = [1 / np.sqrt(regularise(side)) for side in (self.images, self.texts)]
-        left, rho, right = _top_singular(whiten[0][:, None] * self.between * whiten[1], k)
+        left, rho, right = top_singular(whiten[0][:, None] * self.between * whiten[1], k)
         a = self.images.axes @ (whiten[0][:, None] * left)
         b = self.texts.axes @ (whiten[1][:, None] * right)
         return a, rho, b
@@ -173,16 +174,32 @@ def all_the_same(name: str) -> InputError:
     )
 
 
-def _top_singular(matrix: np.ndarray, k: int):
+def check_varies(name: str, features: Features):
+    """Checks that features are not all the same, by as many rows as it takes.
+
+    Args:
+        name: Of the features, for messages.
+        features: `[n, d]`, read in chunks.
+
+    Raises:
+        InputError: If they are.
+    """
+    first = np.asarray(features[:1])
+    if all((np.asarray(features[part]) == first).all() for part in chunks(len(features))):
+        raise all_the_same(name)
+
+
+def top_singular(matrix: np.ndarray, k: int):
     """The k largest singular values and their vectors: `[p, k]`, `[k]`, `[q, k]`.
 
     By the eigenvectors of the smaller Gram matrix: top values of a covariance's size are exact to
-    rounding, and the largest networks of the field take seconds instead of minutes.
+    rounding, and the largest networks of the field take seconds instead of minutes. Values of about
+    1e-6 of the largest and below are rounding there, and are left out.
     """
     from scipy.linalg import eigh
 
     if matrix.shape[0] < matrix.shape[1]:
-        right, values, left = _top_singular(matrix.T, k)
+        right, values, left = top_singular(matrix.T, k)
         return left, values, right
     q = matrix.shape[1]
     squares, right = eigh(matrix.T @ matrix, subset_by_index=[max(0, q - k), q - 1])

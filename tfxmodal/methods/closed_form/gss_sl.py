@@ -13,6 +13,7 @@ import numpy as np
 
 from tfxmodal.data.pairs import Pairs, labelled
 from tfxmodal.errors import check_ranges
+from tfxmodal.methods.closed_form.canonical import check_varies
 from tfxmodal.methods.closed_form.graphs import label_graph
 from tfxmodal.methods.closed_form.row_sparsity import row_sparse_step
 from tfxmodal.methods.closed_form.selection import best_on_validation, choices
@@ -89,7 +90,12 @@ def fit(
         select_by: See `evaluation.protocol.selection_score`.
         seed: Unused: nothing is drawn.
         progress: Wraps an iterable, as tqdm does.
+
+    Raises:
+        InputError: If the images, or the texts, are all the same.
     """
+    for name in ("images", "texts"):
+        check_varies(name, getattr(train, name))
     problem = Problem(train)
     wanted = list(
         combinations(choices(config.sparsity, WEIGHTS), choices(config.smoothness, WEIGHTS))

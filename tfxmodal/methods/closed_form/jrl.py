@@ -13,6 +13,7 @@ import numpy as np
 from tfxmodal.data.pairs import Pairs, labelled
 from tfxmodal.errors import check_ranges
 from tfxmodal.lazy import keras
+from tfxmodal.methods.closed_form.canonical import check_varies
 from tfxmodal.methods.closed_form.graphs import roughness
 from tfxmodal.methods.closed_form.row_sparsity import row_lengths, row_sparse_step
 from tfxmodal.methods.closed_form.selection import best_on_validation, choices
@@ -52,7 +53,8 @@ class JRLConfig(FewLabels):
 
     as_released: bool = False
     """Do what the released code does otherwise: graphs whose degrees are not those of their edges,
-    both projections updated from those before, and an update less."""
+    both projections updated from those before, and the projections before the last update, so that
+    there must be two at least."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -63,7 +65,7 @@ class JRLConfig(FewLabels):
             correlation="[0, inf)",
             prediction="(0, inf)",
             neighbours="[1, inf)",
-            iterations="[1, inf)",
+            iterations="[2, inf)" if self.as_released else "[1, inf)",
         )
 
 
@@ -100,7 +102,12 @@ def fit(
         select_by: See `evaluation.protocol.selection_score`.
         seed: Of the random start.
         progress: Wraps an iterable, as tqdm does.
+
+    Raises:
+        InputError: If the images, or the texts, are all the same.
     """
+    for name in ("images", "texts"):
+        check_varies(name, getattr(train, name))
     problem = Problem(train, config, progress)
     projections = problem.solve(seed)
     kinds = choices(config.similarity, ("posterior", "cosine"))
@@ -168,12 +175,13 @@ class Problem:
             for kind, linear in self._linear.items()
         }
         value = self.objective(projections)
-        for _ in range(self._config.iterations - self._config.as_released):
-            projections, before = self.updated(projections), value
+        for _ in range(self._config.iterations):
+            last, before = projections, value
+            projections = self.updated(last)
             value = self.objective(projections)
             if before - value < TOLERANCE * before:
                 break
-        return projections
+        return last if self._config.as_released else projections
 
     def encoders(
         self, projections: dict[str, np.ndarray], similarity: str

@@ -8,6 +8,7 @@ from functools import partial
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import check_ranges
 from tfxmodal.heads.linear import linear_projection
+from tfxmodal.methods.closed_form.canonical import check_varies, top_singular
 from tfxmodal.methods.closed_form.moments import moments
 from tfxmodal.methods.closed_form.selection import (
     COMPONENTS,
@@ -39,25 +40,28 @@ def fit(
 
     The directions u_i, v_i of images x and texts y are the first singular vectors of the
     cross-covariance C = E[(x - E x)(y - E y)^T]: those along which both vary together most. A pair
-    is scored by the cosine of its projections U^T (x - E x) and V^T (y - E y).
+    is scored by the cosine of its projections U^T (x - E x) and V^T (y - E y). Directions that are
+    rounding alone, such as those beyond n - 1 of n pairs, are left out.
 
     Args:
         train: Training pairs as features, read once in chunks; C takes `8 d_image d_text` bytes.
         validation: Validation pairs as features.
         config: Hyper-parameters.
         select_by: See `evaluation.protocol.selection_score`.
-        seed: Of the randomised SVD, whose error is far below the embeddings' float32.
+        seed: Unused: nothing is drawn.
         progress: Wraps an iterable, as tqdm does.
-    """
-    from sklearn.utils.extmath import randomized_svd
 
+    Raises:
+        InputError: If the images, or the texts, are all the same.
+    """
+    for name in ("images", "texts"):
+        check_varies(name, getattr(train, name))
     of = moments(train.images, train.texts, within=False, progress=progress)
     wanted = choices(config.components, COMPONENTS)
-    most = min(max(wanted), *of.between.shape)
-    left, _, right = randomized_svd(of.between, most, n_iter=10, random_state=seed)
+    left, _, right = top_singular(of.between, max(wanted))
     projections = Projections(
         (partial(linear_projection, of.image_mean), left),
-        (partial(linear_projection, of.text_mean), right.T),
+        (partial(linear_projection, of.text_mean), right),
     )
     found = of_components(projections, wanted, {})
     return best_on_validation(found, validation, select_by)

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfxmodal.data.pairs import Features, Pairs, labelled
+from tfxmodal.data.repeated import TakenFeatures
 from tfxmodal.errors import check_ranges
 from tfxmodal.lazy import keras
+from tfxmodal.methods.closed_form.canonical import check_varies
 from tfxmodal.methods.closed_form.selection import best_on_validation, choices
 from tfxmodal.methods.few_labels import FewLabels, with_few_labels
 from tfxmodal.methods.spec import Fitted, MethodSpec
@@ -56,9 +58,15 @@ def fit(
         select_by: See `evaluation.protocol.selection_score`.
         seed: Unused: the problem is convex.
         progress: Wraps an iterable, as tqdm does.
+
+    Raises:
+        InputError: If the images, or the texts, that have a class are all the same.
     """
     exclusive = train.exclusive
     sides = {"image": train.labels, "text": train.labels if train.paired else train.text_labels}
+    for kind, labels in sides.items():
+        features = TakenFeatures(getattr(train, f"{kind}s"), labelled(labels))
+        check_varies(f"{kind}s", features)
     strengths = choices(config.strength, STRENGTHS)
     models = {
         kind: _classifiers(

@@ -92,7 +92,7 @@ class DualPath(CosineMethod):
     """Two paths into a common space, whose pairs are told apart as classes, then ranked.
 
         stage I:   L = CE(W_s^T u_i, i) + CE(W_s^T v_i, i)
-        stage II:  L = 2 L_rank + CE(W_s^T u_i, i) + .1 CE(W_s^T v_i, i)
+        stage II:  L = L_rank + CE(W_s^T u_i, i) + .1 CE(W_s^T v_i, i)
 
     with the embeddings u and v of an image and its text, one matrix W_s `[dim, classes]` for both,
     which so draws them together, and the ranking loss L_rank on unit vectors (`losses/

@@ -163,7 +163,7 @@ class MCSM(CosineMethod):
         scorer, pairs = self._equal, self._validation
         images, texts = scorer.embed_images(pairs.images), scorer.embed_texts(pairs.texts)
         halves = (np.split(each, 2, axis=1) for each in (images, texts))
-        spreads = [max(float(np.std(u @ v.T)), 1e-6) for u, v in zip(*halves, strict=True)]
+        spreads = [max(spread(u, v), 1e-6) for u, v in zip(*halves, strict=True)]
         scores = {}
         for share in SHARES:
             weights = share / spreads[0], (1 - share) / spreads[1]
@@ -209,6 +209,22 @@ class MCSM(CosineMethod):
         together, _ = words_a_step(self._longest)
         pairs = attended(data, self._attention, together)
         return {"attention": attention_figure(pairs)} if pairs else {}
+
+
+def spread(u: np.ndarray, v: np.ndarray) -> float:
+    """The standard deviation of the products of all rows of U with all rows of V.
+
+    E[u . v] = E u . E v and E[(u . v)^2] = sum of U^T U * V^T V / (n m), so that no matrix
+    `[n, m]` is needed.
+
+    Args:
+        u: `[n, dim]`.
+        v: `[m, dim]`.
+    """
+    u, v = np.asarray(u, np.float64), np.asarray(v, np.float64)
+    mean = u.mean(axis=0) @ v.mean(axis=0)
+    squares = np.sum((u.T @ u) * (v.T @ v)) / (len(u) * len(v))
+    return float(np.sqrt(max(squares - mean**2, 0.0)))
 
 
 SPEC = MethodSpec(
