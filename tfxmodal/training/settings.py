@@ -130,6 +130,13 @@ class Settings:
             decided = {name: getattr(recorded.config, name) for name in auto}
             now = replace(self, config=replace(self.config, **decided))
         check_continuing(recorded.to_json(), now.to_json())
+        epochs = recorded.training.epochs if self.spec.learner else None
+        if self.spec.follows_epochs(now.config) and now.training.epochs != epochs:
+            raise CannotGoOn(
+                f"`epochs` must be the {epochs} that the run began with, since {self.method} "
+                f"follows a schedule over all of them; received {now.training.epochs}: leave it "
+                "out, or name another folder."
+            )
         return now
 
 
