@@ -1,6 +1,8 @@
-"""Runs and choices that go on by the command line, on small made-up features."""
+"""Runs and choices that are stopped and go on by the command line, on small made-up features."""
 
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +11,11 @@ import pytest
 
 from tests.training.test_experiment import settings
 from tests.training.tiny import make_pairs
-from tfxmodal.commands import auto, train
+from tfxmodal.commands import auto, benchmark, cli, train
+from tfxmodal.commands.terminal import Terminal
 from tfxmodal.inputs.config import DataConfig
+from tfxmodal.inputs.prepare import prepare
+from tfxmodal.training import experiment
 from tfxmodal.training.candidates import run_best
 from tfxmodal.training.loop import Trainer
 
@@ -119,3 +124,41 @@ def test_a_choice_by_auto_goes_on_with_its_own_settings(monkeypatch, killed_in, 
     tried = {each["name"]: each for each in read("run/candidates.json")["candidates"]}
     assert tried.keys() == {"scl-a", "scl-b"}
     assert {each["settings"]["training"]["seed"] for each in tried.values()} == {7}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("method", ["pls", "scl"])
+def test_a_signal_before_the_training_ends_the_command_at_once(method, number, code, monkeypatch):
+    def prepare(*args, **named):
+        os.kill(os.getpid(), number)
+        raise AssertionError("Nobody heard the signal.")
+
+    monkeypatch.setattr(experiment, "prepare", prepare)
+    words = [method, "--dataset", "features", "--data-dir", "a", "--run-dir", "run"]
+    with pytest.raises(SystemExit) as exit:
+        cli.run(lambda: train.main(words))
+    assert exit.value.code == code and not Path("run").exists()
+
+
+def test_a_signal_in_a_training_saves_its_state(monkeypatch, capsys):
+    def epoch(terminal, report):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Terminal, "epoch", epoch)
+        train.main([*FORMS, "--preset", "paper", "--run-dir", "run"])
+    assert "Stopped; the state is saved." in capsys.readouterr().out
+    train.main(["scl", "--run-dir", "run", "--resume"])
+    assert read("run/metrics.json")["epochs"] == 2
+
+
+def test_a_signal_in_a_benchmark_lets_the_fit_end_and_writes_the_report(monkeypatch, capsys):
+    def prepared(*args, **named):
+        os.kill(os.getpid(), signal.SIGINT)
+        return prepare(*args, **named)
+
+    monkeypatch.setattr(experiment, "prepare", prepared)
+    words = "--to b --methods pls ridge_cca --datasets features=a --seeds 0".split()
+    benchmark.main(words)
+    told = capsys.readouterr().out
+    assert "Stopped; 1 trainings are left." in told and Path("b/report.html").exists()

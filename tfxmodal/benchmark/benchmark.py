@@ -19,6 +19,7 @@ from tfxmodal.evaluation.protocol import selection_score
 from tfxmodal.io.locks import locked
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.methods import METHODS
+from tfxmodal.training.interrupts import asking
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def run_benchmark(
     reporter.say(f"{len(cells)} trainings, {len(cells) - len(left)} of them done; in {folder}")
     settled = train(grid, sources, left, board, jobs, figures, stop_asked)
     bar = reporter.bar(settled, total=len(left), desc="benchmark", unit="training")
-    _tell(bar, left, board, reporter)
+    with asking():
+        _tell(bar, left, board, reporter)
     about = paper_table(grid.paper).about if grid.paper else ""
     tables, failures = tables_of(cells, board, about), failures_of(cells, board)
     with locked(folder):

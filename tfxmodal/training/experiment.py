@@ -33,6 +33,7 @@ from tfxmodal.lazy import keras
 from tfxmodal.methods import Fitted
 from tfxmodal.methods.learner import Method
 from tfxmodal.retrieval.scorer import Scorer
+from tfxmodal.training.interrupts import asking
 from tfxmodal.training.isolation import isolated
 from tfxmodal.training.loop import Interrupted, NonFiniteLoss, Trainer
 from tfxmodal.training.model_card import CARD, versions, write_card
@@ -447,9 +448,10 @@ def run_epochs(
     """
     reporter.training(epochs, trainer.state.epoch)
     try:
-        for report in trainer.epochs(validate, stop_asked, reporter.step):
-            reporter.epoch(report)
-            summaries.epoch(report)
+        with asking():
+            for report in trainer.epochs(validate, stop_asked, reporter.step):
+                reporter.epoch(report)
+                summaries.epoch(report)
     except Interrupted:
         return False
     except NonFiniteLoss as error:
