@@ -55,6 +55,9 @@ def test_a_choice_that_is_made_goes_on_as_the_run_of_its_winner(complaint):
     assert "begun with other settings (data.dataset: features -> emoji_scenes)" in told
     told = complaint(auto.main, "--run-dir", "run", "--resume", "--seed", "3")
     assert "begun with other settings (training.seed: 0 -> 3)" in told
+    told = complaint(auto.main, "--run-dir", "run", "--resume", "--data-dir", "b")
+    assert "begun with other pairs" in told and "give those as --data-dir" in told
+    assert read("run/config.json")["data"]["data_dir"] == "a"
     assert read("run/metrics.json")["test"] == before.metrics["test"]
 
 

@@ -115,7 +115,9 @@ def _defaults(dataset: str | None, run: RunFolder | None, begun: dict[str, Setti
         first.training.select_by,
         any(getattr(each.training, "refit", False) for each in begun.values()),
     )
-    minutes = run.choice.get("minutes", getattr(first.training, "minutes", Flags.minutes))
+    minutes = getattr(first.training, "minutes", Flags.minutes)
+    if run.choosing:
+        minutes = run.choice["minutes"]
     return Flags(first.data, fitting, minutes=minutes)
 
 

@@ -291,7 +291,8 @@ def _check_same_inputs(run: RunFolder, workers: Workers, about: dict):
             f"The run {run.path} was begun with other pairs (hash of {told}): give those as "
             "`data_dir`, or name another folder."
         )
-    for name in ("image_encoder", "text_encoder"):
+    # A text encoder that is saved in the folder is the run's own.
+    for name in ("image_encoder", *["text_encoder"] * (not saved_in(run.path))):
         if before.get(name, about[name]) != about[name]:
             raise CannotGoOn(
                 f"The run {run.path} was begun with another {name.replace('_', ' ')} (fingerprint "
