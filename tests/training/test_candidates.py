@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.training.test_experiment import dataset, settings
+from tests.training.tiny import make_pairs
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.protocol import selection_score
 from tfxmodal.inputs.config import DataConfig
@@ -92,6 +93,33 @@ def test_a_choice_that_was_stopped_goes_on(whole, tmp_path):
     result = choose(tmp_path / "run", resume=True)
     assert tried(tmp_path / "run") == tried(whole.folder)
     assert result.metrics["test"] == whole.metrics["test"]
+
+
+def test_a_choice_goes_on_with_its_own_settings_and_pairs_alone(tmp_path):
+    asked = iter([False] * 4 + [True] * 100)
+    choose(tmp_path / "run", stop_asked=lambda: next(asked))
+    other = CANDIDATES | {"scl": CANDIDATES["scl"].having(seed=1)}
+    with pytest.raises(InputError, match="begun with other settings .training.seed: 0 -> 1"):
+        choose(tmp_path / "run", other, resume=True)
+    with pytest.raises(InputError, match=r"other settings .run.candidates: .* -> \['pls', 'scl'\]"):
+        choose(tmp_path / "run", {name: other[name] for name in ("pls", "scl")}, resume=True)
+    with pytest.raises(InputError, match="begun with other pairs"):
+        choose(tmp_path / "run", resume=True, dataset=dataset().replace_splits(train=make_pairs()))
+    assert not (tmp_path / "run" / TRIED).exists()
+
+
+def test_a_choice_that_is_made_goes_on_with_its_own_pairs_alone(tmp_path):
+    choose(tmp_path / "run", QUICK)
+    with pytest.raises(InputError, match="data.dataset: features -> emoji_scenes"):
+        run_best(
+            lambda _: QUICK, DataConfig("emoji_scenes"), "auto", 1.0, tmp_path / "run", resume=True
+        )
+
+
+def test_a_choice_in_which_nothing_began_leaves_no_folder(tmp_path):
+    with pytest.raises(InputError):
+        choose(tmp_path / "run", {"drsl": settings("drsl")}, dataset=unlabelled())
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_winner_whose_files_were_half_moved_is_moved(tmp_path, monkeypatch):

@@ -119,6 +119,71 @@ def test_a_stopped_run_goes_on_by_itself_alone_and_with_more_epochs(tmp_path):
     assert load_run(tmp_path / "run").settings == more.having(mi_negatives=0)
 
 
+def other(split: str) -> Dataset:
+    """The dataset with other pairs in one split."""
+    return dataset().replace_splits(**{split: make_pairs(len(getattr(dataset(), split)), 9)})
+
+
+@pytest.mark.parametrize("method", ["scl", "pls"])
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_run_does_not_go_on_with_other_pairs(method, split, tmp_path):
+    given, run = settings(method), tmp_path / "run"
+    before = run_experiment(given, run, dataset=dataset())
+    files = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(
+        InputError, match=f"begun with other pairs .*{split}: .*give those as `data"
+    ):
+        run_experiment(given, run, resume=True, dataset=other(split))
+    assert {path: path.read_bytes() for path in files} == files
+    again = run_experiment(given, run, resume=True, dataset=other("test"))
+    assert again.metrics["validation"] == before.metrics["validation"]
+    assert again.metrics["test"] != before.metrics["test"]
+
+
+def test_a_run_does_not_go_on_with_another_encoder(tmp_path):
+    given, run = settings("pls"), tmp_path / "run"
+    run_experiment(given, run, dataset=dataset())
+    model = json.loads((run / "model.json").read_text())
+    (run / "model.json").write_text(json.dumps(model | {"image_encoder": "another"}))
+    with pytest.raises(InputError, match="with another image encoder .fingerprint another -> None"):
+        run_experiment(given, run, resume=True, dataset=dataset())
+    del model["image_encoder"], model["hashes"]  # As an earlier version may have left it.
+    (run / "model.json").write_text(json.dumps(model))
+    assert run_experiment(given, run, resume=True, dataset=dataset()).finished
+
+
+@pytest.mark.parametrize(
+    ("limit", "more"), [({"minutes": 1e-6}, {"minutes": 10.0}), ({"patience": 1}, {"patience": 9})]
+)
+def test_why_no_epoch_follows_is_told(limit, more, tmp_path):
+    def run(**values):
+        given = settings("scl", epochs=9, **{"learning_rate": 1e-12} | values)
+        told, reporter = [], Reporter()
+        reporter.say = told.append
+        options = {"dataset": dataset(), "reporter": reporter}
+        return run_experiment(given, tmp_path / "run", True, **options).metrics["epochs"], told
+
+    ended, _ = run(**limit)
+    assert ended < 9
+    ((name, value),) = limit.items()
+    told = f"No epoch follows epoch {ended}: `{name}` {value:g} ended the training, and with more"
+    again, heard = run(**limit)
+    assert again == ended and any(each.startswith(told) for each in heard)
+    more, heard = run(**more)
+    assert more == 9 and f"Resuming after epoch {ended}, with a new optimizer." in heard
+    assert "No epoch follows epoch 9: all epochs are done." in run()[1]
+
+
+def test_a_run_with_a_schedule_keeps_to_its_epochs(tmp_path):
+    given, run = settings("acmr"), tmp_path / "run"
+    run_experiment(given, run, dataset=dataset())
+    told = "`epochs` must be the 3 .* since acmr follows a schedule .*; received 6: leave it out"
+    with pytest.raises(InputError, match=told):
+        run_experiment(given.having(epochs=6), run, resume=True, dataset=dataset())
+    without = given.having(adversary_weight=0.0)
+    assert without.having(epochs=6).continuing(without).training.epochs == 6
+
+
 def test_a_full_disk_is_told_in_a_sentence_and_the_run_goes_on_when_there_is_room(
     tmp_path, file_limit, complaint
 ):
@@ -267,3 +332,71 @@ def test_refit_learns_from_validation_too_and_is_measured_there_before(tmp_path)
     assert after.metrics["test"] == expected.metrics["test"] != before.metrics["test"]
     with pytest.raises(InputError, match="`split` validation is among what .* has learned from"):
         evaluate_run(load_run(after.folder), data, data, split="validation")
+
+
+def test_where_one_split_has_no_labels_refit_leaves_its_rows_out(tmp_path):
+    data = dataset()
+    bare = replace(data.validation, labels=None)
+    fitted = settings("semantic_matching", refit=True)
+    result = run_experiment(
+        fitted, tmp_path / "run", dataset=data.replace_splits(validation=bare), splits=("test",)
+    )
+    alone = run_experiment(
+        settings("semantic_matching", **result.metrics["chosen"]), tmp_path / "alone", dataset=data
+    )
+    assert result.metrics["test"] == alone.metrics["test"]
+    both = joined([bare, data.train])
+    assert not both.labels[:24].any() and (both.labels[24:] == data.train.labels).all()
+
+
+def test_what_refit_cannot_learn_from_is_told_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment, "prepare", None)
+    data = dataset()
+    unpaired = replace(data.train, text_labels=data.train.labels)
+    with pytest.raises(InputError, match="`refit` .* are not paired: leave it out"):
+        run_experiment(
+            settings("semantic_matching", refit=True),
+            tmp_path / "run",
+            dataset=data.replace_splits(train=unpaired),
+        )
+    few = settings("semantic_matching", refit=True, labelled_fraction=0.25)
+    with pytest.raises(InputError, match="`refit` .* `labelled_fraction` 0.25 .*leave one"):
+        run_experiment(few, tmp_path / "run", dataset=data)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_exact_stays_exact_in_a_refit(tmp_path, monkeypatch):
+    def landmarks(**values) -> int:
+        given = settings("kcca", refit=True, components=3, **values)
+        run = run_experiment(given, tmp_path / str(values), dataset=dataset(), figures=False)
+        return load_run(run.folder).method.networks["text_encoder"].layers[2].count
+
+    for name, rows in (("EXACT", 70), ("NYSTROEM", 40)):
+        monkeypatch.setattr(f"tfxmodal.methods.closed_form.kcca.{name}", rows)
+    assert [landmarks(), landmarks(landmarks=30)] == [64 + 24, 30]
+
+
+@pytest.mark.parametrize("method", ["semantic_matching", "scl"])
+def test_baselines_see_the_labels_that_the_run_saw(method, tmp_path, monkeypatch):
+    """A baseline that is the run's own method has the run's own metrics."""
+    data, few = dataset(), {"labelled_fraction": 0.2, "labelled_rows": "first"}
+    run = run_experiment(settings(method, **few), tmp_path / "run", dataset=data, figures=False)
+    alone = settings("semantic_matching", **few)
+    alone = run_experiment(alone, tmp_path / "alone", dataset=data, figures=False)
+    found = evaluate_run(load_run(run.folder), data, data, baselines=["semantic_matching"])
+    assert found.results["semantic_matching"].metrics == alone.metrics["test"]
+
+
+def test_baselines_are_chosen_as_the_run_was(tmp_path, monkeypatch):
+    data, asked = dataset(), []
+    run = run_experiment(settings("pls", select_by="recall"), tmp_path / "run", dataset=data)
+    fit = METHODS["ridge_cca"].fit
+
+    def heard(*args):
+        asked.append(args[3])
+        return fit(*args)
+
+    patched = {"ridge_cca": replace(METHODS["ridge_cca"], fit=heard)}
+    monkeypatch.setattr("tfxmodal.training.run_evaluation.METHODS", patched)
+    evaluate_run(load_run(run.folder), data, data, baselines=["ridge_cca"])
+    assert asked == ["recall"]

@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from tfxmodal.training.interrupts import stop_signals
+from tfxmodal.training.interrupts import asking, stop_signals
 
 BOTH = (signal.SIGINT, signal.SIGTERM)
 
@@ -13,17 +13,29 @@ def send(number):
 
 
 @pytest.mark.parametrize("number", BOTH)
-def test_a_signal_is_an_answer_and_no_exception(number):
-    with stop_signals() as asked:
+def test_where_somebody_asks_a_signal_is_an_answer_and_no_exception(number):
+    with stop_signals() as asked, asking():
         assert asked() is False
         send(number)
         assert asked() is True
 
 
 def test_a_second_ctrl_c_ends_at_once():
+    with pytest.raises(KeyboardInterrupt), stop_signals(), asking():
+        send(signal.SIGTERM)
+        send(signal.SIGTERM)
+        send(signal.SIGINT)
+
+
+def test_where_nobody_asks_the_first_signal_ends_the_program():
     with pytest.raises(KeyboardInterrupt), stop_signals():
+        send(signal.SIGINT)
+    with pytest.raises(SystemExit) as exit, stop_signals():
         send(signal.SIGTERM)
-        send(signal.SIGTERM)
+    assert exit.value.code == 143
+    with pytest.raises(KeyboardInterrupt), stop_signals():
+        with asking(), asking():  # A training of a benchmark.
+            pass
         send(signal.SIGINT)
 
 

@@ -14,6 +14,7 @@ from tfxmodal.data.pairs import Dataset
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.methods import METHODS
+from tfxmodal.training import experiment
 from tfxmodal.training.experiment import run_experiment
 from tfxmodal.training.settings import Settings
 from tfxmodal.training.trained_run import load_run
@@ -50,6 +51,15 @@ def test_labels_of_the_students_pairs_are_not_asked_for(teacher, tmp_path):
     data = dataset()
     data.train.labels[:] = 0
     assert run_experiment(student(teacher), tmp_path / "run", dataset=data).finished
+
+
+def test_a_teacher_without_networks_is_refused_before_any_work(tmp_path, monkeypatch):
+    chance = run_experiment(settings("random"), tmp_path / "random", dataset=dataset()).folder
+    monkeypatch.setattr(experiment, "prepare", None)
+    told = "`teacher` .*random is a run of random, which has no networks to learn from: give"
+    with pytest.raises(InputError, match=told):
+        run_experiment(student(chance), tmp_path / "run", dataset=dataset())
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_teacher_that_reads_other_features_is_refused(teacher, tmp_path):

@@ -20,6 +20,7 @@ from tfxmodal.encoders.text import names_of_parts
 from tfxmodal.io.locks import locked
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.methods import METHODS
+from tfxmodal.training.interrupts import asking
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ def run_benchmark(
         return Benchmark(tables, failures, sum(not board.settled(cell) for cell in cells))
 
     try:
-        _tell(bar, left, board, reporter)
+        with asking():
+            _tell(bar, left, board, reporter)
     except Exception:
         with suppress(Exception):  # What ended the trainings is told, not what follows of it.
             reported()

@@ -26,7 +26,7 @@ from tfxmodal.errors import InputError, first_line
 from tfxmodal.inputs.config import PLACE
 from tfxmodal.io.atomic import whole_file
 from tfxmodal.io.locks import InUse, held, held_by
-from tfxmodal.training.interrupts import stop_signals
+from tfxmodal.training.interrupts import asking, stop_signals
 from tfxmodal.training.run_folder import EVALUATION, METRICS
 
 PAUSE = 0.5
@@ -271,7 +271,7 @@ def _worker(grid: Grid, folder: Path, names: Sequence[str], figures: bool):
     parent = os.getppid()
     sources = grid.sources()
     cells = [cell for cell in grid.cells(sources) if cell.name in names]
-    with stop_signals() as asked:
+    with stop_signals() as asked, asking():
         stop_asked = lambda: asked() or os.getppid() != parent  # noqa: E731
         board = Board(folder)
         for _ in _work(sources, cells, board, figures, stop_asked, LIFE):

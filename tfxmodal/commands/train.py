@@ -22,7 +22,7 @@ from tfxmodal.inputs.config import DataConfig
 from tfxmodal.methods import METHODS, MethodSpec
 from tfxmodal.training.presets import Preset, forms_of, preset_of
 from tfxmodal.training.run_folder import RunFolder, newest_run_dir
-from tfxmodal.training.settings import Settings, training_config
+from tfxmodal.training.settings import Settings, begun_settings, training_config
 
 
 @dataclass(frozen=True)
@@ -136,10 +136,10 @@ def defaults(spec: MethodSpec, given) -> dict[str, Settings]:
     if given.resume:
         newest = newest_run_dir(f"{spec.name}-{given.dataset}")
         run = RunFolder(newest if given.run_dir is None else given.run_dir)
-        if run.begun and not run.choosing:
-            settings = Settings.from_json(run.config)
-            choose(f"method for {run.path}", spec.name, [settings.method])
-            return {spec.name: settings}
+        if begun := begun_settings(run):
+            methods = {each.method for each in begun.values()}
+            choose(f"method for {run.path}", spec.name, methods if len(methods) == 1 else ["auto"])
+            return begun
     return forms_of(spec.name, DataConfig.for_dataset(given.dataset), given.preset)
 
 

@@ -79,8 +79,19 @@ def with_database(dataset: Dataset, database: str) -> Dataset:
 
 
 def joined(parts: Sequence[Pairs]) -> Pairs:
-    """The pairs of several splits in one; either all have labels, or none."""
+    """The pairs of several splits in one; where some have labels, the others' rows have zeros.
+
+    Args:
+        parts: Splits of pairs, no unpaired sets.
+    """
     first = parts[0]
+
+    def labels_of(part: Pairs) -> np.ndarray:
+        if part.labels is None:
+            return np.zeros((len(part), given[0].shape[1]), given[0].dtype)
+        return part.labels
+
+    given = [part.labels for part in parts if part.labels is not None]
 
     def all_of(name: str) -> list:
         return [getattr(part, name) for part in parts]
@@ -96,6 +107,6 @@ def joined(parts: Sequence[Pairs]) -> Pairs:
         np.concatenate(all_of("ids")),
         images(all_of("images")),
         texts(all_of("texts")),
-        **{name: np.concatenate(all_of(name)) for name in first.label_columns},
+        labels=np.concatenate([labels_of(part) for part in parts]) if given else None,
         image_ids=image_ids,
     )

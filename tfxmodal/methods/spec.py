@@ -75,6 +75,8 @@ class MethodSpec:
             their images where it needs them: `seen(train, config, seed) -> Pairs`.
         decide: Settles, when a run begins, the config's fields that are `auto`: `decide(config,
             train) -> (config, a sentence that tells or None)`.
+        follows_epochs: From a config to whether what an epoch learns depends on how many there are
+            in all, so that a run cannot go on with another number.
         presets: By dataset the defaults that differ from the config's own, by group (`method`,
             `training`); `""` is every dataset.
         recommended: By name the forms in which the method measures best, each with what differs
@@ -97,6 +99,7 @@ class MethodSpec:
     seen: Callable[[Pairs, Any, int], Pairs] = lambda train, config, seed: train
     decide: Callable[[Any, Pairs], tuple[Any, str | None]] = lambda config, train: (config, None)
     shared_space: Callable[[Any], bool] = lambda config: False
+    follows_epochs: Callable[[Any], bool] = lambda config: False
     needs_pairs: bool = True
     needs_labels: bool = False
     several_labels: bool = True

@@ -28,7 +28,7 @@ from tfxmodal.training.run_folder import (
     claimed_by_chief,
     claimed_run,
 )
-from tfxmodal.training.settings import Settings
+from tfxmodal.training.settings import CannotGoOn, Settings, check_continuing
 from tfxmodal.training.workers import Workers, begin
 
 Candidates = Mapping[str, Settings]
@@ -109,7 +109,8 @@ def run_best(
             data and validation. Those that come later share what the earlier ones left. 0: no
             limit.
         run_dir: The run's folder.
-        resume: Go on with the choice in `run_dir`, by default the newest of that name.
+        resume: Go on with the choice in `run_dir`, by default the newest of that name; one that is
+            made is measured again.
         dataset: The pairs, where they are not to be loaded as the settings say.
         reporter: Is told of the progress.
         stop_asked: See `run_experiment`.
@@ -118,22 +119,27 @@ def run_best(
         workers: Those of all candidates' trainings.
 
     Raises:
-        InputError: If the folder cannot be used, or no candidate can be trained.
+        InputError: If the folder cannot be used, no candidate can be trained, or the choice was
+            begun with other settings or other pairs.
     """
     shared, workers = {} if shared is None else shared, workers or Workers()
     claim = claimed_run(run_dir, name, resume)
     with workers.together(), claimed_by_chief(workers, claim) as run:
-        source = load(data, reporter.bar) if dataset is None else dataset
-        under_way = run.path / CANDIDATES
+        under_way, source = run.path / CANDIDATES, dataset
         if workers.from_chief(lambda: _undecided(run) and not (run.path / TRIED).exists()):
-            candidates = candidates_for(source)
-            tried = _try_all(
-                candidates, under_way, minutes, source, reporter, stop_asked, shared, workers
-            )
-            if tried is None:
-                return RunResult(run.path, next(iter(candidates.values())), {})
-            of_each = [asdict(each) for each in _ranked(tried)]
-            ranked = {"minutes": minutes, "candidates": of_each}
+            source = load(data, reporter.bar) if dataset is None else dataset
+            candidates = _as_begun(run, candidates_for(source), minutes, workers)
+            try:
+                tried = _try_all(
+                    candidates, under_way, minutes, source, reporter, stop_asked, shared, workers
+                )
+                if tried is None:
+                    return RunResult(run.path, next(iter(candidates.values())), {})
+                of_each = [asdict(each) for each in _ranked(tried)]
+                ranked = {"minutes": minutes, "candidates": of_each}
+            finally:
+                if workers.is_chief and not any(map(_has_begun, under_way.iterdir())):
+                    shutil.rmtree(under_way)  # A mistake leaves no folder behind.
             workers.from_chief(lambda: run.write_json(TRIED, ranked))
 
         def decide() -> dict:
@@ -143,6 +149,8 @@ def run_best(
             return run.config
 
         chosen = Settings.from_json(workers.from_chief(decide))
+        # The pairs and the encoders may have moved; nothing else of `data` may differ.
+        chosen = replace(chosen, data=data.with_trained_encoders())
         return run_claimed(
             chosen, run, True, source, reporter, stop_asked, shared=shared, figures=figures
         )
@@ -176,6 +184,29 @@ def run_forms(
     return run_best(checked, first.data, name, minutes, run_dir, resume, **options)
 
 
+def _as_begun(
+    run: RunFolder, candidates: Candidates, minutes: float, workers: Workers
+) -> Candidates:
+    """Candidates as the choice began with them; what they are is recorded.
+
+    Raises:
+        CannotGoOn: If it began with others.
+    """
+    if begun := workers.from_chief(lambda: run.choice.get("candidates")):
+        check_continuing({"candidates": sorted(begun)}, {"candidates": sorted(candidates)})
+        candidates = {
+            name: candidates[name].continuing(Settings.from_json(each))
+            for name, each in begun.items()
+        }
+    as_json = {name: each.to_json() for name, each in candidates.items()}
+    workers.from_chief(lambda: run.begin_choice(as_json, minutes))
+    return candidates
+
+
+def _has_begun(folder: Path) -> bool:
+    return RunFolder(folder).begun
+
+
 def _try_all(
     candidates: Candidates,
     folder: Path,
@@ -207,7 +238,8 @@ def _try_all(
                 shared,
             )
         except InputError as error:
-            if workers.count > 1:  # It need not be the others' trouble, who would go on waiting.
+            # Of several workers it need not be the others' trouble, who would go on waiting.
+            if workers.count > 1 or isinstance(error, CannotGoOn):
                 raise
             seconds = time.perf_counter() - start
             tried.append(Tried(name, None, seconds, as_json, str(error)))

@@ -38,6 +38,7 @@ from tfxmodal.lazy import keras
 from tfxmodal.methods import Fitted
 from tfxmodal.methods.learner import Method
 from tfxmodal.retrieval.scorer import Scorer
+from tfxmodal.training.interrupts import asking
 from tfxmodal.training.isolation import isolated
 from tfxmodal.training.loop import Interrupted, NonFiniteLoss, Trainer
 from tfxmodal.training.model_card import versions, write_card
@@ -50,9 +51,9 @@ from tfxmodal.training.run_folder import (
     claimed_by_chief,
     claimed_run,
 )
-from tfxmodal.training.settings import MAY_CHANGE, Settings
+from tfxmodal.training.settings import MAY_CHANGE, CannotGoOn, Settings
 from tfxmodal.training.summaries import LOGS, Summaries
-from tfxmodal.training.teacher import teacher_of
+from tfxmodal.training.teacher import check_teacher, teacher_of
 from tfxmodal.training.trained_run import save_fitted
 from tfxmodal.training.workers import Workers, begin
 
@@ -140,6 +141,7 @@ def run_claimed(
     spec.check(source.train)
     check_selection(source.validation, settings.training.select_by)
     _check_label_noise(settings)
+    _check_refit(settings, source)
     supervised = spec.setting == "supervised" and spec.needs_labels
     if supervised and (without := source.train.unlabelled):
         reporter.say(f"{without:,} training rows have no label: {spec.name} leaves them out.")
@@ -148,6 +150,8 @@ def run_claimed(
     settings = replace(settings, config=config)
     if decision:
         reporter.say(decision)
+    if folder := getattr(settings.config, "teacher", None):
+        check_teacher(folder)
     kinds = spec.inputs(settings.config)
     raw = not RAW.isdisjoint(kinds.values())
 
@@ -175,14 +179,17 @@ def run_claimed(
             )
         tell_duplicates(dict(shared[what].source.splits()), settings.data.cache_dir, reporter)
     data = shared[what]
+    about = _about(settings, data)
+    if begun:
+        _check_same_inputs(run, workers, about)
     data = replace(data, features=_as_seen(settings, data.features, seed))
     precision = settings.training.precision if spec.learner else "float32"
     with isolated(precision, seed):
         outcome: _Outcome | None
         if spec.fit:
-            outcome = _fit(settings, run, data, reporter)
+            outcome = _fit(settings, run, data, about, reporter)
         else:
-            outcome = _train(settings, run, data, strategy, resume, reporter, stop_asked)
+            outcome = _train(settings, run, data, about, strategy, resume, reporter, stop_asked)
 
         # --- Evaluation of what was chosen ------------------------------------------------------
         metrics = {}
@@ -233,6 +240,23 @@ def _tell_trained_encoders(settings: Settings, source: Dataset, reporter: Report
         )
 
 
+def _check_refit(settings: Settings, source: Dataset):
+    """Checks that a second fit can learn from training and validation pairs together."""
+    if not getattr(settings.training, "refit", False):
+        return
+    if not source.train.paired:
+        raise InputError(
+            "`refit` learns from training and validation pairs together, and the training images "
+            "and texts are not paired: leave it out, or give pairs."
+        )
+    fraction = getattr(settings.config, "labelled_fraction", 1)
+    if fraction < 1:
+        raise InputError(
+            f"`refit` would add the labels of all validation pairs to the `labelled_fraction` "
+            f"{fraction} of the training pairs: leave one of the two out."
+        )
+
+
 def _as_seen(settings: Settings, features: Dataset, seed: int) -> Dataset:
     """The dataset with those training labels that the method may see, wrong ones among them."""
     rate, kind = settings.data.label_noise, settings.data.label_noise_kind
@@ -263,12 +287,45 @@ def _about(settings: Settings, data: Prepared) -> dict:
     return data.description() | {"hashes": hashes, "versions": versions()}
 
 
-def _begin(settings: Settings, run: RunFolder, data: Prepared) -> Summaries:
+def _check_same_inputs(run: RunFolder, workers: Workers, about: dict):
+    """Checks that a run goes on with the pairs and the encoders that it began with.
+
+    Test pairs may be others: they are measured again.
+
+    Args:
+        run: Its folder.
+        workers: Those of the training; the chief reads the folder.
+        about: What `model.json` is to tell now.
+
+    Raises:
+        CannotGoOn: If the pairs or an encoder differ, as far as the run tells what they were.
+    """
+    model = run.path / MODEL
+    before = workers.from_chief(lambda: run.read_json(MODEL) if model.exists() else {})
+    hashes, now = before.get("hashes", {}), about["hashes"]
+    pairs = [name for name in ("train", "validation") if hashes.get(name, now[name]) != now[name]]
+    if pairs:
+        told = ", ".join(f"{name}: {hashes[name]} -> {now[name]}" for name in pairs)
+        raise CannotGoOn(
+            f"The run {run.path} was begun with other pairs (hash of {told}): give those as "
+            "`data_dir`, or name another folder."
+        )
+    # A text encoder that is saved in the folder is the run's own.
+    for name in ("image_encoder", *["text_encoder"] * (not saved_in(run.path))):
+        if before.get(name, about[name]) != about[name]:
+            raise CannotGoOn(
+                f"The run {run.path} was begun with another {name.replace('_', ' ')} (fingerprint "
+                f"{before[name]} -> {about[name]}): give the same weights, as `image_weights` or "
+                "`encoders`, or name another folder."
+            )
+
+
+def _begin(settings: Settings, run: RunFolder, data: Prepared, about: dict) -> Summaries:
     """Writes what the run is, once nothing that the user gave can be wrong any more."""
     run.create(settings.to_json())
     for name in OF_ITS_END:  # What they tell of an earlier end is no longer true.
         (run.path / name).unlink(missing_ok=True)
-    run.write_json(MODEL, _about(settings, data))
+    run.write_json(MODEL, about)
     if data.text_encoder:
         data.text_encoder.save(run.path)
     summaries = Summaries(run.path / LOGS)
@@ -276,21 +333,24 @@ def _begin(settings: Settings, run: RunFolder, data: Prepared) -> Summaries:
     return summaries
 
 
-def _train(settings, run, data, strategy, resume, reporter, stop_asked) -> _Outcome | None:
+def _train(settings, run, data, about, strategy, resume, reporter, stop_asked) -> _Outcome | None:
     """Trains by gradients; None where the training was stopped."""
     pairs, validation, training = data.features.train, data.features.validation, settings.training
     workers = Workers(strategy)
-    workers.check_same("data", partial(_about, settings, data), "give all the same pairs")
+    workers.check_same("data", lambda: about, "give all the same pairs")
     with strategy.scope():
         method = settings.spec.learner(data.inputs, settings.config)
         if folder := getattr(settings.config, "teacher", None):
             method.learn_from(teacher_of(folder, data))
         method.adapt(pairs, validation, between_trainings(training.select_by), reporter.bar)
         trainer = Trainer(method, pairs, training, strategy, run.path)
-    summaries = _begin(settings, run, data) if workers.is_chief else Summaries(None)
+    summaries = _begin(settings, run, data, about) if workers.is_chief else Summaries(None)
     if resume and trainer.restore_last():
-        anew = ", with a new optimizer" if trainer.state.finished else ""
-        reporter.say(f"Resuming after epoch {trainer.state.epoch}{anew}.")
+        epoch, anew = trainer.state.epoch, ", with a new optimizer" * trainer.state.finished
+        if reason := trainer.ended_by:
+            reporter.say(f"No epoch follows epoch {epoch}: {reason}.")
+        else:
+            reporter.say(f"Resuming after epoch {epoch}{anew}.")
     kept = "streamed from disk" if trainer.streams_from_disk else "kept in memory"
     reporter.say(
         f"{len(pairs):,} training pairs ({_size(pairs.images)} images, {_size(pairs.texts)} "
@@ -318,7 +378,7 @@ def _train(settings, run, data, strategy, resume, reporter, stop_asked) -> _Outc
     return _Outcome(method, facts, summaries)
 
 
-def _fit(settings, run, data, reporter) -> _Outcome:
+def _fit(settings, run, data, about, reporter) -> _Outcome:
     """Fits in closed form."""
     start, fitting, chosen = time.perf_counter(), settings.training, None
 
@@ -336,9 +396,9 @@ def _fit(settings, run, data, reporter) -> _Outcome:
         again = fit(both, replace(settings.config, **given))
         fitted = replace(again, chosen=chosen.chosen, tried=chosen.tried)
     seconds = time.perf_counter() - start
-    summaries = _begin(settings, run, data)
+    summaries = _begin(settings, run, data, about)
     save_fitted(run, fitted)
-    run.write_json(MODEL, run.read_json(MODEL) | {"chosen": dict(fitted.chosen)})
+    run.write_json(MODEL, about | {"chosen": dict(fitted.chosen)})
     facts = {"chosen": dict(fitted.chosen), "tried": dict(fitted.tried), "seconds": seconds}
     return _Outcome(fitted, facts, summaries, chosen)
 
@@ -408,9 +468,10 @@ def run_epochs(
     """
     reporter.training(epochs, trainer.state.epoch)
     try:
-        for report in trainer.epochs(validate, stop_asked, reporter.step):
-            reporter.epoch(report)
-            summaries.epoch(report)
+        with asking():
+            for report in trainer.epochs(validate, stop_asked, reporter.step):
+                reporter.epoch(report)
+                summaries.epoch(report)
     except Interrupted:
         return False
     except NonFiniteLoss as error:

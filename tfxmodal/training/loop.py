@@ -77,6 +77,19 @@ class Trainer:
         """Epochs of all stages together, if none stops early."""
         return sum(map(self._length, self._stages))
 
+    @property
+    def ended_by(self) -> str | None:
+        """Why no epoch follows where the run is, for people; None where one does."""
+        if self.state.stage + 1 < len(self._stages) or not self._stage_is_over():
+            return None
+        reached = {"patience": self._waited_enough(), "minutes": self._time_is_up()}
+        limits = [
+            f"`{name}` {getattr(self._config, name):g}" for name, is_so in reached.items() if is_so
+        ]
+        if not limits:
+            return "all epochs are done"
+        return f"{' and '.join(limits)} ended the training, and with more it goes on"
+
     def plan(self, epoch: int) -> Rows:
         """The rows of each step of an epoch."""
         config, replicas = self._config, self._strategy.num_replicas_in_sync
@@ -176,14 +189,18 @@ class Trainer:
         return True
 
     def _stage_is_over(self) -> bool:
-        waited_enough = self._selects() and 0 < self._config.patience <= self.state.waited
-        return waited_enough or self._is_last_epoch()
+        return self._waited_enough() or self._is_last_epoch()
+
+    def _waited_enough(self) -> bool:
+        return self._selects() and 0 < self._config.patience <= self.state.waited
 
     def _is_last_epoch(self) -> bool:
         """Whether the stage has had its epochs, or its share of the time and at least one."""
+        return self._time_is_up() or self.state.stage_epoch >= self._length(self._stage)
+
+    def _time_is_up(self) -> bool:
         share = 60 * self._config.minutes * (self.state.stage + 1) / len(self._stages)
-        time_is_up = self.state.stage_epoch > 0 and 0 < share <= self.state.seconds
-        return time_is_up or self.state.stage_epoch >= self._length(self._stage)
+        return self.state.stage_epoch > 0 and 0 < share <= self.state.seconds
 
     # --- one epoch ----------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tfxmodal.data.label_noise import with_label_noise
 from tfxmodal.data.pairs import Dataset, Pairs
 from tfxmodal.errors import InputError
+from tfxmodal.evaluation.protocol import between_trainings
 from tfxmodal.evaluation.results import SplitResults, draw, evaluate_split
 from tfxmodal.inputs.config import DataConfig, load
 from tfxmodal.inputs.duplicates import tell_duplicates
@@ -16,6 +17,7 @@ from tfxmodal.inputs.shared_space import check_shared_space
 from tfxmodal.io.locks import LOCK, held
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.methods import METHODS
+from tfxmodal.methods.few_labels import FewLabels
 from tfxmodal.methods.learner import Method
 from tfxmodal.methods.spec import GLOBAL
 from tfxmodal.retrieval.scorer import Scorer
@@ -66,7 +68,9 @@ def evaluate_run(
         measured: The pairs to measure, or how they are loaded; by default the run's own.
         own: How the pairs are loaded that baselines learn from, the run's own.
         split: `test` or `validation`.
-        baselines: Methods in closed form to compare with, fitted on the run's training split.
+        baselines: Methods in closed form to compare with, fitted on the run's training split with
+            the labels that the run saw. Where a run of scl saw none (`labelled_fraction` 0),
+            baselines that need labels see all.
         name: Of the folder; by default DATASET-SPLIT.
         reporter: Is told of the progress.
         figures: Whether they are drawn.
@@ -127,18 +131,30 @@ def evaluate_run(
 def _fitted(
     baselines: Sequence[str], run: TrainedRun, own: DataConfig, reporter: Reporter
 ) -> dict[str, Scorer]:
-    """The scorers of methods in closed form that learn from what the run learned from."""
+    """The scorers of methods in closed form that learn from what the run learned from.
+
+    Those that can do with few labels see the run's, where it saw some.
+    """
     prepared = _prepared(run, own, ["train", "validation"], reporter)
     train, validation = prepared.features.train, prepared.features.validation
     seed, noise = run.settings.training.seed, run.settings.data
+    select_by = between_trainings(run.settings.training.select_by)
+    of_run, few = run.settings.config, {}
+    if getattr(of_run, "labelled_fraction", 0):
+        few = {
+            "labelled_fraction": of_run.labelled_fraction,
+            "labelled_rows": of_run.labelled_rows,
+        }
     train = with_label_noise(train, noise.label_noise, noise.label_noise_kind, seed)
     scorers = {}
     for baseline in baselines:
         spec = METHODS[baseline]
         spec.check(train)
-        if spec.shared_space(spec.config()):
+        config = spec.config(**few) if issubclass(spec.config, FewLabels) else spec.config()
+        if spec.shared_space(config):
             check_shared_space(train, prepared.image_encoder, prepared.text_encoder, reporter)
-        fitted = spec.fit(train, validation, spec.config(), "auto", seed, reporter.bar)
+        seen = spec.seen(train, config, seed)
+        fitted = spec.fit(seen, validation, config, select_by, seed, reporter.bar)
         scorers[baseline] = fitted.scorer()
     return scorers
 

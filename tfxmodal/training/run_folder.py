@@ -31,6 +31,9 @@ OF_ITS_END = (CARD, METRICS, CALIBRATION)
 CANDIDATES = "candidates"
 """The folder of the runs between which validation has still to choose."""
 
+CHOICE = "choice.json"
+"""In there, the settings of all of them and the time that they share."""
+
 TRIED = "candidates.json"
 """What it chose between."""
 
@@ -103,6 +106,18 @@ class RunFolder:
         """Makes the folder, where it is not there, with the run's configuration."""
         self.path.mkdir(parents=True, exist_ok=True)
         self.write_json(CONFIG, config)
+
+    @property
+    def choice(self) -> dict:
+        """What `begin_choice` wrote; empty where no choice began, or by an earlier version."""
+        began = (self.path / CANDIDATES / CHOICE).exists()
+        return self.read_json(f"{CANDIDATES}/{CHOICE}") if began else {}
+
+    def begin_choice(self, candidates: dict[str, dict], minutes: float):
+        """Writes what the run is to be chosen from: settings by name, and the time of them all."""
+        (self.path / CANDIDATES).mkdir(exist_ok=True)
+        choice = {"minutes": minutes, "candidates": candidates}
+        self.write_json(f"{CANDIDATES}/{CHOICE}", choice)
 
     @property
     def config(self) -> dict:

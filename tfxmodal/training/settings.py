@@ -12,6 +12,7 @@ from tfxmodal.errors import InputError, choose
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.methods import METHODS, MethodSpec
 from tfxmodal.training.config import FitConfig, TrainingConfig
+from tfxmodal.training.run_folder import RunFolder
 
 WITHOUT_EFFECT = {
     "data": {"data_dir", "download", "cache_dir", "engine"},
@@ -30,6 +31,10 @@ MAY_CHANGE = {
 
 RENAMED = {"image_tower": "image_encoder", "towers": "encoders"}
 """Fields of runs of earlier versions, and what they are called now."""
+
+
+class CannotGoOn(InputError):
+    """A run is to go on with something else than it began with."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,7 @@ class Settings:
         Fields of the method that are `auto` were decided then, and stay so.
 
         Raises:
-            InputError: If anything differs that changes what the run learns.
+            CannotGoOn: If anything differs that changes what the run learns.
         """
         now = self
         if self.method == recorded.method:
@@ -125,7 +130,32 @@ class Settings:
             decided = {name: getattr(recorded.config, name) for name in auto}
             now = replace(self, config=replace(self.config, **decided))
         check_continuing(recorded.to_json(), now.to_json())
+        epochs = recorded.training.epochs if self.spec.learner else None
+        if self.spec.follows_epochs(now.config) and now.training.epochs != epochs:
+            raise CannotGoOn(
+                f"`epochs` must be the {epochs} that the run began with, since {self.method} "
+                f"follows a schedule over all of them; received {now.training.epochs}: leave it "
+                "out, or name another folder."
+            )
         return now
+
+
+def begun_settings(run: RunFolder) -> dict[str, Settings]:
+    """The settings of the run that a folder holds; while it is choosing, of all candidates.
+
+    Args:
+        run: The folder.
+
+    Returns:
+        By the method's or the candidates' names; empty where none are recorded.
+    """
+    if run.choosing:
+        candidates = run.choice.get("candidates", {})
+        return {name: Settings.from_json(each) for name, each in candidates.items()}
+    if not run.begun:
+        return {}
+    settings = Settings.from_json(run.config)
+    return {settings.method: settings}
 
 
 def plain(groups: dict) -> dict:
@@ -141,7 +171,7 @@ def check_continuing(recorded: dict, now: dict):
     """Checks that a run may go on with other settings than it began with; both as JSON.
 
     Raises:
-        InputError: If anything differs that changes what the run learns.
+        CannotGoOn: If anything differs that changes what the run learns.
     """
     changed = [
         f"{group}.{name}: {old} -> {new}"
@@ -149,7 +179,7 @@ def check_continuing(recorded: dict, now: dict):
         if name not in MAY_CHANGE.get(group, ())
     ]
     if changed:
-        raise InputError(
+        raise CannotGoOn(
             f"The run was begun with other settings ({'; '.join(changed)}): leave them out to go "
             "on with the run's own, or name another folder."
         )

@@ -10,7 +10,23 @@ from tfxmodal.inputs.spec import MODALITIES
 from tfxmodal.methods import Fitted
 from tfxmodal.methods.learner import Method
 from tfxmodal.methods.spec import GLOBAL
-from tfxmodal.training.trained_run import load_run
+from tfxmodal.training.run_folder import RunFolder
+from tfxmodal.training.settings import Settings
+from tfxmodal.training.trained_run import NETWORKS, load_run
+
+
+def check_teacher(folder: Path):
+    """Checks, before any work, that a run has networks that a student can learn from.
+
+    Raises:
+        InputError: If the folder holds no run, or one that learned nothing.
+    """
+    spec = Settings.from_json(RunFolder(folder).config).spec
+    if spec.fit and not any((folder / NETWORKS).glob("*.keras")):
+        raise InputError(
+            f"`teacher` {folder} is a run of {spec.name}, which has no networks to learn from: "
+            "give a run of another method."
+        )
 
 
 def teacher_of(folder: Path, data: Prepared) -> Method | Fitted:

@@ -165,7 +165,7 @@ class ACMR(CosineMethod):
 
     def begin_epoch(self, done: float):
         """Sets l, which stays 0 as released."""
-        if "adversary" in self.weights and not self.config.as_released:
+        if has_schedule(self.config):
             self._reversal.strength.assign(2 / (1 + math.exp(-10 * done)) - 1)
 
     def updates(self) -> list[Update]:
@@ -212,6 +212,11 @@ class ACMR(CosineMethod):
         return triplets("images", u, v, pairs.texts) + triplets("texts", v, u, pairs.images)
 
 
+def has_schedule(config: ACMRConfig) -> bool:
+    """Whether a reversed gradient reaches the projectors, whose l rises over the epochs."""
+    return config.adversary_weight > 0 and not config.as_released
+
+
 SPEC = MethodSpec(
     name="acmr",
     title="Adversarial Cross-Modal Retrieval",
@@ -220,6 +225,7 @@ SPEC = MethodSpec(
     config=ACMRConfig,
     learner=ACMR,
     seen=with_few_labels,
+    follows_epochs=has_schedule,
     needs_labels=True,
     presets={"": {"training": {"batch_size": 64, "epochs": 50}}},
     preset_sources={"": "the released demo"},

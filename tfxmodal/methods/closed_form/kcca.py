@@ -116,7 +116,10 @@ def fit(
         ({"ridge": ridge}, views, with_ridge(ridge)) for ridge in choices(config.ridge, RIDGES)
     ]
     found = candidates(settings, choices(config.components, COMPONENTS), progress)
-    return best_on_validation(found, validation, select_by)
+    fitted = best_on_validation(found, validation, select_by)
+    # What is exact stays so when it is fitted again with the validation pairs.
+    landmarks = n + len(validation) if m == n else m
+    return replace(fitted, chosen={**fitted.chosen, "landmarks": landmarks})
 
 
 def check_memory(landmarks: int):
