@@ -157,3 +157,94 @@ def test_a_request_that_does_not_arrive_is_ended():
     with pytest.raises(HTTPException) as ended:
         asyncio.run(limited({"type": "http", "path": "/items"}, never, None))
     assert ended.value.status_code == 408
+
+
+def test_what_a_version_cannot_embed_is_there_again_after_going_back(filled, model):
+    galleries = filled.catalogue.galleries
+    model.versions |= {2: 2, 3: 3}
+    model.unknown[2] = "field"
+    told = reembed(filled.catalogue, galleries.make(2, "f2"))
+    assert [*told.bad] == ["texts/field"] and filled.get("/items/texts/field").status_code == 404
+    assert filled.put("/items", data={"id": "texts/field", "text": "red field"}).status_code == 422
+    # What is deleted meanwhile stays deleted, what was left out is passed on from one to the next.
+    filled.delete("/items/blue")
+    model.unknown[3] = "field"
+    told = reembed(filled.catalogue, galleries.make(3, "f3"))
+    assert (told.written, told.deleted, told.bad) == (3, 0, {})
+    told = reembed(filled.catalogue, galleries.open("fake-1"))
+    assert (told.written, told.deleted, told.bad) == (0, 1, {})
+    assert filled.get("/items/texts/field").json()["caption"] == "field in green"
+    assert filled.get("/about").json()["items"] == {"images": 2, "texts": 2}
+    assert galleries.current().left_out == {}
+
+
+def test_what_was_left_out_can_be_written_and_deleted(filled, model):
+    galleries = filled.catalogue.galleries
+    filled.put("/items", data={"id": "texts/sea", "text": "red field at sea"})
+    model.versions[2], model.unknown[2] = 2, "field"
+    reembed(filled.catalogue, galleries.make(2, "f2"))
+    assert {*galleries.current().left_out} == {"texts/field", "texts/sea"}
+    filled.put("/items", data={"id": "texts/sea", "text": "blue sea"})
+    filled.delete("/items/texts/field")
+    assert galleries.current().left_out == {}
+    told = reembed(filled.catalogue, galleries.open("fake-1"))
+    assert (told.written, told.deleted) == (1, 1)
+    assert filled.get("/items/texts/sea").json()["caption"] == "blue sea"
+    assert filled.get("/items/texts/field").status_code == 404
+
+
+def test_an_old_form_of_what_cannot_be_embedded_does_not_come_back(filled, model):
+    galleries = filled.catalogue.galleries
+    model.versions[2] = 2
+    reembed(filled.catalogue, galleries.make(2, "f2"))
+    reembed(filled.catalogue, galleries.open("fake-1"))
+    filled.put("/items", data={"id": "texts/field", "text": "a blue field"})
+    model.unknown[2] = "field"
+    told = reembed(filled.catalogue, galleries.open("fake-2"))
+    assert ([*told.bad], told.deleted) == (["texts/field"], 1)
+    assert filled.found(text="green", find="texts") == ["texts/car"]
+    reembed(filled.catalogue, galleries.open("fake-1"))
+    assert filled.get("/items/texts/field").json()["caption"] == "a blue field"
+
+
+def test_a_picture_that_is_missing_is_told_and_one_that_was_left_out_is_kept(filled, model):
+    galleries = filled.catalogue.galleries
+    filled.put_picture("lost", "blue", text="it has the picture of another item")
+    filled.put_picture("gone", (9, 9, 9))
+    for item in galleries.current().get(["gone"]):
+        galleries.pictures.remove(item.picture)
+    model.versions[2], model.unknown[2] = 2, picture("blue")
+    told = reembed(filled.catalogue, galleries.make(2, "f2"))
+    assert told.bad.keys() == {"blue", "lost", "gone"}
+    assert told.bad["gone"] == "its picture is missing"
+    model.unknown = {}
+    filled.put_picture("blue", "blue")
+    filled.delete("/items/blue")  # Its picture is that of an item that was left out.
+    reembed(filled.catalogue, galleries.open("fake-1"))
+    assert filled.get("/pictures/lost").content == picture("blue")
+    assert filled.get("/items/gone").status_code == 200
+
+
+def test_a_gallery_whose_version_is_unloaded_can_be_left(filled, model):
+    """As after `release.py rollback`: its vectors are not needed, but for searching it."""
+    galleries = filled.catalogue.galleries
+    model.versions[2] = 2
+    reembed(filled.catalogue, galleries.make(2, "f2"))
+    del model.versions[2]
+    assert filled.get("/ready").status_code == 503
+    assert reembed(filled.catalogue, galleries.open("fake-1")).written == 0
+    assert filled.get("/ready").status_code == 200 and filled.found(text="red", k=1) == ["red"]
+
+
+def test_a_change_of_kind_that_failed_half_way_is_done_by_asking_again(filled, monkeypatch):
+    def fail(*_):
+        raise OSError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gallery.Gallery, "_drop", fail)
+        assert filled.put("/items", data={"id": "red", "text": "sea"}).status_code == 503
+    assert filled.get("/about").json()["items"] == {"images": 3, "texts": 3}
+    again = filled.put("/items", data={"id": "red", "text": "sea"})
+    assert again.status_code == 200 and again.json()["changed"]
+    assert filled.get("/about").json()["items"] == {"images": 2, "texts": 3}
+    assert "red" not in filled.found(text="red") and filled.get("/pictures/red").status_code == 404
