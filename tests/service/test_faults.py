@@ -1,6 +1,8 @@
 """What the service answers when something around it fails, and what is left then."""
 
 import asyncio
+import os
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,11 +12,12 @@ from starlette.exceptions import HTTPException
 
 from tests.service.conftest import Asking
 from tests.service.fake import picture
+from tfxmodal.encoders.image.with_pillow import as_seen
 from tfxmodal.io.locks import locked
-from tfxmodal.service import gallery
+from tfxmodal.service import gallery, pictures
 from tfxmodal.service.catalogue import Catalogue
 from tfxmodal.service.config import Limits
-from tfxmodal.service.filling import reembed
+from tfxmodal.service.filling import fill, reembed
 from tfxmodal.service.galleries import Galleries
 from tfxmodal.service.limits import Limited
 
@@ -248,3 +251,63 @@ def test_a_change_of_kind_that_failed_half_way_is_done_by_asking_again(filled, m
     assert again.status_code == 200 and again.json()["changed"]
     assert filled.get("/about").json()["items"] == {"images": 2, "texts": 3}
     assert "red" not in filled.found(text="red") and filled.get("/pictures/red").status_code == 404
+
+
+def test_pictures_that_failed_writes_left_are_removed_by_filling(filled, monkeypatch, tmp_path):
+    def fail(*_):
+        raise OSError
+
+    folder = filled.catalogue.galleries.folder / "pictures"
+    with monkeypatch.context() as patch:
+        patch.setattr(filled.catalogue, "tidy", fail)
+        assert filled.delete("/items/red").status_code == 503
+    assert filled.delete("/items/red").status_code == 404
+    (folder / "00").mkdir(exist_ok=True)
+    (folder / "00" / f"{'0' * 64}.jpg.partial").touch()
+    (tmp_path / "texts").write_text("a red sea\n")
+    fill(filled.catalogue, tmp_path / "texts")
+    assert len([*folder.glob("*/*")]) == 7  # They may be of a write that is under way.
+    for path in folder.glob("*/*"):
+        os.utime(path, (1, 1))
+    fill(filled.catalogue, tmp_path / "texts")
+    assert len([*folder.glob("*/*")]) == 4
+    for name in ("green", "blue"):
+        assert filled.get(f"/pictures/{name}").content == picture(name)
+        assert filled.get(f"/pictures/{name}", params={"small": True}).status_code == 200
+
+
+def test_two_pictures_are_decoded_at_once(monkeypatch):
+    under_way, most = [], []
+
+    def slow(*arguments):
+        under_way.append(1)
+        most.append(len(under_way))
+        time.sleep(0.05)
+        under_way.pop()
+        return as_seen(*arguments)
+
+    monkeypatch.setattr(pictures, "as_seen", slow)
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(pictures.small_copy, 8 * [picture("red")]))
+    assert max(most) == 2
+
+
+def test_the_service_lives_while_all_its_threads_wait(catalogue, monkeypatch):
+    free = threading.Event()
+    monkeypatch.setattr(catalogue, "sizes", lambda: free.wait(20) and {})
+    with Asking(catalogue, Limits(max_requests=1)) as service, ThreadPoolExecutor(20) as pool:
+        asked = [pool.submit(service.get, "/ready") for _ in range(20)]
+        time.sleep(0.3)
+        start = time.monotonic()
+        assert service.get("/health").status_code == 200
+        assert time.monotonic() - start < 5
+        free.set()
+        assert {each.result().status_code for each in asked} == {200}
+
+
+def test_each_request_under_way_has_a_thread(catalogue, monkeypatch):
+    together = threading.Barrier(50)
+    monkeypatch.setattr(catalogue, "some", lambda *_: [] if together.wait(20) + 1 else None)
+    with Asking(catalogue, Limits(max_requests=50)) as service, ThreadPoolExecutor(50) as pool:
+        answers = pool.map(lambda _: service.get("/items").status_code, range(50))
+        assert {*answers} == {200}

@@ -362,7 +362,10 @@ def test_the_service_runs_alike_with_flags_that_it_takes(compose, monkeypatch):
     service, ours = compose["service"], flags(compose["service"]["command"][1:])
     assert service["image"] == kubernetes["image"]
     assert kubernetes["args"][0] == service["command"][0] == "serve"
-    assert ours | {"keys": "/keys/keys.json"} == flags(kubernetes["args"][1:])
+    assert ours == flags(kubernetes["args"][1:])
+    # A file would be mounted as it is now, and a key that is taken out of it would go on.
+    assert any(volume.endswith("/keys:/keys:ro") for volume in service["volumes"])
+    assert "secrets" not in service
     read = cli.parse(search_service.Flags, "", service["command"])
     assert (read.server, str(read.folder), read.metrics_port) == ("search:8500", "/gallery", 9090)
     ports = {port["containerPort"] for port in kubernetes["ports"]}

@@ -32,6 +32,9 @@ def fill(
 ) -> Told:
     """Puts in what a source holds; what is there unchanged is passed over.
 
+    At the end the gallery is arranged for fast searches, and pictures that no item names, as writes
+    that failed leave them, are removed.
+
     Args:
         catalogue: Where to.
         source: A folder of pictures, a file of texts or a manifest. Of a manifest, a picture has
@@ -56,8 +59,11 @@ def fill(
                 told.bad[name] = first_line(error)
         told.add(catalogue.put(items))
     # Even if nothing was written: what came by single writes has not been put in order yet.
+    strays = catalogue.strays()
     with storing(), locked(catalogue.galleries.lock, PATIENCE):
-        catalogue.galleries.current().optimize()
+        gallery = catalogue.galleries.current()
+        gallery.optimize()
+        catalogue.tidy(gallery, strays)
     return told
 
 

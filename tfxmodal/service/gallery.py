@@ -137,6 +137,12 @@ class Gallery:
         columns = {n: c for index in self.indexes.values() for n, c in index.store.columns.items()}
         return {name: kind for name, kind in sorted(columns.items()) if name not in OWN}
 
+    def pictures(self) -> set[str]:
+        """Names of the pictures of all items, and of those that were left out."""
+        images = self.indexes["images"].store.items()
+        kept = {name for part in images for name in part.metadata.get(PICTURE, [])}
+        return {name for name in kept.union(self.left_out.values()) if name}
+
     def has_picture(self, name: str) -> bool:
         """Whether an item has the picture of this name, or one that was left out."""
         store = self.indexes["images"].store
