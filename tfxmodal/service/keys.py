@@ -81,8 +81,8 @@ def add_key(path: Path, name: str, right: str) -> str:
     The key is 256 random bits, which nobody guesses: a plain hash protects it.
 
     Args:
-        path: The file. A new one is for its owner alone; one that is there keeps its owner and mode,
-            by which the service may read it.
+        path: The file. A new one is for its owner alone; one that is there keeps its owner and
+            mode, by which the service may read it.
         name: Whose key it is; logs tell it.
         right: One of `RIGHTS`.
 

@@ -19,7 +19,7 @@ AGE = 3600.0
 """Seconds after which nobody is still writing a picture."""
 
 DECODED_AT_ONCE = threading.Semaphore(2)
-"""Held while a picture is decoded, which takes up to 0.8 GB: there are as many threads as requests."""
+"""Held while a picture is decoded: that may take 0.8 GB, and each request has a thread."""
 
 MEDIA_TYPES = {
     "JPEG": "image/jpeg",

@@ -81,7 +81,7 @@ def as_seen(picture: str | Path | bytes, longest: int | None = None) -> Image.Im
 
 
 def _opened(contents: bytes, kind: str, longest: int | None = None) -> Image.Image:
-    """The picture, the first of several, turned; small, where that is wanted and can be done now."""
+    """The picture, the first of several, turned; made small, where that is possible by now."""
     from PIL import Image, ImageOps
 
     if kind == "HEIC":
