@@ -295,8 +295,8 @@ def test_two_pictures_are_decoded_at_once(monkeypatch):
 def test_the_service_lives_while_all_its_threads_wait(catalogue, monkeypatch):
     free = threading.Event()
     monkeypatch.setattr(catalogue, "sizes", lambda: free.wait(20) and {})
-    with Asking(catalogue, Limits(max_requests=1)) as service, ThreadPoolExecutor(20) as pool:
-        asked = [pool.submit(service.get, "/ready") for _ in range(20)]
+    with Asking(catalogue, Limits(max_requests=1)) as service, ThreadPoolExecutor(60) as pool:
+        asked = [pool.submit(service.get, "/ready") for _ in range(60)]
         time.sleep(0.3)
         start = time.monotonic()
         assert service.get("/health").status_code == 200
