@@ -17,6 +17,7 @@ from tfxmodal.io.locks import locked
 from tfxmodal.service import gallery, pictures
 from tfxmodal.service.catalogue import Catalogue
 from tfxmodal.service.config import Limits
+from tfxmodal.service.failures import Unready
 from tfxmodal.service.filling import fill, reembed
 from tfxmodal.service.galleries import Galleries
 from tfxmodal.service.limits import Limited
@@ -237,6 +238,17 @@ def test_a_gallery_whose_version_is_unloaded_can_be_left(filled, model):
     assert filled.get("/ready").status_code == 503
     assert reembed(filled.catalogue, galleries.open("fake-1")).written == 0
     assert filled.get("/ready").status_code == 200 and filled.found(text="red", k=1) == ["red"]
+
+
+def test_of_two_that_embed_again_the_later_one_is_told(filled, model, monkeypatch):
+    """Else what was written to the first one's gallery would not be in the second one's."""
+    galleries = filled.catalogue.galleries
+    model.versions |= {2: 2, 3: 3}
+    first, second = galleries.make(2, "f2"), galleries.make(3, "f3")
+    monkeypatch.setattr(second, "optimize", lambda: reembed(filled.catalogue, first))
+    with pytest.raises(Unready, match="give the command again"):
+        reembed(filled.catalogue, second)
+    assert galleries.current_name() == "fake-2"
 
 
 def test_a_change_of_kind_that_failed_half_way_is_done_by_asking_again(filled, monkeypatch):

@@ -15,7 +15,7 @@ from tfxmodal.errors import InputError, first_line
 from tfxmodal.io.locks import locked
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.service.catalogue import Catalogue
-from tfxmodal.service.failures import storing
+from tfxmodal.service.failures import Unready, storing
 from tfxmodal.service.gallery import Gallery
 from tfxmodal.service.items import Item, NewItem, Told
 from tfxmodal.service.pictures import Pictures
@@ -84,6 +84,7 @@ def reembed(catalogue: Catalogue, target: Gallery, reporter: Reporter = SILENT) 
 
     Raises:
         InputError: If a version of the model is not on the server.
+        Unready: If another gallery has become the current one meanwhile.
         ServerError: If the model server does not answer.
         StoreFailed: If the gallery cannot be written.
     """
@@ -99,6 +100,8 @@ def reembed(catalogue: Catalogue, target: Gallery, reporter: Reporter = SILENT) 
             break
     target.optimize()
     with storing(), locked(galleries.lock, PATIENCE):
+        if galleries.current_name() != source.name:
+            raise Unready("Another gallery has become the current one: give the command again.")
         told.bad, left_out = {}, source.left_out
         kept = {*left_out}
         for part in source.parts():

@@ -6,6 +6,7 @@ import hashlib
 import io
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from tfxmodal.encoders.image.with_pillow import as_seen
@@ -66,12 +67,12 @@ class Pictures:
 
         Those that were written a short time ago are not among them.
         """
-        end = time.time() - AGE
-        return {
-            path.name.partition(".")[0]
-            for path in self._folder.glob("*/*")
-            if path.stat().st_mtime < end
-        }
+        end, found = time.time() - AGE, set()
+        for path in self._folder.glob("*/*"):
+            with suppress(FileNotFoundError):  # Another one removed it.
+                if path.stat().st_mtime < end:
+                    found.add(path.name.partition(".")[0])
+        return found
 
     def put(self, contents: bytes, small: bytes):
         """Writes a picture and its small copy, on the disk when this returns.
