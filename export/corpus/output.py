@@ -67,14 +67,15 @@ def plan(items: pa.Table, earlier: pa.Table) -> Plan:
     embedded, there = np.zeros(len(items), bool), np.zeros(len(items), bool)
     embedded[rows[content]] = True
     there[rows[content & columns]] = True
-    files, ids = earlier["file"].to_pylist(), earlier["id"].to_pylist()
+    other = np.flatnonzero(~(content & columns))
+    files, ids = (earlier[name].take(other).to_pylist() for name in ("file", "id"))
     stale: dict[str, list[str]] = {}
     retold: dict[str, list[int]] = {}
-    for number in np.flatnonzero(~(content & columns)):
-        stale.setdefault(files[number], []).append(ids[number])
-        if content[number] and not there[rows[number]]:
-            retold.setdefault(files[number], []).append(rows[number])
-            there[rows[number]] = True
+    for file, name, row, is_same in zip(files, ids, rows[other], content[other], strict=True):
+        stale.setdefault(file, []).append(name)
+        if is_same and not there[row]:
+            retold.setdefault(file, []).append(row)
+            there[row] = True
     known = {name for names in stale.values() for name in names}
     todo = items.filter(pa.array(~embedded))
     changed = sum(name in known for name in todo["id"].to_pylist())

@@ -269,7 +269,7 @@ class Gallery:
     def _take_in(self, names: Sequence[str]):
         """Items that are written or deleted here are no longer left out."""
         if left_out := self.left_out:
-            self.leave_out({n: each for n, each in left_out.items() if n not in {*names}})
+            self.leave_out({name: left_out[name] for name in left_out.keys() - {*names}})
 
     def optimize(self):
         """Arranges what was written for fast searches. Nobody else may write meanwhile."""
