@@ -2,7 +2,8 @@ r"""Embeds a large corpus with an exported model, by Apache Beam, into Parquet f
 
 It needs the exported model and an environment of its own, made by `make beam-env`; nothing of the
 library. A second run embeds only what is new or has changed: pictures are known by id, size and
-time, texts by id and content. A run that was killed goes on where it was. What has no vector is
+time, texts by id and content; where other columns alone have changed, the rows are written anew
+with the vectors that are there. A run that was killed goes on where it was. What has no vector is
 listed with its reason in TO/bad.jsonl, and tried again by the next run.
 
 The source is one of
@@ -107,6 +108,10 @@ def main(argv: list[str]) -> None:
             f"{todo - planned.changed:,} are new, {planned.changed:,} have changed.",
             flush=True,
         )
+        if planned.retold:
+            retold = sum(map(len, planned.retold.values()))
+            print(f"{retold:,} have other columns alone: they keep their vectors.", flush=True)
+            output.retell(planned)
         if todo:
             job = Job(model, output, flags.image_column, flags.batch_size)
             with progress(output, planned.todo, flags.shard_size):

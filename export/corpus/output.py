@@ -17,10 +17,15 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from corpus import InputError
+from corpus.containers import FILE, ROW
 from corpus.places import joined, located
+from corpus.sources import COLUMNS_STAMP
 
 ABOUT = b"tfxmodal"
 """Of a file's schema: JSON of the gallery, and of the model with its fingerprint."""
+
+KNOWN = ("id", "stamp", COLUMNS_STAMP)
+"""Columns that tell what an item was when its row was written."""
 
 WORK = "_work"
 """Of what is not finished. Readers of Parquet pass over what begins with an underscore."""
@@ -36,11 +41,13 @@ class Plan:
     Attributes:
         todo: Items whose vector is missing, or of other content: rows of the source.
         changed: How many of them have a vector of other content.
-        stale: By file: the ids whose vectors are of other content.
+        retold: By file: items whose vectors are there with other columns; rows of the source.
+        stale: By file: the ids whose vectors are of other content, or have other columns.
     """
 
     todo: pa.Table
     changed: int
+    retold: dict[str, pa.Table]
     stale: dict[str, list[str]]
 
 
@@ -48,29 +55,46 @@ def plan(items: pa.Table, earlier: pa.Table) -> Plan:
     """Compares a source with what is there.
 
     Args:
-        items: `id`, unique, and `stamp`; other columns as they are.
-        earlier: `id`, `stamp` and `file` of vectors that are there, of this source or others.
+        items: `id`, unique, `stamp` and `columns_stamp`; other columns as they are.
+        earlier: These three, and `file`, of vectors that are there, of this source or others.
     """
     row = pc.index_in(earlier["id"], value_set=items["id"])
     earlier = earlier.append_column("row", row).filter(pc.is_valid(row))
-    same = pc.equal(earlier["stamp"], items["stamp"].take(earlier["row"]))
-    there = np.zeros(len(items), bool)
-    there[earlier["row"].filter(same).to_numpy()] = True
+    content, columns = (
+        pc.equal(earlier[name], items[name].take(earlier["row"])).to_numpy() for name in KNOWN[1:]
+    )
+    rows = earlier["row"].to_numpy()
+    embedded, there = np.zeros(len(items), bool), np.zeros(len(items), bool)
+    embedded[rows[content]] = True
+    there[rows[content & columns]] = True
+    other = np.flatnonzero(~(content & columns))
+    files, ids = (earlier[name].take(other).to_pylist() for name in ("file", "id"))
     stale: dict[str, list[str]] = {}
-    old = earlier.filter(pc.invert(same))
-    for file, name in zip(old["file"].to_pylist(), old["id"].to_pylist(), strict=True):
+    retold: dict[str, list[int]] = {}
+    for file, name, row, is_same in zip(files, ids, rows[other], content[other], strict=True):
         stale.setdefault(file, []).append(name)
+        if is_same and not there[row]:
+            retold.setdefault(file, []).append(row)
+            there[row] = True
     known = {name for names in stale.values() for name in names}
-    todo = items.filter(pa.array(~there))
-    return Plan(todo, sum(name in known for name in todo["id"].to_pylist()), stale)
+    todo = items.filter(pa.array(~embedded))
+    changed = sum(name in known for name in todo["id"].to_pylist())
+    return Plan(todo, changed, {file: items.take(each) for file, each in retold.items()}, stale)
 
 
 def shard_name(items: pa.Table) -> str:
     """The name of the file for items: always the same, so that it can be written twice."""
     digest = hashlib.blake2b(digest_size=10)
-    for name in ("id", "stamp"):
+    for name in KNOWN:
         digest.update("\0".join(items[name].to_pylist()).encode() + b"\n")
     return f"part-{digest.hexdigest()}.parquet"
+
+
+def with_vectors(items: pa.Table, vectors: pa.Array, about: str | bytes) -> pa.Table:
+    """The rows of a file: items of a source with their vectors, `about` them for `ABOUT`."""
+    rows = items.add_column(1, "vector", vectors)
+    rows = rows.drop_columns([*({FILE, ROW} & {*rows.column_names})])
+    return rows.replace_schema_metadata({ABOUT: about})
 
 
 class Output:
@@ -110,11 +134,14 @@ class Output:
                     )
 
     def earlier(self) -> pa.Table:
-        """`id`, `stamp` and `file` of all vectors."""
+        """`id`, `stamp`, `columns_stamp` and `file` of all vectors."""
         system, root = located(self.place)
-        tables = [pa.table({name: pa.array([], pa.string()) for name in ("id", "stamp", "file")})]
+        tables = [pa.table({name: pa.array([], pa.string()) for name in (*KNOWN, "file")})]
         for name in self.parts():
-            rows = pq.read_table(f"{root}/{name}", columns=["id", "stamp"], filesystem=system)
+            with system.open_input_file(f"{root}/{name}") as opened:
+                rows = pq.ParquetFile(opened).read(columns=[*KNOWN])
+            if COLUMNS_STAMP not in rows.column_names:  # An earlier version wrote it.
+                rows = rows.append_column(COLUMNS_STAMP, pa.repeat("", len(rows)))
             tables.append(rows.append_column("file", pa.repeat(name, len(rows))))
         return pa.concat_tables([table.replace_schema_metadata() for table in tables])
 
@@ -132,6 +159,16 @@ class Output:
         with system.open_output_stream(partial) as file:
             yield file
         system.move(partial, f"{root}/{name}")
+
+    def retell(self, plan: Plan):
+        """Writes rows whose columns alone have changed, with the vectors that are there."""
+        system, root = located(self.place)
+        for name, items in plan.retold.items():
+            rows = pq.read_table(f"{root}/{name}", filesystem=system)
+            at = pc.index_in(items["id"], value_set=rows["id"])
+            vectors = rows["vector"].combine_chunks().take(at.combine_chunks())
+            about = rows.schema.metadata[ABOUT]
+            self.write(shard_name(items), with_vectors(items, vectors, about))
 
     def drop(self, name: str, ids: list[str]):
         """Removes the rows of ids from a file, and the file where none is left."""

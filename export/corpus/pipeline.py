@@ -16,9 +16,8 @@ from apache_beam.ml.inference.base import (
     RunInference,
 )
 
-from corpus.containers import FILE, ROW
 from corpus.model import Model, embed
-from corpus.output import ABOUT, BAD, Output, shard_name
+from corpus.output import BAD, Output, shard_name, with_vectors
 from corpus.places import located
 
 PLAN = "plan.parquet"
@@ -53,10 +52,8 @@ class Job:
         items, (vectors, reasons) = result.example, result.inference
         if good := [row for row in range(len(items)) if row not in reasons]:
             array = pa.FixedSizeListArray.from_arrays(vectors[good].ravel(), vectors.shape[1])
-            rows = items.take(good).add_column(1, "vector", array)
-            rows = rows.drop_columns([*({FILE, ROW} & {*rows.column_names})])
             about = json.dumps(about_vectors(self.model))
-            self.output.write(name, rows.replace_schema_metadata({ABOUT: about}))
+            self.output.write(name, with_vectors(items.take(good), array, about))
         ids = items["id"].to_pylist()
         for row, reason in sorted(reasons.items()):
             yield json.dumps({"id": ids[row], "reason": reason}, ensure_ascii=False)

@@ -22,8 +22,11 @@ TABLES = {".csv": ",", ".tsv": "\t"}
 PATH = "path"
 """Column of where the picture of an item is, if it is a file of its own."""
 
+COLUMNS_STAMP = "columns_stamp"
+"""Column of what changes with an item's further columns; empty where it has none."""
+
 BLOCK = 100_000
-"""Lines of JSON that are held as Python's objects at a time."""
+"""Rows that are held as Python's objects at a time."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ def read_source(source: str, gallery: str, columns: Columns) -> pa.Table:
 
     Returns:
         `id`, unique strings; `stamp`, which changes with the content; where the content is
-        (`path`; `_file` and `_row`; or `text`); and all other columns of the source.
+        (`path`; `_file` and `_row`; or `text`); all other columns of the source; and
+        `columns_stamp`, which changes with these.
 
     Raises:
         InputError: If the source cannot be read, holds no item, or gives an id twice.
@@ -62,7 +66,26 @@ def read_source(source: str, gallery: str, columns: Columns) -> pa.Table:
         raise InputError(f"--source {source} holds no {gallery}: give another.")
     _refuse_twice(items["id"], source)
     known = [name for name in items.column_names if not pa.types.is_null(items[name].type)]
-    return items.select(known)
+    items = items.select(known)
+    own = {"id", "stamp", FILE, ROW, "text" if gallery == "texts" else PATH}
+    further = items.select([name for name in sorted(known) if name not in own])
+    return items.append_column(COLUMNS_STAMP, _columns_stamps(further))
+
+
+def _columns_stamps(rows: pa.Table) -> pa.Array:
+    """A short hash of each row; a column in which a row has no value makes no difference."""
+    if not rows.num_columns:
+        return pa.array([""] * len(rows), pa.string())
+    marks = []
+    for batch in rows.to_batches(BLOCK):
+        for row in batch.to_pylist():
+            told = {name: value for name, value in row.items() if value is not None}
+            marks.append(_hash(json.dumps(told, default=str)) if told else "")
+    return pa.array(marks, pa.string())
+
+
+def _hash(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def _items(source: str, gallery: str, columns: Columns) -> pa.Table:
@@ -103,7 +126,7 @@ def _of_rows(rows: pa.Table, source: str, gallery: str, columns: Columns) -> pa.
     """Items of a source's rows; those of a table that name one image are one pair."""
     if not len(rows):
         return pa.table({"id": pa.array([], pa.string())})
-    own = {"id", "vector", "stamp", *([PATH] * (gallery == "images"))}
+    own = {"id", "vector", "stamp", COLUMNS_STAMP, *([PATH] * (gallery == "images"))}
     own -= {columns.id, columns.image}
     if reserved := own & {*rows.column_names}:
         raise InputError(f"{source} has a column {reserved.pop()!r}, as the output has: rename it.")
@@ -168,7 +191,7 @@ def _texts(rows: pa.Table, source: str, columns: Columns, merged: bool) -> pa.Ta
     dropped = {*names, "text", FILE, ROW} & {*rows.column_names}
     taken = rows.drop_columns([*dropped]).take(np.repeat(np.arange(len(rows)), [*map(len, lists)]))
     texts = [text for each in lists for text in each]
-    marks = [hashlib.blake2b(text.encode(), digest_size=8).hexdigest() for text in texts]
+    marks = [_hash(text) for text in texts]
     return (
         taken.set_column(0, "id", pa.array(numbered, pa.string()))
         .append_column("text", pa.array(texts, pa.string()))

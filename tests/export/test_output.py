@@ -18,16 +18,18 @@ MODEL = {"fingerprint": "abc", "gallery": "images"}
 
 
 def rows(stamps: dict[str, str]) -> pa.Table:
-    return pa.table(
-        {
-            name: pa.array(values, pa.string())
-            for name, values in (("id", [*stamps]), ("stamp", [*stamps.values()]))
-        }
-    )
+    """By id a mark of the content, and one of the further columns."""
+    marks = {
+        "id": [*stamps],
+        "stamp": [stamp[:1] for stamp in stamps.values()],
+        "columns_stamp": [stamp[1:] for stamp in stamps.values()],
+    }
+    return pa.table({name: pa.array(values, pa.string()) for name, values in marks.items()})
 
 
 def vectors(stamps: dict[str, str], about=MODEL) -> pa.Table:
-    numbers = pa.FixedSizeListArray.from_arrays(np.zeros(2 * len(stamps), np.float32), 2)
+    numbers = np.array([[ord(name), 0] for name in stamps], np.float32)
+    numbers = pa.FixedSizeListArray.from_arrays(numbers.ravel(), 2)
     told = rows(stamps).add_column(1, "vector", numbers)
     return told.replace_schema_metadata({ABOUT: json.dumps(about)})
 
@@ -41,10 +43,11 @@ def held(output) -> dict[str, str]:
     there = output.earlier()
     ids = there["id"].to_pylist()
     assert len(set(ids)) == len(ids)
-    return dict(zip(ids, there["stamp"].to_pylist(), strict=True))
+    marks = zip(there["stamp"].to_pylist(), there["columns_stamp"].to_pylist(), strict=True)
+    return dict(zip(ids, map("".join, marks), strict=True))
 
 
-stamped = st.dictionaries(st.sampled_from("abcdefg"), st.sampled_from("12"))
+stamped = st.dictionaries(st.sampled_from("abcdefg"), st.sampled_from(("1", "2", "1x", "2x")))
 
 
 @given(source=stamped, parts=st.lists(stamped, max_size=3))
@@ -60,9 +63,12 @@ def test_a_plan_does_what_is_missing_or_changed_and_nothing_else(source, parts):
     earlier = pa.concat_tables([*files, rows({}).append_column("file", pa.array([], pa.string()))])
     made = plan(rows(source), earlier)
     old = {name: there[name][0] for name in there}
-    todo = [name for name in source if old.get(name) != source[name]]
+    todo = [name for name in source if old.get(name, "")[:1] != source[name][:1]]
     assert made.todo["id"].to_pylist() == todo
     assert made.changed == sum(name in old for name in todo)
+    retold = {(there[n][1], n) for n in source.keys() - todo if old[n] != source[n]}
+    given = {(file, n) for file, each in made.retold.items() for n in each["id"].to_pylist()}
+    assert given == retold
     stale = {(there[name][1], name) for name in source if old.get(name) not in (None, source[name])}
     assert {(file, name) for file, names in made.stale.items() for name in names} == stale
 
@@ -143,3 +149,39 @@ for number in range(100_000):
     assert len(output.parts()) >= 20
     for name in output.parts():
         assert pq.read_table(Path(output.place, name)).num_rows == 100_000
+
+
+def test_rows_whose_columns_alone_have_changed_keep_their_vectors(output):
+    output.write("part-1.parquet", vectors({"a": "1", "b": "1", "c": "1", "d": "1"}))
+    output.write("part-2.parquet", vectors({"e": "1x"}))
+    source = rows({"c": "1y", "a": "1x", "b": "2x", "e": "1x", "new": "1x"})
+    source = source.append_column("album", pa.array(["sea", "beach", "beach", None, None]))
+    for _ in range(2):  # The first run is killed before it has ended.
+        made = plan(source, output.earlier())
+        assert made.todo["id"].to_pylist() == ["b", "new"]
+        output.retell(made)
+    assert not made.retold
+    output.finish(made)
+    assert held(output) == {"a": "1x", "c": "1y", "d": "1", "e": "1x"}
+    found = pa.concat_tables(
+        [pq.read_table(Path(output.place, name)) for name in output.parts()],
+        promote_options="permissive",
+    ).to_pylist()
+    assert {row["id"]: (row["vector"], row["album"]) for row in found} == {
+        "a": ([ord("a"), 0], "beach"),
+        "c": ([ord("c"), 0], "sea"),
+        "d": ([ord("d"), 0], None),
+        "e": ([ord("e"), 0], None),
+    }
+    output.check(MODEL)
+
+
+def test_an_output_of_an_earlier_version_goes_on(output):
+    earlier = vectors({"a": "1", "b": "1", "c": "1"}).drop_columns(["columns_stamp"])
+    output.write("part-1.parquet", earlier)
+    made = plan(rows({"a": "1", "b": "1x", "c": "2"}), output.earlier())
+    assert made.todo["id"].to_pylist() == ["c"]
+    assert [*made.retold] == ["part-1.parquet"] and made.stale == {"part-1.parquet": ["b", "c"]}
+    output.retell(made)
+    output.finish(made)
+    assert held(output) == {"a": "1", "b": "1x"}

@@ -207,3 +207,21 @@ def test_a_model_that_does_not_embed_is_told(tmp_path, about, message):
         (tmp_path / "10/signatures.json").write_text(json.dumps(about))
     with pytest.raises(InputError, match=message):
         Model.find(str(tmp_path), "images")
+
+
+def test_a_stamp_of_the_columns_changes_with_what_is_told_of_an_item(pictures):
+    def marks(gallery, **told):
+        row = {"image": "a.jpg", "text": "one"}
+        path = manifest(pictures / "pairs.jsonl", row | told, {"image": "sub/b.PNG", "text": "two"})
+        found = items(path, gallery)
+        return found["stamp"].to_pylist(), found["columns_stamp"].to_pylist()
+
+    for gallery in ("images", "texts"):
+        stamps, before = marks(gallery, album="beach")
+        assert marks(gallery, album="beach") == (stamps, before)
+        again, after = marks(gallery, album="sea", year=2020)
+        assert again == stamps and after[0] != before[0] and after[1] == before[1]
+    # A caption travels along with a picture; a text is itself what is embedded.
+    assert marks("images", text="new")[1][0] != marks("images")[1][0]
+    assert marks("texts", text="new")[1][0] == marks("texts")[1][0]
+    assert set(items(pictures / "sub")["columns_stamp"].to_pylist()) == {""}

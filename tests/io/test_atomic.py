@@ -1,8 +1,9 @@
 import os
+import time
 
 import pytest
 
-from tfxmodal.io.atomic import recover_folder, whole_file, whole_folder
+from tfxmodal.io.atomic import recover_folder, sync_changes, whole_file, whole_folder
 
 
 def write(folder, content):
@@ -67,3 +68,36 @@ def test_the_current_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "index")
     write(type(tmp_path)("."), "new")
     assert (tmp_path / "index" / "a").read_text() == "new"
+
+
+def test_what_was_changed_in_a_folder_is_synced_and_nothing_else(tmp_path, monkeypatch):
+    (tmp_path / "old/older").mkdir(parents=True)
+    for name in ("old/older/a", "old/b", "old/changed"):
+        (tmp_path / name).write_text("a")
+    for path in (*tmp_path.rglob("*"), tmp_path):
+        os.utime(path, (1, 1))
+    (tmp_path / "old/older/changed").write_text("b")
+    os.utime(tmp_path / "old/older", (1, 1))  # A file that is changed in place does so.
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new/c").write_text("c")
+    (tmp_path / "gone").symlink_to("nothing")
+    synced = []
+    monkeypatch.setattr("tfxmodal.io.atomic.sync", lambda path: synced.append(str(path)))
+    sync_changes(tmp_path, time.time() - 60)
+    wanted = ("old/older/changed", "new/c", "new", ".")
+    assert sorted(synced) == sorted(str(tmp_path / name) for name in wanted)
+
+
+def test_a_look_at_many_files_costs_less_than_one_at_their_paths(tmp_path):
+    """A gallery of many small writes has ten thousands of files, and each write looks at all."""
+    for number in range(3000):
+        (tmp_path / f"{number}").touch()
+
+    def cost(action) -> float:
+        start = time.process_time()
+        action()
+        return time.process_time() - start
+
+    ours = min(cost(lambda: sync_changes(tmp_path, time.time() + 60)) for _ in range(5))
+    paths = min(cost(lambda: [path.stat() for path in tmp_path.rglob("*")]) for _ in range(5))
+    assert ours < 0.7 * paths

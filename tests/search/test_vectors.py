@@ -43,7 +43,9 @@ def test_all_files_are_read_with_their_metadata(tmp_path, monkeypatch, batch):
 def test_columns_are_metadata_as_those_of_a_manifest_are(tmp_path):
     taken = [datetime.date(2024, 1, 31), None]
     columns = {"taken on": taken, "taken_on": ["a", "b"], "price": [Decimal("1.5"), None]}
-    folder = write(tmp_path / "v", "a", [0, 1], raw=[b"x", b"y"], **columns)
+    folder = write(
+        tmp_path / "v", "a", [0, 1], raw=[b"x", b"y"], **columns, columns_stamp=["1", "2"]
+    )
     (part,) = read_vectors(folder, "abc", "texts")
     assert part.metadata == {
         "taken_on": ["2024-01-31", None],

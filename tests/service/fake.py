@@ -29,12 +29,14 @@ class FakeClient:
         fault: A status that is answered in place of everything.
         is_dot_product: Whether the score is the dot product of the embeddings, or its cube.
         asked: How many requests were answered.
+        unknown: By version a word, or a picture, of which it can make nothing.
     """
 
     def __init__(self, **versions: int):
         self.spec = SimpleNamespace(name="fake")
         self.versions = {int(name.strip("v")): seed for name, seed in versions.items()} or {1: 1}
         self.fault, self.is_dot_product, self.asked, self.version = None, True, 0, 1
+        self.unknown: dict[int, str | bytes] = {}
         self._shared = self
 
     def at_version(self, version: int) -> "FakeClient":
@@ -52,6 +54,8 @@ class FakeClient:
         read = {"embed_image": _colours, "embed_text": _words}[signature]
         ((_, contents),) = inputs.items()
         rows = np.array([read(content) for content in contents], np.float32)
+        unknown = self._shared.unknown.get(self.version)
+        rows[[isinstance(unknown, type(c)) and unknown in c for c in contents]] = 0
         return {"embedding": self._turned(rows), "valid": rows.any(axis=1)}
 
     def embed_images(self, images) -> np.ndarray:

@@ -276,6 +276,15 @@ def test_logs_and_metrics_hold_nothing_of_what_is_asked(filled):
     assert value("tfxmodal_step_seconds_count", {"step": "write"}) == 5
 
 
+def test_a_method_that_is_none_is_not_kept(service):
+    for number in range(3):
+        assert service.request(f"SECRET{number}", "/search").status_code == 405
+    assert {told["method"] for told in service.log} == {"other"}
+    labels = {"route": "/search", "method": "other", "status": "405"}
+    assert service.metrics.registry.get_sample_value("tfxmodal_requests_total", labels) == 3
+    assert "SECRET" not in str([*service.metrics.registry.collect()])
+
+
 def test_the_page_of_the_interface_needs_nothing_from_elsewhere(service):
     docs, schema = service.get("/docs").text, service.get("/openapi.json").json()
     assert "https://" not in docs
@@ -327,3 +336,19 @@ def test_a_manifest_is_put_in_and_again_what_is_new(catalogue, tmp_path):
     service = Asking(catalogue)
     assert service.get("/items/red.png").json()["caption"] == "a red car"
     assert service.found(text="red", find="texts", where="year = 2020")[0] == "red.png#1"
+
+
+def test_a_write_of_one_kind_leaves_the_other_kinds_store_alone(filled):
+    """Else each would be a version more of a store in which nothing changed."""
+    stores = {k: i.store for k, i in filled.catalogue.galleries.current().indexes.items()}
+
+    def versions() -> dict[str, int]:
+        return {kind: store._table.version for kind, store in stores.items()}
+
+    before = versions()
+    filled.put("/items", data={"id": "texts/new", "text": "red"})
+    filled.delete("/items/texts/new")
+    assert versions() == before | {"texts": before["texts"] + 2}
+    filled.put_picture("new", "red")
+    assert versions()["images"] == before["images"] + 1
+    assert versions()["texts"] == before["texts"] + 2

@@ -1,6 +1,8 @@
 """What the service answers when something around it fails, and what is left then."""
 
 import asyncio
+import os
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,11 +12,13 @@ from starlette.exceptions import HTTPException
 
 from tests.service.conftest import Asking
 from tests.service.fake import picture
+from tfxmodal.encoders.image.with_pillow import as_seen
 from tfxmodal.io.locks import locked
-from tfxmodal.service import gallery
+from tfxmodal.service import gallery, pictures
 from tfxmodal.service.catalogue import Catalogue
 from tfxmodal.service.config import Limits
-from tfxmodal.service.filling import reembed
+from tfxmodal.service.failures import Unready
+from tfxmodal.service.filling import fill, reembed
 from tfxmodal.service.galleries import Galleries
 from tfxmodal.service.limits import Limited
 
@@ -157,3 +161,165 @@ def test_a_request_that_does_not_arrive_is_ended():
     with pytest.raises(HTTPException) as ended:
         asyncio.run(limited({"type": "http", "path": "/items"}, never, None))
     assert ended.value.status_code == 408
+
+
+def test_what_a_version_cannot_embed_is_there_again_after_going_back(filled, model):
+    galleries = filled.catalogue.galleries
+    model.versions |= {2: 2, 3: 3}
+    model.unknown[2] = "field"
+    told = reembed(filled.catalogue, galleries.make(2, "f2"))
+    assert [*told.bad] == ["texts/field"] and filled.get("/items/texts/field").status_code == 404
+    assert filled.put("/items", data={"id": "texts/field", "text": "red field"}).status_code == 422
+    # What is deleted meanwhile stays deleted, what was left out is passed on from one to the next.
+    filled.delete("/items/blue")
+    model.unknown[3] = "field"
+    told = reembed(filled.catalogue, galleries.make(3, "f3"))
+    assert (told.written, told.deleted, told.bad) == (3, 0, {})
+    told = reembed(filled.catalogue, galleries.open("fake-1"))
+    assert (told.written, told.deleted, told.bad) == (0, 1, {})
+    assert filled.get("/items/texts/field").json()["caption"] == "field in green"
+    assert filled.get("/about").json()["items"] == {"images": 2, "texts": 2}
+    assert galleries.current().left_out == {}
+
+
+def test_what_was_left_out_can_be_written_and_deleted(filled, model):
+    galleries = filled.catalogue.galleries
+    filled.put("/items", data={"id": "texts/sea", "text": "red field at sea"})
+    model.versions[2], model.unknown[2] = 2, "field"
+    reembed(filled.catalogue, galleries.make(2, "f2"))
+    assert {*galleries.current().left_out} == {"texts/field", "texts/sea"}
+    filled.put("/items", data={"id": "texts/sea", "text": "blue sea"})
+    filled.delete("/items/texts/field")
+    assert galleries.current().left_out == {}
+    told = reembed(filled.catalogue, galleries.open("fake-1"))
+    assert (told.written, told.deleted) == (1, 1)
+    assert filled.get("/items/texts/sea").json()["caption"] == "blue sea"
+    assert filled.get("/items/texts/field").status_code == 404
+
+
+def test_an_old_form_of_what_cannot_be_embedded_does_not_come_back(filled, model):
+    galleries = filled.catalogue.galleries
+    model.versions[2] = 2
+    reembed(filled.catalogue, galleries.make(2, "f2"))
+    reembed(filled.catalogue, galleries.open("fake-1"))
+    filled.put("/items", data={"id": "texts/field", "text": "a blue field"})
+    model.unknown[2] = "field"
+    told = reembed(filled.catalogue, galleries.open("fake-2"))
+    assert ([*told.bad], told.deleted) == (["texts/field"], 1)
+    assert filled.found(text="green", find="texts") == ["texts/car"]
+    reembed(filled.catalogue, galleries.open("fake-1"))
+    assert filled.get("/items/texts/field").json()["caption"] == "a blue field"
+
+
+def test_a_picture_that_is_missing_is_told_and_one_that_was_left_out_is_kept(filled, model):
+    galleries = filled.catalogue.galleries
+    filled.put_picture("lost", "blue", text="it has the picture of another item")
+    filled.put_picture("gone", (9, 9, 9))
+    for item in galleries.current().get(["gone"]):
+        galleries.pictures.remove(item.picture)
+    model.versions[2], model.unknown[2] = 2, picture("blue")
+    told = reembed(filled.catalogue, galleries.make(2, "f2"))
+    assert told.bad.keys() == {"blue", "lost", "gone"}
+    assert told.bad["gone"] == "its picture is missing"
+    model.unknown = {}
+    filled.put_picture("blue", "blue")
+    filled.delete("/items/blue")  # Its picture is that of an item that was left out.
+    reembed(filled.catalogue, galleries.open("fake-1"))
+    assert filled.get("/pictures/lost").content == picture("blue")
+    assert filled.get("/items/gone").status_code == 200
+
+
+def test_a_gallery_whose_version_is_unloaded_can_be_left(filled, model):
+    """As after `release.py rollback`: its vectors are not needed, but for searching it."""
+    galleries = filled.catalogue.galleries
+    model.versions[2] = 2
+    reembed(filled.catalogue, galleries.make(2, "f2"))
+    del model.versions[2]
+    assert filled.get("/ready").status_code == 503
+    assert reembed(filled.catalogue, galleries.open("fake-1")).written == 0
+    assert filled.get("/ready").status_code == 200 and filled.found(text="red", k=1) == ["red"]
+
+
+def test_of_two_that_embed_again_the_later_one_is_told(filled, model, monkeypatch):
+    """Else what was written to the first one's gallery would not be in the second one's."""
+    galleries = filled.catalogue.galleries
+    model.versions |= {2: 2, 3: 3}
+    first, second = galleries.make(2, "f2"), galleries.make(3, "f3")
+    monkeypatch.setattr(second, "optimize", lambda: reembed(filled.catalogue, first))
+    with pytest.raises(Unready, match="give the command again"):
+        reembed(filled.catalogue, second)
+    assert galleries.current_name() == "fake-2"
+
+
+def test_a_change_of_kind_that_failed_half_way_is_done_by_asking_again(filled, monkeypatch):
+    def fail(*_):
+        raise OSError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gallery.Gallery, "_drop", fail)
+        assert filled.put("/items", data={"id": "red", "text": "sea"}).status_code == 503
+    assert filled.get("/about").json()["items"] == {"images": 3, "texts": 3}
+    again = filled.put("/items", data={"id": "red", "text": "sea"})
+    assert again.status_code == 200 and again.json()["changed"]
+    assert filled.get("/about").json()["items"] == {"images": 2, "texts": 3}
+    assert "red" not in filled.found(text="red") and filled.get("/pictures/red").status_code == 404
+
+
+def test_pictures_that_failed_writes_left_are_removed_by_filling(filled, monkeypatch, tmp_path):
+    def fail(*_):
+        raise OSError
+
+    folder = filled.catalogue.galleries.folder / "pictures"
+    with monkeypatch.context() as patch:
+        patch.setattr(filled.catalogue, "tidy", fail)
+        assert filled.delete("/items/red").status_code == 503
+    assert filled.delete("/items/red").status_code == 404
+    (folder / "00").mkdir(exist_ok=True)
+    (folder / "00" / f"{'0' * 64}.jpg.partial").touch()
+    (tmp_path / "texts").write_text("a red sea\n")
+    fill(filled.catalogue, tmp_path / "texts")
+    assert len([*folder.glob("*/*")]) == 7  # They may be of a write that is under way.
+    for path in folder.glob("*/*"):
+        os.utime(path, (1, 1))
+    fill(filled.catalogue, tmp_path / "texts")
+    assert len([*folder.glob("*/*")]) == 4
+    for name in ("green", "blue"):
+        assert filled.get(f"/pictures/{name}").content == picture(name)
+        assert filled.get(f"/pictures/{name}", params={"small": True}).status_code == 200
+
+
+def test_two_pictures_are_decoded_at_once(monkeypatch):
+    under_way, most = [], []
+
+    def slow(*arguments):
+        under_way.append(1)
+        most.append(len(under_way))
+        time.sleep(0.05)
+        under_way.pop()
+        return as_seen(*arguments)
+
+    monkeypatch.setattr(pictures, "as_seen", slow)
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(pictures.small_copy, 8 * [picture("red")]))
+    assert max(most) == 2
+
+
+def test_the_service_lives_while_all_its_threads_wait(catalogue, monkeypatch):
+    free = threading.Event()
+    monkeypatch.setattr(catalogue, "sizes", lambda: free.wait(20) and {})
+    with Asking(catalogue, Limits(max_requests=1)) as service, ThreadPoolExecutor(60) as pool:
+        asked = [pool.submit(service.get, "/ready") for _ in range(60)]
+        time.sleep(0.3)
+        start = time.monotonic()
+        assert service.get("/health").status_code == 200
+        assert time.monotonic() - start < 5
+        free.set()
+        assert {each.result().status_code for each in asked} == {200}
+
+
+def test_each_request_under_way_has_a_thread(catalogue, monkeypatch):
+    together = threading.Barrier(50)
+    monkeypatch.setattr(catalogue, "some", lambda *_: [] if together.wait(20) + 1 else None)
+    with Asking(catalogue, Limits(max_requests=50)) as service, ThreadPoolExecutor(50) as pool:
+        answers = pool.map(lambda _: service.get("/items").status_code, range(50))
+        assert {*answers} == {200}

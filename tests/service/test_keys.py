@@ -1,4 +1,5 @@
 import json
+import os
 import stat
 
 import pytest
@@ -54,3 +55,26 @@ def test_a_file_that_is_gone_lets_nobody_in(tmp_path):
     path.unlink()
     with pytest.raises(InputError):
         keys.caller(key)
+
+
+def test_a_file_that_is_there_keeps_its_mode_and_its_owner(tmp_path, monkeypatch):
+    path, owners = tmp_path / "keys.json", []
+    add_key(path, "a", "read")
+    path.chmod(0o640)
+    monkeypatch.setattr(os, "chown", lambda _, *owner: owners.append(owner))
+    add_key(path, "b", "read")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert owners == [(path.stat().st_uid, path.stat().st_gid)]
+
+
+def test_another_users_file_is_not_taken_from_him(tmp_path, monkeypatch):
+    def refused(*_):
+        raise PermissionError
+
+    path = tmp_path / "keys.json"
+    add_key(path, "a", "read")
+    before = path.read_text()
+    monkeypatch.setattr(os, "chown", refused)
+    with pytest.raises(InputError, match="`keys` .* is of user .*: give the command as"):
+        add_key(path, "b", "read")
+    assert path.read_text() == before

@@ -54,7 +54,9 @@ def test_what_was_acknowledged_survives(tmp_path):
         writers = [threading.Thread(target=write, args=[n]) for n in range(2)]
         for writer in writers:
             writer.start()
-        time.sleep(0.8)
+        while len(put) < 8 or not deleted:  # However slow the disk is.
+            assert not others
+            time.sleep(0.05)
         process.kill()
         for writer in writers:
             writer.join()

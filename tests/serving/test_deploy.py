@@ -25,6 +25,7 @@ from tfxmodal.commands import cli, search_service
 from tfxmodal.dev_server.batching import Batching
 from tfxmodal.dev_server.server import DevServer
 from tfxmodal.service import access, observing
+from tfxmodal.service.config import Limits
 from tfxmodal.serving.client.client import Client
 from tfxmodal.serving.model_config import model_config
 from tfxmodal.serving.model_server import free_port
@@ -33,6 +34,7 @@ DEPLOY = Path(__file__).resolve().parents[2] / "export" / "deploy"
 CONFIG = DEPLOY / "config"
 PROBE = CONFIG / "probe.sh"
 SERVERS = ("search", "matrix")
+IN_KUBERNETES = {"search": "kubernetes/search.yaml", "matrix": "kubernetes/matrix/matrix.yaml"}
 
 # Of tensorflow_model_server 2.20, without those for TPUs, TFLite and experiments.
 KNOWN_FLAGS = set(
@@ -89,8 +91,8 @@ def compose():
 @pytest.fixture(scope="module")
 def containers():
     return {
-        name: load(f"kubernetes/{name}.yaml")[0]["spec"]["template"]["spec"]["containers"][0]
-        for name in SERVERS
+        name: load(path)[0]["spec"]["template"]["spec"]["containers"][0]
+        for name, path in IN_KUBERNETES.items()
     }
 
 
@@ -235,7 +237,7 @@ def test_kubernetes_takes_the_files_that_compose_mounts():
     (config,) = base["configMapGenerator"]
     assert {DEPLOY / file for file in config["files"]} == {*CONFIG.glob("*.config"), PROBE}
     for name in SERVERS:
-        deployment = load(f"kubernetes/{name}.yaml")[0]
+        deployment = load(IN_KUBERNETES[name])[0]
         volumes = {v["name"]: v for v in deployment["spec"]["template"]["spec"]["volumes"]}
         assert volumes["config"]["configMap"]["name"] == config["name"]
         claims = {claim["metadata"]["name"] for claim in load("kubernetes/volumes.yaml")}
@@ -297,7 +299,9 @@ def test_tls_reaches_from_the_service_to_the_model_server(build):
 
 def test_every_pod_is_confined(build):
     pods = [
-        d["spec"]["template"]["spec"] for (kind, _), d in build().items() if kind == "Deployment"
+        d["spec"]["template"]["spec"]
+        for (kind, _), d in build("matrix").items()
+        if kind == "Deployment"
     ]
     pods.append(load("kubernetes/upload.yaml")[0]["spec"])
     assert len(pods) == 4
@@ -310,8 +314,40 @@ def test_every_pod_is_confined(build):
         assert ":" in only["image"] and not only["image"].endswith(":latest")
 
 
+def test_a_server_waits_for_no_export_that_is_not_asked_for(build):
+    """A matrix server without its export is never ready, and an apply never done."""
+    assert ("Deployment", "matrix") not in build() and ("Service", "matrix") not in build()
+    assert build().items() <= build("matrix").items()
+    assert {("Deployment", "matrix"), ("Service", "matrix")} <= build("matrix").keys()
+
+
+def test_an_upload_copies_each_version_and_can_ask_by_tls(build):
+    text = (DEPLOY / "kubernetes/upload.yaml").read_text()
+    for source, to in re.findall(r"kubectl cp (\S+) upload:(\S+)", text):
+        assert to == f"/{source}" and f"mkdir -p {to.rpartition('/')[0]}\n" in text
+        assert re.fullmatch(r"models/\w+/\d+", source)
+    pod = load("kubernetes/upload.yaml")[0]["spec"]
+    (mount,) = [m for m in pod["containers"][0]["volumeMounts"] if m["name"] == "tls"]
+    (volume,) = [v["secret"] for v in pod["volumes"] if v["name"] == "tls"]
+    (wanted,) = {
+        arg for arg in container(build("tls")["Deployment", "service"])["args"] if "tls" in arg
+    }
+    assert wanted == f"--tls={mount['mountPath']}/{volume['items'][0]['path']}"
+    assert volume["optional"] and wanted.replace("=", " ") in text
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_servers_end_connections_so_that_new_pods_are_found(containers, name):
+    """gRPC asks for addresses again when a connection ends, and no server ends one by itself."""
+    given = flags(containers[name]["args"])["grpc_channel_arguments"]
+    values = dict(each.split("=") for each in given.split(","))
+    assert 10_000 <= int(values["grpc.max_connection_age_ms"]) <= 120_000
+    # Longer than what callers wait for an answer.
+    assert int(values["grpc.max_connection_age_grace_ms"]) > 1e3 * Limits().deadline
+
+
 def test_pods_go_and_come_without_a_failed_request(build):
-    built = build()
+    built = build("matrix")
     for name in ("search", "service"):
         spec = built["Deployment", name]["spec"]
         pod = spec["template"]["spec"]
@@ -327,7 +363,7 @@ def test_pods_go_and_come_without_a_failed_request(build):
 
 
 def test_the_service_and_the_release_alone_reach_the_model_servers(build):
-    built = build()
+    built = build("matrix")
     policies = {name: d["spec"] for (kind, name), d in built.items() if kind == "NetworkPolicy"}
     nobody, models = policies["tfxmodal-nobody"], policies["tfxmodal-models"]
     assert nobody["policyTypes"] == ["Ingress"] and "ingress" not in nobody
@@ -362,7 +398,10 @@ def test_the_service_runs_alike_with_flags_that_it_takes(compose, monkeypatch):
     service, ours = compose["service"], flags(compose["service"]["command"][1:])
     assert service["image"] == kubernetes["image"]
     assert kubernetes["args"][0] == service["command"][0] == "serve"
-    assert ours | {"keys": "/keys/keys.json"} == flags(kubernetes["args"][1:])
+    assert ours == flags(kubernetes["args"][1:])
+    # A file would be mounted as it is now, and a key that is taken out of it would go on.
+    assert any(volume.endswith("/keys:/keys:ro") for volume in service["volumes"])
+    assert "secrets" not in service
     read = cli.parse(search_service.Flags, "", service["command"])
     assert (read.server, str(read.folder), read.metrics_port) == ("search:8500", "/gallery", 9090)
     ports = {port["containerPort"] for port in kubernetes["ports"]}

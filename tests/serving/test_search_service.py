@@ -10,6 +10,7 @@ from tests.serving import tiny
 from tfxmodal.commands import search_service
 from tfxmodal.service.catalogue import Catalogue
 from tfxmodal.service.galleries import Galleries
+from tfxmodal.service.items import Told
 
 
 @pytest.fixture
@@ -72,6 +73,14 @@ def _models(folder, version: int):
     about.parent.mkdir(parents=True)
     about.write_text(json.dumps({"fingerprint": "f"}))
     return folder / "others"
+
+
+def test_what_became_of_items_is_told(capsys):
+    search_service.tell(Told(written=1200, unchanged=3, deleted=2, bad={"a": "its picture"}))
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "1,200 items written, 3 are there already."
+    assert said[1].startswith("2 deleted: the gallery that was searched so far")
+    assert said[2:] == ["1 are bad and left out:", "  a: its picture"]
 
 
 def test_a_key_is_made(tmp_path, capsys):

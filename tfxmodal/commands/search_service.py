@@ -183,6 +183,8 @@ def target(flags: Flags, galleries: Galleries):
 def tell(told: Told):
     """Prints what became of items."""
     print(f"{told.written:,} items written, {told.unchanged:,} are there already.")
+    if told.deleted:
+        print(f"{told.deleted:,} deleted: the gallery that was searched so far holds them no more.")
     if told.bad:
         print(f"{len(told.bad):,} are bad and left out:")
         for name, reason in [*told.bad.items()][:SHOWN]:

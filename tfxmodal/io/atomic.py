@@ -63,7 +63,7 @@ def recover_folder(folder: Path) -> None:
         os.replace(old, folder)
 
 
-def sync(path: Path) -> None:
+def sync(path: str | Path) -> None:
     """Brings a file, or the names in a folder, to the disk, where a loss of power leaves them."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -72,17 +72,22 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def sync_changes(folder: Path, since: float) -> None:
+def sync_changes(folder: str | Path, since: float) -> None:
     """Brings to the disk what was changed in a folder, and in those in it, by whatever library.
 
     Args:
         folder: The folder.
         since: Seconds since 1970.
     """
-    for path in (folder, *folder.rglob("*")):
-        with suppress(FileNotFoundError):  # Another one removed it.
-            if path.stat().st_mtime >= since:
-                sync(path)
+    with os.scandir(folder) as entries:  # It is fast where there are ten thousands of files.
+        for entry in entries:
+            with suppress(FileNotFoundError):  # Another one removed it.
+                if entry.is_dir(follow_symlinks=False):
+                    sync_changes(entry.path, since)
+                elif entry.stat().st_mtime >= since:
+                    sync(entry.path)
+    if os.stat(folder).st_mtime >= since:
+        sync(folder)
 
 
 @contextmanager

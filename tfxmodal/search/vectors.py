@@ -21,7 +21,7 @@ ABOUT = b"tfxmodal"
 WORK = "_work"
 """Is there while `embed_corpus.py` runs, or after it was killed."""
 
-OWN = {"id", "vector", "stamp"}
+OWN = {"id", "vector", "stamp", "columns_stamp"}
 
 BATCH = 100_000
 """Items that are read at a time, at least."""

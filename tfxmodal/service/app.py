@@ -1,10 +1,12 @@
 """The search service as a web application."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
 
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import Depends, FastAPI, File, Form, Query, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import HTMLResponse
@@ -35,6 +37,8 @@ PAGE_HEADERS = {
 }
 """The page loads nothing from elsewhere."""
 
+SPARE = 8
+"""Threads beside those of the requests that are counted, for /ready."""
 
 Picture = Annotated[bytes | None, File()]
 
@@ -62,6 +66,7 @@ def make_app(
         description="Finds pictures by texts and pictures, and texts by pictures.",
         responses={422: {"model": Wrong}, 503: {"model": Wrong}},
         dependencies=[Depends(HTTPBearer(auto_error=False))],  # Told on /docs; see `Guarded`.
+        lifespan=lambda _: _enough_threads(limits.max_requests + SPARE),
     )
     add_statuses(app)
     _add_page(app, catalogue, limits)
@@ -75,6 +80,13 @@ def make_app(
     return Observed(guarded, metrics or Metrics(), log)
 
 
+@asynccontextmanager
+async def _enough_threads(number: int) -> AsyncIterator[None]:
+    """Lets that many requests be answered at once; by default it is 40."""
+    current_default_thread_limiter().total_tokens = number
+    yield
+
+
 def _add_page(app: FastAPI, catalogue: Catalogue, limits: Limits):
     """The page, and what tells of the service."""
 
@@ -83,7 +95,7 @@ def _add_page(app: FastAPI, catalogue: Catalogue, limits: Limits):
         return HTMLResponse(PAGE.read_text("utf-8"), headers=PAGE_HEADERS)
 
     @app.get("/health")
-    def health() -> dict:
+    async def health() -> dict:  # It waits for no thread: all may wait for a slow model server.
         """Whether the service runs."""
         return {}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
 from tfxmodal.io.locks import locked
@@ -48,7 +48,7 @@ class Catalogue:
         with self._writing(gallery):
             before = gallery.get([each.item.id for each in embedded])
             gallery.write(embedded)
-            self._tidy(gallery, before)
+            self.tidy(gallery, [item.picture for item in before])
 
     def delete(self, name: str) -> bool:
         """Takes an item out, with its picture; gives whether it was there.
@@ -61,7 +61,7 @@ class Catalogue:
         with self.step("write"), self._writing(gallery):
             before = gallery.get([name])
             gallery.delete([name])
-            self._tidy(gallery, before)
+            self.tidy(gallery, [item.picture for item in before])
         return bool(before)
 
     def get(self, name: str) -> Item | None:
@@ -110,8 +110,18 @@ class Catalogue:
                 raise Unready("Another gallery has become the current one: send it again.")
             yield
 
-    def _tidy(self, gallery: Gallery, before: Sequence[Item]):
-        """Removes the pictures that items of the current gallery had and none has any more."""
-        for item in before:
-            if item.picture and not gallery.has_picture(item.picture):
-                self.galleries.pictures.remove(item.picture)
+    def strays(self) -> set[str]:
+        """The pictures that no item names, as a write that failed or was killed leaves them."""
+        with storing():
+            return self.galleries.pictures.names() - self.galleries.current().pictures()
+
+    def tidy(self, gallery: Gallery, pictures: Iterable[str | None]):
+        """Removes those of some pictures that no item has.
+
+        Args:
+            gallery: The current one. Nobody else may write meanwhile.
+            pictures: Their names.
+        """
+        for name in pictures:
+            if name and not gallery.has_picture(name):
+                self.galleries.pictures.remove(name)

@@ -15,7 +15,7 @@ from tfxmodal.errors import InputError, first_line
 from tfxmodal.io.locks import locked
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.service.catalogue import Catalogue
-from tfxmodal.service.failures import storing
+from tfxmodal.service.failures import Unready, storing
 from tfxmodal.service.gallery import Gallery
 from tfxmodal.service.items import Item, NewItem, Told
 from tfxmodal.service.pictures import Pictures
@@ -31,6 +31,9 @@ def fill(
     catalogue: Catalogue, source: Path, split: str | None = None, reporter: Reporter = SILENT
 ) -> Told:
     """Puts in what a source holds; what is there unchanged is passed over.
+
+    At the end the gallery is arranged for fast searches, and pictures that no item names, as writes
+    that failed leave them, are removed.
 
     Args:
         catalogue: Where to.
@@ -56,8 +59,11 @@ def fill(
                 told.bad[name] = first_line(error)
         told.add(catalogue.put(items))
     # Even if nothing was written: what came by single writes has not been put in order yet.
+    strays = catalogue.strays()
     with storing(), locked(catalogue.galleries.lock, PATIENCE):
-        catalogue.galleries.current().optimize()
+        gallery = catalogue.galleries.current()
+        gallery.optimize()
+        catalogue.tidy(gallery, strays)
     return told
 
 
@@ -65,7 +71,11 @@ def reembed(catalogue: Catalogue, target: Gallery, reporter: Reporter = SILENT) 
     """Brings a gallery up to date with the current one, and makes it the current one.
 
     Users search and write the current one meanwhile. What they wrote is taken over until little is
-    left; then writes are told to come again for a moment, in which the rest is taken over.
+    left; then writes are told to come again for a moment, in which the rest is taken over. The
+    current one's model need not be on the server.
+
+    Items that the target's model cannot embed stay where they are, and the target remembers that
+    they were left out: so nothing is lost by going back.
 
     Args:
         catalogue: Of the current gallery.
@@ -74,46 +84,78 @@ def reembed(catalogue: Catalogue, target: Gallery, reporter: Reporter = SILENT) 
 
     Raises:
         InputError: If a version of the model is not on the server.
+        Unready: If another gallery has become the current one meanwhile.
         ServerError: If the model server does not answer.
         StoreFailed: If the gallery cannot be written.
     """
     galleries = catalogue.galleries
-    source = galleries.current()
+    source = galleries.open(galleries.current_name())
     target.check()
-    told = Told()
+    told, refused = Told(), {}
     for number in count(1):
         before = told.written
         for part in reporter.bar(source.parts(), desc=f"pass {number}"):
-            told.add(_taken_over(part, galleries.pictures, target))
+            told.add(_taken_over(part, galleries.pictures, target, refused))
         if told.written - before <= BATCH:
             break
     target.optimize()
     with storing(), locked(galleries.lock, PATIENCE):
+        if galleries.current_name() != source.name:
+            raise Unready("Another gallery has become the current one: give the command again.")
+        told.bad, left_out = {}, source.left_out
+        kept = {*left_out}
         for part in source.parts():
-            told.add(_taken_over(part, galleries.pictures, target))
+            of_part = _taken_over(part, galleries.pictures, target, refused)
+            told.add(of_part)
+            kept |= {item.id for item in part}
+            left_out |= {item.id: item.picture for item in part if item.id in of_part.bad}
+        kept -= told.bad.keys()
         for part in target.parts():
-            there = {item.id for item in source.get([item.id for item in part])}
-            target.delete([item.id for item in part if item.id not in there])
+            gone = {item.id for item in part} - kept
+            target.delete([*gone])
+            told.deleted += len(gone)
+        there = {item.id for item in target.get([*left_out])}
+        target.leave_out({name: left_out[name] for name in left_out.keys() - there})
         galleries.switch(target.name)
     return told
 
 
-def _taken_over(items: Sequence[Item], pictures: Pictures, target: Gallery) -> Told:
-    """Embeds those of some items that the target has not, or has otherwise."""
-    there = {item.id: item for item in target.get([item.id for item in items])}
+def _taken_over(
+    items: Sequence[Item],
+    pictures: Pictures,
+    target: Gallery,
+    refused: dict[str, tuple[Item, str]],
+) -> Told:
+    """Embeds those of some items that the target has not, or has otherwise.
+
+    Args:
+        items: Of the current gallery.
+        pictures: Theirs.
+        target: Where to.
+        refused: By id what the model cannot embed, and why: it is added to, and not tried again.
+    """
+    there = target.whole([item.id for item in items])
     told, changed = Told(), []
     for item in items:
         if there.get(item.id) == item:
             continue
+        known, reason = refused.get(item.id, (None, ""))
+        if known == item:
+            told.bad[item.id] = reason
+            continue
         try:
             picture = pictures.read(item.picture)[0] if item.picture else None
-        except FileNotFoundError:  # It was deleted meanwhile.
+        except FileNotFoundError:  # Or the item was deleted meanwhile: the last pass will tell.
+            told.bad[item.id] = "its picture is missing"
             continue
-        changed.append(NewItem(item.id, picture, item.caption, item.metadata))
+        changed.append((item, NewItem(item.id, picture, item.caption, item.metadata)))
     for start in range(0, len(changed), BATCH):
-        embedded, of_part = target.embed(changed[start : start + BATCH])
+        some = changed[start : start + BATCH]
+        embedded, of_part = target.embed([new for _, new in some])
         target.write(embedded)
         told.add(of_part)
+        bad = of_part.bad
+        refused |= {item.id: (item, bad[item.id]) for item, _ in some if item.id in bad}
     return told
 
 

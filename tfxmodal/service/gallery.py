@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ from tfxmodal.data.items import KINDS
 from tfxmodal.encoders.image.with_pillow import UnreadPicture
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.calibration import Calibration
-from tfxmodal.io.atomic import sync_changes
+from tfxmodal.io.atomic import sync_changes, whole_file
 from tfxmodal.io.reading import read_json
 from tfxmodal.search.index import Index
 from tfxmodal.search.stores import StoredItems, open_store
@@ -29,6 +31,9 @@ from tfxmodal.serving.client.refusals import ServerError
 
 ABOUT = "about.json"
 """What a gallery is of: written last, when the gallery is whole."""
+
+LEFT_OUT = "left_out.json"
+"""Items that another gallery holds and this one's model cannot embed: by id their picture."""
 
 LOOKED_AT = 1000
 """Items among which examples are chosen."""
@@ -132,10 +137,17 @@ class Gallery:
         columns = {n: c for index in self.indexes.values() for n, c in index.store.columns.items()}
         return {name: kind for name, kind in sorted(columns.items()) if name not in OWN}
 
+    def pictures(self) -> set[str]:
+        """Names of the pictures of all items, and of those that were left out."""
+        images = self.indexes["images"].store.items()
+        kept = {name for part in images for name in part.metadata.get(PICTURE, [])}
+        return {name for name in kept.union(self.left_out.values()) if name}
+
     def has_picture(self, name: str) -> bool:
-        """Whether an item has the picture of this name."""
+        """Whether an item has the picture of this name, or one that was left out."""
         store = self.indexes["images"].store
-        return PICTURE in store.columns and store.count(Compare(PICTURE, "=", name)) > 0
+        there = PICTURE in store.columns and store.count(Compare(PICTURE, "=", name)) > 0
+        return there or name in self.left_out.values()
 
     def get(self, names: Sequence[str]) -> list[Item]:
         """The items of these ids, as far as they are there."""
@@ -144,6 +156,30 @@ class Gallery:
             for kind, index in self.indexes.items()
             for item in items_of(kind, index.store.get(names))
         ]
+
+    def whole(self, names: Sequence[str]) -> dict[str, Item]:
+        """By id the items that are there as one kind alone.
+
+        A write that was killed may leave an item of both kinds: it is to be written again.
+        """
+        found = self.get(names)
+        kinds = Counter(item.id for item in found)
+        return {item.id: item for item in found if kinds[item.id] == 1}
+
+    @property
+    def left_out(self) -> dict[str, str | None]:
+        """Items that were to be taken over from another gallery and could not be embedded.
+
+        Who goes back to that gallery keeps them there. By id the name of their picture.
+        """
+        path = self._folder / LEFT_OUT
+        return read_json(path) if path.exists() else {}
+
+    def leave_out(self, items: Mapping[str, str | None]):
+        """Sets `left_out`, on the disk when this returns. Nobody else may write meanwhile."""
+        if items != self.left_out:
+            with whole_file(self._folder / LEFT_OUT) as file:
+                file.write(json.dumps(items).encode())
 
     def some(self, kind: str, most: int) -> list[Item]:
         """Some items, from all over the first `LOOKED_AT` of the store's."""
@@ -166,7 +202,7 @@ class Gallery:
         Raises:
             ServerError: If the model server does not answer.
         """
-        there = {item.id: item for item in self.get([item.id for item in items])}
+        there = self.whole([item.id for item in items])
         changed = [item for item in items if not item.is_as(there.get(item.id))]
         told, embedded = Told(unchanged=len(items) - len(changed)), []
         for kind in KINDS:
@@ -214,13 +250,26 @@ class Gallery:
             ids = [each.item.id for each in items]
             index.add(ids, np.stack([each.embedding for each in items]), metadata=columns)
             (other,) = set(KINDS) - {kind}
-            self.indexes[other].delete(ids)
+            self._drop(other, ids)
+            self._take_in(ids)
 
     def delete(self, names: Sequence[str]):
         """Takes items out. Nobody else may write meanwhile."""
         with self._synced():
-            for index in self.indexes.values():
-                index.delete(names)
+            for kind in KINDS:
+                self._drop(kind, names)
+            self._take_in(names)
+
+    def _drop(self, kind: str, names: Sequence[str]):
+        """Deletes those that are there: a store writes a version also where there are none."""
+        index = self.indexes[kind]
+        if there := index.store.get(names).ids:
+            index.delete(there)
+
+    def _take_in(self, names: Sequence[str]):
+        """Items that are written or deleted here are no longer left out."""
+        if left_out := self.left_out:
+            self.leave_out({name: left_out[name] for name in left_out.keys() - {*names}})
 
     def optimize(self):
         """Arranges what was written for fast searches. Nobody else may write meanwhile."""

@@ -86,17 +86,20 @@ class Told:
     Attributes:
         written: How many were added or replaced.
         unchanged: How many are there as they were given.
+        deleted: How many were taken out, as they are no longer where the others come from.
         bad: Why others were left out, by id.
     """
 
     written: int = 0
     unchanged: int = 0
+    deleted: int = 0
     bad: dict[str, str] = field(default_factory=dict)
 
     def add(self, other: Told):
         """Adds what became of others."""
         self.written += other.written
         self.unchanged += other.unchanged
+        self.deleted += other.deleted
         self.bad |= other.bad
 
 

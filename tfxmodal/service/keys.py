@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import secrets
+import stat
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -79,7 +81,8 @@ def add_key(path: Path, name: str, right: str) -> str:
     The key is 256 random bits, which nobody guesses: a plain hash protects it.
 
     Args:
-        path: The file; it is made if need be, for its owner alone.
+        path: The file. A new one is for its owner alone; one that is there keeps its owner and
+            mode, by which the service may read it.
         name: Whose key it is; logs tell it.
         right: One of `RIGHTS`.
 
@@ -87,7 +90,7 @@ def add_key(path: Path, name: str, right: str) -> str:
         The key, which is nowhere else.
 
     Raises:
-        InputError: If the name is taken, or the file holds something else.
+        InputError: If the name is taken, the file holds something else, or it is another user's.
     """
     choose("right", right, RIGHTS)
     with held(lock_beside(path), f"`keys` {path}"):
@@ -97,9 +100,24 @@ def add_key(path: Path, name: str, right: str) -> str:
         key = f"tfx_{secrets.token_urlsafe(32)}"
         entries[name] = {"right": right, "sha256": _hash(key), "made": str(date.today())}
         with whole_file(path) as file:
-            Path(file.name).chmod(0o600)
+            _keep_owner(path, Path(file.name))
             file.write(json.dumps(entries, indent=1).encode())
     return key
+
+
+def _keep_owner(path: Path, new: Path):
+    """Gives a new file the owner and the mode of the one that it replaces."""
+    new.chmod(0o600)
+    if path.exists():
+        there = path.stat()
+        try:
+            os.chown(new, there.st_uid, there.st_gid)
+        except PermissionError:
+            raise InputError(
+                f"`keys` {path} is of user {there.st_uid}, who would lose it: give the command as "
+                "this user or as root."
+            ) from None
+        new.chmod(stat.S_IMODE(there.st_mode))
 
 
 def _changed(path: Path) -> int:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from tfxmodal.encoders.image.with_pillow import as_seen
@@ -12,6 +15,12 @@ from tfxmodal.io.picture_kinds import picture_kind
 
 SMALL = 480
 """Pixels of a small copy's longer side."""
+
+AGE = 3600.0
+"""Seconds after which nobody is still writing a picture."""
+
+DECODED_AT_ONCE = threading.Semaphore(2)
+"""Held while a picture is decoded: that may take 0.8 GB, and each request has a thread."""
 
 MEDIA_TYPES = {
     "JPEG": "image/jpeg",
@@ -29,9 +38,9 @@ def small_copy(contents: bytes) -> bytes:
     Raises:
         UnreadPicture: If it is none.
     """
-    small, buffer = as_seen(contents), io.BytesIO()
-    small.thumbnail((SMALL, SMALL))
-    small.save(buffer, "JPEG")
+    buffer = io.BytesIO()
+    with DECODED_AT_ONCE:
+        as_seen(contents, SMALL).save(buffer, "JPEG")
     return buffer.getvalue()
 
 
@@ -52,6 +61,18 @@ class Pictures:
 
     def __contains__(self, name: str) -> bool:
         return self._path(name).exists()
+
+    def names(self) -> set[str]:
+        """Names of the pictures that are there, and of those that a killed write left half.
+
+        Those that were written a short time ago are not among them.
+        """
+        end, found = time.time() - AGE, set()
+        for path in self._folder.glob("*/*"):
+            with suppress(FileNotFoundError):  # Another one removed it.
+                if path.stat().st_mtime < end:
+                    found.add(path.name.partition(".")[0])
+        return found
 
     def put(self, contents: bytes, small: bytes):
         """Writes a picture and its small copy, on the disk when this returns.
@@ -78,10 +99,11 @@ class Pictures:
         return contents, MEDIA_TYPES.get(picture_kind(contents) or "", "application/octet-stream")
 
     def remove(self, name: str):
-        """Removes a picture and its small copy."""
+        """Removes a picture and its small copy, whole or half."""
         path = self._path(name)
-        path.unlink(missing_ok=True)
-        path.with_suffix(".jpg").unlink(missing_ok=True)
+        for each in (path, path.with_suffix(".jpg")):
+            each.unlink(missing_ok=True)
+            each.with_name(f"{each.name}.partial").unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
         return self._folder / name[:2] / name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from tfxmodal.encoders.image.with_pillow import UnreadPicture, as_decoded
 from tfxmodal.errors import InputError
 from tfxmodal.retrieval.scorer import Scorer
 from tfxmodal.search.index import SAME
+from tfxmodal.service.pictures import DECODED_AT_ONCE
 from tfxmodal.serving.client.client import Client
 from tfxmodal.serving.client.refusals import FAULTS, ServerError
 
@@ -125,6 +127,8 @@ class ServedModel:
         Raises:
             InputError: If it is none.
         """
+        with DECODED_AT_ONCE, suppress(UnreadPicture):  # The client tells what is wrong with it.
+            picture = as_decoded(picture)
         return self._client.embed_images([picture])[0]
 
     def embed_all(
@@ -143,7 +147,9 @@ class ServedModel:
         rows = list(contents)
         for row, content in enumerate(rows):
             try:
-                rows[row] = as_decoded(content) if isinstance(content, bytes) else content
+                if isinstance(content, bytes):
+                    with DECODED_AT_ONCE:
+                        rows[row] = as_decoded(content)
             except UnreadPicture as error:
                 rows[row], reasons[row] = b"", f"it cannot be read ({error})"
         parts = [np.empty((0, 0), np.float32)]

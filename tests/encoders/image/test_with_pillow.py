@@ -134,3 +134,35 @@ def test_a_picture_to_be_shown_is_turned_and_over_white(tmp_path):
         (tmp_path / "page.png").write_bytes(b"<html>")
         with pytest.raises(UnreadPicture):
             as_seen(tmp_path / name)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK", "1", "P", "RGBA", "LA"])
+def test_a_small_copy_looks_as_the_picture(kind, mode):
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    image = transparent() if "A" in mode else smooth()
+    try:
+        contents = encode(image.convert(mode).resize((400, 560)), kind, exif=tags)
+    except OSError:
+        pytest.skip(f"{kind} knows no {mode}")
+    expected = as_seen(contents)
+    expected.thumbnail((48, 48))
+    found = as_seen(contents, 48)
+    assert (found.mode, found.size) == ("RGB", expected.size)
+    assert np.abs(np.array(found, float) - np.array(expected, float)).mean() < 5
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_small_copy_of_a_photo_copies_nothing_large(kind, monkeypatch):
+    contents, sizes = encode(smooth(1600, 1200), kind), []
+    for name in ("copy", "convert", "transpose"):
+        method = getattr(Image.Image, name)
+
+        def noted(self, *arguments, method=method, **options):
+            sizes.append(max(self.size))
+            return method(self, *arguments, **options)
+
+        monkeypatch.setattr(Image.Image, name, noted)
+    assert as_seen(contents, 100).size == (100, 75)
+    assert max(sizes) == 100

@@ -21,6 +21,10 @@ PLAIN_BITMAPS = {8, 24, 32}
 """Bits a pixel of the BMP files that TensorFlow decodes."""
 
 
+PHOTOS = ("L", "RGB", "CMYK")
+"""Modes in which a picture can be made small as it is."""
+
+
 class UnreadPicture(Exception):
     """Why a file cannot be read as a picture, in a few words."""
 
@@ -46,11 +50,13 @@ def as_decoded(contents: bytes) -> bytes:
     return contents
 
 
-def as_seen(picture: str | Path | bytes) -> Image.Image:
+def as_seen(picture: str | Path | bytes, longest: int | None = None) -> Image.Image:
     """A picture as a person sees it, and as a model does: turned, transparent parts over white.
 
     Args:
         picture: Its path, or the bytes of its file.
+        longest: Pixels of the longer side at most, for a small copy; a JPEG is then not decoded at
+            its full size.
 
     Raises:
         UnreadPicture: If it cannot be read.
@@ -64,12 +70,18 @@ def as_seen(picture: str | Path | bytes) -> Image.Image:
     kind = picture_kind(contents)
     if kind not in (*DECODED, *CONVERTED):
         raise UnreadPicture("the file is no picture of a known format")
-    seen = _storable(_opened(contents, kind)).convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
+    seen = _storable(_opened(contents, kind, longest))
+    if seen.mode != "RGBA":
+        seen = seen.convert("RGB")  # Of others, such as black and white, a small copy is rough.
+    if longest:
+        seen.thumbnail((longest, longest))
+    if seen.mode == "RGBA":
+        seen = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
+    return seen.convert("RGB")
 
 
-def _opened(contents: bytes, kind: str) -> Image.Image:
-    """The picture, the first of several, turned."""
+def _opened(contents: bytes, kind: str, longest: int | None = None) -> Image.Image:
+    """The picture, the first of several, turned; made small, where that is possible by now."""
     from PIL import Image, ImageOps
 
     if kind == "HEIC":
@@ -85,6 +97,8 @@ def _opened(contents: bytes, kind: str) -> Image.Image:
         pixels = picture.width * picture.height
         if pixels > MAX_PIXELS:
             raise UnreadPicture(f"{pixels} pixels are more than {MAX_PIXELS:,}")
+        if longest and picture.mode in PHOTOS and not picture.has_transparency_data:
+            picture.thumbnail((longest, longest))  # Before anything is copied at its full size.
         return ImageOps.exif_transpose(picture)
     except UnreadPicture:
         raise

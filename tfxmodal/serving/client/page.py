@@ -60,10 +60,9 @@ def _item(kind: str, name: str, score: float, show: str) -> str:
 def _picture(path: Path) -> str:
     """The picture made small, within the page; its path where it cannot be read."""
     try:
-        small = as_seen(path)
+        small = as_seen(path, THUMBNAIL)
     except UnreadPicture:
         return f"<p>{escape(os.fspath(path))}</p>"
-    small.thumbnail((THUMBNAIL, THUMBNAIL))
     buffer = io.BytesIO()
     small.save(buffer, "JPEG")
     data = base64.b64encode(buffer.getvalue()).decode()
