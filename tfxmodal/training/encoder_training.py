@@ -29,8 +29,9 @@ from tfxmodal.inputs.raw import check_trainable, text_cnn_to_train, token_ids, w
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.lazy import keras
 from tfxmodal.methods.gradient.encoder_classifier import EncoderClassifier
+from tfxmodal.training.checks import check_same_command
 from tfxmodal.training.config import TrainingConfig
-from tfxmodal.training.experiment import check_same_command, run_epochs
+from tfxmodal.training.experiment import run_epochs
 from tfxmodal.training.isolation import isolated
 from tfxmodal.training.loop import Trainer
 from tfxmodal.training.replicas import make_strategy

@@ -21,14 +21,9 @@ from tfxmodal.data.pairs import Dataset
 from tfxmodal.encoders.text import open_text_encoder, saved_in
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.figures import figure_png
-from tfxmodal.evaluation.protocol import (
-    between_trainings,
-    check_selection,
-    evaluate_pairs,
-    selection_score,
-)
+from tfxmodal.evaluation.protocol import between_trainings, evaluate_pairs, selection_score
 from tfxmodal.evaluation.results import captions_or_ids, draw, evaluate_split
-from tfxmodal.inputs.config import load, trained_on_labels
+from tfxmodal.inputs.config import load
 from tfxmodal.inputs.data_hash import data_hashes
 from tfxmodal.inputs.duplicates import tell_duplicates
 from tfxmodal.inputs.prepare import Prepared, prepare
@@ -38,6 +33,7 @@ from tfxmodal.lazy import keras
 from tfxmodal.methods import Fitted
 from tfxmodal.methods.learner import Method
 from tfxmodal.retrieval.scorer import Scorer
+from tfxmodal.training.checks import check_pairs, check_same_command, check_same_inputs
 from tfxmodal.training.interrupts import asking
 from tfxmodal.training.isolation import isolated
 from tfxmodal.training.loop import Interrupted, NonFiniteLoss, Trainer
@@ -51,9 +47,9 @@ from tfxmodal.training.run_folder import (
     claimed_by_chief,
     claimed_run,
 )
-from tfxmodal.training.settings import MAY_CHANGE, CannotGoOn, Settings
+from tfxmodal.training.settings import Settings
 from tfxmodal.training.summaries import LOGS, Summaries
-from tfxmodal.training.teacher import check_teacher, teacher_of
+from tfxmodal.training.teacher import teacher_of
 from tfxmodal.training.trained_run import save_fitted
 from tfxmodal.training.workers import Workers, begin
 
@@ -138,20 +134,11 @@ def run_claimed(
     check_same_command(workers, settings.to_json(), resume)
     source = load(settings.data, reporter.bar) if dataset is None else dataset
     spec, seed = settings.spec, settings.training.seed
-    spec.check(source.train)
-    check_selection(source.validation, settings.training.select_by)
-    _check_label_noise(settings)
-    _check_refit(settings, source)
-    supervised = spec.setting == "supervised" and spec.needs_labels
-    if supervised and (without := source.train.unlabelled):
-        reporter.say(f"{without:,} training rows have no label: {spec.name} leaves them out.")
-    _tell_trained_encoders(settings, source, reporter)
+    check_pairs(settings, source, reporter)
     config, decision = spec.decide(settings.config, source.train)
     settings = replace(settings, config=config)
     if decision:
         reporter.say(decision)
-    if folder := getattr(settings.config, "teacher", None):
-        check_teacher(folder)
     kinds = spec.inputs(settings.config)
     raw = not RAW.isdisjoint(kinds.values())
 
@@ -181,7 +168,7 @@ def run_claimed(
     data = shared[what]
     about = _about(settings, data)
     if begun:
-        _check_same_inputs(run, workers, about)
+        check_same_inputs(run, workers, about)
     data = replace(data, features=_as_seen(settings, data.features, seed))
     precision = settings.training.precision if spec.learner else "float32"
     with isolated(precision, seed):
@@ -197,64 +184,6 @@ def run_claimed(
             measure = partial(_measure, settings, run, data, outcome, splits, reporter, figures)
             metrics = workers.from_chief(measure)
     return RunResult(run.path, settings, metrics)
-
-
-def check_same_command(workers: Workers, settings: dict, resume: bool):
-    """Checks that all workers were started alike; where they keep files is left to each.
-
-    Raises:
-        InputError: If one has other settings, as JSON, or another version of the library.
-    """
-
-    def command() -> dict:
-        given = {"method": settings["method"], "resume": resume} | versions()
-        for group, fields in settings.items():
-            if group != "method":
-                own = fields.items()
-                given |= {f"{group}.{k}": v for k, v in own if k not in MAY_CHANGE["data"]}
-        return given
-
-    remedy = "start all workers with the same command, in the same environment"
-    workers.check_same("flags or versions", command, remedy)
-
-
-def _check_label_noise(settings: Settings):
-    """Checks that wrong labels would change something."""
-    learns = settings.spec.learns_from_labels(settings.config)
-    if settings.data.label_noise and not learns:
-        raise InputError(
-            f"`label_noise` {settings.data.label_noise} changes nothing for {settings.method}, "
-            "which learns without labels as it is set: leave it out."
-        )
-
-
-def _tell_trained_encoders(settings: Settings, source: Dataset, reporter: Reporter):
-    """Tells of encoders whose features may know labels that the method is not to see."""
-    noise, fraction = settings.data.label_noise, getattr(settings.config, "labelled_fraction", 1.0)
-    hidden = [f"`label_noise` {noise:g}"] * (noise > 0)
-    hidden += [f"`labelled_fraction` {fraction:g}"] * (fraction < 1)
-    if hidden and (folders := trained_on_labels(settings.data, source)):
-        reporter.say(
-            f"The encoders in {' and '.join(map(str, folders))} were trained on labels: their "
-            f"features may tell {settings.method} what {' and '.join(hidden)} hides from it."
-        )
-
-
-def _check_refit(settings: Settings, source: Dataset):
-    """Checks that a second fit can learn from training and validation pairs together."""
-    if not getattr(settings.training, "refit", False):
-        return
-    if not source.train.paired:
-        raise InputError(
-            "`refit` learns from training and validation pairs together, and the training images "
-            "and texts are not paired: leave it out, or give pairs."
-        )
-    fraction = getattr(settings.config, "labelled_fraction", 1)
-    if fraction < 1:
-        raise InputError(
-            f"`refit` would add the labels of all validation pairs to the `labelled_fraction` "
-            f"{fraction} of the training pairs: leave one of the two out."
-        )
 
 
 def _as_seen(settings: Settings, features: Dataset, seed: int) -> Dataset:
@@ -285,39 +214,6 @@ def _about(settings: Settings, data: Prepared) -> dict:
     """What `model.json` tells of the data."""
     hashes = data_hashes(data.source, settings.data.cache_dir)
     return data.description() | {"hashes": hashes, "versions": versions()}
-
-
-def _check_same_inputs(run: RunFolder, workers: Workers, about: dict):
-    """Checks that a run goes on with the pairs and the encoders that it began with.
-
-    Test pairs may be others: they are measured again.
-
-    Args:
-        run: Its folder.
-        workers: Those of the training; the chief reads the folder.
-        about: What `model.json` is to tell now.
-
-    Raises:
-        CannotGoOn: If the pairs or an encoder differ, as far as the run tells what they were.
-    """
-    model = run.path / MODEL
-    before = workers.from_chief(lambda: run.read_json(MODEL) if model.exists() else {})
-    hashes, now = before.get("hashes", {}), about["hashes"]
-    pairs = [name for name in ("train", "validation") if hashes.get(name, now[name]) != now[name]]
-    if pairs:
-        told = ", ".join(f"{name}: {hashes[name]} -> {now[name]}" for name in pairs)
-        raise CannotGoOn(
-            f"The run {run.path} was begun with other pairs (hash of {told}): give those as "
-            "`data_dir`, or name another folder."
-        )
-    # A text encoder that is saved in the folder is the run's own.
-    for name in ("image_encoder", *["text_encoder"] * (not saved_in(run.path))):
-        if before.get(name, about[name]) != about[name]:
-            raise CannotGoOn(
-                f"The run {run.path} was begun with another {name.replace('_', ' ')} (fingerprint "
-                f"{before[name]} -> {about[name]}): give the same weights, as `image_weights` or "
-                "`encoders`, or name another folder."
-            )
 
 
 def _begin(settings: Settings, run: RunFolder, data: Prepared, about: dict) -> Summaries:

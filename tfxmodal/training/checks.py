@@ -1,0 +1,125 @@
+"""What is checked before a training: its settings, its pairs, its workers, what it goes on from."""
+
+from __future__ import annotations
+
+from tfxmodal.data.pairs import Dataset
+from tfxmodal.encoders.text import saved_in
+from tfxmodal.errors import InputError
+from tfxmodal.evaluation.protocol import check_selection
+from tfxmodal.inputs.config import trained_on_labels
+from tfxmodal.io.reporter import Reporter
+from tfxmodal.training.model_card import versions
+from tfxmodal.training.run_folder import MODEL, RunFolder
+from tfxmodal.training.settings import MAY_CHANGE, CannotGoOn, Settings
+from tfxmodal.training.teacher import check_teacher
+from tfxmodal.training.workers import Workers
+
+
+def check_pairs(settings: Settings, source: Dataset, reporter: Reporter):
+    """Checks what can be known of settings and pairs before any work, and tells what they mean.
+
+    Raises:
+        InputError: If the method cannot learn from the pairs as the settings say.
+    """
+    spec = settings.spec
+    spec.check(source.train)
+    check_selection(source.validation, settings.training.select_by)
+    _check_label_noise(settings)
+    _check_refit(settings, source)
+    if folder := getattr(settings.config, "teacher", None):
+        check_teacher(folder)
+    supervised = spec.setting == "supervised" and spec.needs_labels
+    if supervised and (without := source.train.unlabelled):
+        reporter.say(f"{without:,} training rows have no label: {spec.name} leaves them out.")
+    _tell_trained_encoders(settings, source, reporter)
+
+
+def check_same_command(workers: Workers, settings: dict, resume: bool):
+    """Checks that all workers were started alike; where they keep files is left to each.
+
+    Raises:
+        InputError: If one has other settings, as JSON, or another version of the library.
+    """
+
+    def command() -> dict:
+        given = {"method": settings["method"], "resume": resume} | versions()
+        for group, fields in settings.items():
+            if group != "method":
+                own = fields.items()
+                given |= {f"{group}.{k}": v for k, v in own if k not in MAY_CHANGE["data"]}
+        return given
+
+    remedy = "start all workers with the same command, in the same environment"
+    workers.check_same("flags or versions", command, remedy)
+
+
+def check_same_inputs(run: RunFolder, workers: Workers, about: dict):
+    """Checks that a run goes on with the pairs and the encoders that it began with.
+
+    Test pairs may be others: they are measured again.
+
+    Args:
+        run: Its folder.
+        workers: Those of the training; the chief reads the folder.
+        about: What `model.json` is to tell now.
+
+    Raises:
+        CannotGoOn: If the pairs or an encoder differ, as far as the run tells what they were.
+    """
+    model = run.path / MODEL
+    before = workers.from_chief(lambda: run.read_json(MODEL) if model.exists() else {})
+    hashes, now = before.get("hashes", {}), about["hashes"]
+    pairs = [name for name in ("train", "validation") if hashes.get(name, now[name]) != now[name]]
+    if pairs:
+        told = ", ".join(f"{name}: {hashes[name]} -> {now[name]}" for name in pairs)
+        raise CannotGoOn(
+            f"The run {run.path} was begun with other pairs (hash of {told}): give those as "
+            "`data_dir`, or name another folder."
+        )
+    # A text encoder that is saved in the folder is the run's own.
+    for name in ("image_encoder", *["text_encoder"] * (not saved_in(run.path))):
+        if before.get(name, about[name]) != about[name]:
+            raise CannotGoOn(
+                f"The run {run.path} was begun with another {name.replace('_', ' ')} (fingerprint "
+                f"{before[name]} -> {about[name]}): give the same weights, as `image_weights` or "
+                "`encoders`, or name another folder."
+            )
+
+
+def _check_label_noise(settings: Settings):
+    """Checks that wrong labels would change something."""
+    learns = settings.spec.learns_from_labels(settings.config)
+    if settings.data.label_noise and not learns:
+        raise InputError(
+            f"`label_noise` {settings.data.label_noise} changes nothing for {settings.method}, "
+            "which learns without labels as it is set: leave it out."
+        )
+
+
+def _check_refit(settings: Settings, source: Dataset):
+    """Checks that a second fit can learn from training and validation pairs together."""
+    if not getattr(settings.training, "refit", False):
+        return
+    if not source.train.paired:
+        raise InputError(
+            "`refit` learns from training and validation pairs together, and the training images "
+            "and texts are not paired: leave it out, or give pairs."
+        )
+    fraction = getattr(settings.config, "labelled_fraction", 1)
+    if fraction < 1:
+        raise InputError(
+            f"`refit` would add the labels of all validation pairs to the `labelled_fraction` "
+            f"{fraction} of the training pairs: leave one of the two out."
+        )
+
+
+def _tell_trained_encoders(settings: Settings, source: Dataset, reporter: Reporter):
+    """Tells of encoders whose features may know labels that the method is not to see."""
+    noise, fraction = settings.data.label_noise, getattr(settings.config, "labelled_fraction", 1.0)
+    hidden = [f"`label_noise` {noise:g}"] * (noise > 0)
+    hidden += [f"`labelled_fraction` {fraction:g}"] * (fraction < 1)
+    if hidden and (folders := trained_on_labels(settings.data, source)):
+        reporter.say(
+            f"The encoders in {' and '.join(map(str, folders))} were trained on labels: their "
+            f"features may tell {settings.method} what {' and '.join(hidden)} hides from it."
+        )
