@@ -46,7 +46,8 @@ class StagedConfig(ScaledFeatures, FewLabels):
 
     stage_epochs: int = 20
     """Epochs of each stage before the last one, for which `epochs` is (released code: 10,000 to
-    200,000 steps, on Wikipedia some thousand epochs a stage)."""
+    200,000 steps, on Wikipedia some thousand epochs a stage). Some hundred pairs need 150: their
+    epochs have few steps."""
 
     def __post_init__(self):
         super().__post_init__()
