@@ -187,7 +187,8 @@ def test_embedding_goes_on_where_it_was_killed(ask, photos, tmp_path, monkeypatc
     paths = sorted(photos.rglob("*.png"))
     os.utime(paths[0])  # copied anew: the same picture
     ask(*command)
-    assert [x for batch in asked for x in batch] == [path.read_bytes() for path in paths[4:]]
+    again = [paths[1], *paths[4:]]  # What could not be read is tried again.
+    assert [x for batch in asked for x in batch] == [path.read_bytes() for path in again]
     assert len(np.load(tmp_path / "v.npy")) == 10
     assert sorted(path.name for path in tmp_path.glob("v.*")) == ["v.ids.json", "v.npy"]
 

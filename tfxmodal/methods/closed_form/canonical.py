@@ -206,4 +206,6 @@ def top_singular(matrix: np.ndarray, k: int):
     squares, right = squares[::-1], right[:, ::-1]
     kept = squares > np.finfo(float).eps * q * squares[0]
     values, right = np.sqrt(squares[kept]), right[:, kept]
+    largest = np.abs(right).argmax(axis=0)  # Positive: else the signs would be those of rounding.
+    right = right * np.sign(right[largest, range(right.shape[1])])
     return matrix @ right / values, values, right
