@@ -38,6 +38,7 @@ def filled(tmp_path, monkeypatch):
     """Makes a store of items that are too many to be compared one by one."""
     monkeypatch.setattr(lance, "EXACT", 300)
     monkeypatch.setattr(lance, "CELL", 50)
+    monkeypatch.setattr(lance, "PROBED", 40)  # Cells are so small that many items are in several.
 
     def new(dim: int):
         rng = np.random.default_rng(0)
@@ -64,8 +65,9 @@ def test_cells_and_codes_find_nearly_all_that_numpy_finds(filled, dim, kind):
 
 
 def test_where_the_nearest_cells_hold_too_few_more_are_read(filled, monkeypatch):
-    monkeypatch.setattr(lance, "PROBED", 1)
     store, items, queries = filled(64)
+    monkeypatch.setattr(lance, "PROBED", 1)
+    monkeypatch.setattr(lance, "WANTED", 1000)
     store._index()
     assert recall(store, queries, items, 150) > 0.9  # `recall` also counts what is found.
 

@@ -49,8 +49,8 @@ CELL = 4096
 """Vectors of a cell, about. LanceDB joins cells that are much smaller, and splits much larger ones,
 when it adds what was written since."""
 
-PROBED, FILTERED = 40, 100
-"""Cells that a search reads, and one with a filter, which leaves fewer items in each."""
+PROBED, WANTED = 12, 50
+"""Cells that a search reads, and one more for each so many items that are wanted."""
 
 REFINED, AT_LEAST = 2, 50
 """Times as many as are wanted that it finds by their codes, and the fewest; the vectors decide
@@ -260,23 +260,23 @@ class LanceStore:
         queries = check_vectors(queries, "queries", self.dim)
         if self._table is None:
             return [Hits.none() for _ in queries]
-        cells = None if self.is_exact else FILTERED if where else PROBED
-        return [self._found(query, k, where, minimum, cells) for query in queries]
+        is_exact = self.is_exact
+        return [self._found(query, k, where, minimum, is_exact) for query in queries]
 
     def _found(
-        self, query: np.ndarray, k: int, where: Where | None, minimum: float, cells: int | None
+        self, query: np.ndarray, k: int, where: Where | None, minimum: float, is_exact: bool
     ) -> Hits:
         search = self._table.search(query).distance_type("dot").limit(k)
         search = search.select(["id", "_distance"])
         if where is not None:
             search = search.where(sql(where), prefilter=True)
-        if cells:
-            refined = max(REFINED, math.ceil(AT_LEAST / k))
+        if not is_exact:
+            cells, refined = PROBED + k // WANTED, max(REFINED, math.ceil(AT_LEAST / k))
             search = search.nprobes(cells).refine_factor(refined).ef(max(SEEN, 2 * k))
             if where is not None:
                 search = search.maximum_nprobes(0)  # More cells where these hold too few: slower.
         found = search.to_arrow()
-        if cells and len(found) < k and where is None:
+        if not is_exact and len(found) < k and where is None:
             found = search.maximum_nprobes(0).to_arrow()
         scores = 1 - found["_distance"].to_numpy()
         chosen = np.flatnonzero(scores >= minimum)
