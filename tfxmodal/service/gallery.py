@@ -250,21 +250,15 @@ class Gallery:
             ids = [each.item.id for each in items]
             index.add(ids, np.stack([each.embedding for each in items]), metadata=columns)
             (other,) = set(KINDS) - {kind}
-            self._drop(other, ids)
+            self.indexes[other].delete(ids)
             self._take_in(ids)
 
     def delete(self, names: Sequence[str]):
         """Takes items out. Nobody else may write meanwhile."""
         with self._synced():
-            for kind in KINDS:
-                self._drop(kind, names)
+            for index in self.indexes.values():
+                index.delete(names)
             self._take_in(names)
-
-    def _drop(self, kind: str, names: Sequence[str]):
-        """Deletes those that are there: a store writes a version also where there are none."""
-        index = self.indexes[kind]
-        if there := index.store.get(names).ids:
-            index.delete(there)
 
     def _take_in(self, names: Sequence[str]):
         """Items that are written or deleted here are no longer left out."""

@@ -208,18 +208,20 @@ class LanceStore:
         if self._table is None:
             return 0
         with locked(self.folder):
-            parts = [self._table.delete(ids_in(some)) for some in _parts(ids)]
-            self._tidy()
+            there = self._there(ids)  # Else a version would be written where there are none.
+            parts = [self._table.delete(ids_in(some)) for some in _parts(there)]
+            if parts:
+                self._tidy()
         return sum(part.num_deleted_rows for part in parts)
 
     def _there(self, ids: Sequence[str]) -> list[str]:
         """Those of some ids that are there."""
-        found = [
+        found = {
             name
             for some in _parts(ids)
             for name in self._asked(some).select(["id"]).to_arrow()["id"].to_pylist()
-        ]
-        return [name for name in ids if name in set(found)] if found else []
+        }
+        return [name for name in ids if name in found]
 
     def _asked(self, ids: Sequence[str]):
         return self._table.search().where(ids_in(ids)).limit(len(ids))
