@@ -174,19 +174,20 @@ def all_the_same(name: str) -> InputError:
     )
 
 
-def check_varies(name: str, features: Features):
+def check_varies(images: Features, texts: Features):
     """Checks that features are not all the same, by as many rows as it takes.
 
     Args:
-        name: Of the features, for messages.
-        features: `[n, d]`, read in chunks.
+        images: `[n, d_image]`, read in chunks.
+        texts: `[m, d_text]`, likewise.
 
     Raises:
-        InputError: If they are.
+        InputError: If the images, or the texts, are.
     """
-    first = np.asarray(features[:1])
-    if all((np.asarray(features[part]) == first).all() for part in chunks(len(features))):
-        raise all_the_same(name)
+    for name, features in (("images", images), ("texts", texts)):
+        first = np.asarray(features[:1])
+        if all((np.asarray(features[part]) == first).all() for part in chunks(len(features))):
+            raise all_the_same(name)
 
 
 def top_singular(matrix: np.ndarray, k: int):

@@ -94,8 +94,7 @@ def fit(
     Raises:
         InputError: If the images, or the texts, are all the same.
     """
-    for name in ("images", "texts"):
-        check_varies(name, getattr(train, name))
+    check_varies(train.images, train.texts)
     problem = Problem(train)
     wanted = list(
         combinations(choices(config.sparsity, WEIGHTS), choices(config.smoothness, WEIGHTS))

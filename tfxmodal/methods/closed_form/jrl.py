@@ -106,8 +106,7 @@ def fit(
     Raises:
         InputError: If the images, or the texts, are all the same.
     """
-    for name in ("images", "texts"):
-        check_varies(name, getattr(train, name))
+    check_varies(train.images, train.texts)
     problem = Problem(train, config, progress)
     projections = problem.solve(seed)
     kinds = choices(config.similarity, ("posterior", "cosine"))

@@ -54,8 +54,7 @@ def fit(
     Raises:
         InputError: If the images, or the texts, are all the same.
     """
-    for name in ("images", "texts"):
-        check_varies(name, getattr(train, name))
+    check_varies(train.images, train.texts)
     of = moments(train.images, train.texts, within=False, progress=progress)
     wanted = choices(config.components, COMPONENTS)
     left, _, right = top_singular(of.between, max(wanted))

@@ -64,9 +64,11 @@ def fit(
     """
     exclusive = train.exclusive
     sides = {"image": train.labels, "text": train.labels if train.paired else train.text_labels}
-    for kind, labels in sides.items():
-        features = TakenFeatures(getattr(train, f"{kind}s"), labelled(labels))
-        check_varies(f"{kind}s", features)
+    with_class = (
+        TakenFeatures(getattr(train, f"{kind}s"), labelled(labels))
+        for kind, labels in sides.items()
+    )
+    check_varies(*with_class)
     strengths = choices(config.strength, STRENGTHS)
     models = {
         kind: _classifiers(
