@@ -256,7 +256,7 @@ def test_a_change_of_kind_that_failed_half_way_is_done_by_asking_again(filled, m
         raise OSError
 
     with monkeypatch.context() as patch:
-        patch.setattr(gallery.Gallery, "_drop", fail)
+        patch.setattr(gallery.Index, "delete", fail)
         assert filled.put("/items", data={"id": "red", "text": "sea"}).status_code == 503
     assert filled.get("/about").json()["items"] == {"images": 3, "texts": 3}
     again = filled.put("/items", data={"id": "red", "text": "sea"})
