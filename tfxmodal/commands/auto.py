@@ -7,7 +7,6 @@ exported and served. What was tried is in candidates.json of its folder.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -24,6 +23,13 @@ Examples:
   python trainers/train.py auto
   python trainers/train.py auto --dataset pairs --data-dir my/pairs.jsonl --minutes 5
 """
+
+LOOKED_AT = {
+    "dataset": {"default": "emoji_scenes"},
+    "run_dir": {"type": Path},
+    "resume": {"action": "store_true"},
+}
+"""The flags that the defaults of a training follow from, see `cli.look`."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +94,7 @@ def _going_on(words: list[str]) -> RunFolder | None:
     Raises:
         InputError: If it holds a run that was not chosen.
     """
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--dataset", default="emoji_scenes")
-    first.add_argument("--run-dir", type=Path)
-    first.add_argument("--resume", action="store_true")
-    given, _ = first.parse_known_args(words)
+    given = cli.look(words, **LOOKED_AT)
     if not given.resume:
         return None
     run = RunFolder(given.run_dir or newest_run_dir(f"auto-{given.dataset}"))
