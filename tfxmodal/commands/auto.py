@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tfxmodal.commands import cli
 from tfxmodal.commands.terminal import Terminal
-from tfxmodal.errors import InputError
+from tfxmodal.errors import InputError, check_ranges
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.training.config import FitConfig
 from tfxmodal.training.run_folder import TRIED, RunFolder, newest_run_dir
@@ -50,6 +50,9 @@ class Flags:
     minutes: float = 10.0
     """Time for the training steps of all candidates together; reading the data, fits in closed form
     and validation come on top."""
+
+    def __post_init__(self):
+        check_ranges(self, minutes="[0, inf)")
 
 
 def main(words: list[str]):
