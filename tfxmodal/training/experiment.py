@@ -19,7 +19,6 @@ from tfxmodal.data.databases import joined
 from tfxmodal.data.label_noise import with_label_noise
 from tfxmodal.data.pairs import Dataset
 from tfxmodal.encoders.text import open_text_encoder, saved_in
-from tfxmodal.errors import InputError
 from tfxmodal.evaluation.figures import figure_png
 from tfxmodal.evaluation.protocol import between_trainings, evaluate_pairs, selection_score
 from tfxmodal.evaluation.results import captions_or_ids, draw, evaluate_split
@@ -36,7 +35,7 @@ from tfxmodal.retrieval.scorer import Scorer
 from tfxmodal.training.checks import check_pairs, check_same_command, check_same_inputs
 from tfxmodal.training.interrupts import asking
 from tfxmodal.training.isolation import isolated
-from tfxmodal.training.loop import Interrupted, NonFiniteLoss, Trainer
+from tfxmodal.training.loop import Interrupted, Trainer
 from tfxmodal.training.model_card import versions, write_card
 from tfxmodal.training.replicas import make_strategy
 from tfxmodal.training.run_folder import (
@@ -377,8 +376,6 @@ def run_epochs(
                 summaries.epoch(report)
     except Interrupted:
         return False
-    except NonFiniteLoss as error:
-        raise InputError(str(error)) from error
     finally:
         reporter.trained()
     return True
