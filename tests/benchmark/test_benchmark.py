@@ -18,6 +18,7 @@ from tfxmodal.benchmark.results import Result, tables_of_runs
 from tfxmodal.benchmark.runner import Board, train
 from tfxmodal.benchmark.tables import cells as cells_of
 from tfxmodal.benchmark.tables import latex, markdown
+from tfxmodal.commands.benchmark import print_end
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig, load
 from tfxmodal.io.reporter import Reporter
@@ -104,6 +105,33 @@ def test_what_failed_is_told_though_a_second_command_tries_it_again(folder, tmp_
     (reason,) = done.failures
     assert "share no space" in reason and done.open == 0
     assert reason in (tmp_path / "to/tables.md").read_text()
+
+
+def test_runs_and_calls_of_several_versions_are_told(folder, tmp_path, capsys):
+    asked, to = grid(folder, "pls", "random"), tmp_path / "to"
+    assert not run_benchmark(asked, to, "first").tables[0].mixed
+    (run,) = to.glob("runs/pls-*")
+    model, environment = (
+        json.loads(path.read_text()) for path in (run / "model.json", to / "environment.json")
+    )
+    model["versions"]["tfxmodal"] = environment["versions"]["tfxmodal"] = "0.0.1"
+    (run / "model.json").write_text(json.dumps(model))
+    (to / "environment.json").write_text(json.dumps(environment))
+    done = run_benchmark(asked, to, "second")
+    told = "Its runs were trained by several versions (1 by tfxmodal 0.0.1, tensorflow "
+    print_end(to, done.tables, done.failures)
+    for text in (capsys.readouterr().out, *((to / name).read_text() for name in FILES[:3])):
+        assert told in text
+    assert "tfxmodal 0.0.1, tensorflow" in (to / "results.csv").read_text()
+    run_benchmark(asked, to, "third")
+    now = json.loads((to / "environment.json").read_text())
+    assert [each["versions"]["tfxmodal"] for each in now["earlier"]] == ["0.0.1"]
+    assert now["machine"] == now["earlier"][0]["machine"] == environment["machine"]
+    assert now["versions"]["tfxmodal"] != "0.0.1" and now["commands"] == [
+        "first",
+        "second",
+        "third",
+    ]
 
 
 def test_it_tells_what_it_does(whole):

@@ -77,6 +77,12 @@ class Result:
         data = self.settings.data
         return data.data_dir.stem if data.dataset in OWN_DATA and data.data_dir else data.dataset
 
+    @property
+    def versions(self) -> str:
+        """What trained it, for people."""
+        told = self._about.get("versions", {"tfxmodal": "of an unknown version"})
+        return ", ".join(f"{name} {version}" for name, version in told.items())
+
     @cached_property
     def choice(self) -> Choice:
         """What validation chose it from."""
@@ -201,6 +207,19 @@ class Table:
     def printed(self) -> bool:
         """Whether a paper prints numbers of its rows."""
         return any(row.printed for row in self.rows)
+
+    @property
+    def mixed(self) -> str:
+        """That its runs are of several versions, where they are, and what to do."""
+        runs = Counter(result.versions for row in self.rows for result in row.results)
+        if len(runs) == 1:
+            return ""
+        told = "; ".join(f"{count} by {versions}" for versions, count in runs.items())
+        return (
+            f"Its runs were trained by several versions ({told}), which may differ in what they "
+            "learn: remove the folders of one version's runs, and train them again by the other "
+            "(results.csv tells the version of each)."
+        )
 
     @property
     def measure(self) -> str:
