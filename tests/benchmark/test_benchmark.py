@@ -18,6 +18,7 @@ from tfxmodal.benchmark.results import Result, tables_of_runs
 from tfxmodal.benchmark.runner import Board, train
 from tfxmodal.benchmark.tables import cells as cells_of
 from tfxmodal.benchmark.tables import latex, markdown
+from tfxmodal.commands.benchmark import print_end
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig, load
 from tfxmodal.io.reporter import Reporter
@@ -91,6 +92,46 @@ def test_the_report_of_what_is_done_is_written_where_an_error_ends_the_rest(
     monkeypatch.setattr(benchmark, "write_report", full)
     with pytest.raises(InputError, match="2 of 2 processes ended"):
         run_benchmark(grid(folder, "pls", "random"), tmp_path / "to", "a command")
+
+
+def test_what_failed_is_told_though_a_second_command_tries_it_again(folder, tmp_path, monkeypatch):
+    def shared(grid, sources, cells, *given):
+        for cell in train(grid, sources, cells, *given):
+            Board(tmp_path / "to").forget_failures()  # As a command does that begins.
+            yield cell
+
+    monkeypatch.setattr(benchmark, "train", shared)
+    done = run_benchmark(grid(folder, "pls", "zero_shot"), tmp_path / "to", "a command")
+    (reason,) = done.failures
+    assert "share no space" in reason and done.open == 0
+    assert reason in (tmp_path / "to/tables.md").read_text()
+
+
+def test_runs_and_calls_of_several_versions_are_told(folder, tmp_path, capsys):
+    asked, to = grid(folder, "pls", "random"), tmp_path / "to"
+    assert not run_benchmark(asked, to, "first").tables[0].mixed
+    (run,) = to.glob("runs/pls-*")
+    model, environment = (
+        json.loads(path.read_text()) for path in (run / "model.json", to / "environment.json")
+    )
+    model["versions"]["tfxmodal"] = environment["versions"]["tfxmodal"] = "0.0.1"
+    (run / "model.json").write_text(json.dumps(model))
+    (to / "environment.json").write_text(json.dumps(environment))
+    done = run_benchmark(asked, to, "second")
+    told = "Its runs were trained by several versions (1 by tfxmodal 0.0.1, tensorflow "
+    print_end(to, done.tables, done.failures)
+    for text in (capsys.readouterr().out, *((to / name).read_text() for name in FILES[:3])):
+        assert told in text
+    assert "tfxmodal 0.0.1, tensorflow" in (to / "results.csv").read_text()
+    run_benchmark(asked, to, "third")
+    now = json.loads((to / "environment.json").read_text())
+    assert [each["versions"]["tfxmodal"] for each in now["earlier"]] == ["0.0.1"]
+    assert now["machine"] == now["earlier"][0]["machine"] == environment["machine"]
+    assert now["versions"]["tfxmodal"] != "0.0.1" and now["commands"] == [
+        "first",
+        "second",
+        "third",
+    ]
 
 
 def test_it_tells_what_it_does(whole):
@@ -288,20 +329,68 @@ def test_runs_of_one_method_are_told_apart_by_their_settings(folder, tmp_path):
         assert [row.title for row in table.rows] == titles
 
 
-def test_seeds_of_a_choice_are_one_row_however_their_minutes_were_shared(folder, tmp_path):
+def test_pairs_of_two_folders_share_a_table_where_their_test_pairs_are_the_same(tmp_path):
+    one, other = (write_features(tmp_path / name) for name in ("v1", "v2"))
+    images = np.load(other / "train_img.npy")
+    np.save(other / "train_img.npy", images[::-1])
+    board = Board(tmp_path)
+    runs = []
+    for folder, methods in ((one, ("pls",)), (other, ("pls", "random"))):
+        asked = grid(folder, *methods)
+        sources = asked.sources()
+        runs += [board.run(cell) for cell in train(asked, sources, asked.cells(sources), board)]
+    (table,) = tables_of_runs([Result(run) for run in runs])
+    assert table.name == "v1, v2" and table.p(0, 1) < 1
+    assert [row.title for row in table.rows] == [
+        *("pls, training pairs v1", "pls, training pairs v2", "random")
+    ]
+
+
+def chosen_from(run, settings: list[dict], minutes: float):
+    """Makes a run one that validation chose from candidates, by their settings."""
+    listed = [{"name": f"form {n}", "settings": each} for n, each in enumerate(settings)]
+    tried = {"minutes": minutes, "candidates": listed[::-1]}
+    (run / "candidates.json").write_text(json.dumps(tried))
+
+
+def test_seeds_of_a_choice_are_one_row_whatever_was_chosen_in_whatever_time(folder, tmp_path):
     asked, board = grid(folder, "deep_sm", seeds=(0, 1), epochs=1, set=SMALL), Board(tmp_path)
     sources = asked.sources()
     runs = [board.run(cell) for cell in train(asked, sources, asked.cells(sources), board)]
-    for run, share in zip(runs, (2.9, 3.1), strict=True):
+    forms = []
+    for run, share, rate in zip(runs, (2.9, 3.1), (0.01, 0.02), strict=True):
         config = json.loads((run / "config.json").read_text())
-        config["training"]["minutes"] = share
+        training = config["training"] | {"minutes": share}
+        forms.append([config | {"training": training | {"learning_rate": r}} for r in (0.01, 0.02)])
+        config["training"] = training | {"learning_rate": rate}
         (run / "config.json").write_text(json.dumps(config))
     (table,) = tables_of_runs([Result(run) for run in runs])
     assert len(table.rows) == 2
-    for run in runs:
-        (run / "candidates.json").write_text(json.dumps({"minutes": 10.0, "candidates": []}))
+    for run, of_run in zip(runs, forms, strict=True):
+        chosen_from(run, of_run, minutes=10.0)
     (table,) = tables_of_runs([Result(run) for run in runs])
     assert [row.title for row in table.rows] == ["deep_sm"] and len(table.rows[0].results) == 2
+    chosen_from(runs[1], forms[1], minutes=20.0)
+    (table,) = tables_of_runs([Result(run) for run in runs])
+    assert [row.title for row in table.rows] == ["deep_sm, minutes 10.0", "deep_sm, minutes 20.0"]
+
+
+def test_seeds_of_a_choice_between_methods_are_one_row_of_auto(folder, tmp_path):
+    asked, board = grid(folder, "pls", "semantic_matching", seeds=(0, 1)), Board(tmp_path)
+    sources = asked.sources()
+    cells = list(train(asked, sources, asked.cells(sources), board))
+    runs = {(cell.method, cell.seed): board.run(cell) for cell in cells}
+    for seed, method in enumerate(("pls", "semantic_matching")):
+        both = [
+            json.loads((run / "config.json").read_text())
+            for (_, of), run in runs.items()
+            if of == seed
+        ]
+        chosen_from(runs[method, seed], both, minutes=10.0)
+    chosen = runs["pls", 0], runs["semantic_matching", 1]
+    (table,) = tables_of_runs([Result(run) for run in chosen])
+    (row,) = table.rows
+    assert row.title == "auto" and row.setting == "supervised" and len(row.results) == 2
 
 
 def test_without_labels_recall_is_compared(tmp_path):

@@ -94,6 +94,18 @@ def test_what_fails_is_recorded_and_the_rest_goes_on(folder, tmp_path, monkeypat
     assert board.done(cells["cca"]) and not board.done(cells["zero_shot"])
 
 
+def test_a_failure_is_forgotten_but_for_those_who_saw_it_or_have_the_cell(folder, tmp_path):
+    asked, board = grid(folder, "pls"), Board(tmp_path)
+    (cell,) = asked.cells(asked.sources())
+    with board.claimed(cell):
+        board.fail(cell, InputError("by hand"))
+        Board(tmp_path).forget_failures()
+        assert Board(tmp_path).settled(cell)
+    Board(tmp_path).forget_failures()
+    assert not Board(tmp_path).settled(cell)
+    assert board.settled(cell) and board.failure(cell)["reason"] == "by hand"
+
+
 def test_features_are_made_once_for_all_trainings(folder, tmp_path, monkeypatch):
     made, prepare = [], experiment.prepare
     monkeypatch.setattr(experiment, "prepare", lambda *a, **k: made.append(1) or prepare(*a, **k))

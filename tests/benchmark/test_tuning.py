@@ -12,6 +12,7 @@ from tfxmodal.benchmark.grid import Grid
 from tfxmodal.benchmark.runner import Board, train
 from tfxmodal.errors import InputError
 from tfxmodal.methods import METHODS
+from tfxmodal.training.loop import NonFiniteLoss
 from tfxmodal.training.settings import Settings
 
 
@@ -162,3 +163,54 @@ def test_where_the_last_epoch_is_kept_trials_are_compared_by_validation(folder, 
     asked = grid(folder, "deep_sm", tune=2, epochs=1, set=("deep_sm.select_by=last",))
     done = run_benchmark(asked, tmp_path / "to", "a command")
     assert not done.failures and [row.method for row in done.tables[0].rows] == ["deep_sm"]
+
+
+def test_what_fails_for_another_reason_than_its_settings_is_tried_again(
+    folder, tmp_path, monkeypatch
+):
+    pytest.importorskip("optuna")
+    asked = grid(folder, "cca", tune=4, set=("cca.rank=1",))
+    calls, run_experiment = count(), tuning.run_experiment
+
+    def full(*given, **options):  # From the third trial on.
+        if next(calls) >= 2:
+            raise InputError("`cache_dir` cache cannot be written (no space is left): free some.")
+        return run_experiment(*given, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tuning, "run_experiment", full)
+        (reason,) = run_benchmark(asked, tmp_path / "to", "a command").failures
+    assert "no space is left" in reason
+    assert not run_benchmark(asked, tmp_path / "to", "a command").failures
+    ended = tuning._ended(study_of_cca(tmp_path / "to/tuning"))
+    assert len(ended) == 4 and ended[0].value and ended[0].params == {"rank": "1"}
+    for trial in ended:  # Those that failed did so by the rank, of which there are too few pairs.
+        assert trial.value or trial.user_attrs["reason"].startswith("`rank`")
+
+
+def test_a_loss_that_is_not_finite_is_a_trial_that_is_over(folder, tmp_path, monkeypatch):
+    pytest.importorskip("optuna")
+    asked = grid(folder, "cca", tune=3, set=("cca.rank=1",))
+    calls = count()
+
+    def score(*_):
+        if not next(calls):
+            raise NonFiniteLoss("The loss became nan: lower `learning_rate`.")
+        return 0.5
+
+    monkeypatch.setattr(tuning, "_score", score)
+    sources = asked.sources()
+    (cell,) = asked.cells(sources)
+    found = tuning.tuned(cell, sources[cell.dataset], tmp_path, lambda: False)
+    ended = tuning._ended(study_of_cca(tmp_path))
+    assert [trial.value for trial in ended] == [None, 0.5, 0.5]
+    assert found.config.rank == json.loads(ended[1].params["rank"])
+
+
+def test_what_the_forms_of_a_row_differ_in_is_among_what_is_tried(folder):
+    asked = grid(folder, "scl", preset="recommended")
+    (cell,) = asked.cells(asked.sources())
+    of_forms = InputError("`start` zero_shot needs features of one space.")
+    assert len(cell.forms) > 1 and "start" not in cell.space
+    assert tuning._by_settings(of_forms, cell)
+    assert not tuning._by_settings(InputError("`image_weights` x is not there."), cell)

@@ -1,6 +1,7 @@
 """A choice by validation between trainings, on small made-up pairs."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -15,7 +16,7 @@ from tfxmodal.training import experiment
 from tfxmodal.training.candidates import run_best, suited
 from tfxmodal.training.config import FitConfig
 from tfxmodal.training.experiment import run_experiment
-from tfxmodal.training.run_folder import CONFIG, OF_ITS_END, TRIED
+from tfxmodal.training.run_folder import CONFIG, METRICS, OF_ITS_END, TRIED
 from tfxmodal.training.trained_run import load_run
 
 CANDIDATES = {
@@ -38,9 +39,13 @@ def unlabelled():
     )
 
 
+def listed(folder) -> dict[str, dict]:
+    """What was tried, by name."""
+    return {each["name"]: each for each in json.loads((folder / TRIED).read_text())["candidates"]}
+
+
 def tried(folder) -> dict[str, float | None]:
-    listed = json.loads((folder / TRIED).read_text())["candidates"]
-    return {each["name"]: each["score"] for each in listed}
+    return {name: each["score"] for name, each in listed(folder).items()}
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +175,68 @@ def test_the_time_is_divided(tmp_path):
     named = {f"scl-{number}": settings("scl", epochs=500, patience=0) for number in range(2)}
     result = choose(tmp_path / "run", named, minutes=1e-6)
     assert result.metrics["epochs"] == 1
+
+
+def fits_take(monkeypatch, seconds: float):
+    """Every fit in closed form says that it took so long."""
+    fit = experiment._fit
+
+    def slow(*given):
+        outcome = fit(*given)
+        return replace(outcome, facts=outcome.facts | {"seconds": seconds})
+
+    monkeypatch.setattr(experiment, "_fit", slow)
+
+
+def test_fits_and_failures_leave_the_others_all_the_time(tmp_path, monkeypatch):
+    fits_take(monkeypatch, 10_000.0)
+    choose(tmp_path / "run", {name: CANDIDATES[name] for name in ("pls", "broken", "scl")})
+    of = listed(tmp_path / "run")
+    assert of["pls"]["seconds"] == 10_000.0 and of["broken"]["score"] is None
+    shares = [of[name]["settings"]["training"]["minutes"] for name in ("broken", "scl")]
+    assert shares == [5.0, 10.0]
+
+
+def test_what_is_done_stays_as_it_is_when_a_choice_goes_on(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    named = {"pls": settings("pls")} | {
+        name: settings("scl", dropout=dropout) for name, dropout in (("a", 0.0), ("b", 0.1))
+    }
+    of_last = folder / "candidates/b" / CONFIG
+    with monkeypatch.context() as patch:
+        fits_take(patch, 10_000.0)
+        assert not choose(folder, named, stop_asked=of_last.exists).finished
+    assert of_last.exists()
+    before = {
+        name: json.loads((folder / "candidates" / name / METRICS).read_text())
+        for name in ("pls", "a")
+    }
+    assert choose(folder, named, resume=True).finished
+    after = listed(folder)
+    assert {name: after[name]["seconds"] for name in before} == {
+        name: metrics["seconds"] for name, metrics in before.items()
+    }
+
+
+def test_what_is_done_goes_on_where_it_is_given_more(tmp_path):
+    def stopped(folder, epochs: int, **options):
+        named = {
+            name: settings("scl", dropout=d, epochs=epochs) for name, d in (("a", 0), ("b", 0.1))
+        }
+        last = folder / "candidates/b" / CONFIG
+        choose(folder, named, stop_asked=last.exists, **options)
+        return json.loads((folder / "candidates/a" / METRICS).read_text())["epochs"]
+
+    assert stopped(tmp_path / "run", 1) == 1
+    shutil.rmtree(tmp_path / "run/candidates/b")  # So that it is not stopped before.
+    assert stopped(tmp_path / "run", 2, resume=True) == 2
+
+
+def test_a_choice_that_is_made_goes_on_with_its_own_settings_alone(tmp_path):
+    choose(tmp_path / "run", QUICK)
+    others = {name: each.having(components=3) for name, each in QUICK.items()}
+    with pytest.raises(InputError, match="other settings .pls.components: . -> 3"):
+        choose(tmp_path / "run", others, resume=True)
 
 
 def test_what_suits_has_the_labels_that_it_needs():

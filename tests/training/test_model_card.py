@@ -13,14 +13,16 @@ import yaml
 
 from tests.training.test_experiment import dataset, settings
 from tests.training.tiny import make_pairs
-from tfxmodal.commands import cli
+from tfxmodal.commands import cli, train
 from tfxmodal.commands.main import dispatch
 from tfxmodal.data.dataset_card import DatasetCard
+from tfxmodal.inputs.config import DataConfig
 from tfxmodal.methods import METHODS
 from tfxmodal.training import experiment
 from tfxmodal.training.candidates import run_best
 from tfxmodal.training.experiment import run_experiment
-from tfxmodal.training.model_card import CARD, card_of, write_card
+from tfxmodal.training.model_card import CARD, card_of, choice_command, write_card
+from tfxmodal.training.presets import recommended_forms
 from tfxmodal.training.run_evaluation import evaluate_run
 from tfxmodal.training.run_folder import RunFolder
 from tfxmodal.training.settings import Settings
@@ -211,3 +213,23 @@ def test_pairs_that_no_command_can_load_have_no_command_to_train(fitted):
     (fitted / "config.json").write_text(json.dumps(config))
     told = card_of(RunFolder(fitted)).sections["Commands"]
     assert "# trained in Python, on the pairs of mine" in told and "tfxmodal train" not in told
+
+
+@pytest.mark.parametrize("dataset", ["pairs", "wikipedia"])
+def test_the_command_of_a_choice_chooses_between_the_same_forms_again(dataset):
+    flags = ["--dataset", dataset, "--preset", "recommended", "--seed", "3", "--dropout", "0.3"]
+    _, forms = train.parse(METHODS["drsl"], [*flags, "--minutes", "7"])
+    shares = {name: form.having(minutes=1.25) for name, form in forms.items()}
+    _, _, method, *words = shlex.split(choice_command(shares, 7.0))
+    assert method == "drsl" and len(forms) > 1
+    assert train.parse(METHODS["drsl"], words)[1] == forms
+
+
+def test_the_command_of_a_choice_between_methods_is_that_of_auto():
+    data = DataConfig("features")
+    named = recommended_forms(METHODS["scl"], data, seed=3) | recommended_forms(
+        METHODS["pls"], data, seed=3
+    )
+    told = choice_command(named, 5.0)
+    assert told == "tfxmodal train auto --dataset features --seed 3 --minutes 5.0"
+    assert choice_command({"by hand": named["pls"]}, 5.0).startswith("# trained in Python")

@@ -76,7 +76,7 @@ def write_report(folder: Path, tables: Sequence[Table], failures: Failures) -> N
 
 
 def write_environment(folder: Path, command: str, data: dict) -> None:
-    """Writes `environment.json`: versions, machine, all commands that worked here, data hashes.
+    """Writes `environment.json`: what worked here, now and `earlier`, all commands, data hashes.
 
     Args:
         folder: Where.
@@ -84,15 +84,19 @@ def write_environment(folder: Path, command: str, data: dict) -> None:
         data: By dataset the hash of each split.
     """
     path = folder / ENVIRONMENT
-    before = json.loads(path.read_text("utf-8"))["commands"] if path.exists() else []
-    about = {
+    before = json.loads(path.read_text("utf-8")) if path.exists() else {"commands": []}
+    now = {
         "versions": {"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
         "machine": {
             "system": platform.platform(),
             "processor": platform.processor() or platform.machine(),
             "cores": os.cpu_count(),
         },
-        "commands": list(dict.fromkeys([*before, command])),
+    }
+    known = [*before.get("earlier", []), {name: before[name] for name in now if name in before}]
+    about = now | {
+        "earlier": [each for each in known if each not in ({}, now)],
+        "commands": list(dict.fromkeys([*before["commands"], command])),
         "data": data,
     }
     with whole_file(path) as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from tfxmodal.benchmark.cells import told
+from tfxmodal.benchmark.choice import Choice
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.per_query import DIRECTIONS, PerQuery
 from tfxmodal.evaluation.significance import bootstrap_means, holm, randomisation_test
-from tfxmodal.training.model_card import train_command
 from tfxmodal.training.presets import OWN_DATA
 from tfxmodal.training.run_folder import (
     CURVES,
@@ -22,7 +23,6 @@ from tfxmodal.training.run_folder import (
     METRICS,
     MODEL,
     PER_QUERY,
-    TRIED,
     RunFolder,
 )
 from tfxmodal.training.settings import Settings
@@ -62,24 +62,31 @@ class Result:
                 "on with its training by `resume`, which measures it again."
             )
 
-    @property
-    def test_hash(self) -> str:
-        """A hash of the test pairs."""
-        return self._run.read_json(MODEL)["hashes"]["test"]
+    @cached_property
+    def _about(self) -> dict:
+        return self._run.read_json(MODEL)
 
     @property
-    def facts(self) -> dict[str, object]:
-        """The settings that decide it but for the seed, by name.
+    def hashes(self) -> Mapping[str, str]:
+        """A hash of the pairs of each split."""
+        return self._about["hashes"]
 
-        Of a choice between candidates `minutes` are those that were given for all together: the
-        winner's share is what the others left of it.
-        """
-        groups = self.settings.deciding()
-        parts = (groups[name] for name in ("data", self.settings.method, "training"))
-        facts = {name: value for part in parts for name, value in part.items() if name != "seed"}
-        if "minutes" in facts and (self.folder / TRIED).exists():
-            facts["minutes"] = self._run.read_json(TRIED).get("minutes", facts["minutes"])
-        return facts
+    @property
+    def pairs(self) -> str:
+        """What people call its pairs: the dataset, or the user's own file or folder."""
+        data = self.settings.data
+        return data.data_dir.stem if data.dataset in OWN_DATA and data.data_dir else data.dataset
+
+    @property
+    def versions(self) -> str:
+        """What trained it, for people."""
+        told = self._about.get("versions", {"tfxmodal": "of an unknown version"})
+        return ", ".join(f"{name} {version}" for name, version in told.items())
+
+    @cached_property
+    def choice(self) -> Choice:
+        """What validation chose it from."""
+        return Choice.of(self._run)
 
     @property
     def seed(self) -> int:
@@ -131,15 +138,21 @@ class Row:
 
     @property
     def setting(self) -> str:
-        """One of `SETTINGS`; without any label a semi-supervised method is unsupervised."""
-        settings = self.results[0].settings
-        unused = getattr(settings.config, "labelled_fraction", None) == 0
-        return "unsupervised" if unused else settings.spec.setting
+        """One of `SETTINGS`; without any label a semi-supervised method is unsupervised.
+
+        Where `auto` chose several methods it is that of the one with the most labels.
+        """
+
+        def of(settings: Settings) -> str:
+            unused = getattr(settings.config, "labelled_fraction", None) == 0
+            return "unsupervised" if unused else settings.spec.setting
+
+        return max((of(each.settings) for each in self.results), key=SETTINGS.index)
 
     @property
     def command(self) -> str:
-        """The line that trains its first run."""
-        return train_command(self.results[0].settings)
+        """The line that trains its first run, or chooses it again."""
+        return self.results[0].choice.command
 
     @cached_property
     def scores(self) -> np.ndarray:
@@ -196,6 +209,19 @@ class Table:
         return any(row.printed for row in self.rows)
 
     @property
+    def mixed(self) -> str:
+        """That its runs are of several versions, where they are, and what to do."""
+        runs = Counter(result.versions for row in self.rows for result in row.results)
+        if len(runs) == 1:
+            return ""
+        told = "; ".join(f"{count} by {versions}" for versions, count in runs.items())
+        return (
+            f"Its runs were trained by several versions ({told}), which may differ in what they "
+            "learn: remove the folders of one version's runs, and train them again by the other "
+            "(results.csv tells the version of each)."
+        )
+
+    @property
     def measure(self) -> str:
         """What its numbers are."""
         labelled = self.rows[0].results[0].queries.labelled
@@ -249,26 +275,30 @@ def tables_of_runs(results: Sequence[Result]) -> list[Table]:
     """
     if not results:
         raise InputError("`runs` must name at least one finished run; received none.")
-    splits: dict[tuple[str, str], list[Result]] = {}
-    for result in results:
-        data = result.settings.data
-        own = data.dataset in OWN_DATA and data.data_dir
-        name = data.data_dir.stem if own else data.dataset
-        splits.setdefault((name, result.test_hash), []).append(result)
-    names = [name for name, _ in splits]
     return [
-        table_of(name if names.count(name) == 1 else f"{name} ({split})", _rows(of_split))
-        for (name, split), of_split in splits.items()
+        table_of(name, _rows([each for each in results if each.hashes["test"] == of_test]))
+        for of_test, name in _names(results, "test").items()
     ]
+
+
+def _names(results: Sequence[Result], split: str) -> dict[str, str]:
+    """By the hash of a split's pairs what people call them, with the hash where two are alike."""
+    found: dict[str, list[str]] = {}
+    for each in results:
+        found.setdefault(each.hashes[split], []).append(each.pairs)
+    names = {of_split: ", ".join(dict.fromkeys(pairs)) for of_split, pairs in found.items()}
+    counts = Counter(names.values())
+    return {of: name if counts[name] == 1 else f"{name} ({of})" for of, name in names.items()}
 
 
 def _rows(results: Sequence[Result]) -> list[Row]:
     """Runs on one test split in rows, told apart by the settings in which they differ."""
     rows: dict[str, list[Result]] = {}
     facts: dict[str, dict] = {}
+    names = _names(results, "train")
     for result in results:
-        flat = result.facts
-        key = repr((result.settings.method, flat))
+        flat = result.choice.facts | {"training_pairs": names[result.hashes["train"]]}
+        key = repr((result.choice.method, flat))
         if result.seed in (other.seed for other in rows.get(key, ())):
             raise InputError(
                 f"`runs` names two of the same settings and seed ({rows[key][0].folder} and "
@@ -278,12 +308,12 @@ def _rows(results: Sequence[Result]) -> list[Row]:
         facts[key] = flat
     found = []
     for key, of_row in rows.items():
-        method = of_row[0].settings.method
-        alike = [facts[k] for k, other in rows.items() if other[0].settings.method == method]
+        method = of_row[0].choice.method
+        alike = [facts[k] for k, other in rows.items() if other[0].choice.method == method]
         variant = {
             name: value
             for name, value in facts[key].items()
-            if any(other[name] != value for other in alike)
+            if not isinstance(value, tuple) and any(other.get(name) != value for other in alike)
         }
         found.append(Row(method, variant, of_row))
     return found

@@ -11,7 +11,6 @@ import json
 import math
 import multiprocessing
 import os
-import shutil
 import sys
 import time
 import traceback
@@ -43,10 +42,14 @@ THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
 
 
 class Board:
-    """The folder of a benchmark: `runs/CELL`, and `failures/CELL.json` with reasons."""
+    """The folder of a benchmark: `runs/CELL`, and `failures/CELL.json` with reasons.
+
+    It keeps the failures that it has seen: a second command may forget them, to try again.
+    """
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self._seen: dict[str, dict] = {}
 
     def run(self, cell: Cell) -> Path:
         """The folder of a cell's run."""
@@ -59,17 +62,27 @@ class Board:
         return (run / METRICS).exists() and (measured / METRICS).exists()
 
     def failure(self, cell: Cell) -> dict | None:
-        """Why a cell could not be trained: `reason`, and of a fault of the program `traceback`."""
-        file = self._failures / f"{cell.name}.json"
-        return json.loads(file.read_text("utf-8")) if file.exists() else None
+        """Why a cell could not be trained: `reason`, and of a fault of the program `traceback`.
+
+        None of one that is done, by whomever.
+        """
+        if self.done(cell):
+            return None
+        with suppress(FileNotFoundError):
+            told = (self._failures / f"{cell.name}.json").read_text("utf-8")
+            self._seen[cell.name] = json.loads(told)
+        return self._seen.get(cell.name)
 
     def settled(self, cell: Cell) -> bool:
         """Whether nothing is left to do for a cell."""
-        return self.done(cell) or (self._failures / f"{cell.name}.json").exists()
+        return self.done(cell) or self.failure(cell) is not None
 
     def forget_failures(self):
-        """Lets what failed before be tried again."""
-        shutil.rmtree(self._failures, ignore_errors=True)
+        """Lets what failed before be tried again, but for what a process has in hand."""
+        self._seen.clear()
+        for file in self._failures.glob("*.json"):
+            with suppress(InUse), held(self._claim(file.stem), file.stem):
+                file.unlink(missing_ok=True)
 
     def fail(self, cell: Cell, error: Exception):
         """Records a failure."""
@@ -80,6 +93,7 @@ class Board:
         self._failures.mkdir(parents=True, exist_ok=True)
         with whole_file(self._failures / f"{cell.name}.json") as file:
             file.write((json.dumps(told, indent=2) + "\n").encode())
+        self._seen[cell.name] = told
 
     def claimed(self, cell: Cell):
         """Keeps a cell for this process while the block runs.
@@ -87,7 +101,7 @@ class Board:
         Raises:
             InUse: If another process has it.
         """
-        return held(self._claim(cell), cell.title)
+        return held(self._claim(cell.name), cell.title)
 
     def fail_of(self, pid: int, cells: Sequence[Cell], error: Exception) -> bool:
         """Records a failure for the cell of a process that was killed; False where it had none.
@@ -97,7 +111,7 @@ class Board:
             cells: Those that it may have had.
             error: The failure.
         """
-        cell = next((each for each in cells if held_by(self._claim(each), pid)), None)
+        cell = next((each for each in cells if held_by(self._claim(each.name), pid)), None)
         if cell is None:
             return False
         with suppress(InUse), self.claimed(cell):  # Another process may have it by now.
@@ -105,8 +119,8 @@ class Board:
                 self.fail(cell, error)
         return True
 
-    def _claim(self, cell: Cell) -> Path:
-        return self.folder / "claims" / f"{cell.name}.lock"
+    def _claim(self, name: str) -> Path:
+        return self.folder / "claims" / f"{name}.lock"
 
     @property
     def _failures(self) -> Path:

@@ -45,7 +45,7 @@ def results_csv(tables: Sequence[Table]) -> bytes:
     writer = csv.writer(text, lineterminator="\n")
     facts = ("seconds", "epochs", "parameters", "embedding_dim")
     names = ("dataset", "setting", "method", "variant", "seed", "measure")
-    writer.writerow([*names, *COLUMNS, *OTHER_METRICS, *facts, "run"])
+    writer.writerow([*names, *COLUMNS, *OTHER_METRICS, *facts, "run", "versions"])
     for each in tables:
         for row in each.rows:
             for result, scores in zip(row.results, row.scores, strict=True):
@@ -54,7 +54,8 @@ def results_csv(tables: Sequence[Table]) -> bytes:
                 others = (_both_ways(result, read) for read in OTHER_METRICS.values())
                 others = ("" if value is None else value for value in others)
                 numbers = (result.metrics.get(fact, "") for fact in facts)
-                writer.writerow([*who, *map(float, scores), *others, *numbers, result.folder.name])
+                run = result.folder.name, result.versions
+                writer.writerow([*who, *map(float, scores), *others, *numbers, *run])
     return text.getvalue().encode()
 
 
@@ -87,11 +88,11 @@ def latex(tables: Sequence[Table]) -> bytes:
             for number in numbers:
                 found = cells(each, number, r"\textbf{{{}}}", r"\underline{{{}}}")
                 lines.append([_escaped(found[column]) for column in columns])
-        caption = NOTE.format(measure=each.measure, second="underlined")
+        caption = _note(each, "underlined")
         parts += [
             "% needs \\usepackage{booktabs}",
             r"\begin{table}",
-            rf"\caption{{{_escaped(f'{each.name}. {caption} {each.about}'.strip())}}}",
+            rf"\caption{{{_escaped(f'{each.name}. {caption}')}}}",
             rf"\begin{{tabular}}{{l{'c' * (len(columns) - 1)}}}",
             r"\toprule",
             *(" & ".join(line) + r" \\" for line in lines),
@@ -110,7 +111,12 @@ def headings(each: Table) -> list[str]:
 
 def note(each: Table, second: str) -> str:
     """What stands below a table; `second` tells how the second best is shown."""
-    return " ".join([NOTE.format(measure=each.measure, second=second), OTHERS, each.about]).strip()
+    return _note(each, second, OTHERS)
+
+
+def _note(each: Table, second: str, *others: str) -> str:
+    about = NOTE.format(measure=each.measure, second=second)
+    return " ".join(filter(None, [about, *others, each.about, each.mixed]))
 
 
 def numbered_by_setting(each: Table) -> Iterator[tuple[str, list[int]]]:

@@ -3,6 +3,9 @@
 A trial is a training with settings from the method's `search_space`, measured on validation alone.
 The settings as they came are among the choices, and are the first trial. All seeds of a row share
 what was found; the trials themselves have seed 0.
+
+A trial that fails by its own settings has come to its end: it would fail again. Any other failure,
+such as a full disk, is no trial: it ends the tuning, which the next call takes up.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from tfxmodal.errors import InputError
 from tfxmodal.evaluation.protocol import between_trainings, selection_score
 from tfxmodal.io.locks import held
 from tfxmodal.training.experiment import run_experiment
+from tfxmodal.training.loop import NonFiniteLoss
 from tfxmodal.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,7 +43,8 @@ def tuned(
 
     Raises:
         InUse: If another process tunes the same row.
-        InputError: If no trial could be trained.
+        InputError: If no trial could be trained, or one failed for another reason than its
+            settings.
     """
     if not cell.space:
         return _settings(cell.forms, {})
@@ -70,17 +75,18 @@ def tuned(
                 name: trial.suggest_categorical(name, all_) for name, all_ in cell.space.items()
             }
             score = _known(ended, values)
-            if score is None:
-                score = _score(
-                    _settings(cell.forms, values), source, folder / cell.study, stop_asked
-                )
-            if score is None:
-                study.tell(trial, state=optuna.trial.TrialState.FAIL)  # One that says no reason.
-                return None
-            if isinstance(score, InputError):
-                trial.set_user_attr("reason", str(score))
+            try:
+                if score is None:
+                    settings = _settings(cell.forms, values)
+                    score = _score(settings, source, folder / cell.study, stop_asked)
+            except InputError as error:
+                if not _by_settings(error, cell):
+                    raise
+                trial.set_user_attr("reason", str(error))
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
             else:
+                if score is None:
+                    return None
                 study.tell(trial, score)
     ended = ended[: cell.trials]  # A study may hold more, of an earlier call.
     scored = [trial for trial in ended if trial.value is not None]
@@ -105,10 +111,18 @@ def _known(ended: list[optuna.trial.FrozenTrial], values: Mapping[str, str]) -> 
     return next((each.value for each in ended if each.params == values), None)
 
 
+def _by_settings(error: InputError, cell: Cell) -> bool:
+    """Whether a trial failed by what it tried, so that it would fail again."""
+    first, *others = (vars(form.config) | vars(form.training) for form in cell.forms.values())
+    of_forms = {name for name in first if any(each[name] != first[name] for each in others)}
+    tried = of_forms.union(cell.space)
+    return isinstance(error, NonFiniteLoss) or not tried.isdisjoint(error.arguments)
+
+
 def _score(
     settings: Settings, source: Source, folder: Path, stop_asked: Callable[[], bool]
-) -> float | InputError | None:
-    """The validation score of a training, or why it failed; None where it was stopped."""
+) -> float | None:
+    """The validation score of a training; None where it was stopped."""
     try:
         result = run_experiment(
             settings.having(seed=0),
@@ -119,8 +133,6 @@ def _score(
             splits=("validation",),
             shared=source.shared,
         )
-    except InputError as error:
-        return error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if not result.finished:

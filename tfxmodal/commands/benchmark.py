@@ -14,13 +14,18 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tfxmodal.benchmark.grid import Grid
 from tfxmodal.commands import cli
 from tfxmodal.commands.terminal import Terminal
 from tfxmodal.errors import InputError, check_ranges
+
+if TYPE_CHECKING:
+    from tfxmodal.benchmark.results import Table
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ def main(argv: list[str] | None = None):
         done = run_benchmark(
             flags.grid, flags.to, command, flags.jobs, flags.figures, Terminal(), stop_asked
         )
-    print_end(flags.to, done.failures)
+    print_end(flags.to, done.tables, done.failures)
     if done.open:
         print(f"Stopped; {done.open} trainings are left. Go on with the same command.")
 
@@ -84,8 +89,11 @@ def from_file(path: Path) -> list[str]:
     return flag_words(values)
 
 
-def print_end(folder: Path, failures: dict[str, list[str]]):
-    """Where the report is, and what it lacks."""
+def print_end(folder: Path, tables: Sequence[Table], failures: Mapping[str, Sequence[str]]):
+    """Where the report is, what it lacks, and what it mixes."""
+    for table in tables:
+        if table.mixed:
+            print(f"{table.name}: {table.mixed}")
     for reason, cells in failures.items():
         print(f"Not trained: {'; '.join(cells)}: {reason}")
     print(f"Report: {folder}/report.html; tables: {folder}/tables.md, tables.tex, results.csv")

@@ -35,5 +35,6 @@ def main(argv: list[str] | None = None):
     from tfxmodal.benchmark.report import write_report
     from tfxmodal.benchmark.results import Result, tables_of_runs
 
-    write_report(flags.to, tables_of_runs([Result(run) for run in flags.runs]), {})
-    print_end(flags.to, {})
+    tables = tables_of_runs([Result(run) for run in flags.runs])
+    write_report(flags.to, tables, {})
+    print_end(flags.to, tables, {})

@@ -42,7 +42,7 @@ class Tried:
     Attributes:
         name: The candidate's.
         score: Its validation score; None where it could not be trained.
-        seconds: How long its training took.
+        seconds: How long its steps or its fit took; where it failed, all that was done.
         settings: As in `config.json`.
         reason: Why it could not be trained.
     """
@@ -106,8 +106,8 @@ def run_best(
         data: Which pairs.
         name: The run's folder is runs/NAME, runs/NAME-2 and so on, where it is not given.
         minutes: Time for the training steps of all candidates together, apart from reading the
-            data and validation. Those that come later share what the earlier ones left. 0: no
-            limit.
+            data, fits in closed form and validation. Those that come later share what the earlier
+            ones left; one that fails leaves its whole share. 0: no limit.
         run_dir: The run's folder.
         resume: Go on with the choice in `run_dir`, by default the newest of that name; one that is
             made is measured again.
@@ -148,9 +148,13 @@ def run_best(
             shutil.rmtree(under_way, ignore_errors=True)
             return run.config
 
-        chosen = Settings.from_json(workers.from_chief(decide))
+        recorded = Settings.from_json(workers.from_chief(decide))
         # The pairs and the encoders may have moved; nothing else of `data` may differ.
-        chosen = replace(chosen, data=data.with_trained_encoders())
+        chosen = replace(recorded, data=data.with_trained_encoders()).continuing(recorded)
+        source = load(data, reporter.bar) if source is None else source
+        winner = workers.from_chief(lambda: run.read_json(TRIED))["candidates"][0]["name"]
+        if asked := candidates_for(source).get(winner):
+            replace(asked, data=chosen.data).continuing(recorded)  # Raises where it is another.
         return run_claimed(
             chosen, run, True, source, reporter, stop_asked, shared=shared, figures=figures
         )
@@ -219,8 +223,9 @@ def _try_all(
 ) -> list[Tried] | None:
     """Trains each candidate in a folder of its own; None where the user asked to stop."""
     tried: list[Tried] = []
+    spent = 0.0  # Seconds of training steps.
     for number, (name, settings) in enumerate(candidates.items()):
-        left = 60 * minutes - sum(each.seconds for each in tried)
+        left = 60 * minutes - spent
         share = max(left, 1e-3) / 60 / (len(candidates) - number) if minutes else 0.0
         if settings.spec.learner:
             settings = replace(settings, training=replace(settings.training, minutes=share))
@@ -236,6 +241,7 @@ def _try_all(
                 stop_asked,
                 ("validation",),
                 shared,
+                keep=True,
             )
         except InputError as error:
             # Of several workers it need not be the others' trouble, who would go on waiting.
@@ -249,7 +255,9 @@ def _try_all(
             return None
         by = between_trainings(settings.training.select_by)
         score = selection_score(result.metrics["validation"], by)
-        tried.append(Tried(name, score, result.metrics["seconds"], as_json))
+        seconds = result.metrics["seconds"]
+        spent += seconds if settings.spec.learner else 0.0
+        tried.append(Tried(name, score, seconds, as_json))
         reporter.say(f"{name}: validation {score:.4f}")
     return tried
 

@@ -19,7 +19,6 @@ from tfxmodal.data.databases import joined
 from tfxmodal.data.label_noise import with_label_noise
 from tfxmodal.data.pairs import Dataset
 from tfxmodal.encoders.text import open_text_encoder, saved_in
-from tfxmodal.errors import InputError
 from tfxmodal.evaluation.figures import figure_png
 from tfxmodal.evaluation.protocol import between_trainings, evaluate_pairs, selection_score
 from tfxmodal.evaluation.results import captions_or_ids, draw, evaluate_split
@@ -36,7 +35,7 @@ from tfxmodal.retrieval.scorer import Scorer
 from tfxmodal.training.checks import check_pairs, check_same_command, check_same_inputs
 from tfxmodal.training.interrupts import asking
 from tfxmodal.training.isolation import isolated
-from tfxmodal.training.loop import Interrupted, NonFiniteLoss, Trainer
+from tfxmodal.training.loop import Interrupted, Trainer
 from tfxmodal.training.model_card import versions, write_card
 from tfxmodal.training.replicas import make_strategy
 from tfxmodal.training.run_folder import (
@@ -88,6 +87,7 @@ def run_experiment(
     splits: Sequence[str] = MEASURED,
     shared: dict | None = None,
     figures: bool = True,
+    keep: bool = False,
 ) -> RunResult:
     """Trains one method on one dataset, and measures it.
 
@@ -102,6 +102,8 @@ def run_experiment(
         splits: What the chosen model is measured on.
         shared: Where trainings on one dataset leave the features that others of them can read.
         figures: Whether the test split is drawn, where it is measured.
+        keep: Whether a run that came to its end by these settings stays as it is; else it is
+            measured again, and of a method in closed form fitted again.
 
     Raises:
         InputError: If anything the user gave is wrong, or a loss is no longer finite.
@@ -111,7 +113,7 @@ def run_experiment(
     claim = claimed_run(run_dir, f"{settings.method}-{settings.data.dataset}", resume)
     with workers.together(), claimed_by_chief(workers, claim) as run:
         return run_claimed(
-            settings, run, resume, dataset, reporter, stop_asked, splits, shared, figures
+            settings, run, resume, dataset, reporter, stop_asked, splits, shared, figures, keep
         )
 
 
@@ -125,6 +127,7 @@ def run_claimed(
     splits=MEASURED,
     shared=None,
     figures=True,
+    keep=False,
 ) -> RunResult:
     """Trains and measures, in a folder that no others use than the workers of the training."""
     # --- What can be known before any work -----------------------------------------------------
@@ -169,6 +172,9 @@ def run_claimed(
     about = _about(settings, data)
     if begun:
         check_same_inputs(run, workers, about)
+        same = settings.deciding() == Settings.from_json(begun).deciding()
+        if keep and same and workers.from_chief((run.path / METRICS).exists):
+            return RunResult(run.path, settings, workers.from_chief(lambda: run.read_json(METRICS)))
     data = replace(data, features=_as_seen(settings, data.features, seed))
     precision = settings.training.precision if spec.learner else "float32"
     with isolated(precision, seed):
@@ -370,8 +376,6 @@ def run_epochs(
                 summaries.epoch(report)
     except Interrupted:
         return False
-    except NonFiniteLoss as error:
-        raise InputError(str(error)) from error
     finally:
         reporter.trained()
     return True

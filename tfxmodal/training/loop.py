@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from tfxmodal.data.pairs import Pairs
+from tfxmodal.errors import InputError
 from tfxmodal.methods.learner import Learner, Stage
 from tfxmodal.training.batches import MemoryFeed, Rows, StreamFeed, epoch_rows, memory_bytes
 from tfxmodal.training.checkpoints import Checkpoints, TrainState
@@ -21,7 +22,7 @@ _SECONDS_A_CALL = 5.0
 """Longest stay inside one compiled call: how soon a signal is heard and the progress bar moves."""
 
 
-class NonFiniteLoss(ArithmeticError):
+class NonFiniteLoss(InputError):
     """A loss term became NaN or infinite; the message names the term, the epoch and the step."""
 
 

@@ -16,12 +16,13 @@ from typing import Any
 
 from tfxmodal.data import DATASETS
 from tfxmodal.evaluation.protocol import DIRECTIONS, SHOWN
+from tfxmodal.inputs.config import DataConfig
 from tfxmodal.io.atomic import whole_file
 from tfxmodal.io.hashing import hash_files, sha256_of
 from tfxmodal.io.markdown import Document, code, one_line
 from tfxmodal.training import card_sections
 from tfxmodal.training.card_sections import Measured
-from tfxmodal.training.presets import preset_of
+from tfxmodal.training.presets import preset_of, recommended_forms
 from tfxmodal.training.run_folder import CARD, METRICS, MODEL, RunFolder
 from tfxmodal.training.settings import Settings
 
@@ -114,11 +115,38 @@ def flag_words(flags: Mapping[str, Any]) -> list[str]:
 
 def train_command(settings: Settings, run_dir: Path | None = None) -> str:
     """The line that trains by these settings, whatever form of a preset they were chosen from."""
-    if settings.data.dataset not in DATASETS:
-        return f"# trained in Python, on the pairs of {one_line(settings.data.dataset)}"
     dataset = settings.data.dataset
-    defaults = Settings.for_dataset(settings.method, dataset)
-    given = {
+    if dataset not in DATASETS:
+        return _in_python(dataset)
+    given = _given(settings, Settings.for_dataset(settings.method, dataset))
+    preset = {} if preset_of(dataset) == "paper" else {"preset": "paper"}
+    return command("train", settings.method, dataset=dataset, **preset, **given, run_dir=run_dir)
+
+
+def choice_command(candidates: Mapping[str, Settings], minutes: float | None) -> str:
+    """The line that chooses between several methods, or the recommended forms of one.
+
+    Args:
+        candidates: By their names, as in `candidates.json`.
+        minutes: The time of all together.
+    """
+    first, *others = candidates.values()
+    dataset, given = first.data.dataset, {}
+    for name, each in candidates.items():
+        forms = recommended_forms(each.spec, DataConfig.for_dataset(dataset))
+        if name not in forms or dataset not in DATASETS:
+            return _in_python(dataset)
+        given |= _given(each, forms[name])
+    method, preset = "auto", {}
+    if all(each.method == first.method for each in others):
+        method = first.method
+        preset = {} if preset_of(dataset) == "recommended" else {"preset": "recommended"}
+    return command("train", method, dataset=dataset, **preset, **given | {"minutes": minutes})
+
+
+def _given(settings: Settings, defaults: Settings) -> dict[str, Any]:
+    """The flags that make settings of defaults."""
+    return {
         field.name: value
         for part in ("data", "config", "training")
         for field in fields(getattr(settings, part))
@@ -126,8 +154,10 @@ def train_command(settings: Settings, run_dir: Path | None = None) -> str:
         != getattr(getattr(defaults, part), field.name)
         and field.name not in ("dataset", "cache_dir", "download", "gradient_norms_every")
     }
-    preset = {} if preset_of(dataset) == "paper" else {"preset": "paper"}
-    return command("train", settings.method, dataset=dataset, **preset, **given, run_dir=run_dir)
+
+
+def _in_python(dataset: str) -> str:
+    return f"# trained in Python, on the pairs of {one_line(dataset)}"
 
 
 def _measured(run: RunFolder, method: str, dataset: str) -> Iterator[Measured]:
