@@ -143,6 +143,25 @@ def test_items_are_added_replaced_and_deleted(make):
     assert store.count(parse("year = 2061", store.columns)) == 1
 
 
+@pytest.mark.parametrize("embeddings", [None, vectors(3, 3, 5)])
+def test_a_store_whose_items_are_all_deleted_takes_new_ones(make, embeddings):
+    store, given = make(), items(3, embeddings=embeddings)
+    store.add(given)
+    assert store.delete(given.ids) == 3
+    assert store.count() == sum(len(part) for part in store.items()) == 0
+    store.add(given.take([1]))
+    store.upsert(given.take([1]))
+    assert store.count() == 1
+    assert_items(store.get(given.ids), given.take([1]))
+    assert_found(store.search(vectors(2, 1), 3), given.take([1]), vectors(2, 1), 3)
+
+
+def test_what_utf_8_cannot_hold_of_a_text_becomes_a_question_mark(make):
+    store = make()
+    store.add(StoredItems(["a"], vectors(1), None, {"album": ["fun \ud83d \U0001f600"]}))
+    assert store.get(["a"]).metadata["album"] == ["fun ? \U0001f600"]
+
+
 def test_embeddings_are_kept_beside_the_vectors(make):
     about = replace(ABOUT, rescore=0.5, space={"mean": np.arange(3, dtype=np.float32)})
     store, given = make(about), items(embeddings=vectors(N, 3, 5))
