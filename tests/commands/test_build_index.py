@@ -49,7 +49,7 @@ def test_a_folder_of_photos_is_found_by_text(method, trained, drsl, photos, caps
     scorer, encoder = opened.method.scorer(), opened.load_text_encoder()
     index = Index.load("index/photos", scorer, opened.fingerprint)
     query = scorer.embed_texts(encoder.encode(["a dog on the grass"]))
-    rows, _ = scorer.top_k_images(query, index.embeddings, 7)
+    rows, _ = scorer.top_k_images(query, index.store.get(index.ids).scored, 7)
     assert ids == [index.ids[row] for row in rows[0]]
 
 
@@ -119,7 +119,7 @@ def test_a_split_of_the_runs_own_dataset(gallery, drsl, small, cache_dir):
     assert index.ids == train.ids.tolist() and index.rescore == 0.1
     rows = {"images": train.images, "texts": train.texts}[gallery]
     embed = {"images": scorer.embed_images, "texts": scorer.embed_texts}[gallery]
-    np.testing.assert_allclose(index.embeddings, embed(rows), rtol=1e-5)
+    np.testing.assert_allclose(index.store.get(index.ids).scored, embed(rows), rtol=1e-5)
 
 
 @pytest.mark.parametrize("source", ["manifest", "run"])

@@ -76,12 +76,6 @@ class Index:
         return [name for part in self.store.items() for name in part.ids]
 
     @property
-    def embeddings(self) -> np.ndarray:
-        """The gallery's embeddings `[n, d]`, float32, in the order of `ids`."""
-        parts = [part.scored for part in self.store.items()]
-        return parts[0] if len(parts) == 1 else np.concatenate([np.empty((0, 0)), *parts])
-
-    @property
     def is_exact(self) -> bool:
         """Whether `search` ranks as the scorer does over the whole gallery."""
         by_vectors = self._space.is_exact and self.store.is_exact
