@@ -403,13 +403,25 @@ def test_bad_queries():
 
 def test_a_folder_that_holds_an_index_takes_no_new_one(tmp_path):
     cosine_index(folder=tmp_path / "index").add(names(3), unit(3, 0))
-    assert "holds an index already: open it" in told(cosine_index, folder=tmp_path / "index")
+    for folder in (tmp_path / "index", str(tmp_path / "index")):
+        assert "holds an index already: open it" in told(cosine_index, folder=folder)
+
+
+@pytest.mark.parametrize("store", ["faiss", "lancedb"])
+def test_a_folder_may_be_a_string(store, tmp_path):
+    pytest.importorskip(store)
+    cosine_index(folder=str(tmp_path / "index"), store=store).add(names(3), unit(3, 0))
+    assert Index.load(str(tmp_path / "index"), Cosine(), "A").ids == names(3)
 
 
 def test_bad_options():
     assert "use one of: auto, flat, scan" in told(cosine_index, kind="tree")
     assert "use one of: images, texts" in told(build_index, Cosine(), "A", "sounds")
     assert "0 to 1; received 5" in told(relation_index, rescore=5)
+    for store in ("lancedb", "qdrant"):
+        assert f"The store {store} needs a `folder`" in told(cosine_index, store=store)
+    elsewhere = told(cosine_index, url="s3://bucket/path")
+    assert "`url` s3://bucket/path is where another store is" in elsewhere
     assert "`landmarks` must be at least 1; received 0" in told(relation_index, landmarks=0)
     assert "needs training `images` and `texts`" in told(build_index, Relation(), "A", "texts")
 
