@@ -359,6 +359,23 @@ def test_what_is_there_is_passed_over_what_changed_is_replaced(make, scorer, tmp
     assert "item 2" not in index.search(points(4, 4), 9)[0]
 
 
+def test_columns_that_are_not_given_keep_their_values_and_none_clears_one():
+    index, items = cosine_index(), unit(4, 3)
+    told = {"year": [2020, None, 2022], "album": ["beach", "sea", "hill"]}
+    index.add(names(3), items[:3], metadata=told)
+    items[2] = unit(1, 9)
+    assert index.add(names(4), items, metadata={"album": [None, "sea", "x", "y"]}) == Changes(
+        1, 2, 1
+    )
+    assert index.store.get(names(4)).metadata == {
+        "year": [2020, None, 2022, None],
+        "album": [None, "sea", "x", "y"],
+    }
+    items[0] = unit(1, 8)
+    assert index.add(["item 0"], items[:1]) == Changes(0, 1, 0)
+    assert index.store.get(["item 0"]).metadata["year"] == [2020]
+
+
 def test_changed_metadata_alone_are_replaced():
     index, items = cosine_index(), unit(2, 3)
     index.add(names(2), items, metadata={"year": [2020, None]})
