@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tfxmodal.errors import InputError
-from tfxmodal.search.stores import STORES, About, StoredItems, open_store, parse
+from tfxmodal.search.stores import STORES, About, StoredItems, open_store, parse, qdrant_store
 
 DIM, N = 8, 60
 ABOUT = About("A", "images")
@@ -310,6 +310,43 @@ def test_an_address_without_qdrant_is_told(url, tmp_path):
     ):
         STORES["qdrant"](ABOUT, tmp_path / "index", url)
     assert not (tmp_path / "index").exists()
+
+
+def test_a_server_that_fails_later_is_told_as_well(tmp_path, monkeypatch):
+    pytest.importorskip("qdrant_client")
+    from qdrant_client.http.exceptions import UnexpectedResponse
+
+    def refuse(*_, **__):
+        raise UnexpectedResponse(413, "Payload Too Large", b"33 MB", None)
+
+    store = STORES["qdrant"](ABOUT, tmp_path / "index", ":memory:/items")
+    store.add(items(2))
+    for name, call in (
+        ("upsert", lambda: store.upsert(items(1))),
+        ("retrieve", lambda: store.get(["item 0"])),
+        ("query_batch_points", lambda: store.search(vectors(1), 1)),
+        ("collection_exists", store.count),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(type(store.client._client), name, refuse)
+            store._known = None if name == "collection_exists" else store._known
+            with pytest.raises(InputError, match=r"`url` :memory:/items does not .* 413 \(Payload"):
+                call()
+    assert store.count() == 2
+
+
+def test_wide_vectors_go_to_a_server_in_smaller_requests(tmp_path, monkeypatch):
+    pytest.importorskip("qdrant_client")
+    monkeypatch.setattr(qdrant_store, "NUMBERS", 4 * DIM)
+    store, sent = STORES["qdrant"](ABOUT, tmp_path / "index", ":memory:/items"), []
+    upsert = store.client._client.upsert
+    monkeypatch.setattr(
+        store.client._client,
+        "upsert",
+        lambda name, points, **how: sent.append(len(points)) or upsert(name, points, **how),
+    )
+    store.add(items(10))
+    assert sent == [4, 4, 2] and store.count() == 10
 
 
 def test_a_place_with_vectors_of_another_space_is_refused(tmp_path):
