@@ -99,8 +99,8 @@ class Index:
             metadata: By column the items' values, see `StoredItems`.
 
         Returns:
-            How many were added, replaced and left as they were: all or, if something is wrong,
-            none.
+            How many were added, replaced and left as they were: all or, if something is wrong with
+            them, none.
 
         Raises:
             InputError: If an id is given twice, embeddings are not finite or do not fit, or

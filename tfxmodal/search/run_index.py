@@ -89,7 +89,9 @@ class RunIndex:
         return len(self.index)
 
     def add(self, source: str | Path) -> Changes:
-        """Adds items, and replaces those whose content or metadata changed.
+        """Adds items, and replaces those whose content or metadata changed, see `Index.add`.
+
+        Vectors of `export/embed_corpus.py` are added in parts, each of which is a write.
 
         Args:
             source: See `search.galleries.items_of`; or what `export/embed_corpus.py` wrote.
