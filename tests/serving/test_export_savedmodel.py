@@ -29,8 +29,11 @@ from tfxmodal.inputs import prepare as preparing
 from tfxmodal.inputs.config import DataConfig, load
 from tfxmodal.serving.export import export as exporting
 from tfxmodal.serving.export import gallery
+from tfxmodal.serving.export.config import ExportConfig
+from tfxmodal.serving.export.examples import pictures
 from tfxmodal.serving.export.gallery import load_galleries
 from tfxmodal.serving.export.signatures import ServedRun
+from tfxmodal.serving.export.writing import write_gallery
 from tfxmodal.serving.model_config import DESCRIPTION
 from tfxmodal.serving.verification import examined
 from tfxmodal.serving.verification.examined import Version
@@ -436,7 +439,7 @@ def test_galleries_of_a_folder_a_file_and_a_manifest(run_of, small, tmp_path, ca
     other = max(photos.iterdir())
     rows = [
         {"id": "one", "image": str(first), "text": "A cat."},
-        {"id": "two", "image": str(other), "texts": ["A dog.", "A dog and a cow."]},
+        {"id": "two", "image": str(other), "texts": ["A dog.", "A dog \ud83d and a cow."]},
     ]
     (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, rows)))
     sources = [str(photos), str(tmp_path / "texts.txt"), str(tmp_path / "mine.jsonl")]
@@ -447,8 +450,11 @@ def test_galleries_of_a_folder_a_file_and_a_manifest(run_of, small, tmp_path, ca
         "A cow in a field.": "A cow in a field.",
         "one": "A cat.",
         "two#0": "A dog.",
-        "two#1": "A dog and a cow.",
+        "two#1": "A dog \ud83d and a cow.",
     }
+    write_gallery(tmp_path, shown)
+    told = json.loads((tmp_path / "gallery.json").read_text("utf-8"))["texts"]
+    assert told == shown["texts"] | {"two#1": "A dog ? and a cow."}
     for kind in ("texts", "images"):  # By the ids with which bulk embedding names them.
         assert set(read_items(tmp_path / "mine.jsonl", kind).ids) <= shown[kind].keys()
     assert len(shown["images"]) == PHOTOS + 2 and shown["images"]["one"] == str(first)
@@ -490,10 +496,14 @@ def test_mistakes_end_in_one_sentence(run_of, tmp_path, complaint):
 
     texts = tmp_path / "texts.txt"
     texts.write_text("same\tOne.\nsame\tTwo.\n")
-    assert "2 texts with the id 'same': give each its own" in told("--gallery", str(texts))
+    assert "The id 'same' is given 2 times: give each item" in told("--gallery", str(texts))
     assert "Cannot read" in told("--gallery", "nowhere")
     assert "is no folder with pictures" in told("--gallery", str(tmp_path))
     assert "must be at least 1; received 0" in told("--top-k", "0")
+    half = tmp_path / "half.jsonl"
+    half.write_text(r'{"image": "a.jpg", "text": "a dog", "id": "\ud83d", "split": "test"}')
+    (tmp_path / "a.jpg").write_bytes(pictures()[0])
+    assert "must be texts in UTF-8; received '\\ud83d'" in told("--gallery", str(half))
     unknown = tmp_path / "unknown.txt"
     unknown.write_text("qzxqzx\n🧿\n")
     assert "None of 2 texts holds a word" in told("--gallery", str(unknown))

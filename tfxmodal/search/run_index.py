@@ -14,6 +14,7 @@ from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.search.galleries import embed, items_of, tell_duplicates
 from tfxmodal.search.index import Changes, Index
 from tfxmodal.search.new_index import build_index
+from tfxmodal.search.stores.checks import check_ids
 from tfxmodal.search.vectors import is_vectors, read_vectors
 from tfxmodal.training.trained_run import TrainedRun
 
@@ -100,7 +101,7 @@ class RunIndex:
             How many were added, replaced, and left as they were.
 
         Raises:
-            InputError: If the source cannot be read or holds none.
+            InputError: If the source cannot be read, holds none, or has ids that are no UTF-8.
         """
         gallery, bar = self.index.gallery, self._reporter.bar
         if is_vectors(source):
@@ -110,6 +111,7 @@ class RunIndex:
             ]
             return Changes(*map(sum, zip(*parts, strict=True)))
         items = items_of(str(source), self._run, self._data, gallery, self._reporter)[gallery]
+        check_ids(items.ids)
         tell_duplicates([items], gallery, self._data, self._reporter)
         items = embed(items, gallery, self._run, self._scorer, self._reporter)
         return self.index.add(items.ids, items.embeddings, bar, items.metadata)
