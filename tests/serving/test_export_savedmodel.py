@@ -338,6 +338,21 @@ def test_weights_in_half_the_space(trained, tmp_path):
     assert (answers["bfloat16"] != answers["float32"]).any()
 
 
+def test_half_the_space_leaves_the_run_as_it_is(trained, tmp_path):
+    run = load_run(trained("features"))
+    features = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
+    before = run.scorer().embed_texts(features)
+    versions = [
+        exporting.export_run(run, tmp_path / weights, config=ExportConfig(weights=weights))[0]
+        for weights in ("bfloat16", "float32")
+    ]
+    np.testing.assert_array_equal(run.scorer().embed_texts(features), before)
+    answer = ask(ServedModel(versions[1]), "embed_text_features", features=features)
+    np.testing.assert_allclose(answer["embedding"], before, atol=1e-6)
+    for version in (*versions, *versions[::-1]):
+        assert verify(version, run).passed
+
+
 STEPS = ("write_savedmodel", "examples", "write_examples", "describe", "write_description", "check")
 
 
