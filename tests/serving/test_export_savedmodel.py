@@ -496,7 +496,7 @@ def test_a_gallery_of_many_blocks(monkeypatch):
 def test_where_no_version_may_lie(run_of, exported, complaint):
     folder = exported("scl")
     run = ("--run", str(run_of("scl")))
-    for to in (folder / "m/1", "..", "."):
+    for to in (folder / "m/1", folder / "m/2", "..", "."):
         told = complaint(export_savedmodel.main, *run, "--to", str(to))
         assert "give the model's folder, MODELS/NAME" in told
     told = complaint(export_savedmodel.main, *run, "--to", str(folder / "m_matrix"))

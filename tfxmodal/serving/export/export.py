@@ -107,8 +107,12 @@ def check_target(to: Path):
     Raises:
         InputError: If it has no name, is a version itself, or is of a model not to be batched.
     """
-    if to.name in ("", "..") or (to / "saved_model.pb").exists():
-        raise InputError(f"`to` is {str(to)!r}: give the model's folder, MODELS/NAME.")
+    is_version = to.name.isdecimal() or (to / "saved_model.pb").exists()
+    if is_version or to.name in ("", ".."):
+        raise InputError(
+            f"`to` is {str(to)!r}: give the model's folder, MODELS/NAME, of a name that is no "
+            "number."
+        )
     if not is_batchable(to):
         raise InputError(
             f"`to` {to} holds a model of another kind, the matrix of scores: give another name."
