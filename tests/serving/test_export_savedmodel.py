@@ -255,7 +255,7 @@ def test_what_an_export_says_of_itself(exported, run_of):
     about = json.loads((folder / "signatures.json").read_text())
     assert about["signatures"].keys() == EMBED | SCORE | SEARCH
     assert about["model"] == "m" and about["method"] == "scl" and about["batchable"]
-    assert about["top_k"] == TOP_K and about["gallery"] == {"texts": 5, "images": 5}
+    assert about["gallery"] == {"texts": 5, "images": 5}
     run = load_run(run_of("scl"))
     assert about["fingerprint"] == run.fingerprint
     assert about["calibration"] == asdict(run.folder.calibration)

@@ -87,7 +87,6 @@ def describe(
         "tensorflow_text": not matrix and _uses_tensorflow_text(served),
         "batchable": not matrix,
         "on_bad_input": "refuse" if matrix else served.on_bad_input,
-        "top_k": min(served.top_k, *sizes.values()) if sizes else None,
         "gallery": {kind: sizes.get(kind, 0) for kind in ("texts", "images")} if sizes else None,
         "signatures": {
             name: {
