@@ -8,7 +8,8 @@ listed with its reason in TO/bad.jsonl, and tried again by the next run.
 
 The source is one of
 - a folder of pictures, with the folders in it: their paths from there are the ids;
-- a manifest of pairs (.jsonl, .csv, .tsv) as for training: of several texts, each is an item;
+- a manifest of pairs (.jsonl, .csv, .tsv): its pictures are where training looks for them, its
+  columns are image, text or texts, and id, unless flags name others, and each text is an item;
 - a file or a folder of Parquet or TFRecords (tf.train.Example), with ids and pictures (bytes, or
   paths from the file) or texts in columns.
 All other columns travel along. Places may be in an object store (gs://, s3://).

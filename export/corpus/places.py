@@ -51,6 +51,13 @@ def files_in(folder: str) -> dict[str, str]:
     }
 
 
+def folders_in(folder: str) -> list[str]:
+    """The names of the folders in a folder, sorted."""
+    system, root = located(folder)
+    found = system.get_file_info(fs.FileSelector(root))
+    return sorted(each.base_name for each in found if each.type is fs.FileType.Directory)
+
+
 def stamps(places: Iterable[str]) -> list[str]:
     """The stamps of files, empty where there is none: each folder is listed once."""
     files = [posixpath.split(place) for place in places]

@@ -15,7 +15,7 @@ import pyarrow.csv
 
 from corpus import InputError
 from corpus.containers import CONTAINERS, FILE, ROW, holds, rows_of
-from corpus.places import files_in, joined, located, read, stamps
+from corpus.places import files_in, folders_in, joined, located, read, stamps
 
 PICTURES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".bmp", ".dib", ".webp")
 TABLES = {".csv": ",", ".tsv": "\t"}
@@ -24,6 +24,9 @@ PATH = "path"
 
 COLUMNS_STAMP = "columns_stamp"
 """Column of what changes with an item's further columns; empty where it has none."""
+
+TRIED = 20
+"""Images by which the folder of all is found, as in training."""
 
 BLOCK = 100_000
 """Rows that are held as Python's objects at a time."""
@@ -166,10 +169,32 @@ def _images(rows: pa.Table, source: str, columns: Columns, merged: bool) -> pa.T
         pairs = pc.binary_join_element_wise(rows["id"], images, "\n")
         first = np.unique(_codes(pairs), return_index=True)[1]
         rows, images = rows.take(first), images.take(first)
-    folder = posixpath.dirname(source)
-    paths = [joined(folder, name) for name in images.to_pylist()]
+    names = images.to_pylist()
+    folder = _image_folder(posixpath.dirname(source), list(dict.fromkeys(names))[:TRIED])
+    paths = [joined(folder, name) for name in names]
+    marks = stamps(paths)
+    if not any(marks):
+        raise InputError(
+            f"No picture that {source} names is there, such as {paths[0]}: correct it."
+        )
     rows = rows.drop_columns([columns.image]).append_column(PATH, pa.array(paths))
-    return rows.append_column("stamp", pa.array(stamps(paths)))
+    return rows.append_column("stamp", pa.array(marks))
+
+
+def _image_folder(folder: str, images: list[str]) -> str:
+    """Where the paths of images start: at the source, or in the one folder there that holds them.
+
+    As in training (`tfxmodal.data.rows`).
+    """
+
+    def holds(place: str) -> bool:
+        return any(stamps([joined(place, name) for name in images]))
+
+    if holds(folder):
+        return folder
+    inside = [joined(folder, name) for name in folders_in(folder)]
+    holding = [place for place in inside if holds(place)]
+    return holding[0] if len(holding) == 1 else folder
 
 
 def _texts(rows: pa.Table, source: str, columns: Columns, merged: bool) -> pa.Table:

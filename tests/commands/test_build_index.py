@@ -49,7 +49,7 @@ def test_a_folder_of_photos_is_found_by_text(method, trained, drsl, photos, caps
     scorer, encoder = opened.method.scorer(), opened.load_text_encoder()
     index = Index.load("index/photos", scorer, opened.fingerprint)
     query = scorer.embed_texts(encoder.encode(["a dog on the grass"]))
-    rows, _ = scorer.top_k_images(query, index.embeddings, 7)
+    rows, _ = scorer.top_k_images(query, index.store.get(index.ids).scored, 7)
     assert ids == [index.ids[row] for row in rows[0]]
 
 
@@ -119,7 +119,7 @@ def test_a_split_of_the_runs_own_dataset(gallery, drsl, small, cache_dir):
     assert index.ids == train.ids.tolist() and index.rescore == 0.1
     rows = {"images": train.images, "texts": train.texts}[gallery]
     embed = {"images": scorer.embed_images, "texts": scorer.embed_texts}[gallery]
-    np.testing.assert_allclose(index.embeddings, embed(rows), rtol=1e-5)
+    np.testing.assert_allclose(index.store.get(index.ids).scored, embed(rows), rtol=1e-5)
 
 
 @pytest.mark.parametrize("source", ["manifest", "run"])
@@ -154,7 +154,7 @@ def test_mistakes_end_in_one_sentence(trained, drsl, photos, complaint):
     )
 
 
-def test_a_mistake_makes_no_index(drsl, photos, complaint):
+def test_a_mistake_makes_no_index(drsl, photos, complaint, tmp_path):
     def told(*flags):
         return complaint(build_index.main, "--run", drsl, "--to", "new", *flags)
 
@@ -169,6 +169,21 @@ def test_a_mistake_makes_no_index(drsl, photos, complaint):
     assert "holds no texts: give a file of texts, a manifest" in told(*pictures, *texts)
     assert "Cannot read" in told("--data", "nowhere", *texts)
     assert "holds no text" in told("--data", "empty.txt", *texts)
+    for url in ("http://localhost:6333/mine", "s3://bucket/mine"):
+        assert f"--url {url} is where another store is" in told(*pictures, "--url", url)
+    latin = os.fsencode(tmp_path) + b"/photos"
+    os.mkdir(latin)
+    with open(latin + b"/caf\xe9.jpg", "wb") as file:
+        file.write(next(photos.iterdir()).read_bytes())
+    assert "must be texts in UTF-8; received 'caf\\udce9.jpg'" in told(
+        "--data", str(tmp_path / "photos")
+    )
+    Path("half.jsonl").write_text(
+        r'{"image": "a.jpg", "text": "a dog", "id": "\ud83d", "split": "test"}'
+    )
+    Path("a.jpg").write_bytes(next(photos.iterdir()).read_bytes())
+    for kind in ([], texts):
+        assert "must be texts in UTF-8" in told("--data", "half.jsonl", *kind)
     assert not Path("new").exists()
 
 

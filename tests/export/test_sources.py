@@ -9,6 +9,8 @@ from corpus import InputError
 from corpus.model import Model, contents_of
 from corpus.sources import Columns, read_source
 
+from tfxmodal.data.rows import read_rows
+
 BYTES = [b"first", b"second", b"third"]
 
 
@@ -77,11 +79,46 @@ def test_texts_of_a_pair_have_the_ids_that_an_index_gives_them(tmp_path):
 def test_rows_of_a_table_that_name_one_image_are_one_pair(tmp_path):
     path = tmp_path / "pairs.csv"
     path.write_text('image,text,year\na.jpg,one,2020\nb.jpg,"two, 2",2021\na.jpg,three,2020\n')
+    (tmp_path / "a.jpg").touch()
     assert items(path)["id"].to_pylist() == ["a.jpg", "b.jpg"]
     found = items(path, "texts")
     assert found["id"].to_pylist() == ["a.jpg#0", "a.jpg#1", "b.jpg"]
     assert found["text"].to_pylist() == ["one", "three", "two, 2"]
     assert found["year"].to_pylist() == [2020, 2020, 2021]
+
+
+@pytest.mark.parametrize(
+    "folders", [("images",), ("",), ("", "images"), ("images", "copies"), ("deep/images",)]
+)
+def test_pictures_are_where_training_finds_them(tmp_path, folders):
+    """Beside the manifest, or in the one folder there that holds any."""
+    for folder in ("other", *folders):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    for folder in folders:
+        for name in ("a.jpg", "b.jpg"):
+            (tmp_path / folder / name).touch()
+    path = manifest(
+        tmp_path / "pairs.jsonl",
+        {"image": "gone.jpg", "text": "none"},
+        {"image": "a.jpg", "text": "one"},
+        {"image": "b.jpg", "text": "two"},
+    )
+    trained = read_rows(path)
+    try:
+        found = items(path)["path"].to_pylist()
+    except InputError as error:
+        assert "No picture that" in str(error)
+        assert not any(os.path.exists(row.image) for row in trained)
+    else:
+        assert found == [row.image for row in trained]
+        assert any(map(os.path.exists, found))
+
+
+def test_a_manifest_of_which_no_picture_is_there_is_told(tmp_path):
+    path = manifest(tmp_path / "pairs.jsonl", {"image": "a.jpg", "text": "one"})
+    with pytest.raises(InputError, match="No picture that .*pairs.jsonl names is there, such as"):
+        items(path)
+    assert len(items(path, "texts")) == 1
 
 
 @pytest.mark.parametrize("kind", ["bytes", "struct"])

@@ -31,7 +31,7 @@ def test_it_finds_what_a_sort_by_distance_finds_also_when_opened_again(gallery, 
             np.testing.assert_array_equal(found.astype(int), order[:, :k])
             nearest = np.take_along_axis(differ, order[:, :k], axis=1)
             np.testing.assert_allclose(scores, 1 - 2 * nearest / bits, rtol=0, atol=1e-6)
-        np.testing.assert_allclose(each.embeddings, items)
+        np.testing.assert_allclose(each.store.get(each.ids).scored, items)
     assert np.load(tmp_path / "index/vectors-2.faiss").nbytes == 3000 * bits // 8
 
 

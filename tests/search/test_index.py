@@ -77,6 +77,11 @@ def exact(scorer, gallery, queries, items, k):
     return np.array(names(len(items)))[rows], scores
 
 
+def embeddings_of(index):
+    """In the order of its ids."""
+    return index.store.get(index.ids).scored
+
+
 def assert_same(ours, theirs):
     for mine, other in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(mine, other)
@@ -147,14 +152,14 @@ def test_adding_in_parts_is_adding_at_once():
     for start, stop in ((0, 0), (0, 300), (300, 301), (301, 301), (301, 600)):
         parts.add(names(stop - start, start), items[start:stop])
     assert parts.ids == whole.ids
-    np.testing.assert_array_equal(parts.embeddings, whole.embeddings)
+    assert_same([embeddings_of(parts)], [embeddings_of(whole)])
     assert_same(parts.search(points(5, 4), 7), whole.search(points(5, 4), 7))
 
 
 def test_embeddings_stay_what_they_were_when_the_index_grows():
     index, items = cosine_index(), unit(3000, 0)
     index.add(names(100), items[:100])
-    before = index.embeddings
+    (before,) = (part.scored for part in index.store.items())
     index.add(names(2900, 100), items[100:])
     del index
     np.testing.assert_array_equal(before, items[:100])
@@ -181,7 +186,8 @@ def test_saved_and_loaded_it_finds_the_same(kind, make, scorer, tmp_path):
     index.add(names(600), points(600, 3))
     index.save(tmp_path / "index")
     loaded = Index.load(tmp_path / "index", scorer, "A")
-    assert make is cosine_index or isinstance(loaded.embeddings, np.memmap)
+    (held,) = loaded.store.items()
+    assert make is cosine_index or isinstance(held.embeddings, np.memmap)
     assert (len(loaded), loaded.is_exact, loaded.gallery) == (600, index.is_exact, "texts")
 
     assert_same(loaded.search(queries, 9), index.search(queries, 9))
@@ -345,12 +351,29 @@ def test_what_is_there_is_passed_over_what_changed_is_replaced(make, scorer, tmp
     assert changes == Changes(3, 1, 1)
     order = [0, 1, 3, 4, 5, 7, 2, 8, 6]
     assert index.ids == [names(9)[row] for row in order] and len(index) == 9
-    assert_same([index.embeddings], [items[order]])
+    assert_same([embeddings_of(index)], [items[order]])
     once = make()
-    once.add(index.ids, index.embeddings)
+    once.add(index.ids, embeddings_of(index))
     assert_same(index.search(points(4, 4), 9), once.search(points(4, 4), 9))
     assert index.delete(["item 2", "nobody"]) == 1
     assert "item 2" not in index.search(points(4, 4), 9)[0]
+
+
+def test_columns_that_are_not_given_keep_their_values_and_none_clears_one():
+    index, items = cosine_index(), unit(4, 3)
+    told = {"year": [2020, None, 2022], "album": ["beach", "sea", "hill"]}
+    index.add(names(3), items[:3], metadata=told)
+    items[2] = unit(1, 9)
+    assert index.add(names(4), items, metadata={"album": [None, "sea", "x", "y"]}) == Changes(
+        1, 2, 1
+    )
+    assert index.store.get(names(4)).metadata == {
+        "year": [2020, None, 2022, None],
+        "album": [None, "sea", "x", "y"],
+    }
+    items[0] = unit(1, 8)
+    assert index.add(["item 0"], items[:1]) == Changes(0, 1, 0)
+    assert index.store.get(["item 0"]).metadata["year"] == [2020]
 
 
 def test_changed_metadata_alone_are_replaced():
@@ -397,13 +420,25 @@ def test_bad_queries():
 
 def test_a_folder_that_holds_an_index_takes_no_new_one(tmp_path):
     cosine_index(folder=tmp_path / "index").add(names(3), unit(3, 0))
-    assert "holds an index already: open it" in told(cosine_index, folder=tmp_path / "index")
+    for folder in (tmp_path / "index", str(tmp_path / "index")):
+        assert "holds an index already: open it" in told(cosine_index, folder=folder)
+
+
+@pytest.mark.parametrize("store", ["faiss", "lancedb"])
+def test_a_folder_may_be_a_string(store, tmp_path):
+    pytest.importorskip(store)
+    cosine_index(folder=str(tmp_path / "index"), store=store).add(names(3), unit(3, 0))
+    assert Index.load(str(tmp_path / "index"), Cosine(), "A").ids == names(3)
 
 
 def test_bad_options():
     assert "use one of: auto, flat, scan" in told(cosine_index, kind="tree")
     assert "use one of: images, texts" in told(build_index, Cosine(), "A", "sounds")
     assert "0 to 1; received 5" in told(relation_index, rescore=5)
+    for store in ("lancedb", "qdrant"):
+        assert f"The store {store} needs a `folder`" in told(cosine_index, store=store)
+    elsewhere = told(cosine_index, url="s3://bucket/path")
+    assert "`url` s3://bucket/path is where another store is" in elsewhere
     assert "`landmarks` must be at least 1; received 0" in told(relation_index, landmarks=0)
     assert "needs training `images` and `texts`" in told(build_index, Relation(), "A", "texts")
 

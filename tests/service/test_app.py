@@ -125,6 +125,17 @@ def test_an_item_can_become_one_of_the_other_kind(filled):
     assert filled.get("/about").json()["items"] == {"images": 2, "texts": 3}
 
 
+def test_a_gallery_whose_items_were_all_taken_out_takes_new_ones(filled):
+    """And one whose only item of a kind became one of the other kind and comes back."""
+    for name in ("red", "green", "blue", "texts/car", "texts/field"):
+        assert filled.delete(f"/items/{name}").status_code == 204
+    assert filled.put("/items", data={"id": "red", "text": "sea"}).status_code == 200
+    assert filled.put_picture("red", "red").status_code == 200
+    assert filled.get("/about").json()["items"] == {"images": 1, "texts": 0}
+    assert filled.put("/items", data={"id": "red", "text": "sea"}).status_code == 200
+    assert filled.found(text="sea", find="texts") == ["red"]
+
+
 def test_a_small_copy_is_a_jpeg(service):
     service.put_picture("tiff", "red")
     large = service.put(

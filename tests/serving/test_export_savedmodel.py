@@ -29,8 +29,11 @@ from tfxmodal.inputs import prepare as preparing
 from tfxmodal.inputs.config import DataConfig, load
 from tfxmodal.serving.export import export as exporting
 from tfxmodal.serving.export import gallery
+from tfxmodal.serving.export.config import ExportConfig
+from tfxmodal.serving.export.examples import pictures
 from tfxmodal.serving.export.gallery import load_galleries
 from tfxmodal.serving.export.signatures import ServedRun
+from tfxmodal.serving.export.writing import write_gallery
 from tfxmodal.serving.model_config import DESCRIPTION
 from tfxmodal.serving.verification import examined
 from tfxmodal.serving.verification.examined import Version
@@ -252,7 +255,7 @@ def test_what_an_export_says_of_itself(exported, run_of):
     about = json.loads((folder / "signatures.json").read_text())
     assert about["signatures"].keys() == EMBED | SCORE | SEARCH
     assert about["model"] == "m" and about["method"] == "scl" and about["batchable"]
-    assert about["top_k"] == TOP_K and about["gallery"] == {"texts": 5, "images": 5}
+    assert about["gallery"] == {"texts": 5, "images": 5}
     run = load_run(run_of("scl"))
     assert about["fingerprint"] == run.fingerprint
     assert about["calibration"] == asdict(run.folder.calibration)
@@ -333,6 +336,21 @@ def test_weights_in_half_the_space(trained, tmp_path):
     assert sizes["bfloat16"] * 2 == sizes["float32"]
     np.testing.assert_allclose(answers["bfloat16"], answers["float32"], atol=0.02)
     assert (answers["bfloat16"] != answers["float32"]).any()
+
+
+def test_half_the_space_leaves_the_run_as_it_is(trained, tmp_path):
+    run = load_run(trained("features"))
+    features = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
+    before = run.scorer().embed_texts(features)
+    versions = [
+        exporting.export_run(run, tmp_path / weights, config=ExportConfig(weights=weights))[0]
+        for weights in ("bfloat16", "float32")
+    ]
+    np.testing.assert_array_equal(run.scorer().embed_texts(features), before)
+    answer = ask(ServedModel(versions[1]), "embed_text_features", features=features)
+    np.testing.assert_allclose(answer["embedding"], before, atol=1e-6)
+    for version in (*versions, *versions[::-1]):
+        assert verify(version, run).passed
 
 
 STEPS = ("write_savedmodel", "examples", "write_examples", "describe", "write_description", "check")
@@ -436,7 +454,7 @@ def test_galleries_of_a_folder_a_file_and_a_manifest(run_of, small, tmp_path, ca
     other = max(photos.iterdir())
     rows = [
         {"id": "one", "image": str(first), "text": "A cat."},
-        {"id": "two", "image": str(other), "texts": ["A dog.", "A dog and a cow."]},
+        {"id": "two", "image": str(other), "texts": ["A dog.", "A dog \ud83d and a cow."]},
     ]
     (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, rows)))
     sources = [str(photos), str(tmp_path / "texts.txt"), str(tmp_path / "mine.jsonl")]
@@ -447,8 +465,11 @@ def test_galleries_of_a_folder_a_file_and_a_manifest(run_of, small, tmp_path, ca
         "A cow in a field.": "A cow in a field.",
         "one": "A cat.",
         "two#0": "A dog.",
-        "two#1": "A dog and a cow.",
+        "two#1": "A dog \ud83d and a cow.",
     }
+    write_gallery(tmp_path, shown)
+    told = json.loads((tmp_path / "gallery.json").read_text("utf-8"))["texts"]
+    assert told == shown["texts"] | {"two#1": "A dog ? and a cow."}
     for kind in ("texts", "images"):  # By the ids with which bulk embedding names them.
         assert set(read_items(tmp_path / "mine.jsonl", kind).ids) <= shown[kind].keys()
     assert len(shown["images"]) == PHOTOS + 2 and shown["images"]["one"] == str(first)
@@ -475,7 +496,7 @@ def test_a_gallery_of_many_blocks(monkeypatch):
 def test_where_no_version_may_lie(run_of, exported, complaint):
     folder = exported("scl")
     run = ("--run", str(run_of("scl")))
-    for to in (folder / "m/1", "..", "."):
+    for to in (folder / "m/1", folder / "m/2", "..", "."):
         told = complaint(export_savedmodel.main, *run, "--to", str(to))
         assert "give the model's folder, MODELS/NAME" in told
     told = complaint(export_savedmodel.main, *run, "--to", str(folder / "m_matrix"))
@@ -490,10 +511,14 @@ def test_mistakes_end_in_one_sentence(run_of, tmp_path, complaint):
 
     texts = tmp_path / "texts.txt"
     texts.write_text("same\tOne.\nsame\tTwo.\n")
-    assert "2 texts with the id 'same': give each its own" in told("--gallery", str(texts))
+    assert "The id 'same' is given 2 times: give each item" in told("--gallery", str(texts))
     assert "Cannot read" in told("--gallery", "nowhere")
     assert "is no folder with pictures" in told("--gallery", str(tmp_path))
     assert "must be at least 1; received 0" in told("--top-k", "0")
+    half = tmp_path / "half.jsonl"
+    half.write_text(r'{"image": "a.jpg", "text": "a dog", "id": "\ud83d", "split": "test"}')
+    (tmp_path / "a.jpg").write_bytes(pictures()[0])
+    assert "must be texts in UTF-8; received '\\ud83d'" in told("--gallery", str(half))
     unknown = tmp_path / "unknown.txt"
     unknown.write_text("qzxqzx\n🧿\n")
     assert "None of 2 texts holds a word" in told("--gallery", str(unknown))

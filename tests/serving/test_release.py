@@ -304,6 +304,23 @@ def test_a_model_without_labels_begins_with_stable(config, models):
     assert labels(config) == ({"stable": 1}, [1])
 
 
+def test_a_file_that_leaves_the_versions_to_the_server_is_told_what_to_write(config, capsys):
+    """`other` has the labels of an operator's own, and its policy is the newest two versions."""
+    stable = '} }\n    version_labels { key: "stable" value: 1 }'
+    config.write_text(config.read_text().replace("} }", stable, 1))
+    policy = "model_version_policy { specific { versions: 1 } }"
+    for text in (config.read_text(), config.read_text().replace(policy, "")):
+        config.write_text(text)
+        for action in ("canary", "promote", "rollback"):
+            model = "other" if policy in text else "m"
+            flags = ["--config", str(config), "--model", model, "--version", "2"]
+            with pytest.raises(InputError, match=r"versions of .* it loads: name .* versions: 1 }"):
+                release.main([action, *flags])
+            assert config.read_text() == text
+    run("status", config)
+    assert "stable" in capsys.readouterr().out
+
+
 def test_an_unknown_model_and_a_damaged_file_are_told(config):
     with pytest.raises(InputError, match="Unknown model in .* 'n'; use one of: m, other"):
         release.main(["status", "--config", str(config), "--model", "n"])

@@ -98,7 +98,7 @@ def write_version(base: Path, version: int = 1, seed: int = 0, publish: bool = T
     for name, (endpoint, signature) in endpoints.items():
         archive.add_endpoint(name, endpoint, input_signature=signature)
     archive.write_out(hidden, verbose=False)
-    about = {"model": base.name, "batchable": True, "on_bad_input": "flag", "top_k": TOP_K}
+    about = {"model": base.name, "batchable": True, "on_bad_input": "flag"}
     about["fingerprint"] = f"tiny-{seed}"
     (hidden / "signatures.json").write_text(json.dumps(about))
     return hidden.rename(base / str(version)) if publish else hidden

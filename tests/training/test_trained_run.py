@@ -8,10 +8,13 @@ import pytest
 from tests.training.tiny import make_pairs, method_of
 from tfxmodal.encoders.text.bag_of_words import BagOfWords
 from tfxmodal.errors import InputError
+from tfxmodal.methods.closed_form import zero_shot
 from tfxmodal.methods.gradient.scl import SCL, SCLConfig
+from tfxmodal.search.index import Index
+from tfxmodal.search.new_index import build_index
 from tfxmodal.training.checkpoints import Checkpoints
 from tfxmodal.training.run_folder import RunFolder
-from tfxmodal.training.trained_run import load_run
+from tfxmodal.training.trained_run import load_run, save_fitted
 
 
 def make_run(folder, saved: bool = True, precision: str = "float32", **model) -> SCL:
@@ -92,6 +95,43 @@ def test_the_encoder_is_the_saved_one(tmp_path):
     (tmp_path / "vocabulary.json").unlink()
     with pytest.raises(InputError, match="vocabulary.json is no vocabulary"):
         load_run(tmp_path).load_text_encoder()
+
+
+def test_runs_without_weights_are_known_by_their_encoders(tmp_path):
+    """Zero-shot runs have none: else an index of one would open with another one's vectors."""
+
+    def run_of(name, image, text):
+        folder = RunFolder(tmp_path / name)
+        folder.create({"method": "zero_shot", "data": {}, "zero_shot": {}, "training": {}})
+        sides = {
+            "image": {"kind": "global", "shape": [6]},
+            "text": {"kind": "global", "shape": [6]},
+        }
+        told = {"inputs": sides | {"classes": None}, "class_names": None, "chosen": {}}
+        encoders = {"image_encoder": image, "text_encoder": text}
+        folder.write_json("model.json", told | encoders)
+        pairs = make_pairs(4)
+        pairs = pairs.with_features(texts=pairs.images)
+        save_fitted(folder, zero_shot.fit(pairs, pairs, zero_shot.ZeroShotConfig()))
+        return load_run(folder.path)
+
+    run = run_of("one", "aa", "bb")
+    assert run.fingerprint == run_of("again", "aa", "bb").fingerprint
+    scorer = run.scorer()
+    index = build_index(scorer, run.fingerprint, "images", folder=tmp_path / "index")
+    index.add(["a"], scorer.embed_images(np.ones([1, 6], np.float32)))
+    for name, encoders in (
+        ("images", ("cc", "bb")),
+        ("texts", ("aa", "cc")),
+        ("swap", ("bb", "aa")),
+    ):
+        other = run_of(name, *encoders)
+        with pytest.raises(InputError, match=f"made with the model {run.fingerprint}, and this is"):
+            Index.load(tmp_path / "index", other.scorer(), other.fingerprint)
+    make_run(tmp_path / "scl", image_tower="aa")  # Others are known by their weights alone.
+    model, scl = tmp_path / "scl/model.json", load_run(tmp_path / "scl")
+    model.write_text(model.read_text().replace('"aa"', '"bb"'))
+    assert load_run(tmp_path / "scl").fingerprint == scl.fingerprint
 
 
 def test_what_is_no_trained_run(tmp_path):

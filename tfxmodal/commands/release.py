@@ -99,7 +99,8 @@ def print_status(labels: ModelLabels, servers: ModelServers):
 
     states = servers.states()
     table = Table("version", "labels", *states, title=labels.model)
-    for version in sorted(labels.versions.union(*states.values())):
+    numbers = labels.versions.union(labels.current.values(), *states.values())
+    for version in sorted(numbers):
         names = ", ".join(sorted(n for n, number in labels.current.items() if number == version))
         table.add_row(str(version), names, *(each.get(version, "-") for each in states.values()))
     show(table)

@@ -20,6 +20,7 @@ from tfxmodal.inputs.duplicates import image_keys, text_key, told_equal
 from tfxmodal.inputs.prepare import split_rows
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.retrieval.scorer import Scorer
+from tfxmodal.search.stores.checks import check_ids
 from tfxmodal.training.run_folder import CONFIG, RunFolder
 from tfxmodal.training.settings import Settings
 from tfxmodal.training.trained_run import TrainedRun
@@ -204,6 +205,7 @@ def _as_features(
     run: TrainedRun, config: DataConfig, pairs: Pairs, reporter: Reporter
 ) -> tuple[Pairs, Pairs]:
     """Pairs whose images can be read, as they came and with what the run reads of the images."""
+    check_ids(pairs.ids.tolist())
     images = run.load_image_encoder(config.image_weights)
     return split_rows(config, "gallery", pairs, run.inputs.kinds, images, None, reporter)
 

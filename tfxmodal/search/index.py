@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -76,12 +76,6 @@ class Index:
         return [name for part in self.store.items() for name in part.ids]
 
     @property
-    def embeddings(self) -> np.ndarray:
-        """The gallery's embeddings `[n, d]`, float32, in the order of `ids`."""
-        parts = [part.scored for part in self.store.items()]
-        return parts[0] if len(parts) == 1 else np.concatenate([np.empty((0, 0)), *parts])
-
-    @property
     def is_exact(self) -> bool:
         """Whether `search` ranks as the scorer does over the whole gallery."""
         by_vectors = self._space.is_exact and self.store.is_exact
@@ -96,6 +90,8 @@ class Index:
     ) -> Changes:
         """Adds items, and replaces those that are there with other content or metadata.
 
+        Of these, columns that are not given keep their values; None clears one.
+
         Args:
             ids: The user's names of the items.
             embeddings: `[n, d]` of the gallery's modality.
@@ -103,8 +99,8 @@ class Index:
             metadata: By column the items' values, see `StoredItems`.
 
         Returns:
-            How many were added, replaced and left as they were: all or, if something is wrong,
-            none.
+            How many were added, replaced and left as they were: all or, if something is wrong with
+            them, none.
 
         Raises:
             InputError: If an id is given twice, embeddings are not finite or do not fit, or
@@ -120,6 +116,7 @@ class Index:
         there = self.store.get(given.ids)
         known = set(there.ids)
         rows = [row for row, name in enumerate(given.ids) if name in known]
+        given = _with_values(given, rows, there)
         same = _unchanged(given.take(rows), there) if rows else np.empty(0, bool)
         changed = np.ones(len(given), bool)
         changed[np.array(rows, int)[same]] = False
@@ -258,6 +255,15 @@ class Index:
         """
         if self.store.folder is None or Path(folder).resolve() != self.store.folder.resolve():
             self.store.snapshot(Path(folder))
+
+
+def _with_values(given: StoredItems, rows: Sequence[int], there: StoredItems) -> StoredItems:
+    """Items with the values that those at some rows have in columns that are not given."""
+    metadata = dict(given.metadata)
+    for name in there.metadata.keys() - given.metadata.keys():
+        known = dict(zip(rows, there.metadata[name], strict=True))
+        metadata[name] = [known.get(row) for row in range(len(given))]
+    return replace(given, metadata=metadata)
 
 
 def _unchanged(given: StoredItems, there: StoredItems) -> np.ndarray:

@@ -26,7 +26,7 @@ def build_index(
     kind: str | None = None,
     rescore: float = 0.005,
     seed: int = 0,
-    folder: Path | None = None,
+    folder: str | Path | None = None,
     store: str = "faiss",
     **place: str,
 ) -> Index:
@@ -60,7 +60,15 @@ def build_index(
     choose("store", store, STORES)
     if not 0 <= rescore <= 1:
         raise InputError(f"`rescore` is a share of the gallery, 0 to 1; received {rescore}.")
-    if folder and (folder / INDEX).exists():
+    if store != "faiss" and folder is None:
+        raise InputError(f"The store {store} needs a `folder`; received none: name a new one.")
+    if store == "faiss" and place:
+        name, value = next(iter(place.items()))
+        raise InputError(
+            f"`{name}` {value} is where another store is, and faiss is in its folder: give `store` "
+            "lancedb or qdrant, or leave it out."
+        )
+    if folder is not None and Path(folder, INDEX).exists():
         raise InputError(f"`folder` {folder} holds an index already: open it, or name another.")
     if kind and (scorer.is_hamming or store != "faiss"):
         what = f"the store {store}" if store != "faiss" else "a run of binary codes"

@@ -14,6 +14,7 @@ from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.search.galleries import embed, items_of, tell_duplicates
 from tfxmodal.search.index import Changes, Index
 from tfxmodal.search.new_index import build_index
+from tfxmodal.search.stores.checks import check_ids
 from tfxmodal.search.vectors import is_vectors, read_vectors
 from tfxmodal.training.trained_run import TrainedRun
 
@@ -89,7 +90,9 @@ class RunIndex:
         return len(self.index)
 
     def add(self, source: str | Path) -> Changes:
-        """Adds items, and replaces those whose content or metadata changed.
+        """Adds items, and replaces those whose content or metadata changed, see `Index.add`.
+
+        Vectors of `export/embed_corpus.py` are added in parts, each of which is a write.
 
         Args:
             source: See `search.galleries.items_of`; or what `export/embed_corpus.py` wrote.
@@ -98,7 +101,7 @@ class RunIndex:
             How many were added, replaced, and left as they were.
 
         Raises:
-            InputError: If the source cannot be read or holds none.
+            InputError: If the source cannot be read, holds none, or has ids that are no UTF-8.
         """
         gallery, bar = self.index.gallery, self._reporter.bar
         if is_vectors(source):
@@ -108,6 +111,7 @@ class RunIndex:
             ]
             return Changes(*map(sum, zip(*parts, strict=True)))
         items = items_of(str(source), self._run, self._data, gallery, self._reporter)[gallery]
+        check_ids(items.ids)
         tell_duplicates([items], gallery, self._data, self._reporter)
         items = embed(items, gallery, self._run, self._scorer, self._reporter)
         return self.index.add(items.ids, items.embeddings, bar, items.metadata)

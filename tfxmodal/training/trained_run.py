@@ -182,9 +182,15 @@ class TrainedRun:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of the weights of its networks: whose vectors an index holds."""
-        networks = self.method.networks
-        return fingerprint(*(hash_weights(networks[name]) for name in sorted(networks)))
+        """A hash of the weights of its networks: whose vectors an index holds.
+
+        Networks without weights give what the encoders do: there these are part of it.
+        """
+        networks = [each for _, each in sorted(self.method.networks.items())]
+        parts = [hash_weights(network) for network in networks]
+        if not any(network.weights for network in networks):
+            parts += [self.description[f"{kind}_encoder"] for kind in ("image", "text")]
+        return fingerprint(*parts)
 
     @cached_property
     def _text_encoder(self) -> TextEncoder:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tfxmodal.errors import InputError
-from tfxmodal.search.stores import STORES, About, StoredItems, open_store, parse
+from tfxmodal.search.stores import STORES, About, StoredItems, open_store, parse, qdrant_store
 
 DIM, N = 8, 60
 ABOUT = About("A", "images")
@@ -141,6 +141,25 @@ def test_items_are_added_replaced_and_deleted(make):
     assert_items(store.get(asked), now.take([now.ids.index(f"item {row}") for row in (61, 58, 7)]))
     assert len(store.get([])) == store.delete(["\ud800"]) == 0
     assert store.count(parse("year = 2061", store.columns)) == 1
+
+
+@pytest.mark.parametrize("embeddings", [None, vectors(3, 3, 5)])
+def test_a_store_whose_items_are_all_deleted_takes_new_ones(make, embeddings):
+    store, given = make(), items(3, embeddings=embeddings)
+    store.add(given)
+    assert store.delete(given.ids) == 3
+    assert store.count() == sum(len(part) for part in store.items()) == 0
+    store.add(given.take([1]))
+    store.upsert(given.take([1]))
+    assert store.count() == 1
+    assert_items(store.get(given.ids), given.take([1]))
+    assert_found(store.search(vectors(2, 1), 3), given.take([1]), vectors(2, 1), 3)
+
+
+def test_what_utf_8_cannot_hold_of_a_text_becomes_a_question_mark(make):
+    store = make()
+    store.add(StoredItems(["a"], vectors(1), None, {"album": ["fun \ud83d \U0001f600"]}))
+    assert store.get(["a"]).metadata["album"] == ["fun ? \U0001f600"]
 
 
 def test_embeddings_are_kept_beside_the_vectors(make):
@@ -291,6 +310,43 @@ def test_an_address_without_qdrant_is_told(url, tmp_path):
     ):
         STORES["qdrant"](ABOUT, tmp_path / "index", url)
     assert not (tmp_path / "index").exists()
+
+
+def test_a_server_that_fails_later_is_told_as_well(tmp_path, monkeypatch):
+    pytest.importorskip("qdrant_client")
+    from qdrant_client.http.exceptions import UnexpectedResponse
+
+    def refuse(*_, **__):
+        raise UnexpectedResponse(413, "Payload Too Large", b"33 MB", None)
+
+    store = STORES["qdrant"](ABOUT, tmp_path / "index", ":memory:/items")
+    store.add(items(2))
+    for name, call in (
+        ("upsert", lambda: store.upsert(items(1))),
+        ("retrieve", lambda: store.get(["item 0"])),
+        ("query_batch_points", lambda: store.search(vectors(1), 1)),
+        ("collection_exists", store.count),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(type(store.client._client), name, refuse)
+            store._known = None if name == "collection_exists" else store._known
+            with pytest.raises(InputError, match=r"`url` :memory:/items does not .* 413 \(Payload"):
+                call()
+    assert store.count() == 2
+
+
+def test_wide_vectors_go_to_a_server_in_smaller_requests(tmp_path, monkeypatch):
+    pytest.importorskip("qdrant_client")
+    monkeypatch.setattr(qdrant_store, "NUMBERS", 4 * DIM)
+    store, sent = STORES["qdrant"](ABOUT, tmp_path / "index", ":memory:/items"), []
+    upsert = store.client._client.upsert
+    monkeypatch.setattr(
+        store.client._client,
+        "upsert",
+        lambda name, points, **how: sent.append(len(points)) or upsert(name, points, **how),
+    )
+    store.add(items(10))
+    assert sent == [4, 4, 2] and store.count() == 10
 
 
 def test_a_place_with_vectors_of_another_space_is_refused(tmp_path):

@@ -49,7 +49,10 @@ def check_ids(ids: Sequence[str]) -> None:
         raise InputError(f"The id {name!r} is given {times} times: give each item its own.")
     for name in ids:
         if not is_id(name):
-            raise InputError(f"`ids` must be texts in UTF-8; received {name!r}: give another id.")
+            raise InputError(
+                f"`ids` must be texts in UTF-8; received {name!r}: give another id, or the "
+                "file another name."
+            )
 
 
 def is_id(name) -> bool:
@@ -148,6 +151,8 @@ def _typed(
                 "one type, or another column."
             )
         kind = TYPES[type(value)]
+        if isinstance(value, str):  # Half of a surrogate pair becomes `?`, as in training.
+            value = value.encode("utf-8", "replace").decode()
         typed.append(value)
     return typed, kind
 

@@ -43,11 +43,11 @@ class FaissStore:
     def __init__(
         self,
         about: About,
-        folder: Path | None = None,
+        folder: str | Path | None = None,
         kind: str = "auto",
         codes: bool = False,
     ):
-        self.about, self.folder = about, folder
+        self.about, self.folder = about, None if folder is None else Path(folder)
         self._new_vectors = FaissCodes if codes else partial(FaissVectors, kind)
         self._vectors = self._new_vectors()
         self._ids: list[str] = []

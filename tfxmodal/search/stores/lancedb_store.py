@@ -169,7 +169,9 @@ class LanceStore:
             check_free(self.folder)
             write_folder(self.folder, self.name, self.about, {"url": self.url})
         with locked(self.folder):
-            there = self._table or self._made(items)
+            there = self._table
+            if there is None:  # One that holds nothing is false.
+                there = self._made(items)
             known = columns_of(there.schema)
             if new := {name: kind for name, kind in columns.items() if name not in known}:
                 there.add_columns(new_fields(new))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,10 @@ COLUMN = "column:"
 """What the name of a metadata column begins with, where the collection tells its type."""
 
 BATCH = 512
-"""Items of a request."""
+"""Items of a request at most."""
+
+NUMBERS = 2**19
+"""Numbers that a request writes at most, some ten megabytes; a server takes 32."""
 
 
 class QdrantStore:
@@ -41,8 +45,9 @@ class QdrantStore:
         url: The server's address and the collection, as http://HOST:6333/COLLECTION.
 
     Raises:
-        InputError: If the client is not installed, the address has no collection, the server does
-            not answer, or the collection holds another model's vectors.
+        InputError: If the client is not installed, the address has no collection, or the collection
+            holds another model's vectors; of this and all methods, if the server does not answer or
+            refuses what it is asked.
     """
 
     name, is_shared = "qdrant", True
@@ -50,7 +55,6 @@ class QdrantStore:
     def __init__(self, about: About, folder: Path, url: str | None = None):
         try:
             from qdrant_client import QdrantClient
-            from qdrant_client.http.exceptions import ApiException
         except ImportError:
             raise InputError(
                 "`store` qdrant needs the package qdrant-client: pip install 'tfxmodal[qdrant]'."
@@ -63,14 +67,8 @@ class QdrantStore:
         self.about, self.folder, self.url = about, Path(folder), url
         where = {"url": server, "timeout": 60, "api_key": os.environ.get("QDRANT_API_KEY")}
         where = {"location": MEMORY} if server == MEMORY else where
-        try:
-            self.client = QdrantClient(**where, check_compatibility=False)
-            self.client.collection_exists(self.collection)
-        except (ApiException, ValueError) as error:
-            raise InputError(
-                f"`url` {url} does not answer as Qdrant does ({first_line(error)}): start the "
-                "server there, correct it, or give its key in QDRANT_API_KEY."
-            ) from error
+        with _told(url):
+            self.client = _Server(QdrantClient(**where, check_compatibility=False), url)
         self._known: tuple[int, int] | None = None
         self._about_collection()
 
@@ -137,14 +135,15 @@ class QdrantStore:
         self.upsert(items)
 
     def upsert(self, items: StoredItems):
-        """Adds and replaces items, in requests of `BATCH`; see `Store`."""
+        """Adds and replaces items, in requests of some, each whole or not at all; see `Store`."""
         known = self.columns
         items, columns = checked(items, *self._widths(), known)
         if not len(items):
             return
         self._make(items, {name: kind for name, kind in columns.items() if name not in known})
-        for start in range(0, len(items), BATCH):
-            points = points_of(items, range(start, min(start + BATCH, len(items))))
+        step = min(BATCH, max(1, NUMBERS // sum(self._widths())))
+        for start in range(0, len(items), step):
+            points = points_of(items, range(start, min(start + step, len(items))))
             self.client.upsert(self.collection, points, wait=True)
 
     def _make(self, items: StoredItems, columns: dict[str, str]):
@@ -253,3 +252,33 @@ class QdrantStore:
         for items in self.items():
             copy.upsert(items)
         copy.snapshot(folder)
+
+
+class _Server:
+    """A client whose methods tell where the server is, where it fails."""
+
+    def __init__(self, client, url: str):
+        self._client, self._url = client, url
+
+    def __getattr__(self, name: str):
+        method = getattr(self._client, name)
+
+        def asked(*given, **named):
+            with _told(self._url):
+                return method(*given, **named)
+
+        return asked
+
+
+@contextmanager
+def _told(url: str | None) -> Iterator[None]:
+    """Raises what Qdrant's client fails with as InputError."""
+    from qdrant_client.http.exceptions import ApiException
+
+    try:
+        yield
+    except (ApiException, ValueError) as error:
+        raise InputError(
+            f"`url` {url} does not answer as Qdrant does ({first_line(error)}): start the server "
+            "there, correct it, or give its key in QDRANT_API_KEY."
+        ) from error

@@ -99,7 +99,8 @@ class Store(Protocol):
 
     Other processes may search a store while one writes it: each search sees items as they were
     before or after a write, never half of one. What a writing method was given is durable when it
-    returns: it survives a killed process.
+    returns: it survives a killed process. Of a store on a server, which takes a write in several
+    requests, this holds for each of them.
 
     Attributes:
         name: By which `STORES` knows it.
@@ -134,7 +135,7 @@ class Store(Protocol):
         """How many items it holds, or of these fulfil a condition."""
 
     def add(self, items: StoredItems):
-        """Adds items that are not there yet: all of them or, if something is wrong, none.
+        """Adds items that are not there yet: all of them or, if something is wrong with them, none.
 
         Raises:
             InputError: If an id is given twice or is there, vectors do not fit those that are there

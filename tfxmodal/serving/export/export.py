@@ -12,7 +12,6 @@ from tfxmodal.serving.export.card import write_export_card
 from tfxmodal.serving.export.config import ExportConfig
 from tfxmodal.serving.export.examples import examples, rounding, write_examples
 from tfxmodal.serving.export.gallery import load_galleries
-from tfxmodal.serving.export.half_weights import HalfWeights
 from tfxmodal.serving.export.publishing import publish, version_of
 from tfxmodal.serving.export.signatures import ServedRun
 from tfxmodal.serving.export.writing import (
@@ -71,13 +70,12 @@ def export_run(
             "fingerprint": run.fingerprint,
             "calibration": calibration and asdict(calibration),
         }
-        served = ServedRun(run, config.on_bad_input, config.top_k)
-        half = HalfWeights(served.models()) if config.weights == "bfloat16" else None
-        served.galleries, shown = load_galleries(gallery, run, run.settings.data, reporter)
+        served = ServedRun(run, config.on_bad_input, config.top_k, config.weights)
+        served.galleries, shown = load_galleries(gallery, served.run, run.settings.data, reporter)
         models = {to: served.signatures(), matrix: served.matrix_signatures()}
         for (base, signatures), folder in zip(models.items(), folders, strict=True):
             tables = served.tables() if base == to else []  # Scores of embeddings need none.
-            outputs = write_savedmodel(folder, signatures, tables, half)
+            outputs = write_savedmodel(folder, signatures, tables, served.half)
             found = examples(served, signatures)
             write_examples(folder, base.name, found)
             about = describe(base.name, served, signatures, outputs, found)
@@ -109,8 +107,12 @@ def check_target(to: Path):
     Raises:
         InputError: If it has no name, is a version itself, or is of a model not to be batched.
     """
-    if to.name in ("", "..") or (to / "saved_model.pb").exists():
-        raise InputError(f"`to` is {str(to)!r}: give the model's folder, MODELS/NAME.")
+    is_version = to.name.isdecimal() or (to / "saved_model.pb").exists()
+    if is_version or to.name in ("", ".."):
+        raise InputError(
+            f"`to` is {str(to)!r}: give the model's folder, MODELS/NAME, of a name that is no "
+            "number."
+        )
     if not is_batchable(to):
         raise InputError(
             f"`to` {to} holds a model of another kind, the matrix of scores: give another name."

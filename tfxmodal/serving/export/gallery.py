@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.lazy import keras, tf
 from tfxmodal.search.galleries import embed, items_of, tell_duplicates
+from tfxmodal.search.stores.checks import check_ids
 from tfxmodal.training.trained_run import TrainedRun
 
 BLOCK = 2**16
@@ -76,7 +75,7 @@ def load_galleries(
         Galleries of `images`, of `texts` or both; and, by kind and id, what to show of an item.
 
     Raises:
-        InputError: If a source cannot be read, or an id is given twice.
+        InputError: If a source cannot be read, or an id is given twice or is no UTF-8.
     """
     scorer = run.scorer()
     searched = {"images": scorer.graph_images, "texts": scorer.graph_texts}
@@ -84,16 +83,12 @@ def load_galleries(
     sources = [items_of(source, run, config, reporter=reporter) for source in sources]
     for kind in searched:
         of_kind = [items[kind] for items in sources if kind in items]
+        check_ids([name for items in of_kind for name in items.ids])
         tell_duplicates(of_kind, kind, config, reporter)
         parts = [embed(items, kind, run, scorer, reporter) for items in of_kind]
         ids = [name for part in parts for name in part.ids]
         if not ids:
             continue
-        (most, times), *_ = Counter(ids).most_common(1)
-        if times > 1:
-            raise InputError(
-                f"`gallery` holds {times} {kind} with the id {most!r}: give each its own."
-            )
         embeddings = np.concatenate([part.embeddings for part in parts])
         galleries[kind] = Gallery(ids, embeddings, np.asarray(searched[kind](embeddings)))
         texts = [text for part in parts for text in part.shown]

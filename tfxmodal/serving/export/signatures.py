@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tfxmodal.data.pairs import MAX_TEXT_BYTES
 from tfxmodal.encoders.image import ImageEncoder
@@ -12,6 +12,7 @@ from tfxmodal.encoders.text import TextEncoder
 from tfxmodal.errors import InputError
 from tfxmodal.lazy import keras, tf
 from tfxmodal.serving.export.gallery import Gallery
+from tfxmodal.serving.export.half_weights import HalfWeights
 from tfxmodal.serving.export.inputs import (
     Rows,
     embed,
@@ -21,7 +22,7 @@ from tfxmodal.serving.export.inputs import (
     text_rows,
     zeros_where_bad,
 )
-from tfxmodal.training.trained_run import TrainedRun
+from tfxmodal.training.trained_run import TrainedRun, load_run
 
 Outputs = dict[str, tf.Tensor]
 FAULTS = {
@@ -55,14 +56,26 @@ class ServedRun:
             or not of finite numbers: `refuse` the request and name the row, or `flag` it, zeros
             in each output and false in the output `valid`.
         top_k: Items that a search returns, or all where there are fewer.
+        weights: How weights are stored, see `ExportConfig`. Those of bfloat16 are of the run opened
+            again, and rounded; the run that is given stays as it is.
 
     Attributes:
+        run: The run as it is served.
+        half: Stores weights in half the space, or None.
         galleries: What is searched: of `images`, of `texts`, both or none.
         image_encoder: The image encoder, or None where features of images came ready.
         text_encoder: The text encoder, or None where features of texts came ready.
     """
 
-    def __init__(self, run: TrainedRun, on_bad_input: str = "flag", top_k: int = 100):
+    def __init__(
+        self,
+        run: TrainedRun,
+        on_bad_input: str = "flag",
+        top_k: int = 100,
+        weights: str = "float32",
+    ):
+        if weights == "bfloat16":
+            run = replace(load_run(run.folder.path), settings=run.settings)
         self.run = run = run.folded()
         self.on_bad_input, self.top_k = on_bad_input, top_k
         self.galleries: dict[str, Gallery] = {}
@@ -78,6 +91,7 @@ class ServedRun:
                     f"The text encoder of {run.folder.path} is a CLIP of KerasHub, whose tokenizer "
                     "gives other tokens in a server than in training: train with a SigLIP."
                 )
+        self.half = HalfWeights(self._models()) if weights == "bfloat16" else None
         # Functions of a graph, which an export holds once for all signatures.
         raw = [tf.TensorSpec([None], tf.string)]
         self._images, self._texts = (
@@ -117,7 +131,7 @@ class ServedRun:
                 offered[name] = Signature(getattr(self, name), asked)
         return offered
 
-    def models(self) -> list[keras.layers.Layer]:
+    def _models(self) -> list[keras.layers.Layer]:
         """All networks with weights, the encoders' among them."""
         encoders = [part.model for part in (self.image_encoder, self.text_encoder) if part]
         if self.run.inputs.image.kind == "map":

@@ -87,7 +87,6 @@ def describe(
         "tensorflow_text": not matrix and _uses_tensorflow_text(served),
         "batchable": not matrix,
         "on_bad_input": "refuse" if matrix else served.on_bad_input,
-        "top_k": min(served.top_k, *sizes.values()) if sizes else None,
         "gallery": {kind: sizes.get(kind, 0) for kind in ("texts", "images")} if sizes else None,
         "signatures": {
             name: {
@@ -115,9 +114,12 @@ def write_description(folder: Path, description: dict):
 
 
 def write_gallery(folder: Path, shown: dict[str, dict[str, str]]):
-    """Writes `gallery.json`: by kind and id, what a person is to see of an item."""
+    """Writes `gallery.json`: by kind and id, what a person is to see of an item.
+
+    Half of a surrogate pair, which UTF-8 cannot hold, becomes `?`.
+    """
     content = json.dumps(shown, indent=1, ensure_ascii=False)
-    (folder / GALLERY).write_text(content + "\n", "utf-8")
+    (folder / GALLERY).write_bytes(f"{content}\n".encode("utf-8", "replace"))
 
 
 def _readme(about: dict) -> str:

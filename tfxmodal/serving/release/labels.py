@@ -54,8 +54,21 @@ class ModelLabels:
 
     @property
     def versions(self) -> set[int]:
-        """The versions that the policy names."""
+        """The versions that the policy names; none where it leaves them to the server."""
         return set(self._entry.model_version_policy.specific.versions)
+
+    def require_named_versions(self):
+        """Checks that the policy names the versions that a server loads, as a release does.
+
+        Raises:
+            InputError: If the server chooses them, as it does without a policy.
+        """
+        if not self._entry.model_version_policy.HasField("specific"):
+            raise InputError(
+                f"{self._path} leaves it to the server which versions of {self.model} it loads: "
+                "name those that it serves, as in model_version_policy { specific { versions: 1 } "
+                "}, and start it with that."
+            )
 
     def load(self, versions: Iterable[int]):
         """Adds versions to those that a server loads."""

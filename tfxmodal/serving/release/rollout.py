@@ -35,8 +35,10 @@ def roll_out(
         labels; none where these have moved.
 
     Raises:
-        InputError: If the action asks for what is not there, or a server cannot follow.
+        InputError: If the action asks for what is not there, the file does not name the versions
+            that are loaded, or a server cannot follow.
     """
+    labels.require_named_versions()
     wanted = PLANS[action](labels.current, version)
     kept = set(wanted.values()) & set(labels.current.values())
     first = set(wanted.values()) - kept  # A call that was killed may have loaded them.

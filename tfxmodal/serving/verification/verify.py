@@ -12,7 +12,6 @@ from pathlib import Path
 
 from tfxmodal.errors import InputError
 from tfxmodal.serving.export.examples import examples
-from tfxmodal.serving.export.half_weights import HalfWeights
 from tfxmodal.serving.export.signatures import ServedRun
 from tfxmodal.serving.model_config import versions
 from tfxmodal.serving.verification.examined import Fault, Version
@@ -120,9 +119,8 @@ def _result(name: str, check, version: Version) -> Result:
 
 def _check_run(version: Version, run: TrainedRun) -> str:
     """Like `check_parity`, with the answers of a run, but for searches."""
-    served = ServedRun(run, version.about["on_bad_input"])
-    if version.about["weights"] == "bfloat16":
-        HalfWeights(served.models())
+    about = version.about
+    served = ServedRun(run, about["on_bad_input"], weights=about["weights"])
     signatures = served.signatures() | served.matrix_signatures()
     kept = {name: each for name, each in signatures.items() if name in version.examples}
     if lost := {name for name in version.examples if not name.startswith("search")} - kept.keys():
