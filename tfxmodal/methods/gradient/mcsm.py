@@ -21,7 +21,7 @@ from tfxmodal.losses.ranking import ranking
 from tfxmodal.losses.relational_similarity import similarity
 from tfxmodal.methods.few_labels import labelled_streams, with_few_labels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod, scorer_of
-from tfxmodal.methods.gradient.mcsm_config import MCSMConfig, decided, reads
+from tfxmodal.methods.gradient.mcsm_config import MCSMConfig, check_classes, decided, reads
 from tfxmodal.methods.learner import Batch, Update
 from tfxmodal.methods.spec import MethodSpec
 from tfxmodal.retrieval.cosine import CosineScorer
@@ -120,13 +120,8 @@ class MCSM(CosineMethod):
         Raises:
             InputError: If they are all of one class.
         """
-        streams = labelled_streams(train)
-        if (classes := np.count_nonzero(train.labels.any(axis=0))) < 2:
-            raise InputError(
-                f"mcsm learns by telling pairs of different classes apart, and the training pairs "
-                f"have {classes}: give pairs of two classes or more."
-            )
-        return streams
+        check_classes(train)  # Few labels may leave fewer classes than there are.
+        return labelled_streams(train)
 
     def check_batch(self, rows: int):
         """Checks that a pair can meet another one.
