@@ -120,7 +120,6 @@ class DualPath(CosineMethod):
 
     def __init__(self, inputs: MethodInputs, config: DualPathConfig):
         from tfxmodal.heads.gradient_reversal import GradientReversal
-        from tfxmodal.heads.projector import L2Normalize
 
         self.config = config
         self.networks = {}
@@ -139,8 +138,7 @@ class DualPath(CosineMethod):
                 trained = GradientReversal(-config.image_rate, dtype=precise)(features)
             self.networks[f"{kind}_path"] = keras.Model(rows, relu(network(trained)))
             compared = network(features) if config.as_released else relu(network(features))
-            unit = L2Normalize(dtype=precise)(compared)
-            self.networks[f"{kind}_encoder"] = keras.Model(rows, unit)
+            self.add_encoder(kind, rows, compared)
         embedding = keras.Input([config.embedding_dim], name="embedding")
         dropped = keras.layers.Dropout(config.dropout, dtype=precise)(embedding)
         classes = keras.layers.Dense(config.instance_classes, use_bias=False, dtype=precise)
