@@ -16,6 +16,7 @@ from tfxmodal.heads.layers import batch_normalization
 from tfxmodal.inputs.spec import MODALITIES
 from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.classification import classification
+from tfxmodal.methods.closed_form.standardised import chunks
 from tfxmodal.methods.few_labels import FewLabels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod, scorer_of
 from tfxmodal.methods.learner import Batch, Stage, Update
@@ -199,18 +200,18 @@ class StagedMethod(CosineMethod):
         return scorer_of(self.parts["image_code"], self.parts["text_code"])
 
 
-def check_counts(texts: Features, chunk: int = 4096):
+def check_counts(texts: Features):
     """Checks that rows of texts are counts of words.
 
     Raises:
         InputError: If a number is no whole one, or below 0.
     """
-    for start in range(0, len(texts), chunk):
-        rows = np.asarray(texts[start : start + chunk])
+    for part in chunks(len(texts)):
+        rows = np.asarray(texts[part])
         wrong = np.argwhere(~((rows >= 0) & (rows == np.floor(rows))))
         if len(wrong):
             row, column = wrong[0]
             raise InputError(
                 "`text_rows` counts needs text features that are whole numbers from 0 up; received "
-                f"{rows[row, column]:g} in row {start + row}: give counts, or take gaussian."
+                f"{rows[row, column]:g} in row {part.start + row}: give counts, or take gaussian."
             )
