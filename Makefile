@@ -6,7 +6,8 @@
 # make benchmark  all methods on wikipedia (../shared/data, or else emoji_scenes), seed 0: benchmarks/all
 # make beam-env   the environment of export/embed_corpus.py: .venv-beam
 # make docs       the documentation, from docs/ and the docstrings, into site/
-# make bench      the measurements quoted in the documentation
+# make bench      the measurements quoted in the documentation, but for those of a trained run
+#                 (bench_distil, bench_index, bench_stores) or of an hour (bench_closed_forms)
 # make protos     the query client's messages again, from their .proto
 PYTHON ?= python3
 BIN := .venv/bin

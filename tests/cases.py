@@ -15,7 +15,7 @@ from tfxmodal.data.pairs import Pairs
 from tfxmodal.encoders.image import ImageEncoder, extract, load_image_encoder
 from tfxmodal.encoders.image.image_encoder import Preprocessing
 from tfxmodal.encoders.image.pictures import BadImage, load_images
-from tfxmodal.encoders.text.bag_of_words import BagOfWords, encode_pairs
+from tfxmodal.encoders.text.bag_of_words import BagOfWords, document
 from tfxmodal.encoders.text.word_vectors import load_word_vectors
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.protocol import evaluate_pairs
@@ -170,7 +170,9 @@ def without_spaces() -> str:
         data = load_pairs(FOLDER / name / "pairs.jsonl")
         bag = BagOfWords.fit(data.train.texts, 3000)
         splits = {
-            split: pairs.with_features(pictures(encoder, pairs), encode_pairs(bag, pairs.texts))
+            split: pairs.with_features(
+                pictures(encoder, pairs), bag.encode([document(each) for each in pairs.texts])
+            )
             for split, pairs in data.splits()
         }
         scorer = spec.fit(splits["train"], splits["validation"], spec.config()).scorer()

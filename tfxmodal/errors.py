@@ -75,5 +75,5 @@ def _in_words(interval: str, low: float, high: float) -> str:
     if math.isinf(high):
         return f"{'at least' if interval[0] == '[' else 'above'} {low:g}"
     lower = f"{low:g}" if interval[0] == "[" else f"above {low:g}"
-    upper = f"{high:g}" if interval[-1] == "]" else f"below {high:g}"
+    upper = f"{high:.10g}" if interval[-1] == "]" else f"below {high:g}"
     return f"from {lower} to {upper}"

@@ -154,6 +154,7 @@ def test_weights_are_read_once_for_all_trainings(folder, tmp_path, monkeypatch):
         ({"methods": ("plz",)}, "Unknown method 'plz'"),
         ({"methods": ("pls", "pls")}, r"`methods` \('pls', 'pls'\) names one twice"),
         ({"seeds": ()}, "`seeds` must name at least one; received none"),
+        ({"seeds": (0, -1)}, r"`seeds` must be from 0 to 4294967295 each; received \(0, -1\)"),
         ({"datasets": ("wikipedias",)}, "Unknown dataset 'wikipedias'"),
         ({"datasets": ("features=a/x", "features=b/x")}, "`datasets` names two x"),
         ({"set": ("pls.components",)}, "`set` takes NAME.SETTING=VALUE; received 'pls.components'"),

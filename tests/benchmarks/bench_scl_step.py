@@ -31,7 +31,7 @@ def main():
     """Prints seconds, ratios and differences, for 16 negatives and for all."""
     keras.utils.set_random_seed(0)
     last = keras.layers.Dense(512, activation="relu")
-    branches = [input_branch(dim, last_layer=last) for dim in DIMS]
+    branches = [input_branch(dim, last) for dim in DIMS]
     discriminator = PairDiscriminator()
     features = [tf.random.normal([N, dim]) for dim in DIMS]
     codes = [tf.math.l2_normalize(tf.random.uniform([N, 512]), 1) for _ in DIMS]

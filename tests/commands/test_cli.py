@@ -251,6 +251,14 @@ def test_a_flag_of_an_earlier_version_is_taken():
     assert cli.parse(Old, "", ["--image-tower=vgg19"]).image_encoder == "vgg19"
 
 
+@pytest.mark.parametrize("given", [["--image_tower", "vgg19"], ["--image_tower=vgg19"]])
+def test_a_flag_with_underscores_is_taken_by_each_look(given):
+    assert cli.look(given, image_encoder={}).image_encoder == "vgg19"
+    assert cli.look(["--to=a_b=c", "--no"], to={"type": Path}).to == Path("a_b=c")
+    flags = cli.parse(Flags, "", ["go", "--image_weights=a_b"])
+    assert flags.image_weights == "a_b"
+
+
 def test_the_names_of_flags_are_those_of_every_nested_dataclass():
     assert set(cli.flag_names(Flags)) == {"image_weights", "learning_rate"}
     assert {field.name for field in dataclasses.fields(Flags)} == {

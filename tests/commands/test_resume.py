@@ -67,6 +67,20 @@ def test_a_run_that_auto_did_not_choose_is_told(complaint):
     assert "--run-dir run holds a run of pls that auto did not choose" in told
 
 
+@pytest.mark.parametrize("run", [["--run_dir", "first"], ["--run_dir=first"]])
+def test_a_run_named_with_an_underscore_goes_on_with_its_own_settings(run):
+    given = ["scl", "--dataset", "features", "--data-dir", "a", "--preset", "paper", "--alpha", "0"]
+    train.main([*given, *SMALL, "--run-dir", "first"])
+    train.main(
+        [*given, *SMALL, "--epochs", "1", "--seed", "1"]
+    )  # The newest of the method and dataset.
+    assert read("runs/scl-features/config.json")["training"]["epochs"] == 1
+    before = read("first/metrics.json")
+    train.main(["scl", "--dataset", "features", *run, "--resume"])
+    assert read("first/config.json")["training"]["epochs"] == 2
+    assert read("first/metrics.json")["test"] == before["test"]
+
+
 class Killed(Exception):
     pass
 

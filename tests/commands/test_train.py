@@ -31,6 +31,15 @@ def test_an_unknown_method_is_told(complaint):
     assert f"Unknown method 'slc'; use one of: {names}." in complaint(train.main, "slc")
 
 
+def test_a_number_out_of_range_is_told_before_any_work(complaint):
+    told = complaint(train.main, "auto", "--minutes", "nan")
+    assert "--minutes must be at least 0; received nan" in told
+    told = complaint(train.main, "pls", "--seed", "-1")
+    assert "--seed must be from 0 to 4294967295; received -1" in told
+    told = complaint(train.main, "scl", "--alpha", "-1")
+    assert "--alpha must be at least 0; received -1.0" in told
+
+
 @pytest.mark.parametrize("method", ["ridge_cca", "random"])
 def test_a_method_in_closed_form_is_a_run_like_any_other(method, flags, capsys):
     train.main([method, *flags, "--run-dir", "run"])

@@ -32,12 +32,14 @@ def test_equals_the_loop_with_ties_infinities_and_empty_queries(case):
     expected = [loop_metrics(*row) for row in zip(*case, strict=True)]
     for name, values in found.items():
         np.testing.assert_allclose(values, [each[name] for each in expected], atol=1e-12)
+        assert np.all((0 <= values[~np.isnan(values)]) & (values[~np.isnan(values)] <= 1 + 1e-12))
 
 
-def test_equals_the_loop_beyond_the_first_50(monkeypatch):
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_equals_the_loop_beyond_the_first_50(dtype, monkeypatch):
     monkeypatch.setattr(metrics, "BLOCK", 500)  # Several blocks, the last one partial.
     rng = np.random.default_rng(0)
-    scores, relevant = rng.normal(size=(20, 120)).astype(np.float32), rng.random((20, 120)) < 0.02
+    scores, relevant = rng.normal(size=(20, 120)).astype(dtype), rng.random((20, 120)) < 0.02
     expected = [loop_metrics(*row) for row in zip(scores, relevant, strict=True)]
     assert any(each["map_50"] == 0 for each in expected)
     for name, values in class_metrics(scores, relevant).items():

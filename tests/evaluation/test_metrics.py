@@ -5,10 +5,9 @@ from hypothesis import strategies as st
 
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation import metrics
+from tfxmodal.evaluation.class_metrics import class_metrics
 from tfxmodal.evaluation.metrics import (
-    average_precision,
     mean,
-    mean_average_precision,
     median_rank,
     ranks,
     recall_at,
@@ -58,50 +57,40 @@ def ranking_problems(draw):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("k", [None, 1, 50, 10_000])
-def test_equals_the_loop(dtype, k, monkeypatch):
+def test_equals_the_loop(dtype, monkeypatch):
     monkeypatch.setattr(metrics, "BLOCK", 500)  # several blocks, the last one partial
     scores, query_labels, gallery_labels = problem(np.random.default_rng(0), dtype=dtype)
     relevant = query_labels.astype(int) @ gallery_labels.T > 0
     np.testing.assert_array_equal(relevance(query_labels, gallery_labels), relevant)
-    expected = [loop_average_precision(s, r, k) for s, r in zip(scores, relevant, strict=True)]
-    np.testing.assert_allclose(average_precision(scores, relevant, k), expected, atol=1e-12)
-    np.testing.assert_allclose(
-        mean_average_precision(scores, query_labels, gallery_labels, k),
-        np.nanmean(expected),
-        atol=1e-12,
-    )
     np.testing.assert_array_equal(
         ranks(scores, relevant), [loop_rank(s, r) for s, r in zip(scores, relevant, strict=True)]
     )
 
 
-@given(ranking_problems(), st.one_of(st.none(), st.integers(1, 15)))
-def test_equals_the_loop_with_ties_and_infinities(case, k):
-    scores, relevant = case
-    pairs = list(zip(scores, relevant, strict=True))
-    expected = [loop_average_precision(s, r, k) for s, r in pairs]
-    actual = average_precision(scores, relevant, k)
-    np.testing.assert_allclose(actual, expected, atol=1e-12)
-    assert np.all((0 <= actual[~np.isnan(actual)]) & (actual[~np.isnan(actual)] <= 1))
-    np.testing.assert_array_equal(ranks(scores, relevant), [loop_rank(s, r) for s, r in pairs])
+@given(ranking_problems())
+def test_equals_the_loop_with_ties_and_infinities(case):
+    pairs = list(zip(*case, strict=True))
+    np.testing.assert_array_equal(ranks(*case), [loop_rank(s, r) for s, r in pairs])
     equal = [np.count_nonzero(s[~r] == s[r].max()) if any(r) else 0 for s, r in pairs]
-    np.testing.assert_array_equal(ties(scores, relevant), equal)
+    np.testing.assert_array_equal(ties(*case), equal)
 
 
-@given(ranking_problems(), st.integers(1, 15), st.randoms(use_true_random=False))
-def test_gallery_order_does_not_matter(case, k, random):
+def all_of(scores, relevant) -> np.ndarray:
+    """Every metric of each query, `[metrics, q]`."""
+    return np.stack([*class_metrics(scores, relevant).values(), ranks(scores, relevant)])
+
+
+@given(ranking_problems(), st.randoms(use_true_random=False))
+def test_gallery_order_does_not_matter(case, random):
     scores, relevant = case
     order = list(range(scores.shape[1]))
     random.shuffle(order)
-    for metric in (average_precision, lambda s, r: average_precision(s, r, k), ranks):
-        np.testing.assert_allclose(
-            metric(scores[:, order], relevant[:, order]), metric(scores, relevant), atol=1e-12
-        )
+    found = all_of(scores[:, order], relevant[:, order])
+    np.testing.assert_allclose(found, all_of(scores, relevant), atol=1e-12)
 
 
-@given(ranking_problems(), st.integers(1, 15))
-def test_only_the_order_of_scores_matters(case, k):
+@given(ranking_problems())
+def test_only_the_order_of_scores_matters(case):
     scores, relevant = case
     transformed = np.arctan(scores) * 7 - 100 if scores.dtype == np.float64 else scores * 4
     ties_kept = [
@@ -109,8 +98,7 @@ def test_only_the_order_of_scores_matters(case, k):
     ]
     scores, transformed, relevant = (x[ties_kept] for x in (scores, transformed, relevant))
     if len(scores):
-        for metric in (average_precision, lambda s, r: average_precision(s, r, k), ranks):
-            np.testing.assert_array_equal(metric(transformed, relevant), metric(scores, relevant))
+        np.testing.assert_array_equal(all_of(transformed, relevant), all_of(scores, relevant))
 
 
 @given(ranking_problems())
@@ -118,75 +106,74 @@ def test_one_relevant_item_gives_the_reciprocal_rank(case):
     scores, relevant = case
     relevant = np.zeros_like(relevant)
     relevant[:, -1] = True
-    np.testing.assert_allclose(
-        average_precision(scores, relevant), 1 / ranks(scores, relevant), rtol=1e-12
-    )
+    found = class_metrics(scores, relevant)["map_all"]
+    np.testing.assert_allclose(found, 1 / ranks(scores, relevant), rtol=1e-12)
 
 
 @settings(max_examples=30)
-@given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 25))
-def test_perfect_and_worst_rankings(good, bad, k):
+@given(st.integers(1, 60), st.integers(1, 20))
+def test_perfect_and_worst_rankings(good, bad):
     relevant = np.arange(good + bad)[None] < good
     scores = -np.arange(good + bad, dtype=np.float32)[None]
-    assert average_precision(scores, relevant) == pytest.approx(1)
-    assert average_precision(scores, relevant, k) == pytest.approx(1)
-    assert ranks(scores, relevant) == 1
+    np.testing.assert_allclose(all_of(scores, relevant), 1)
     worst = np.mean([(i + 1) / (bad + i + 1) for i in range(good)])
-    assert average_precision(-scores, relevant) == pytest.approx(worst)
+    assert class_metrics(-scores, relevant)["map_all"] == pytest.approx(worst)
     assert ranks(-scores, relevant) == bad + 1
 
 
 def test_constant_scorer_earns_nothing():
-    relevant = np.array([[True, False, False, False], [False, True, True, False]])
-    constant = np.full((2, 4), 0.25, np.float32)
-    np.testing.assert_allclose(average_precision(constant, relevant), [1 / 4, (1 / 3 + 2 / 4) / 2])
-    np.testing.assert_allclose(average_precision(constant, relevant, k=2), [0, 0])
-    np.testing.assert_array_equal(ranks(constant, relevant), [4, 3])
+    relevant = np.zeros((2, 60), bool)
+    relevant[0, 0] = relevant[1, 1:3] = True
+    constant = np.full((2, 60), 0.25, np.float32)
+    found = class_metrics(constant, relevant)
+    np.testing.assert_allclose(found["map_all"], [1 / 60, (1 / 59 + 2 / 60) / 2])
+    np.testing.assert_array_equal(found["map_50"], [0, 0])
+    np.testing.assert_array_equal(ranks(constant, relevant), [60, 59])
 
 
 def test_zero_signs_tie():
     scores = np.array([[0.0, -0.0], [-0.0, 0.0]], np.float32)
     relevant = np.array([[True, False], [True, False]])
     np.testing.assert_array_equal(ranks(scores, relevant), [2, 2])
-    np.testing.assert_array_equal(average_precision(scores, relevant), [0.5, 0.5])
+    np.testing.assert_array_equal(class_metrics(scores, relevant)["map_all"], [0.5, 0.5])
 
 
 def test_close_float64_scores_are_told_apart():
     scores = 1 + 1e-12 * np.arange(6.0)[None]
     relevant = np.array([[False, False, True, False, False, False]])
-    assert average_precision(scores, relevant) == pytest.approx(1 / 4)
+    assert class_metrics(scores, relevant)["map_all"] == pytest.approx(1 / 4)
 
 
 def test_negative_scores_count_like_any_other():
     """Adding a constant changes nothing (torchmetrics drops hits with scores below zero)."""
     scores, query_labels, gallery_labels = problem(np.random.default_rng(1))
-    scores = np.tanh(scores)
-    for k in (None, 20):
-        assert mean_average_precision(scores, query_labels, gallery_labels, k) == pytest.approx(
-            mean_average_precision(scores.astype(float) + 1.001, query_labels, gallery_labels, k)
-        )
+    scores, relevant = np.tanh(scores), relevance(query_labels, gallery_labels)
+    np.testing.assert_allclose(
+        all_of(scores, relevant), all_of(scores.astype(float) + 1.001, relevant)
+    )
 
 
 def test_whole_ranking_divides_by_all_relevant_items():
     """Low-ranked hits count too, and the depth is the gallery, not the number of queries."""
     scores = np.array([[5.0, 4, 3, 2, 1]], np.float32)
     relevant = np.array([[True, False, False, False, True]])
-    assert average_precision(scores, relevant) == pytest.approx((1 + 2 / 5) / 2)
+    assert class_metrics(scores, relevant)["map_all"] == pytest.approx((1 + 2 / 5) / 2)
 
 
 def test_cut_ranking_divides_by_the_items_found():
-    scores = np.array([[5.0, 4, 3, 2, 1]], np.float32)
-    relevant = np.array([[False, True, False, False, True]])
-    assert average_precision(scores, relevant, k=3) == pytest.approx(1 / 2)
-    assert average_precision(scores, relevant, k=1) == 0
+    scores, relevant = -np.arange(60.0)[None], np.zeros((1, 60), bool)
+    relevant[0, 50] = True
+    assert class_metrics(scores, relevant)["map_50"] == 0
+    relevant[0, 1] = True
+    assert class_metrics(scores, relevant)["map_50"] == pytest.approx(1 / 2)
 
 
 def test_queries_without_relevant_items_are_left_out():
     scores = np.array([[2.0, 1.0], [2.0, 1.0]], np.float32)
     relevant = np.array([[False, True], [False, False]])
-    for values in (average_precision(scores, relevant), average_precision(scores, relevant, 1)):
+    for values in all_of(scores, relevant):
         np.testing.assert_array_equal(np.isnan(values), [False, True])
-    assert mean(average_precision(scores, relevant)) == 0.5
+    assert mean(class_metrics(scores, relevant)["map_all"]) == 0.5
     found = ranks(scores, relevant)
     assert recall_at(found, (1, 2)) == {1: 0.0, 2: 1.0}
     assert median_rank(found) == 2
@@ -218,7 +205,7 @@ def test_folds_are_slices_of_the_scores():
         np.testing.assert_array_equal(ranks(part, relevant), expected)
 
 
-@pytest.mark.parametrize("metric", [average_precision, ranks])
+@pytest.mark.parametrize("metric", [class_metrics, ranks])
 class TestBadInput:
     def test_nan(self, metric):
         scores = np.array([[1.0, 2.0], [np.nan, 0.0]], np.float32)
@@ -238,8 +225,6 @@ class TestBadInput:
             metric(np.zeros((2, 2)), np.ones((2, 2)))
 
 
-def test_bad_k_and_labels():
-    with pytest.raises(InputError, match="`k` must be at least 1; received 0"):
-        average_precision(np.zeros((1, 1)), np.ones((1, 1), bool), k=0)
+def test_labels_over_other_classes():
     with pytest.raises(InputError, match=r"received shapes \(3, 4\) and \(2, 5\)"):
         relevance(np.zeros((3, 4)), np.zeros((2, 5)))

@@ -196,10 +196,7 @@ def test_starts_as_glorot_of_the_concatenated_layer():
 
 def test_input_branches_share_the_last_layer():
     last = keras.layers.Dense(4, activation="relu")
-    image, text = (
-        input_branch(6, hidden=8, last_layer=last),
-        input_branch(5, hidden=8, last_layer=last),
-    )
+    image, text = input_branch(6, last), input_branch(5, last)
     assert image(tf.ones([2, 6])).shape == (2, 4)
     assert image.trainable_variables[2] is text.trainable_variables[2]
 

@@ -4,15 +4,16 @@ import pytest
 import tensorflow as tf
 
 from tfxmodal.errors import InputError
+from tfxmodal.heads import scaling
 from tfxmodal.heads.scaling import adapt, feature_scaling
 
 FEATURES = np.random.default_rng(0).normal(3, [1, 10, 0.01, 5], size=(50, 4)).astype("float32")
 
 
-def fitted(features, how="standard", **options) -> keras.layers.Layer:
+def fitted(features, how="standard") -> keras.layers.Layer:
     layer = feature_scaling(features.shape[1], how)
     if how != "none":
-        layer.adapt(features, **options)
+        layer.adapt(features)
     return layer
 
 
@@ -29,13 +30,14 @@ def expected(features, how, rows):
 
 @pytest.mark.parametrize("how", ["none", "unit", "center", "standard"])
 @pytest.mark.parametrize("chunk", [1, 7, 4096])
-def test_equals_numpy(how, chunk):
-    layer = fitted(FEATURES, how, chunk=chunk)
+def test_equals_numpy(how, chunk, monkeypatch):
+    monkeypatch.setattr(scaling, "VECTORS", chunk)
+    layer = fitted(FEATURES, how)
     other = FEATURES[::-2] + 1
     np.testing.assert_allclose(layer(other), expected(FEATURES, how, other), rtol=1e-4, atol=1e-4)
 
 
-def test_reads_features_on_disk_in_chunks(tmp_path):
+def test_reads_features_on_disk_in_chunks(tmp_path, monkeypatch):
     np.save(tmp_path / "features.npy", FEATURES)
 
     class OnDisk:
@@ -51,10 +53,10 @@ def test_reads_features_on_disk_in_chunks(tmp_path):
             self.most = max(self.most, len(found))
             return found
 
-    features = OnDisk()
-    layer = fitted(features, chunk=8)
+    features, whole = OnDisk(), fitted(FEATURES)
+    monkeypatch.setattr(scaling, "VECTORS", 8)
+    layer = fitted(features)
     assert features.most == 8
-    whole = fitted(FEATURES)
     np.testing.assert_allclose(layer(FEATURES), whole(FEATURES), rtol=1e-5, atol=1e-6)
 
 

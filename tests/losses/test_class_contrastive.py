@@ -5,7 +5,7 @@ import tensorflow as tf
 from tfxmodal.losses.class_contrastive import class_contrastive
 from tfxmodal.losses.pair_batch import PairBatch
 
-LABELS = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0], [1, 0, 0]], np.uint8)
+LABELS = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0], [1, 0, 0]], np.float32)
 
 
 def batch(n=6, dim=4, seed=0):
@@ -31,7 +31,7 @@ def oracle(images, texts, labels, temperature=0.5):
 
 @pytest.mark.parametrize(
     "labels",
-    [LABELS, np.eye(3, dtype=np.uint8)[[0, 0, 1, 1, 2, 2]], np.eye(6, dtype=np.uint8)],
+    [LABELS, np.eye(3, dtype=np.float32)[[0, 0, 1, 1, 2, 2]], np.eye(6, dtype=np.float32)],
     ids=["multi-label", "single-label", "alone in its class"],
 )
 def test_equals_the_equation(labels):

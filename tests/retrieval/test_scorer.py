@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,10 +25,10 @@ def test_top_k_is_a_stable_sort_cut(seed, n, m, k):
     images, texts = rng.standard_normal((n, 3)), rng.standard_normal((m, 3))
     scorer = Distance()
     scores = scorer.score(images, texts)
-    for matrix, (found, values) in (
-        (scores, scorer.top_k(images, texts, k, chunk=4)),
-        (scores.T, scorer.top_k_images(texts, images, k, chunk=4)),
-    ):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tfxmodal.retrieval.scorer.BLOCK", 12)  # Several blocks.
+        both = scorer.top_k(images, texts, k), scorer.top_k_images(texts, images, k)
+    for matrix, (found, values) in zip((scores, scores.T), both, strict=True):
         expected = np.argsort(-matrix, axis=1, kind="stable")[:, :k]
         np.testing.assert_array_equal(found, expected)
         np.testing.assert_array_equal(values, np.take_along_axis(matrix, expected, axis=1))

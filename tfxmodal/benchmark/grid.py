@@ -20,6 +20,7 @@ from tfxmodal.inputs.config import DataConfig, load
 from tfxmodal.inputs.data_hash import data_hash
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.methods import METHODS
+from tfxmodal.training.config import SEEDS
 from tfxmodal.training.presets import OWN_DATA, Preset, forms_of
 from tfxmodal.training.settings import Settings, replaced
 
@@ -95,7 +96,7 @@ class Grid:
                 f"`{given[0]}` {getattr(self, given[0])} would add rows to those of `paper` "
                 f"{self.paper}: give one of the two."
             )
-        check_ranges(self, tune="[0, inf)")
+        check_ranges(self, tune="[0, inf)", seeds=SEEDS)
         if self.tune and not find_spec("optuna"):
             raise InputError(
                 f"`tune` {self.tune} needs Optuna: pip install optuna, or leave it out."

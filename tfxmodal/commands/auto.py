@@ -7,13 +7,12 @@ exported and served. What was tried is in candidates.json of its folder.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from tfxmodal.commands import cli
 from tfxmodal.commands.terminal import Terminal
-from tfxmodal.errors import InputError
+from tfxmodal.errors import InputError, check_ranges
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.training.config import FitConfig
 from tfxmodal.training.run_folder import TRIED, RunFolder, newest_run_dir
@@ -24,6 +23,13 @@ Examples:
   python trainers/train.py auto
   python trainers/train.py auto --dataset pairs --data-dir my/pairs.jsonl --minutes 5
 """
+
+LOOKED_AT = {
+    "dataset": {"default": "emoji_scenes"},
+    "run_dir": {"type": Path},
+    "resume": {"action": "store_true"},
+}
+"""The flags that the defaults of a training follow from, see `cli.look`."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,9 @@ class Flags:
     minutes: float = 10.0
     """Time for the training steps of all candidates together; reading the data, fits in closed form
     and validation come on top."""
+
+    def __post_init__(self):
+        check_ranges(self, minutes="[0, inf)")
 
 
 def main(words: list[str]):
@@ -88,11 +97,7 @@ def _going_on(words: list[str]) -> RunFolder | None:
     Raises:
         InputError: If it holds a run that was not chosen.
     """
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--dataset", default="emoji_scenes")
-    first.add_argument("--run-dir", type=Path)
-    first.add_argument("--resume", action="store_true")
-    given, _ = first.parse_known_args(words)
+    given = cli.look(words, **LOOKED_AT)
     if not given.resume:
         return None
     run = RunFolder(given.run_dir or newest_run_dir(f"auto-{given.dataset}"))

@@ -12,7 +12,6 @@ Examples:
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
 from dataclasses import dataclass, field
@@ -50,9 +49,7 @@ class Flags:
 def main(argv: list[str] | None = None):
     """Trains as the command line says."""
     words = sys.argv[1:] if argv is None else argv
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--config", type=Path)
-    config = first.parse_known_args(words)[0].config
+    config = cli.look(words, config={"type": Path}).config
     flags = cli.parse(Flags, __doc__, [*from_file(config), *words] if config else words)
 
     from tfxmodal.benchmark.benchmark import run_benchmark

@@ -20,7 +20,7 @@ Examples:
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -29,6 +29,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from tfxmodal.commands import cli
+from tfxmodal.commands.run_data import OwnData
 from tfxmodal.commands.terminal import Terminal, show
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import HANDLING, PLACE
@@ -107,28 +108,7 @@ class Flags:
     """The least probability that query and item belong together, as the run's validation split
     tells it."""
 
-    data_dir: Path | None = None
-    """Where the run's own dataset is now, for a gallery of it and for landmarks; by default as in
-    training."""
-
-    dataset_options: tuple[str, ...] | None = None
-    """Options of the run's own dataset, in place of those of the training."""
-
-    download: bool | None = None
-    """Fetch the run's own dataset, COCO, from its official host (20.4 GB), or go on with it."""
-
-    image_weights: str | None = None
-    """Weights of the run's image encoder, by default as in training; for a file that has moved."""
-
-    on_bad_image: Literal["refuse", "skip"] | None = None
-    """What to do when images cannot be read: end with a list, or leave them out; by default as in
-    training."""
-
-    engine: Literal["auto", "tensorflow", "openvino"] | None = None
-    """What runs the image encoder where features are computed; by default as in training."""
-
-    cache_dir: Path | None = None
-    """Where features are kept, so that they are computed once; by default as in training."""
+    own: OwnData = field(default_factory=OwnData)
 
 
 def main(argv: list[str] | None = None):
@@ -149,7 +129,7 @@ def work(flags: Flags):
     from tfxmodal.training.trained_run import load_run
 
     run, reporter = load_run(flags.run), Terminal()
-    data = run.settings.data.with_given(flags, (*PLACE, *HANDLING))
+    data = run.settings.data.with_given(flags.own, (*PLACE, *HANDLING))
 
     # --- The index, which is written with its first items, and a query that fits it ------------
     if there:

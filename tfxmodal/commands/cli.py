@@ -45,11 +45,7 @@ def parse(flags_class, description: str, argv: list[str] | None, defaults: Calla
     _flags.clear()
     _flags.update(flag_names(flags_class))
     argv = [_renamed(word) for word in (sys.argv[1:] if argv is None else argv)]
-    default = None
-    if defaults:
-        first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-        first.add_argument("--dataset")
-        default = defaults(first.parse_known_args(argv)[0].dataset)
+    default = defaults(look(argv, dataset={}).dataset) if defaults else None
     with _input_errors_pass():
         return tyro.cli(
             flags_class,
@@ -58,6 +54,19 @@ def parse(flags_class, description: str, argv: list[str] | None, defaults: Calla
             default=default,
             config=(tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone),
         )
+
+
+def look(words: list[str], **flags: dict) -> argparse.Namespace:
+    """What some flags have as their values, ahead of `parse`, whose defaults may follow from them.
+
+    Args:
+        words: The command line's.
+        **flags: By the field's name, what `argparse.ArgumentParser.add_argument` takes.
+    """
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name, how in flags.items():
+        first.add_argument(f"--{name.replace('_', '-')}", **how)
+    return first.parse_known_args([_renamed(word) for word in words])[0]
 
 
 @contextlib.contextmanager
@@ -118,5 +127,8 @@ def run(main: Callable[[], None]):
 
 
 def _renamed(word: str) -> str:
+    """A word of the command line; a flag by its name of now, with hyphens, as tyro takes it too."""
     flag, equals, value = word.partition("=")
+    if flag.startswith("--"):
+        flag = flag.replace("_", "-")
     return RENAMED.get(flag, flag) + equals + value

@@ -12,11 +12,12 @@ Examples:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from tfxmodal.commands import cli
+from tfxmodal.commands.run_data import Handling
 from tfxmodal.commands.terminal import Terminal
 from tfxmodal.inputs.config import HANDLING, PLACE, DataConfig
 from tfxmodal.methods import METHODS
@@ -53,18 +54,7 @@ class Flags:
     ridge_cca (linear maps), semantic_matching (logistic regression in each modality, on the
     labels), zero_shot (the encoders' shared space as it is), random (scores without meaning)."""
 
-    image_weights: str | None = None
-    """Weights of the run's image encoder, by default as in training; for a file that has moved."""
-
-    on_bad_image: Literal["refuse", "skip"] | None = None
-    """What to do when images cannot be read: end with a list, or leave their pairs out; by default
-    as in training."""
-
-    engine: Literal["auto", "tensorflow", "openvino"] | None = None
-    """What runs the image encoder where features are computed; by default as in training."""
-
-    cache_dir: Path | None = None
-    """Where features are kept, so that they are computed once; by default as in training."""
+    handling: Handling = field(default_factory=Handling)
 
     name: str | None = None
     """Folder of the results under RUN/evaluation/; by default DATASET-SPLIT."""
@@ -94,7 +84,7 @@ def data_configs(recorded: DataConfig, flags: Flags) -> tuple[DataConfig, DataCo
         recorded: How the run loaded its pairs.
         flags: The command line.
     """
-    own = recorded.with_given(flags, HANDLING)
+    own = recorded.with_given(flags.handling, HANDLING)
     if flags.dataset is None:
         own = own.with_given(flags, PLACE)
         return own, own

@@ -15,9 +15,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 from tfxmodal.commands import cli
+from tfxmodal.commands.run_data import OwnData
 from tfxmodal.commands.terminal import Terminal
 from tfxmodal.serving.export.config import ExportConfig
 from tfxmodal.serving.model_config import DESCRIPTION
@@ -43,27 +43,7 @@ class Flags:
 
     export: ExportConfig = field(default_factory=ExportConfig)
 
-    image_weights: str | None = None
-    """Weights of the run's image encoder, by default as in training; for a file that has moved."""
-
-    data_dir: Path | None = None
-    """Where the run's own dataset is now, for a gallery of it; by default as in training."""
-
-    dataset_options: tuple[str, ...] | None = None
-    """Options of the run's own dataset, in place of those of the training."""
-
-    download: bool | None = None
-    """Fetch the run's own dataset, COCO, from its official host (20.4 GB), or go on with it."""
-
-    on_bad_image: Literal["refuse", "skip"] | None = None
-    """What to do when images of a gallery cannot be read: end with a list, or leave them out; by
-    default as in training."""
-
-    engine: Literal["auto", "tensorflow", "openvino"] | None = None
-    """What runs the image encoder where features are computed; by default as in training."""
-
-    cache_dir: Path | None = None
-    """Where features are kept, so that they are computed once; by default as in training."""
+    own: OwnData = field(default_factory=OwnData)
 
 
 def main(argv: list[str] | None = None):
@@ -75,7 +55,7 @@ def main(argv: list[str] | None = None):
     from tfxmodal.training.trained_run import load_run
 
     run = load_run(flags.run)
-    data = run.settings.data.with_given(flags, (*PLACE, *HANDLING))
+    data = run.settings.data.with_given(flags.own, (*PLACE, *HANDLING))
     run = replace(run, settings=replace(run.settings, data=data))
     published = export_run(run, flags.to, flags.gallery, flags.export, print_report, Terminal())
     tell(published)

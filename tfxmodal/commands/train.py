@@ -7,7 +7,6 @@ Everything ends up in one folder under runs/. Watch a training with: tensorboard
 
 from __future__ import annotations
 
-import argparse
 import sys
 import typing
 from dataclasses import dataclass, field, make_dataclass, replace
@@ -96,12 +95,7 @@ def parse(spec: MethodSpec, words: list[str]) -> tuple[Flags, dict[str, Settings
     Raises:
         InputError: If no form does.
     """
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--dataset", default="emoji_scenes")
-    first.add_argument("--preset", choices=typing.get_args(Preset))
-    first.add_argument("--run-dir", type=Path)
-    first.add_argument("--resume", action="store_true")
-    given, _ = first.parse_known_args(words)
+    given = cli.look(words, **auto.LOOKED_AT, preset={"choices": typing.get_args(Preset)})
     parts = (
         f"{spec.title} ({spec.setting}). {__doc__}",
         *preset_lines(spec, given.dataset, given.preset),

@@ -17,10 +17,12 @@ def class_metrics(scores: np.ndarray, relevant: np.ndarray) -> dict[str, np.ndar
     the precision among the first i:
 
         map_all      1/R sum_i P_i rel_i
-        map_50       sum_{i <= 50} P_i rel_i / sum_{i <= 50} rel_i   (see `average_precision`)
+        map_50       sum_{i <= 50} P_i rel_i / sum_{i <= 50} rel_i   (DSCMR, SCL)
         map_r        1/R sum_{i <= R} P_i rel_i                      (Musgrave et al., 2020)
         r_precision  1/R sum_{i <= R} rel_i
         ndcg         sum_i rel_i / log2(1 + i)  /  sum_{i <= R} 1 / log2(1 + i)
+
+    `map_50` is 0 where none of the right items is among the first 50.
 
     Args:
         scores: `[q, g]`.

@@ -47,53 +47,6 @@ def relevance(query_labels: np.ndarray, gallery_labels: np.ndarray) -> np.ndarra
     return relevant
 
 
-def average_precision(scores: np.ndarray, relevant: np.ndarray, k: int | None = None) -> np.ndarray:
-    """Average precision of each query, over the whole ranking or its first `k` items.
-
-    AP is the mean, over the relevant items found, of the precision at each one's rank. AP@k is
-    normalised by the relevant items found within the `k`, as the area does (DSCMR, SCL): 0 where
-    none of those that exist is found.
-
-    Args:
-        scores: `[q, g]`.
-        relevant: bool `[q, g]`.
-        k: Depth; None or anything beyond the gallery is the whole ranking.
-
-    Returns:
-        float64 `[q]` in 0..1; NaN for a query without any relevant item.
-
-    Raises:
-        InputError: If shapes differ, a score is NaN or `k` is not positive.
-    """
-    if k is not None and k < 1:
-        raise InputError(f"`k` must be at least 1; received {k}: use None for the whole ranking.")
-
-    def of_block(scores, relevant):
-        queries, places, nth = right_items(ranked_relevance(scores, relevant, k))
-        counts = np.bincount(queries, minlength=len(scores))
-        sums = np.bincount(queries, nth / places, minlength=len(scores))
-        return np.where(relevant.any(axis=1), sums / np.maximum(counts, 1), np.nan)
-
-    return over_blocks(of_block, scores, relevant)
-
-
-def mean_average_precision(
-    scores: np.ndarray,
-    query_labels: np.ndarray,
-    gallery_labels: np.ndarray,
-    k: int | None = None,
-) -> float:
-    """Mean of `average_precision` where sharing a class is relevance; see there.
-
-    Args:
-        scores: `[q, g]`.
-        query_labels: Multi-hot `[q, classes]`.
-        gallery_labels: Multi-hot `[g, classes]`.
-        k: Depth, or None for mAP@all.
-    """
-    return mean(average_precision(scores, relevance(query_labels, gallery_labels), k))
-
-
 def ranks(scores: np.ndarray, relevant: np.ndarray) -> np.ndarray:
     """Rank of the best-ranked relevant item of each query, from 1, by counting, without a sort.
 

@@ -10,24 +10,16 @@ from __future__ import annotations
 from tfxmodal.lazy import keras, tf
 
 
-def input_branch(
-    input_dim: int,
-    hidden: int = 1024,
-    output: int = 512,
-    last_layer: keras.layers.Layer | None = None,
-    dtype=None,
-    name: str = "input_branch",
-) -> keras.Model:
-    """The layers from original features to h, `[batch, input_dim]` to `[batch, output]`.
+def input_branch(input_dim: int, last_layer: keras.layers.Layer) -> keras.Model:
+    """The layers from original features to h, `[batch, input_dim]` to `[batch, 512]`.
 
     Two fully connected ReLU layers, 1,024 and 512. The modalities differ in width, so each has its
     first layer; they share `last_layer` ("we share layers of two discriminators with the same
     computations"; the released code does the same).
     """
-    last_layer = last_layer or keras.layers.Dense(output, activation="relu", dtype=dtype)
     features = keras.Input([input_dim], name="features")
-    first = keras.layers.Dense(hidden, activation="relu", dtype=dtype)(features)
-    return keras.Model(features, last_layer(first), name=name)
+    first = keras.layers.Dense(1024, activation="relu")(features)
+    return keras.Model(features, last_layer(first), name="input_branch")
 
 
 @keras.saving.register_keras_serializable("tfxmodal")

@@ -10,6 +10,9 @@ from tfxmodal.lazy import keras
 
 SCALINGS = ("none", "unit", "center", "standard")
 
+VECTORS = 4096
+"""Vectors read at a time."""
+
 SAMPLE = 32
 """Raw rows whose features scaling is fitted to."""
 
@@ -59,16 +62,15 @@ class Scaling(keras.layers.Layer):
         """Features `[..., dim]`, scaled."""
         return (inputs - self.mean) * self.scale
 
-    def adapt(self, features: Features, chunk: int = 4096):
+    def adapt(self, features: Features):
         """Fits the numbers to training features, so that they are saved with the model.
 
         Args:
             features: `[n, dim]` or `[n, locations, dim]`, read in chunks.
-            chunk: Vectors read at a time.
         """
         *_, dim = features.shape
         locations = int(np.prod(features.shape[1:-1]))
-        chunk = max(1, chunk // locations)
+        chunk = max(1, VECTORS // locations)
         # Sums are of differences from a row, so that large means do not drown small deviations.
         origin = np.asarray(features[:1], np.float64).reshape(-1, dim)[0]
         total, squares = np.zeros_like(origin), np.zeros_like(origin)

@@ -7,6 +7,8 @@ import numpy as np
 
 DIGEST = 16
 """Bytes of a content's hash: enough that no two contents of a collection ever share one."""
+CHUNK = 4096
+"""Rows read at a time."""
 
 
 def fingerprint(*parts) -> str:
@@ -26,11 +28,11 @@ def hash_text(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:DIGEST]
 
 
-def hash_rows(rows, chunk: int = 4096) -> list[bytes]:
+def hash_rows(rows) -> list[bytes]:
     """The hash of each row of features `[n, dim]`, `DIGEST` bytes: alike where rows are equal."""
     hashes: list[bytes] = []
-    for start in range(0, len(rows), chunk):
-        values = np.asarray(rows[start : start + chunk], np.float32, order="C") + 0  # -0 equals 0.
+    for start in range(0, len(rows), CHUNK):
+        values = np.asarray(rows[start : start + CHUNK], np.float32, order="C") + 0  # -0 equals 0.
         hashes += [hashlib.sha256(row).digest()[:DIGEST] for row in values]
     return hashes
 

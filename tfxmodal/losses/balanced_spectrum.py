@@ -6,6 +6,7 @@ The paper (Hu et al., AAAI 2020) could not be had whole: both are our reading of
 from __future__ import annotations
 
 from tfxmodal.lazy import tf
+from tfxmodal.losses.relational_similarity import similarity
 
 
 def balanced_spectrum(points, similarities, ridge: float):
@@ -58,7 +59,7 @@ def similarity_graph(images, texts, labels, neighbours: int):
         labels: Multi-hot `[n, classes]`; a row without a label is a row of zeros.
         neighbours: Of each point, itself not counted; fewer than n.
     """
-    shared = tf.matmul(labels, labels, transpose_b=True) > 0
+    shared = similarity(labels, labels) > 0
     same = tf.cast(shared | tf.eye(tf.shape(labels)[0], dtype=tf.bool), tf.float32)
     known = tf.reduce_any(labels > 0, axis=1)
     both = known[:, None] & known[None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tfxmodal.lazy import tf
 from tfxmodal.losses.log_ratio import cosine_logits, log_ratio, own_points
 from tfxmodal.losses.pair_batch import PairBatch
+from tfxmodal.losses.relational_similarity import similarity
 
 
 def class_contrastive(batch: PairBatch, temperature: float = 0.5):
@@ -28,17 +29,11 @@ def class_contrastive(batch: PairBatch, temperature: float = 0.5):
     """
     logits = cosine_logits(batch, temperature)
     itself, _ = own_points(batch)
-    same = tf.tile(_share_a_class(batch.anchor_labels, batch.labels), [2, 2])
+    same = tf.tile(similarity(batch.anchor_labels, batch.labels) > 0, [2, 2])
     loss = tf.reduce_sum(log_ratio(logits, same & ~itself, ~(same | itself)))
     # The count is the global batch's: replicas may hold different numbers of defined anchors.
-    shared = _share_a_class(batch.labels, batch.labels)
+    shared = similarity(batch.labels, batch.labels) > 0
     defined = tf.reduce_any(shared, 1) & tf.reduce_any(~shared, 1)
     count = 2 * tf.math.count_nonzero(defined, dtype=loss.dtype)
     replicas = tf.shape(batch.images)[0] / tf.shape(batch.image_anchors)[0]
     return tf.math.divide_no_nan(loss * tf.cast(replicas, loss.dtype), count)
-
-
-def _share_a_class(labels, others):
-    """`[n, classes]` and `[N, classes]` to `[n, N]`: whether two pairs have a class in common."""
-    labels, others = tf.cast(labels, tf.float32), tf.cast(others, tf.float32)
-    return tf.matmul(labels, others, transpose_b=True) > 0

@@ -1,4 +1,4 @@
-"""The mean squared distance of rows: reconstruction and correspondence in CMDN and CCL."""
+"""The mean squared distance of rows: reconstruction and correspondence, or the centre loss."""
 
 from __future__ import annotations
 

@@ -38,6 +38,11 @@ def short_adam(learning_rate: float) -> keras.optimizers.Optimizer:
     return keras.optimizers.Adam(learning_rate, beta_1=0.5)
 
 
+def rmsprop(learning_rate: float) -> keras.optimizers.Optimizer:
+    """RMSprop with Keras' defaults."""
+    return keras.optimizers.RMSprop(learning_rate)
+
+
 @dataclass(frozen=True)
 class Update:
     """A change of some variables, in every step, by the gradient of some loss terms.
@@ -89,12 +94,14 @@ class Learner(ABC):
     Attributes:
         networks: The Keras models by name; all their variables are saved.
         weights: The weight of each loss term, by name, in the order of the paper.
+        optimizer: Of the default `updates`, see `Update`.
         starts_trained: Whether the networks are of use before the first step. Then validation may
             keep them as they are, as epoch 0.
     """
 
     networks: dict[str, keras.Model]
     weights: dict[str, float]
+    optimizer = staticmethod(adam)
     starts_trained = False
 
     @abstractmethod
@@ -134,8 +141,9 @@ class Learner(ABC):
         raise NotImplementedError(f"{type(self).__name__} gives neither loss_terms nor updates.")
 
     def updates(self) -> list[Update]:
-        """The updates of a step: by default one Adam on all variables and `loss_terms`."""
-        return [Update("all", self.loss_terms, self.weights, self.trainable_variables())]
+        """The updates of a step: by default one on all variables and `loss_terms`."""
+        variables = self.trainable_variables()
+        return [Update("all", self.loss_terms, self.weights, variables, self.optimizer)]
 
     def stages(self) -> list[Stage]:
         """The stages of the training: by default one of `updates`."""

@@ -66,7 +66,7 @@ class Scorer(ABC):
         """
         return self.score_pairs(images[image_rows], texts[text_rows])
 
-    def top_k(self, images: np.ndarray, texts: np.ndarray, k: int, chunk: int | None = None):
+    def top_k(self, images: np.ndarray, texts: np.ndarray, k: int):
         """The best `k` texts of each image, without holding all scores.
 
         For the best images of each text, see `top_k_images`.
@@ -75,22 +75,21 @@ class Scorer(ABC):
             images: The queries, `[n, d]`.
             texts: The gallery, `[m, d]`.
             k: Texts of each image.
-            chunk: Queries at a time; by default as many as make `BLOCK` scores.
 
         Returns:
             Text indices `[n, k]`, best first (the lower index first among ties), and scores
             `[n, k]`; `k` is cut to the gallery's size.
         """
-        chunk = chunk or _rows(texts)
+        chunk = _rows(texts)
         parts = [
             best(self.text_scores(images[i : i + chunk], texts), k)
             for i in range(0, len(images), chunk)
         ]
         return _stack(parts, k, len(texts))
 
-    def top_k_images(self, texts: np.ndarray, images: np.ndarray, k: int, chunk: int | None = None):
+    def top_k_images(self, texts: np.ndarray, images: np.ndarray, k: int):
         """The best `k` images of each text: indices `[m, k]` and scores `[m, k]`."""
-        chunk = chunk or _rows(images)
+        chunk = _rows(images)
         parts = [
             best(self.image_scores(texts[j : j + chunk], images), k)
             for j in range(0, len(texts), chunk)

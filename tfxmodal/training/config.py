@@ -5,6 +5,9 @@ from typing import Literal
 
 from tfxmodal.errors import check_ranges
 
+SEEDS = "[0, 4294967295]"
+"""The seeds that NumPy takes."""
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -78,7 +81,7 @@ class TrainingConfig:
             weight_decay="[0, inf)",
             patience="[0, inf)",
             memory_gb="[0, inf)",
-            seed="[0, inf)",
+            seed=SEEDS,
         )
 
 
@@ -97,3 +100,6 @@ class FitConfig:
     refit: bool = False
     """Fit again, with the hyper-parameters that validation chose, on training and validation pairs
     together: the most that the pairs can give. The metrics of validation are those before it."""
+
+    def __post_init__(self):
+        check_ranges(self, seed=SEEDS)

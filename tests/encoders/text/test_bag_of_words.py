@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
 from tests.encoders.text.plain_words import words_of
-from tfxmodal.encoders.text.bag_of_words import BagOfWords, document, encode_pairs
+from tfxmodal.encoders.text.bag_of_words import BagOfWords, document
 from tfxmodal.encoders.text.tokens import SEPARATOR
 from tfxmodal.errors import InputError
 from tfxmodal.io.hashing import fingerprint
@@ -61,7 +61,7 @@ def test_real_captions_as_sklearn_has_them(shared_data):
     encoder = BagOfWords.fit(captions, 500)
     texts = [document(c) for c in captions]
     sklearn = TfidfVectorizer(token_pattern="[a-z0-9]+", vocabulary=encoder.words).fit(texts)
-    vectors = encode_pairs(encoder, captions)
+    vectors = encoder.encode(texts)
     np.testing.assert_allclose(vectors, sklearn.transform(texts).toarray(), atol=1e-6)
     counter = CountVectorizer(token_pattern="[a-z0-9]+").fit(texts)
     counts = counter.transform(texts).sum(axis=0).A1
@@ -111,10 +111,9 @@ def test_batches_make_no_difference(encoder):
     np.testing.assert_allclose(encoder.encode(texts), tiled, atol=1e-6)
 
 
-def test_pairs_are_encoded_as_all_their_captions_together(encoder):
-    vectors = encode_pairs(encoder, CAPTIONS)
-    np.testing.assert_array_equal(vectors, encoder.encode(["\n".join(c) for c in CAPTIONS]))
-    assert encode_pairs(encoder, []).shape == (0, encoder.dim)
+def test_a_pair_is_all_its_captions_together(encoder):
+    assert [document(each) for each in CAPTIONS] == ["\n".join(each) for each in CAPTIONS]
+    assert encoder.encode([]).shape == (0, encoder.dim)
 
 
 def test_mixed_precision_leaves_the_vectors_alone(encoder):

@@ -10,7 +10,7 @@ from tfxmodal.encoders.text import (
     load_text_encoder,
     open_text_encoder,
 )
-from tfxmodal.encoders.text.bag_of_words import BagOfWords, encode_pairs
+from tfxmodal.encoders.text.bag_of_words import BagOfWords, document
 from tfxmodal.encoders.text.known_words import known_texts
 from tfxmodal.encoders.text.text_cnn import TextCNN
 from tfxmodal.errors import InputError
@@ -41,7 +41,7 @@ def test_a_saved_model_encodes_texts(tmp_path):
     expected = np.array([[1, 2], [0, 0], [4, 8]] * 50, np.float32)
     np.testing.assert_array_equal(encoder.encode(texts), expected)
     assert encoder.dim == 2 and encoder.model.output_shape == (None, 2)
-    np.testing.assert_array_equal(encode_pairs(encoder, [("a", "b")]), [[3, 6]])
+    np.testing.assert_array_equal(encoder.encode([document(("a", "b"))]), [[3, 6]])
     assert encoder.encode([]).shape == (0, 2)
 
 

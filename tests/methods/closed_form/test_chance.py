@@ -1,7 +1,8 @@
 import numpy as np
 
 from tests.training.tiny import make_pairs
-from tfxmodal.evaluation.metrics import average_precision, relevance
+from tfxmodal.evaluation.class_metrics import class_metrics
+from tfxmodal.evaluation.metrics import relevance
 from tfxmodal.methods.closed_form import chance
 
 
@@ -20,7 +21,7 @@ def test_scores_come_from_the_seed_alone():
 def test_precision_is_the_share_of_relevant_pairs():
     pairs = make_pairs(400)
     relevant = relevance(pairs.labels, pairs.labels)
-    found = average_precision(scores(chance.Chance(0), pairs), relevant)
+    found = class_metrics(scores(chance.Chance(0), pairs), relevant)["map_all"]
     assert abs(found.mean() - relevant.mean()) < 0.02
 
 

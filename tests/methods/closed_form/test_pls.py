@@ -11,7 +11,7 @@ from tfxmodal.errors import InputError
 from tfxmodal.evaluation.protocol import evaluate_pairs
 from tfxmodal.heads.linear import linear_projection
 from tfxmodal.methods import METHODS
-from tfxmodal.methods.closed_form import pls
+from tfxmodal.methods.closed_form import pls, standardised
 from tfxmodal.methods.closed_form.moments import moments
 from tfxmodal.methods.closed_form.pls import COMPONENTS, PLSConfig
 from tfxmodal.methods.closed_form.selection import (
@@ -96,9 +96,10 @@ def test_features_that_are_all_the_same_are_told(side):
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 64])
-def test_moments_in_chunks(chunk):
+def test_moments_in_chunks(chunk, monkeypatch):
+    monkeypatch.setattr(standardised, "CHUNK", chunk)
     pairs = make_pairs()
-    found = moments(pairs.images, pairs.texts, chunk=chunk)
+    found = moments(pairs.images, pairs.texts)
     images, texts = np.float64(pairs.images), np.float64(pairs.texts)
     np.testing.assert_allclose(found.image_mean, images.mean(0))
     np.testing.assert_allclose(found.text_mean, texts.mean(0))

@@ -192,15 +192,6 @@ def encode_texts(model: keras.Model, texts: Sequence[str], batch_size: int) -> n
     return vectors
 
 
-def encode_pairs(encoder, captions: Captions, progress=None) -> np.ndarray:
-    """Vectors of pairs by a text encoder, one a pair: `[n, dim]` float32."""
-    vectors = np.empty((len(captions), encoder.dim), np.float32)
-    starts = range(0, len(captions), BATCH)
-    for i in starts if progress is None else progress(starts, total=len(starts), desc="texts"):
-        vectors[i : i + BATCH] = encoder.encode([document(c) for c in captions[i : i + BATCH]])
-    return vectors
-
-
 class EncodedTexts:
     """Single texts as `Features`: encoded when their rows are asked for, not kept."""
 

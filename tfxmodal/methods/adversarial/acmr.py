@@ -9,9 +9,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
-from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import check_ranges
 from tfxmodal.heads.feature_network import feature_network
 from tfxmodal.heads.layers import dense
@@ -24,9 +21,9 @@ from tfxmodal.losses.pair_batch import PairBatch
 from tfxmodal.losses.squared_triplet import squared_triplet
 from tfxmodal.losses.weight_norms import weight_norms
 from tfxmodal.methods.binary import Binary, check_bits
-from tfxmodal.methods.few_labels import FewLabels, labelled_streams, with_few_labels
+from tfxmodal.methods.few_labels import FewLabels, with_few_labels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
-from tfxmodal.methods.learner import Batch, Update, short_adam
+from tfxmodal.methods.learner import Batch, short_adam
 from tfxmodal.methods.scaled_features import NONE_OR_STANDARD, ScaledFeatures, scaled_inputs
 from tfxmodal.methods.spec import MethodSpec
 
@@ -122,9 +119,11 @@ class ACMR(CosineMethod):
         config: Hyper-parameters.
     """
 
+    labelled_only = True
+    optimizer = staticmethod(short_adam)  # Demo.
+
     def __init__(self, inputs: MethodInputs, config: ACMRConfig):
         from tfxmodal.heads.gradient_reversal import GradientReversal
-        from tfxmodal.heads.projector import L2Normalize
 
         self.config, self.networks = config, {}
         self.weights = {"triplet": config.triplet_weight, "class": config.class_weight}
@@ -141,7 +140,7 @@ class ACMR(CosineMethod):
             )
             code = self.coded(kind, features, project(scaled))
             self.networks[f"{kind}_network"] = keras.Model(features, code)
-            self.networks[f"{kind}_encoder"] = keras.Model(features, L2Normalize(dtype=full)(code))
+            self.add_encoder(kind, features, code)
         codes = keras.Input([dim], name="codes")
         head = dense(inputs.classes, full)
         head.trainable = not config.as_released
@@ -159,20 +158,10 @@ class ACMR(CosineMethod):
             )
             self.networks["adversary"] = keras.Model(codes, judge(self._reversal(codes)))
 
-    def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:
-        """All pairs that have a label."""
-        return labelled_streams(train)
-
     def begin_epoch(self, done: float):
         """Sets l, which stays 0 as released."""
         if has_schedule(self.config):
             self._reversal.strength.assign(2 / (1 + math.exp(-10 * done)) - 1)
-
-    def updates(self) -> list[Update]:
-        """One, by Adam with a first moment of .5 (demo)."""
-        return [
-            Update("all", self.loss_terms, self.weights, self.trainable_variables(), short_adam)
-        ]
 
     def loss_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
         """The terms, the adversary's by the side of its reversed gradient."""

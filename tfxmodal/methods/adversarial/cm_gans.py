@@ -9,9 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-
-from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import check_ranges
 from tfxmodal.heads.autoencoder import autoencoder
 from tfxmodal.heads.feature_network import feature_network
@@ -21,7 +18,7 @@ from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.best_negatives import best_negatives
 from tfxmodal.losses.discrimination import discrimination
 from tfxmodal.losses.label_prediction import label_prediction
-from tfxmodal.methods.few_labels import FewLabels, labelled_streams, with_few_labels
+from tfxmodal.methods.few_labels import FewLabels, with_few_labels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
 from tfxmodal.methods.learner import Batch, Update, short_adam
 from tfxmodal.methods.scaled_features import NONE_OR_STANDARD, ScaledFeatures, scaled_inputs
@@ -93,9 +90,9 @@ class CMGANs(CosineMethod):
         config: Hyper-parameters.
     """
 
-    def __init__(self, inputs: MethodInputs, config: CMGANsConfig):
-        from tfxmodal.heads.projector import L2Normalize
+    labelled_only = True
 
+    def __init__(self, inputs: MethodInputs, config: CMGANsConfig):
         self.config, self.networks = config, {}
         full = keras.config.floatx()
         shared = dense(config.embedding_dim, full)
@@ -106,7 +103,7 @@ class CMGANs(CosineMethod):
             )
             code = batch_normalization(full)(shared(first(scaled)))
             code = keras.layers.Activation(LEAKY, dtype=full)(code)
-            self.networks[f"{kind}_encoder"] = keras.Model(features, L2Normalize(dtype=full)(code))
+            self.add_encoder(kind, features, code)
             self.networks[f"{kind}_generator"] = autoencoder(
                 features, scaled, code, (config.hidden_units,), LEAKY
             )
@@ -125,10 +122,6 @@ class CMGANs(CosineMethod):
             self.networks[f"{kind}_inter"] = keras.Model(
                 [codes, seen], dense(1, full)(hidden(joint))
             )
-
-    def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:
-        """All pairs that have a label."""
-        return labelled_streams(train)
 
     def updates(self) -> list[Update]:
         """The discriminators', then the generators', by Adam with a first moment of .5."""

@@ -101,38 +101,29 @@ def with_ridge(ridge: float) -> Regularise:
     return lambda side: side.variances + ridge * side.unit
 
 
-def fits(
-    settings: Sequence[tuple[dict[str, Any], Views, Regularise]], most: int, progress=None
-) -> Iterator[tuple[dict[str, Any], Views, tuple[np.ndarray, np.ndarray, np.ndarray]]]:
-    """The directions of several fits.
-
-    Args:
-        settings: Of each what is chosen by it, the views, and their regularisation.
-        most: Directions of each at most.
-        progress: Wraps an iterable, as tqdm does.
-
-    Yields:
-        What is chosen, the views, and their `Views.directions`.
-    """
-    bar = progress(settings, total=len(settings), desc="fits") if progress else settings
-    for chosen, views, regularise in bar:
-        yield chosen, views, views.directions(regularise, most)
-
-
 def candidates(
     settings: Sequence[tuple[dict[str, Any], Views, Regularise]],
     wanted: Sequence[int],
     progress=None,
+    weightings: Sequence[float] | None = None,
 ) -> Iterator[tuple[str, Candidate]]:
     """The fits that validation chooses from.
 
     Args:
-        settings: See `fits`.
+        settings: Of each what is chosen by it, the views, and their regularisation.
         wanted: Numbers of components, see `selection.of_components`.
         progress: Wraps an iterable, as tqdm does.
+        weightings: Powers of the correlations by which directions are multiplied, a further choice;
+            by default they count alike.
     """
-    for chosen, views, (a, _, b) in fits(settings, max(wanted), progress):
-        yield from of_components(views.projections(a, b), wanted, chosen)
+    bar = progress(settings, total=len(settings), desc="fits") if progress else settings
+    for chosen, views, regularise in bar:
+        a, rho, b = views.directions(regularise, max(wanted))
+        projections = views.projections(a, b)
+        if weightings is None:
+            yield from of_components(projections, wanted, chosen)
+        for power in weightings or ():
+            yield from of_components(projections, wanted, chosen | {"weighting": power}, rho**power)
 
 
 def principal(

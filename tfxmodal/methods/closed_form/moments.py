@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfxmodal.data.pairs import Features
+from tfxmodal.methods.closed_form.standardised import chunks
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,7 @@ class Moments:
     texts: np.ndarray | None = None
 
 
-def moments(
-    images: Features, texts: Features, within: bool = True, chunk: int = 2048, progress=None
-) -> Moments:
+def moments(images: Features, texts: Features, within: bool = True, progress=None) -> Moments:
     """The moments of pairs, read once; memory is that of the covariances and of a chunk.
 
     Sums are of differences from the first row, so that large means do not drown small deviations.
@@ -39,7 +38,6 @@ def moments(
         images: `[n, d_image]`.
         texts: `[n, d_text]`, row by row with the images.
         within: Whether to compute the covariances within each modality too.
-        chunk: Rows held at a time.
         progress: Wraps an iterable, as tqdm does.
     """
     n = len(images)
@@ -47,16 +45,16 @@ def moments(
     sums = [np.zeros(origin.shape[1]) for origin in origins]
     sides = ((0, 1), (0, 0), (1, 1)) if within else ((0, 1),)
     products = [np.zeros((len(sums[a]), len(sums[b]))) for a, b in sides]
-    starts = range(0, n, chunk)
-    for start in progress(starts, total=len(starts), desc="covariances") if progress else starts:
-        part = [
-            np.asarray(rows[start : start + chunk], np.float64) - origin
+    parts = chunks(n)
+    for part in progress(parts, total=len(parts), desc="covariances") if progress else parts:
+        both = [
+            np.asarray(rows[part], np.float64) - origin
             for rows, origin in zip((images, texts), origins, strict=True)
         ]
-        for total, rows in zip(sums, part, strict=True):
+        for total, rows in zip(sums, both, strict=True):
             total += rows.sum(axis=0)
         for product, (a, b) in zip(products, sides, strict=True):
-            product += part[a].T @ part[b]
+            product += both[a].T @ both[b]
     shifts = [total / n for total in sums]
     covariances = [
         product / n - np.outer(shifts[a], shifts[b])

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import check_ranges
-from tfxmodal.methods.closed_form.canonical import fits, views_of, with_ridge
+from tfxmodal.methods.closed_form.canonical import candidates, views_of, with_ridge
 from tfxmodal.methods.closed_form.selection import (
     COMPONENTS,
     best_on_validation,
     choices,
-    of_components,
 )
 from tfxmodal.methods.spec import Fitted, MethodSpec
 
@@ -73,15 +72,8 @@ def fit(
     ]
     wanted = choices(config.components, COMPONENTS)
     weightings = choices(config.weighting, WEIGHTINGS)
-
-    def candidates():
-        for chosen, views, (a, rho, b) in fits(settings, max(wanted), progress):
-            projections = views.projections(a, b)
-            for weighting in weightings:
-                of_all = chosen | {"weighting": weighting}
-                yield from of_components(projections, wanted, of_all, rho**weighting)
-
-    return best_on_validation(candidates(), validation, select_by)
+    found = candidates(settings, wanted, progress, weightings)
+    return best_on_validation(found, validation, select_by)
 
 
 SPEC = MethodSpec(

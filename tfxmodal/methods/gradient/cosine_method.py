@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
 
 from tfxmodal.data.pairs import Pairs
+from tfxmodal.inputs.spec import MODALITIES
 from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.quantisation import quantisation
+from tfxmodal.methods.few_labels import labelled_streams
 from tfxmodal.methods.learner import Method
 from tfxmodal.retrieval.cosine import CosineScorer
 from tfxmodal.retrieval.hamming import HammingScorer
@@ -21,9 +24,33 @@ class CosineMethod(Method):
     """Two encoders into a common space, in which the score is the cosine.
 
     Subclasses put `image_encoder` and `text_encoder` among their networks, from features to unit
-    vectors. Batches are drawn from all pairs, as the stream `pairs`. One whose config is `Binary`
-    passes its vectors through `coded`, and adds the terms of `quantised`.
+    vectors. One whose config is `Binary` passes its vectors through `coded`, and adds the terms of
+    `quantised`.
+
+    Attributes:
+        parts: Keras models by name, of layers that the encoders among `networks` have, too.
+        labelled_only: Whether batches are drawn from the rows that have a label.
     """
+
+    parts: Mapping[str, keras.Model] = {}
+    labelled_only = False
+
+    def add_encoder(self, kind: str, features, common):
+        """Adds the encoder of a modality.
+
+        Args:
+            kind: `image` or `text`.
+            features: The Keras input.
+            common: Its vectors in the common space, `[batch, dim]`.
+
+        Returns:
+            These at unit length, which the encoder gives.
+        """
+        from tfxmodal.heads.projector import L2Normalize
+
+        unit = L2Normalize(dtype=keras.config.floatx())(common)
+        self.networks[f"{kind}_encoder"] = keras.Model(features, unit)
+        return unit
 
     def coded(self, kind: str, features, common):
         """Vectors of a modality as they are, or where the config asks for it as binary codes.
@@ -69,8 +96,8 @@ class CosineMethod(Method):
         adapt(self.networks["text_encoder"], train.texts)
 
     def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:
-        """All pairs."""
-        return {"pairs": np.arange(len(train))}
+        """All pairs or, where the method says so, `few_labels.labelled_streams`."""
+        return labelled_streams(train) if self.labelled_only else {"pairs": np.arange(len(train))}
 
     def scorer(self) -> CosineScorer:
         """Cosine in the common space."""
@@ -78,10 +105,10 @@ class CosineMethod(Method):
         return scorer_of(self.networks["image_encoder"], self.networks["text_encoder"], kind)
 
     def embed(self, rows: dict[str, tf.Tensor], what: str = "encoder") -> tuple:
-        """The outputs `[n, dim]` of `image_WHAT` and `text_WHAT` for a batch, in training."""
-        return (
-            self.networks[f"image_{what}"](rows["images"], training=True),
-            self.networks[f"text_{what}"](rows["texts"], training=True),
+        """The outputs in training of the networks, or parts, `image_WHAT` and `text_WHAT`."""
+        models = {**self.networks, **self.parts}
+        return tuple(
+            models[f"{kind}_{what}"](rows[f"{kind}s"], training=True) for kind in MODALITIES
         )
 
 

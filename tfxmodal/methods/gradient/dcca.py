@@ -20,7 +20,7 @@ from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.canonical_correlation import canonical_correlation, canonical_directions
 from tfxmodal.methods.closed_form.moments import moments
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
-from tfxmodal.methods.learner import Batch, Update
+from tfxmodal.methods.learner import Batch, rmsprop
 from tfxmodal.methods.scaled_features import NONE_OR_STANDARD, ScaledFeatures, scaled_inputs
 from tfxmodal.methods.spec import MethodSpec
 from tfxmodal.retrieval.cosine import CosineScorer
@@ -72,6 +72,8 @@ class DCCA(CosineMethod):
         config: Hyper-parameters.
     """
 
+    optimizer = staticmethod(rmsprop)  # Released codes.
+
     def __init__(self, inputs: MethodInputs, config: DCCAConfig):
         self.config, self.networks = config, {}
         self.weights = {"canonical_correlation": 1.0}
@@ -91,11 +93,6 @@ class DCCA(CosineMethod):
             self._maps[kind].trainable = False
             self.networks[f"{kind}_network"] = keras.Model(features, outputs)
             self.networks[f"{kind}_encoder"] = keras.Model(features, self._maps[kind](outputs))
-
-    def updates(self) -> list[Update]:
-        """One, by RMSprop (released codes)."""
-        variables, optimizer = self.trainable_variables(), keras.optimizers.RMSprop
-        return [Update("all", self.loss_terms, self.weights, variables, optimizer)]
 
     def check_batch(self, rows: int):
         """Checks that a batch has more rows than the outputs have dimensions.

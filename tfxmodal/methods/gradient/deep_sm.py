@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import check_ranges
 from tfxmodal.heads.feature_network import feature_network
 from tfxmodal.inputs.spec import MethodInputs
 from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.classification import classification
-from tfxmodal.methods.few_labels import FewLabels, labelled_streams, with_few_labels
+from tfxmodal.methods.few_labels import FewLabels, with_few_labels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
 from tfxmodal.methods.learner import Batch, sides
 from tfxmodal.methods.scaled_features import STANDARD, ScaledFeatures, scaled_inputs
@@ -57,6 +55,8 @@ class DeepSM(CosineMethod):
         config: Hyper-parameters.
     """
 
+    labelled_only = True
+
     def __init__(self, inputs: MethodInputs, config: DeepSMConfig):
         self.weights = dict(CROSS_ENTROPIES)
         self.networks = {}
@@ -72,11 +72,8 @@ class DeepSM(CosineMethod):
 
     def _add(self, kind: str, rows, logits):
         """Makes the networks of a modality, from its rows to logits and to unit posteriors."""
-        from tfxmodal.heads.projector import L2Normalize
-
-        unit = L2Normalize(dtype=keras.config.floatx())(self._probabilities(logits))
         self.networks[f"{kind}_classifier"] = keras.Model(rows, logits)
-        self.networks[f"{kind}_encoder"] = keras.Model(rows, unit)
+        self.add_encoder(kind, rows, self._probabilities(logits))
 
     @cached_property
     def _probabilities(self) -> keras.layers.Layer:
@@ -89,10 +86,6 @@ class DeepSM(CosineMethod):
         super().adapt(train, validation, select_by, progress)
         self._exclusive = train.exclusive
         self._probabilities.exclusive.assign(self._exclusive)
-
-    def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:
-        """The rows with labels; of unpaired sets one stream each of images and of texts."""
-        return labelled_streams(train)
 
     def loss_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
         """The cross-entropy of this replica's images, and of its texts."""

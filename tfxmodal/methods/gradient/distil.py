@@ -63,8 +63,6 @@ class Distil(CosineMethod):
     """
 
     def __init__(self, inputs: MethodInputs, config: DistilConfig):
-        from tfxmodal.heads.projector import L2Normalize
-
         self.config, self.networks = config, {}
         self.weights = {"distillation": 1.0}
         units, full = (*config.hidden_units, config.embedding_dim), keras.config.floatx()
@@ -76,9 +74,7 @@ class Distil(CosineMethod):
                 output_activation="linear",
                 name=f"{kind}_student",
             )
-            self.networks[f"{kind}_encoder"] = keras.Model(
-                rows, L2Normalize(dtype=full)(network(scaled))
-            )
+            self.add_encoder(kind, rows, network(scaled))
         cosine = keras.Input([1], name="cosine")
         fitted = keras.layers.Dense(1, kernel_initializer="ones", dtype=full)(cosine)
         self.networks["calibration"] = keras.Model(cosine, fitted)

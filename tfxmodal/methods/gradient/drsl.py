@@ -22,7 +22,12 @@ from tfxmodal.methods.closed_form import semantic_matching
 from tfxmodal.methods.few_labels import FewLabels, labelled_streams, with_few_labels
 from tfxmodal.methods.gradient.cosine_method import AT_ONCE
 from tfxmodal.methods.learner import Batch, Method, sides
-from tfxmodal.methods.scaled_features import NONE_OR_STANDARD, STANDARD, ScaledFeatures
+from tfxmodal.methods.scaled_features import (
+    NONE_OR_STANDARD,
+    STANDARD,
+    ScaledFeatures,
+    scaled_inputs,
+)
 from tfxmodal.methods.spec import MethodSpec, inputs_of
 from tfxmodal.retrieval.scorer import Scorer
 
@@ -123,8 +128,15 @@ class DRSL(Method):
         self.networks = {}
         self.starts_trained = config.start != "random"
         self._starts = {}
-        for kind, scaling in (("image", config.image_scaling), ("text", config.text_scaling)):
-            encoder = self._encoder(kind, inputs, scaling)
+        for kind, rows, scaled in scaled_inputs(inputs, config):
+            network = feature_network(
+                scaled.shape[-1],
+                (*config.hidden_units, config.feature_dim),
+                config.encoder_batch_norm,
+                config.dropout,
+                name=f"{kind}_fnn",
+            )
+            encoder = keras.Model(rows, network(scaled))
             if config.start == "semantic_matching":
                 self._starts[kind] = SemanticStart(encoder.input, encoder.output, inputs.classes)
                 encoder = self._starts[kind].network
@@ -146,21 +158,6 @@ class DRSL(Method):
             config.relation_batch_norm,
             width - config.feature_dim,
         )
-
-    def _encoder(self, kind: str, inputs: MethodInputs, scaling: str) -> keras.Model:
-        """Image FNN or Text FNN, on features or, end to end, above the network that makes them."""
-        from tfxmodal.heads.scaling import feature_scaling
-
-        config, (rows, features) = self.config, inputs.features(kind)
-        width = features.shape[-1]
-        network = feature_network(
-            width,
-            (*config.hidden_units, config.feature_dim),
-            config.encoder_batch_norm,
-            config.dropout,
-            name=f"{kind}_fnn",
-        )
-        return keras.Model(rows, network(feature_scaling(width, scaling)(features)))
 
     def adapt(self, train: Pairs, validation: Pairs, select_by: str = "auto", progress=None):
         """Fits the scaling of the features, and posteriors where the scores begin as theirs."""

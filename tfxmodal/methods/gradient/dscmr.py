@@ -7,9 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import check_ranges
 from tfxmodal.heads.feature_network import feature_network
 from tfxmodal.heads.layers import dense
@@ -21,9 +18,9 @@ from tfxmodal.losses.pair_batch import PairBatch
 from tfxmodal.losses.pairwise_likelihood import pairwise_likelihood
 from tfxmodal.losses.relational_similarity import similarity
 from tfxmodal.methods.binary import Binary, check_bits
-from tfxmodal.methods.few_labels import FewLabels, labelled_streams, with_few_labels
+from tfxmodal.methods.few_labels import FewLabels, with_few_labels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
-from tfxmodal.methods.learner import Batch, Update, short_adam
+from tfxmodal.methods.learner import Batch, short_adam
 from tfxmodal.methods.scaled_features import (
     NONE_OR_STANDARD,
     STANDARD,
@@ -89,9 +86,10 @@ class DSCMR(CosineMethod):
         config: Hyper-parameters.
     """
 
-    def __init__(self, inputs: MethodInputs, config: DSCMRConfig):
-        from tfxmodal.heads.projector import L2Normalize
+    labelled_only = True
+    optimizer = staticmethod(short_adam)  # Released code.
 
+    def __init__(self, inputs: MethodInputs, config: DSCMRConfig):
         self.config, self.networks = config, {}
         self.weights = {
             "label_distance": 1.0,
@@ -104,18 +102,9 @@ class DSCMR(CosineMethod):
             hidden = feature_network(scaled.shape[-1], (config.hidden_units,), name=f"{kind}_layer")
             code = self.coded(kind, features, last(hidden(scaled)))
             self.networks[f"{kind}_network"] = keras.Model(features, code)
-            self.networks[f"{kind}_encoder"] = keras.Model(features, L2Normalize(dtype=full)(code))
+            self.add_encoder(kind, features, code)
         codes = keras.Input([config.width], name="codes")
         self.networks["classifier"] = keras.Model(codes, dense(inputs.classes, full)(codes))
-
-    def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:
-        """All pairs that have a label."""
-        return labelled_streams(train)
-
-    def updates(self) -> list[Update]:
-        """One, by Adam with a first moment of .5 (released code)."""
-        variables = self.trainable_variables()
-        return [Update("all", self.loss_terms, self.weights, variables, short_adam)]
 
     def loss_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
         """J1, J2 and J3."""

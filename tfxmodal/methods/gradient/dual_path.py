@@ -120,7 +120,6 @@ class DualPath(CosineMethod):
 
     def __init__(self, inputs: MethodInputs, config: DualPathConfig):
         from tfxmodal.heads.gradient_reversal import GradientReversal
-        from tfxmodal.heads.projector import L2Normalize
 
         self.config = config
         self.networks = {}
@@ -142,8 +141,7 @@ class DualPath(CosineMethod):
             if kind == "image":
                 self._below, self._above = keras.Model(rows, features), keras.Model(features, path)
             compared = network(features) if config.as_released else relu(network(features))
-            unit = L2Normalize(dtype=precise)(compared)
-            self.networks[f"{kind}_encoder"] = keras.Model(rows, unit)
+            self.add_encoder(kind, rows, compared)
         embedding = keras.Input([config.embedding_dim], name="embedding")
         dropped = keras.layers.Dropout(config.dropout, dtype=precise)(embedding)
         classes = keras.layers.Dense(config.instance_classes, use_bias=False, dtype=precise)

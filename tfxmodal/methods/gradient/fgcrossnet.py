@@ -13,8 +13,8 @@ from tfxmodal.errors import check_ranges
 from tfxmodal.heads.feature_network import feature_network
 from tfxmodal.inputs.spec import MethodInputs
 from tfxmodal.lazy import keras, tf
-from tfxmodal.losses.centre import centre
 from tfxmodal.losses.quadruplet import quadruplet
+from tfxmodal.losses.squared_distance import squared_distance
 from tfxmodal.methods.few_labels import FewLabels, with_few_labels
 from tfxmodal.methods.gradient.deep_sm import CROSS_ENTROPIES, DeepSM
 from tfxmodal.methods.learner import Batch, Stage, Update, sides
@@ -76,11 +76,12 @@ class FGCrossNet(DeepSM):
         stage I:   L = CE_image + CE_text + .001 L_centre
         stage II:  L = CE_image + CE_text + .001 L_centre + .1 L_quadruplet
 
-    of the logits z of images and texts, with the cross-entropies as in `deep_sm`, and `losses/
-    centre.py` and `losses/quadruplet.py` on the images and texts of the batch together. The score
-    is the cosine of the posteriors. Of several classes a point's centre is their mean, the
-    posteriors are sigmoids, and points are of different classes if they share none. Images and
-    texts need not be paired; rows without a label are left out.
+    of the logits z of images and texts, with the cross-entropies as in `deep_sm`, L_centre the mean
+    of ||z - c||^2 with c the centre of the point's class, and `losses/quadruplet.py`, both on the
+    images and texts of the batch together. The score is the cosine of the posteriors. Of several
+    classes a point's centre is their mean, the posteriors are sigmoids, and points are of different
+    classes if they share none. Images and texts need not be paired; rows without a label are left
+    out. In the centre loss Wen et al. (ECCV 2016) take half of the sum; the released code its mean.
 
     The released code has one ResNet-50 for all media, whose texts are 448 characters behind three
     convolutions, and batches of four items a medium. On features media can share no first layer:
@@ -154,8 +155,8 @@ class FGCrossNet(DeepSM):
         labels = tf.concat([rows["labels"] for rows in sides(batch)], axis=0)
         centres = self.networks["centres"](labels / tf.reduce_sum(labels, axis=1, keepdims=True))
         return self._cross_entropies(batch, logits) | {
-            "centre": centre(points, tf.stop_gradient(centres)),
-            "centres": centre(tf.stop_gradient(points), centres),
+            "centre": squared_distance(points, tf.stop_gradient(centres)),
+            "centres": squared_distance(tf.stop_gradient(points), centres),
         }
 
 

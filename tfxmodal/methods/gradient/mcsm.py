@@ -19,10 +19,10 @@ from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.pair_batch import PairBatch
 from tfxmodal.losses.ranking import ranking
 from tfxmodal.losses.relational_similarity import similarity
-from tfxmodal.methods.few_labels import labelled_streams, with_few_labels
+from tfxmodal.methods.few_labels import with_few_labels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod, scorer_of
 from tfxmodal.methods.gradient.mcsm_config import MCSMConfig, check_classes, decided, reads
-from tfxmodal.methods.learner import Batch, Update
+from tfxmodal.methods.learner import Batch, rmsprop
 from tfxmodal.methods.spec import MethodSpec
 from tfxmodal.retrieval.cosine import CosineScorer
 from tfxmodal.retrieval.row_normalised import RowNormalisedScorer
@@ -77,6 +77,9 @@ class MCSM(CosineMethod):
         config: Hyper-parameters, with `locations` decided.
     """
 
+    labelled_only = True
+    optimizer = staticmethod(rmsprop)  # Released code.
+
     def __init__(self, inputs: MethodInputs, config: MCSMConfig):
         from tfxmodal.heads.projector import L2Normalize
         from tfxmodal.heads.recurrent_attention import recurrent_attention
@@ -121,7 +124,7 @@ class MCSM(CosineMethod):
             InputError: If they are all of one class.
         """
         check_classes(train)  # Few labels may leave fewer classes than there are.
-        return labelled_streams(train)
+        return super().streams(train, seed)
 
     def check_batch(self, rows: int):
         """Checks that a pair can meet another one.
@@ -134,11 +137,6 @@ class MCSM(CosineMethod):
                 f"`batch_size` must be at least 2, so that a pair meets others; received {rows}: "
                 "raise it."
             )
-
-    def updates(self) -> list[Update]:
-        """One, by RMSprop (released code)."""
-        variables, optimizer = self.trainable_variables(), keras.optimizers.RMSprop
-        return [Update("all", self.loss_terms, self.weights, variables, optimizer)]
 
     def loss_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
         """The ranking loss of each space, against the pairs of the global batch."""

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import check_ranges
 from tfxmodal.heads.feature_network import feature_network
 from tfxmodal.inputs.spec import MethodInputs
@@ -15,9 +12,9 @@ from tfxmodal.losses.contrastive import contrastive
 from tfxmodal.losses.pair_batch import PairBatch
 from tfxmodal.losses.robust_clustering import robust_clustering
 from tfxmodal.methods.binary import Binary, check_bits
-from tfxmodal.methods.few_labels import FewLabels, labelled_streams, with_few_labels
+from tfxmodal.methods.few_labels import FewLabels, with_few_labels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
-from tfxmodal.methods.learner import Batch, Update, short_adam
+from tfxmodal.methods.learner import Batch, short_adam
 from tfxmodal.methods.scaled_features import (
     NONE_OR_STANDARD,
     STANDARD,
@@ -79,9 +76,10 @@ class MRL(CosineMethod):
         config: Hyper-parameters.
     """
 
-    def __init__(self, inputs: MethodInputs, config: MRLConfig):
-        from tfxmodal.heads.projector import L2Normalize
+    labelled_only = True
+    optimizer = staticmethod(short_adam)  # Released code.
 
+    def __init__(self, inputs: MethodInputs, config: MRLConfig):
         self.config = config
         # L_c is twice NT-Xent.
         self.weights = {"robust_clustering": config.beta, "contrastive": 2 * (1 - config.beta)}
@@ -94,9 +92,7 @@ class MRL(CosineMethod):
                 output_activation="linear",
                 name=f"{kind}_network",
             )
-            embedding = self.coded(kind, features, embed(scaled))
-            unit = L2Normalize(dtype=keras.config.floatx())(embedding)
-            self.networks[f"{kind}_encoder"] = keras.Model(features, unit)
+            self.add_encoder(kind, features, self.coded(kind, features, embed(scaled)))
         embeddings = keras.Input([config.width], name="embeddings")
         centres = keras.layers.Dense(
             inputs.classes,
@@ -107,10 +103,6 @@ class MRL(CosineMethod):
             name="centres",
         )
         self.networks["clusters"] = keras.Model(embeddings, centres(embeddings))
-
-    def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:
-        """The pairs with labels."""
-        return labelled_streams(train)
 
     def loss_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
         """Robust clustering of this replica's rows, and their contrast with the global batch."""
@@ -123,11 +115,6 @@ class MRL(CosineMethod):
             "robust_clustering": tf.add_n(clustering),
             "contrastive": contrastive(pairs, tau, positive_in_denominator=True),
         } | self.quantised(batch["pairs"])
-
-    def updates(self) -> list[Update]:
-        """One Adam of a short memory on everything, as in the released code."""
-        everything = self.trainable_variables()
-        return [Update("all", self.loss_terms, self.weights, everything, short_adam)]
 
 
 SPEC = MethodSpec(

@@ -78,7 +78,7 @@ class SCL(CosineMethod):
                 encoder = keras.Model(features, self.coded(kind, features, encoder.output))
             self.networks[f"{kind}_encoder"] = encoder
             if "mutual_information" in self.weights:
-                branch = input_branch(width, last_layer=branch_last)
+                branch = input_branch(width, branch_last)
                 self.networks[f"{kind}_input_branch"] = keras.Model(features, branch(scaled))
         if "mutual_information" in self.weights:
             self.networks["discriminator"] = PairDiscriminator(512, config.width)

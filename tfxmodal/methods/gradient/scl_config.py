@@ -81,6 +81,7 @@ class SCLConfig(ScaledFeatures, Binary):
 
     def __post_init__(self):
         check_bits(self)
+        weights = ("alpha", "beta", "gamma", "unsupervised_weight")
         check_ranges(
             self,
             hidden_units="[1, inf)",
@@ -88,6 +89,7 @@ class SCLConfig(ScaledFeatures, Binary):
             dropout="[0, 1)",
             temperature="(0, inf)",
             labelled_fraction="[0, 1]",
+            **dict.fromkeys(weights, "[0, inf)"),
         )
         if self.mi_negatives != "auto":
             check_ranges(self, mi_negatives="[0, inf)")

@@ -86,15 +86,12 @@ class SDML(CosineMethod):
     """
 
     def __init__(self, inputs: MethodInputs, config: SDMLConfig):
-        from tfxmodal.heads.projector import L2Normalize
-
         self.config, self.networks = config, {}
         full = keras.config.floatx()
         units = (*config.hidden_units, config.embedding_dim)
         for kind, features, scaled in scaled_inputs(inputs, config):
             encode = feature_network(scaled.shape[-1], units, output_activation="linear")
-            code = L2Normalize(dtype=full)(encode(scaled))
-            self.networks[f"{kind}_encoder"] = keras.Model(features, code)
+            code = self.add_encoder(kind, features, encode(scaled))
             self.networks[f"{kind}_autoencoder"] = autoencoder(
                 features, scaled, code, config.hidden_units, normalize=config.as_released
             )

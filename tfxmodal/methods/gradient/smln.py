@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from tfxmodal.errors import InputError, check_ranges
 from tfxmodal.heads.feature_network import feature_network
 from tfxmodal.inputs.spec import MethodInputs
-from tfxmodal.lazy import keras, tf
+from tfxmodal.lazy import tf
 from tfxmodal.losses.balanced_spectrum import balanced_spectrum, similarity_graph
 from tfxmodal.methods.few_labels import FewLabels, with_few_labels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
@@ -65,17 +65,13 @@ class SMLN(CosineMethod):
     """
 
     def __init__(self, inputs: MethodInputs, config: SMLNConfig):
-        from tfxmodal.heads.projector import L2Normalize
-
         self.config, self.networks = config, {}
         self.weights = {"balanced_spectrum": 1.0}
         self.embedding_dim = config.embedding_dim or inputs.classes
-        full = keras.config.floatx()
         units = (*config.hidden_units, self.embedding_dim)
         for kind, features, scaled in scaled_inputs(inputs, config):
             network = feature_network(scaled.shape[-1], units, output_activation="linear")
-            code = L2Normalize(dtype=full)(network(scaled))
-            self.networks[f"{kind}_encoder"] = keras.Model(features, code)
+            self.add_encoder(kind, features, network(scaled))
 
     def check_batch(self, rows: int):
         """Checks that a batch has a point a dimension, and the neighbours of each.

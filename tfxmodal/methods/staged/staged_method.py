@@ -16,7 +16,8 @@ from tfxmodal.heads.layers import batch_normalization
 from tfxmodal.inputs.spec import MODALITIES
 from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.classification import classification
-from tfxmodal.methods.few_labels import FewLabels, labelled_streams
+from tfxmodal.methods.closed_form.standardised import chunks
+from tfxmodal.methods.few_labels import FewLabels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod, scorer_of
 from tfxmodal.methods.learner import Batch, Stage, Update
 from tfxmodal.methods.scaled_features import ScaledFeatures
@@ -68,9 +69,10 @@ class StagedMethod(CosineMethod):
     Subclasses build in `__init__` the networks, and in `stages` say what each stage trains.
 
     Attributes:
-        parts: Keras models by name, of layers that the encoders among `networks` have, too.
         machines: By name a layer that is trained without labels, and the model of what it reads.
     """
+
+    labelled_only = True
 
     def __init__(self, config: StagedConfig):
         self.config, self.networks = config, {}
@@ -173,13 +175,6 @@ class StagedMethod(CosineMethod):
         """See `losses.classification`; sigmoids where pairs have several classes."""
         return classification(logits, labels, self._exclusive)
 
-    def embed(self, rows: dict[str, tf.Tensor], what: str = "encoder") -> tuple:
-        """The outputs of the networks, or of the parts, `image_WHAT` and `text_WHAT`."""
-        models = self.networks | self.parts
-        return tuple(
-            models[f"{kind}_{what}"](rows[f"{kind}s"], training=True) for kind in MODALITIES
-        )
-
     # --- data -----------------------------------------------------------------------------------
 
     def adapt(self, train: Pairs, validation: Pairs, select_by: str = "auto", progress=None):
@@ -194,10 +189,6 @@ class StagedMethod(CosineMethod):
         super().adapt(train, validation, select_by, progress)
         self._exclusive = train.exclusive
 
-    def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:
-        """All pairs that have a label."""
-        return labelled_streams(train)
-
     def settle(self, train: Pairs):
         """Standardises the codes by those of all training pairs."""
         self._scalings["image"].adapt(self._codes.embed_images(train.images))
@@ -209,18 +200,18 @@ class StagedMethod(CosineMethod):
         return scorer_of(self.parts["image_code"], self.parts["text_code"])
 
 
-def check_counts(texts: Features, chunk: int = 4096):
+def check_counts(texts: Features):
     """Checks that rows of texts are counts of words.
 
     Raises:
         InputError: If a number is no whole one, or below 0.
     """
-    for start in range(0, len(texts), chunk):
-        rows = np.asarray(texts[start : start + chunk])
+    for part in chunks(len(texts)):
+        rows = np.asarray(texts[part])
         wrong = np.argwhere(~((rows >= 0) & (rows == np.floor(rows))))
         if len(wrong):
             row, column = wrong[0]
             raise InputError(
                 "`text_rows` counts needs text features that are whole numbers from 0 up; received "
-                f"{rows[row, column]:g} in row {start + row}: give counts, or take gaussian."
+                f"{rows[row, column]:g} in row {part.start + row}: give counts, or take gaussian."
             )
