@@ -67,7 +67,8 @@ class Flags:
     """Where features are kept, so that they are computed once; by default as in training."""
 
     name: str | None = None
-    """Folder of the results under RUN/evaluation/; by default DATASET-SPLIT."""
+    """Folder of the results under RUN/evaluation/; by default DATASET-SPLIT, and of pairs that are
+    not the run's own DATASET-SPLIT-HASH."""
 
 
 def main(argv: list[str] | None = None):
