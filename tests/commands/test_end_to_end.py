@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.test_evaluate import assert_near
+from tests.commands.test_evaluate import assert_near, elsewhere
 from tests.encoders.image.tiny import tiny_encoder
 from tfxmodal.commands import build_index, evaluate, train
 from tfxmodal.encoders.image import IMAGE_ENCODERS, load_image_encoder
@@ -44,7 +44,7 @@ def test_a_run_end_to_end_is_resumed_and_measured_again(small, complaint):
     again = results(run / "evaluation/coco-test")["methods"]["drsl"]
     assert_near(again, results(run)["test"])
     evaluate.main(["--run", str(run), *small("pascal_sentences")])
-    assert results(run / "evaluation/pascal_sentences-test")["pairs"] == 5
+    assert results(elsewhere(run, "pascal_sentences"))["pairs"] == 5
     told = complaint(evaluate.main, "--run", str(run), "--baseline", "pls")
     assert "reads pixels and words: give a run that was trained on features" in told
     told = complaint(evaluate.main, "--run", str(run), *small("wikipedia"))

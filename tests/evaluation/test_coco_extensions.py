@@ -1,4 +1,4 @@
-"""CxC and ECCV Caption against the package's own evaluator, on made-up embeddings."""
+"""COCO 1K, CxC and ECCV Caption against the package's own evaluator, on made-up embeddings."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.evaluation import coco_extensions as extensions
-from tfxmodal.evaluation.coco_extensions import coco_extensions, positives
+from tfxmodal.evaluation.coco_extensions import coco_extensions, folds, positives
 from tfxmodal.evaluation.per_query import DIRECTIONS
 from tfxmodal.retrieval.cosine import GivenVectors
 
@@ -81,6 +81,42 @@ def test_the_numbers_are_those_of_the_package(karpathy):
     assert ours["eccv"]["map_r"]["average"] == pytest.approx(np.mean(both))
 
 
+def test_a_query_of_coco_1k_searches_its_own_fold_alone(karpathy):
+    """The numbers of plain NumPy, and those of the package."""
+    from eccv_caption import Metrics
+
+    captions, images, texts = karpathy
+    keys = np.array(list(captions))
+    numbers = np.array([number for of_image in captions.values() for number in of_image])
+    owner = np.repeat(np.arange(len(keys)), 5)
+    package, best = Metrics(), {"image_to_text": [], "text_to_image": []}
+    found = {"i2t": {}, "t2i": {}}
+    for fold in np.split(package.coco_ids, 5):
+        rows = np.flatnonzero(np.isin(numbers, fold))
+        photos = np.unique(owner[rows])
+        assert len(photos) == 1000 and len(rows) == 5000
+        scores = images[photos] @ texts[rows].T
+        right = photos[:, None] == owner[rows]
+        for way, matrix, hits in (
+            ("image_to_text", scores, right),
+            ("text_to_image", scores.T, right.T),
+        ):
+            own = np.where(hits, matrix, -np.inf).max(axis=1)
+            best[way].append(1 + np.count_nonzero(matrix > own[:, None], axis=1))
+        first = np.argsort(-scores, axis=1)[:, :10]
+        found["i2t"] |= dict(zip(keys[photos].tolist(), numbers[rows][first], strict=True))
+        first = np.argsort(-scores.T, axis=1)[:, :10]
+        found["t2i"] |= dict(zip(numbers[rows].tolist(), keys[photos][first], strict=True))
+    ours = coco_extensions(GivenVectors(), pairs(captions), images, texts)["coco_1k"]["recall_at"]
+    for k in (1, 5, 10):
+        theirs = package.coco_1k_recalls(found, "all", K=k)
+        for way, short in zip(DIRECTIONS, ("i2t", "t2i"), strict=True):
+            expected = np.mean([np.mean(ranks <= k) for ranks in best[way]])
+            assert ours[way][str(k)] == pytest.approx(expected)
+            assert ours[way][str(k)] == pytest.approx(theirs[short])
+        assert 0.05 < ours["average"][str(k)] < 0.99
+
+
 @pytest.fixture
 def small(tmp_path, monkeypatch):
     """Lists of the package for two photos with two captions each."""
@@ -97,9 +133,13 @@ def small(tmp_path, monkeypatch):
             file.write_text(json.dumps(of_way))
     place = type("Spec", (), {"submodule_search_locations": [str(tmp_path)]})
     monkeypatch.setattr(extensions, "find_spec", lambda _: place)
-    positives.cache_clear()
+    np.save(tmp_path / "data" / "coco_test_ids.npy", [20, 21, 10, 11])
+    monkeypatch.setattr(extensions, "FOLDS", 2)
+    for read in (positives, folds):
+        read.cache_clear()
     yield own
-    positives.cache_clear()
+    for read in (positives, folds):
+        read.cache_clear()
 
 
 IMAGES = np.array([[1.0, 0.0], [0.0, 1.0]], "float32")
@@ -115,6 +155,9 @@ def test_by_hand(small, each):
     # Caption 10 finds photo 1. Both are right for caption 20, whatever comes first.
     assert found["cxc"]["recall_at"]["text_to_image"] == {"1": 1, "5": 1, "10": 1}
     assert found["cxc"]["recall_at"]["average"] == {"1": 0.75, "5": 1, "10": 1}
+    # With a photo and its captions alone in a fold, each finds the other.
+    ones = {"1": 1, "5": 1, "10": 1}
+    assert found["coco_1k"] == {"recall_at": dict.fromkeys((*DIRECTIONS, "average"), ones)}
     assert found["eccv"]["map_r"] == {"image_to_text": 0.75, "text_to_image": 1, "average": 0.875}
 
 

@@ -3,9 +3,22 @@ import pytest
 
 from tests.evaluation.test_metrics import loop_ranking
 from tfxmodal.errors import InputError
+from tfxmodal.evaluation import curves as per_query
 from tfxmodal.evaluation import metrics
 from tfxmodal.evaluation.class_metrics import class_metrics
-from tfxmodal.evaluation.curves import RECALLS, precision_recall, precision_scope
+from tfxmodal.evaluation.curves import RECALLS, mean_over_queries
+
+
+def precision_recall(*problem, **options):
+    """The curve of all queries."""
+    x, values = per_query.precision_recall(*problem, **options)
+    return x, mean_over_queries(values)
+
+
+def precision_scope(*problem, **options):
+    """The curve of all queries."""
+    x, values = per_query.precision_scope(*problem, **options)
+    return x, mean_over_queries(values)
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from tests.evaluation.test_protocol import Bilinear
 from tests.training.tiny import make_pairs
 from tfxmodal.evaluation.per_query import DIRECTIONS, PerQuery
 from tfxmodal.evaluation.protocol import Side, evaluate, measure_queries, selection_score
+from tfxmodal.evaluation.significance import bootstrap_means
 
 
 def embedded(labels=True):
@@ -31,10 +33,10 @@ def test_what_pairs_add_is_the_number_that_selects(labels, several):
     pairs = embedded(labels)
     found = measure_queries(Bilinear(), pairs, captions(pairs) if several else None)
     shares = found.by_pair()
-    assert shares.shape == (2, 20)
+    # The first three have no relevant item: no mean has them, nor an interval.
+    assert shares.shape == (2, 17 if labels else 20)
     assert shares.sum(axis=1).mean() == pytest.approx(selection_score(found.summary()))
     if labels:
-        assert (shares[:, :3] == 0).all()
         reached = found.summary()["map_all"]
         np.testing.assert_allclose(shares.sum(axis=1), [reached[way] for way in DIRECTIONS])
 
@@ -45,6 +47,36 @@ def test_labels_that_no_pair_has_are_none():
     found, expected = (measure_queries(Bilinear(), each) for each in (pairs, unlabelled))
     assert not found.labelled
     np.testing.assert_array_equal(found.by_pair(), expected.by_pair())
+
+
+@pytest.mark.parametrize("repeated", [2, 5])
+def test_an_interval_does_not_widen_where_rows_repeat_images(repeated):
+    """Rows of a repeated image are no pairs of their own: only its first row owns queries."""
+
+    def shares(times: int, seed: int) -> np.ndarray:
+        ranks = np.random.default_rng(seed).integers(1, 20, 50).astype(float)
+        rows = times * np.arange(50)
+        ways = {
+            "image_to_text": {"rank": ranks, "rank_pair": rows},
+            "text_to_image": {
+                "rank": np.repeat(ranks, times),
+                "rank_pair": np.repeat(rows, times),
+            },
+        }
+        return PerQuery(ways, dict.fromkeys(DIRECTIONS, 50)).by_pair().mean(axis=0)
+
+    def interval(times: int) -> np.ndarray:
+        drawn = bootstrap_means([shares(times, seed)[None] for seed in (0, 1)])
+        return np.percentile(drawn[:, 0] - drawn[:, 1], [2.5, 97.5])
+
+    np.testing.assert_allclose(interval(repeated), interval(1))
+
+
+def test_where_no_query_has_a_relevant_item_a_pair_adds_nothing():
+    pairs = embedded()
+    pairs.labels[:] = 0  # Nor has a query its own partner in the database.
+    shares = measure_queries(Bilinear(), replace(pairs, queries=np.arange(20) < 5)).by_pair()
+    np.testing.assert_array_equal(bootstrap_means([shares]), 0)
 
 
 def test_they_are_saved_and_opened():

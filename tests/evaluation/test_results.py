@@ -10,7 +10,7 @@ from tests.evaluation.test_protocol import Bilinear
 from tests.inputs.test_duplicates import Said
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.evaluation import results as results_module
-from tfxmodal.evaluation.curves import precision_recall
+from tfxmodal.evaluation.curves import mean_over_queries, precision_recall
 from tfxmodal.evaluation.metrics import relevance
 from tfxmodal.evaluation.results import captions_or_ids, draw, evaluate_split, retrieved_figure
 
@@ -42,6 +42,21 @@ def features_of(source):
     return source.with_features(rng.standard_normal((12, 4)).astype(np.float32), texts)
 
 
+def curve_of(scores, relevant):
+    """Precision at levels of recall, of all queries."""
+    levels, values = precision_recall(scores, relevant)
+    return levels, mean_over_queries(values)
+
+
+def retrieved(found, monkeypatch, **options) -> dict:
+    """What the figure of retrieved items shows, of `images` and `texts` as queries."""
+    shown = {}
+    draws = lambda images, texts: shown.update(images=images, texts=texts)  # noqa: E731
+    monkeypatch.setattr(results_module.figures, "gallery_figure", draws)
+    retrieved_figure(found, **options)
+    return shown
+
+
 def test_a_pair_without_captions_is_counted_and_drawn(source):
     found = evaluate_split(Bilinear(), features_of(source), source, Lengths())
     assert found.metrics["gallery"]["image_to_text"] == 13
@@ -62,13 +77,7 @@ def test_queries_are_drawn_among_their_database(source, monkeypatch):
     source = replace(source, queries=asks)
     found = evaluate_split(Bilinear(), features_of(source), source, Lengths())
     assert found.metrics["gallery"] == {"image_to_text": 9, "text_to_image": 9}
-    drawn = {}
-    monkeypatch.setattr(
-        results_module.figures,
-        "gallery_figure",
-        lambda images, texts: drawn.update(images=images, texts=texts),
-    )
-    retrieved_figure(found, k=9)
+    drawn = retrieved(found, monkeypatch, k=9)
     names = np.array(captions_or_ids(source))
     paths = np.array(source.images)
     for kind, own, others in (("images", paths, names), ("texts", names, paths)):
@@ -88,7 +97,7 @@ def test_curves_are_of_queries_and_database(source):
     scores = Bilinear().score(found.images, found.texts)
     relevant = relevance(source.labels[asks], source.labels[~asks])
     for direction, matrix in (("image_to_text", scores), ("text_to_image", scores.T)):
-        expected = precision_recall(matrix[asks][:, ~asks], relevant)
+        expected = curve_of(matrix[asks][:, ~asks], relevant)
         np.testing.assert_allclose(panels[direction], expected)
 
 
@@ -103,7 +112,60 @@ def test_curves_take_a_repeated_image_once(source):
         ("image_to_text", scores, relevant),
         ("text_to_image", scores.T, relevant.T),
     ):
-        np.testing.assert_allclose(panels[direction], precision_recall(matrix, right))
+        np.testing.assert_allclose(panels[direction], curve_of(matrix, right))
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_the_figure_takes_a_repeated_image_once(source, monkeypatch, labelled):
+    owners = np.arange(12) // 3 * 3
+    labels = source.labels[np.arange(12) // 3 % 3] if labelled else None
+    source = replace(source, images=source.images[owners], labels=labels, image_ids=owners)
+    found = evaluate_split(Bilinear(), features_of(source), source, None)
+    drawn = retrieved(found, monkeypatch, queries=12, k=12)
+    names, paths = captions_or_ids(source), list(source.images)
+    assert len(drawn["images"]) == 4 == len({row.query for row in drawn["images"]})
+    for row in drawn["images"]:
+        assert sorted(row.found) == sorted(names)
+        rows = [names.index(name) for name in row.found]
+        of_query = paths.index(row.query)
+        expected = owners[rows] == of_query
+        if labelled:
+            expected = (labels[rows] @ labels[of_query]) > 0
+        assert list(row.right) == list(expected) and 3 <= sum(row.right) < 12
+    for row in drawn["texts"]:
+        assert sorted(row.found) == sorted(set(paths))
+        rows = [paths.index(path) for path in row.found]
+        of_query = names.index(row.query)
+        expected = np.equal(rows, owners[of_query])
+        if labelled:
+            expected = (labels[rows] @ labels[of_query]) > 0
+        assert list(row.right) == list(expected) and 1 <= sum(row.right) < 4
+
+
+def test_curves_are_of_the_whole_gallery_in_any_order(source, monkeypatch):
+    """However few queries are drawn, they search all items; so do blocks of them."""
+    order = np.argsort(source.labels.argmax(axis=1), kind="stable")  # Class by class.
+    features = features_of(source).take(order)
+    asks = np.arange(12) % 3 == 0
+    source = replace(source.take(order), queries=asks)
+    features = replace(features, queries=asks)
+    monkeypatch.setattr(results_module, "CURVE_QUERIES", 4)
+    monkeypatch.setattr("tfxmodal.evaluation.protocol.BLOCK", 16)  # Two queries at a time.
+    found = evaluate_split(Bilinear(), features, source, None)
+    scores = Bilinear().score(found.images, found.texts)
+    relevant = relevance(source.labels[asks], source.labels[~asks])
+    for direction, matrix in (("image_to_text", scores), ("text_to_image", scores.T)):
+        curve = found.curves["precision_recall"][direction]
+        np.testing.assert_allclose(curve, curve_of(matrix[asks][:, ~asks], relevant))
+
+
+def test_curves_draw_some_of_many_queries(source, monkeypatch):
+    monkeypatch.setattr(results_module, "CURVE_QUERIES", 3)
+    scorer = Bilinear()
+    found = evaluate_split(scorer, features_of(source), source, None)
+    scorer.pairs = 0
+    assert set(found.curves) == {"precision_recall", "precision_scope"}
+    assert scorer.pairs == 2 * 3 * 12
 
 
 def test_a_script_without_a_font_is_told_once(source, monkeypatch):

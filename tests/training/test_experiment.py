@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.training.tiny import make_pairs
-from tfxmodal.data.databases import joined
+from tfxmodal.data.databases import joined, with_database
 from tfxmodal.data.pairs import Dataset, Pairs
 from tfxmodal.encoders.text.text_cnn import TextCNN
 from tfxmodal.errors import InputError
@@ -353,6 +353,101 @@ def test_refit_learns_from_validation_too_and_is_measured_there_before(tmp_path)
         evaluate_run(load_run(after.folder), data, data, split="validation")
 
 
+def test_what_refit_learned_from_is_known_by_its_pairs(tmp_path):
+    """The same pairs under another name, or in another split's place, are no new ones."""
+    data = dataset()
+    given = settings("ridge_cca", refit=True)
+    run = load_run(run_experiment(given, tmp_path / "run", dataset=data, figures=False).folder)
+    copied = dataset()
+    for measured, split in (
+        (copied, "validation"),
+        (replace(copied, name="renamed"), "validation"),
+        (copied.replace_splits(test=copied.validation), "test"),
+    ):
+        with pytest.raises(InputError, match=f"`split` {split} is among what .* has learned from"):
+            evaluate_run(run, measured, split=split, figures=False)
+    unseen = other("validation")
+    found = evaluate_run(run, unseen, split="validation", figures=False)
+    assert found.metrics["ridge_cca"]["map_all"]["average"] > 0
+
+
+def test_other_pairs_do_not_calibrate_a_run(tmp_path):
+    data = dataset()
+    run = load_run(run_experiment(settings("ridge_cca"), tmp_path / "run", dataset=data).folder)
+    file = run.folder.path / "calibration.json"
+    before = file.read_bytes()
+    moved = DataConfig("features", data_dir=tmp_path / "other")  # Without `dataset`: both are one.
+    unlike = other("validation")
+    evaluate_run(run, moved, moved, "validation", figures=False, dataset=unlike)
+    assert file.read_bytes() == before
+    file.unlink()
+    evaluate_run(run, dataset(), split="validation", figures=False)
+    assert file.read_bytes() == before
+
+
+def test_a_run_of_an_earlier_version_knows_its_own_pairs_by_their_place(tmp_path):
+    data = dataset()
+    given = settings("ridge_cca", refit=True)
+    folder = run_experiment(given, tmp_path / "run", dataset=data, figures=False).folder
+    model = json.loads((folder / "model.json").read_text())
+    del model["hashes"]
+    (folder / "model.json").write_text(json.dumps(model))
+    run = load_run(folder)
+    with pytest.raises(InputError, match="`split` validation is among what .* has learned from"):
+        evaluate_run(run, data, data, "validation", figures=False)
+    named = evaluate_run(run, data, data, figures=False).folder.path.name
+    assert named == "features-test"
+
+
+def test_evaluations_on_other_pairs_have_folders_of_their_own(tmp_path, monkeypatch):
+    drawn = iter([{"tsne": b"1", "retrieved": b"1"}, {"tsne": b"2"}])
+    monkeypatch.setattr("tfxmodal.training.run_evaluation.draw", lambda *_, **__: next(drawn))
+    data = dataset()
+    run = load_run(run_experiment(settings("pls"), tmp_path / "run", dataset=data).folder)
+    first = evaluate_run(run, data)
+    among = with_database(data, "train")
+    places = {evaluate_run(run, each, figures=False).folder.path for each in (among, other("test"))}
+    names = sorted(path.name for path in places)
+    assert len(names) == 2 and all(name.startswith("features-test-") for name in names)
+    assert first.folder.path.name == "features-test"
+    kept = json.loads((first.folder.path / "metrics.json").read_text())
+    assert kept["methods"]["pls"]["map_all"] == run.metrics["test"]["map_all"]
+    for path in places:
+        other_metrics = json.loads((path / "metrics.json").read_text())
+        assert path.name == f"features-test-{other_metrics['hash'][:8]}"
+    # Measured again, it has no figure of before.
+    again = evaluate_run(run, data)
+    assert again.folder.path == first.folder.path
+    assert [path.name for path in (first.folder.path / "figures").iterdir()] == ["tsne.png"]
+    evaluate_run(run, data, figures=False)
+    assert not (first.folder.path / "figures").exists()
+
+
+def test_embeddings_of_one_component_are_measured_and_drawn(tmp_path, figures):
+    given = settings("pls", components=1)
+    result = run_experiment(given, tmp_path / "run", dataset=dataset())
+    assert result.finished and result.metrics["embedding_dim"] == 1
+    drawn = {path.stem for path in (tmp_path / "run/figures").iterdir()}
+    assert drawn == {"precision_recall", "precision_scope", "tsne"}
+
+
+def test_what_was_measured_is_there_where_the_figures_fail_and_resume_draws_them(
+    tmp_path, monkeypatch, figures
+):
+    def fails(*_, **__):
+        raise RuntimeError("no figure")
+
+    data, folder = dataset(), tmp_path / "run"
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="no figure"):
+        patch.setattr(experiment, "draw", fails)
+        run_experiment(settings("pls"), folder, dataset=data)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert (folder / "MODEL_CARD.md").exists() and not (folder / "figures").exists()
+    ended = run_experiment(settings("pls"), folder, resume=True, dataset=data)
+    assert results(ended.metrics) == results(metrics)
+    assert (folder / "figures/tsne.png").exists()
+
+
 def test_where_one_split_has_no_labels_refit_leaves_its_rows_out(tmp_path):
     data = dataset()
     bare = replace(data.validation, labels=None)
@@ -406,7 +501,28 @@ def test_baselines_see_the_labels_that_the_run_saw(method, tmp_path, monkeypatch
     alone = settings("semantic_matching", **few)
     alone = run_experiment(alone, tmp_path / "alone", dataset=data, figures=False)
     found = evaluate_run(load_run(run.folder), data, data, baselines=["semantic_matching"])
-    assert found.results["semantic_matching"].metrics == alone.metrics["test"]
+    *_, baseline = found.results.values()
+    assert baseline.metrics == alone.metrics["test"]
+
+
+def test_a_baseline_of_the_runs_own_method_stands_beside_it(tmp_path):
+    data = dataset()
+    run, plain = (
+        run_experiment(given, tmp_path / name, dataset=data, figures=False)
+        for name, given in (
+            ("run", settings("ridge_cca", weighting=0.0)),
+            ("plain", settings("ridge_cca")),
+        )
+    )
+    found = evaluate_run(
+        load_run(run.folder), data, data, baselines=["ridge_cca", "random"], figures=False
+    )
+    assert list(found.results) == ["ridge_cca", "ridge_cca, baseline", "random"]
+    assert found.results["ridge_cca"].metrics == run.metrics["test"] != plain.metrics["test"]
+    assert found.results["ridge_cca, baseline"].metrics == plain.metrics["test"]
+    for name in ("per_query.npz", "curves.json"):
+        kept = found.folder.path / name
+        assert kept.read_bytes() == (run.folder / name).read_bytes()
 
 
 def test_baselines_are_chosen_as_the_run_was(tmp_path, monkeypatch):

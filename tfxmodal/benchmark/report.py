@@ -24,16 +24,18 @@ from tfxmodal.benchmark.tables import (
     other_metrics,
     results_csv,
 )
+from tfxmodal.evaluation.results import CURVE_QUERIES
 from tfxmodal.io.atomic import whole_file
 
 REPORT, ENVIRONMENT = "report.html", "environment.json"
 
+OF_CURVES = f"mean over queries (at most {CURVE_QUERIES:,}, drawn at random) and seeds"
 CAPTIONS = {
     "scores": "Mean over seeds; the line is the standard deviation.",
     "seconds": "Score against the seconds of the training.",
     "convergence": "Validation score of each epoch. Methods in stages go through them one by one.",
-    "precision_recall": "Precision at each level of recall, mean over queries and seeds.",
-    "precision_scope": "Precision among the first K items, mean over queries and seeds.",
+    "precision_recall": f"Precision at each level of recall, {OF_CURVES}.",
+    "precision_scope": f"Precision among the first K items, {OF_CURVES}.",
 }
 SURFACE = "The score over two settings, mean over seeds."
 LIBRARIES = ("tfxmodal", "tensorflow", "keras", "numpy", "scipy", "scikit-learn")

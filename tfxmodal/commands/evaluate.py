@@ -57,7 +57,8 @@ class Flags:
     handling: Handling = field(default_factory=Handling)
 
     name: str | None = None
-    """Folder of the results under RUN/evaluation/; by default DATASET-SPLIT."""
+    """Folder of the results under RUN/evaluation/; by default DATASET-SPLIT, and of pairs that are
+    not the run's own DATASET-SPLIT-HASH."""
 
 
 def main(argv: list[str] | None = None):

@@ -1,6 +1,7 @@
-"""Curves over the depth of a ranking, averaged over queries (SCL, Figure 4).
+"""Curves over the depth of a ranking, of each query (SCL, Figure 4).
 
-Scores, relevance, ties, empty queries and errors are as in `tfxmodal.evaluation.metrics`.
+Scores, relevance, ties, empty queries and errors are as in `tfxmodal.evaluation.metrics`; a curve
+of a split is `mean_over_queries`.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ def precision_recall(
         recalls: Levels in 0..1.
 
     Returns:
-        The levels and the precision there, mean over queries, both `[levels]`.
+        The levels and each query's precision there, `[levels]` and `[q, levels]`.
     """
     levels = np.asarray(recalls, np.float64)
     if levels.size == 0 or levels.min() < 0 or levels.max() > 1:
@@ -45,7 +46,7 @@ def precision_recall(
         values = np.take_along_axis(best_from_here, np.array(first), axis=1)
         return np.where(relevant.any(axis=1, keepdims=True), values, np.nan)
 
-    return levels, _mean_over_queries(over_blocks(of_block, scores, relevant))
+    return levels, over_blocks(of_block, scores, relevant)
 
 
 def precision_scope(
@@ -59,7 +60,7 @@ def precision_scope(
         scopes: Values of K, from 1; those beyond the gallery become one point at its size.
 
     Returns:
-        The scopes kept, ascending, and the precision there, mean over queries.
+        The scopes kept, ascending, and each query's precision there, `[scopes]` and `[q, scopes]`.
     """
     depths = np.unique(np.minimum(scopes, scores.shape[1]))
     if depths.size == 0 or depths[0] < 1:
@@ -69,8 +70,9 @@ def precision_scope(
         hits = np.cumsum(ranked_relevance(scores, relevant, depths[-1]), axis=1)
         return np.where(relevant.any(axis=1, keepdims=True), hits[:, depths - 1] / depths, np.nan)
 
-    return depths, _mean_over_queries(over_blocks(of_block, scores, relevant))
+    return depths, over_blocks(of_block, scores, relevant)
 
 
-def _mean_over_queries(values: np.ndarray) -> np.ndarray:
+def mean_over_queries(values: np.ndarray) -> np.ndarray:
+    """Of values `[q, points]` the mean of each point over the queries that have one, `[points]`."""
     return np.array([mean(column) for column in values.T])

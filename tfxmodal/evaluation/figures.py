@@ -158,7 +158,8 @@ def tsne_figure(
 
     rows = np.random.default_rng(seed).permutation(len(labels))[: points // 2]
     both = np.concatenate([image_embeddings[rows], text_embeddings[rows]])
-    plane = TSNE(perplexity=min(30, len(both) / 4), init="pca", random_state=seed)
+    start = "pca" if both.shape[1] > 1 else "random"  # One component fills no plane.
+    plane = TSNE(perplexity=min(30, len(both) / 4), init=start, random_state=seed)
     with threadpool_limits(1):  # on so few points more threads only wait, ten times as long
         images, texts = np.split(plane.fit_transform(both), 2)
 

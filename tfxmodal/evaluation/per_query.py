@@ -70,19 +70,26 @@ class PerQuery:
         image and its texts, are not independent of each other: a test takes them together.
 
         Returns:
-            `[2, pairs]` in the order of `DIRECTIONS`; the sum of a row is the mean over the queries
-            that have a relevant item.
+            `[2, pairs]` in the order of `DIRECTIONS`, of the pairs that have a query with a
+            relevant item: others are no part of the means, and an interval draws none of them. The
+            sum of a row is the mean over its queries. Where there is no such pair, one of zeros.
         """
         measure, owner = ("map_all", "map_pair") if self.labelled else ("rank", "rank_pair")
-        pairs = 1 + max(of_way[owner].max() for of_way in self.values.values())
+        ways = [
+            (of_way[owner][known], of_way[measure][known])
+            for of_way in self.values.values()
+            for known in [~np.isnan(of_way[measure])]
+        ]
+        pairs = np.unique(np.concatenate([owners for owners, _ in ways]))
+        if not len(pairs):
+            return np.zeros([len(ways), 1])
         rows = []
-        for of_way in self.values.values():
-            scores = of_way[measure]
-            known = ~np.isnan(scores)
+        for owners, scores in ways:
             if not self.labelled:
                 scores = np.mean([scores <= k for k in RECALL_AT], axis=0)
-            weights = scores[known] / max(1, np.count_nonzero(known))
-            rows.append(np.bincount(of_way[owner][known], weights, minlength=pairs))
+            weights = scores / max(1, len(scores))
+            places = np.searchsorted(pairs, owners)
+            rows.append(np.bincount(places, weights, minlength=len(pairs)))
         return np.array(rows)
 
     def save(self, file: BinaryIO):

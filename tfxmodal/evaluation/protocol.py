@@ -32,6 +32,7 @@ MORE = {
 }
 """What a comparison of methods shows, too; runs of earlier versions have not all of it."""
 OF_COCO = {
+    "1K R@1": lambda metrics, way: _of(metrics, "coco_1k", "recall_at", way, "1"),
     "CxC R@1": lambda metrics, way: _of(metrics, "cxc", "recall_at", way, "1"),
     "ECCV R@1": lambda metrics, way: _of(metrics, "eccv", "recall_at", way, "1"),
     "ECCV mAP@R": lambda metrics, way: _of(metrics, "eccv", "map_r", way),

@@ -9,16 +9,21 @@ import numpy as np
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.evaluation import figures
 from tfxmodal.evaluation.coco_extensions import coco_extensions
-from tfxmodal.evaluation.curves import SCOPES, precision_recall, precision_scope
+from tfxmodal.evaluation.curves import (
+    SCOPES,
+    mean_over_queries,
+    precision_recall,
+    precision_scope,
+)
 from tfxmodal.evaluation.fonts import lacking
 from tfxmodal.evaluation.metrics import relevance
-from tfxmodal.evaluation.per_query import DIRECTIONS, PerQuery
-from tfxmodal.evaluation.protocol import Side, measure_queries
+from tfxmodal.evaluation.per_query import PerQuery
+from tfxmodal.evaluation.protocol import Side, measure_blocks, measure_queries
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.retrieval.scorer import Scorer
 
-CURVE_ROWS = 5000
-"""Most pairs of which curves are drawn."""
+CURVE_QUERIES = 5000
+"""Most queries of which curves are drawn; they search the whole gallery."""
 
 
 @dataclass(frozen=True)
@@ -52,30 +57,45 @@ class SplitResults:
     def curves(self) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
         """`precision_recall` and `precision_scope`, of each direction x and y; none without labels.
 
-        They are of at most `CURVE_ROWS` queries and found items.
+        Where more than `CURVE_QUERIES` items ask, so many of them are drawn, the same for all
+        scorers.
         """
-        labels = self.source.labels
-        if labels is None:
+        source = self.source
+        if source.labels is None:
             return {}
-        asking, searched = (np.arange(len(self.source))[side] for side in self.source.sides)
+        asking, searched = (np.arange(len(source))[side] for side in source.sides)
+        of_ways = {
+            "image_to_text": self._curves("image_to_text", source.once(asking), searched),
+            "text_to_image": self._curves("text_to_image", asking, source.once(searched)),
+        }
+        return {
+            name: {way: of_way[name] for way, of_way in of_ways.items()} for name in figures.CURVES
+        }
+
+    def _curves(self, direction: str, queries: np.ndarray, gallery: np.ndarray) -> dict:
+        """The curves of one direction by name, of rows that ask and rows that are searched."""
+        drawn = np.random.default_rng(0).permutation(len(queries))[:CURVE_QUERIES]
+        queries, size, labels = queries[np.sort(drawn)], len(gallery), self.source.labels
         # Galleries too small for the paper's scopes are seen in ten steps.
-        size = len(searched)
         scopes = SCOPES if size >= 100 else np.maximum(np.arange(1, 11) * size // 10, 1)
-        found: dict[str, dict] = {"precision_recall": {}, "precision_scope": {}}
-        for direction, sides in zip(
-            DIRECTIONS,
-            ((self.source.once(asking), searched), (asking, self.source.once(searched))),
-            strict=True,
-        ):
-            queries, gallery = (rows[:CURVE_ROWS] for rows in sides)
-            relevant = relevance(labels[queries], labels[gallery])
-            if direction == "image_to_text":
-                scores = self.scorer.text_scores(self.images[queries], self.texts[gallery])
-            else:
-                scores = self.scorer.image_scores(self.texts[queries], self.images[gallery])
-            found["precision_recall"][direction] = precision_recall(scores, relevant)
-            found["precision_scope"][direction] = precision_scope(scores, relevant, scopes)
-        return found
+        x: dict[str, np.ndarray] = {}
+
+        def measure(scores: np.ndarray, rows: slice) -> dict[str, np.ndarray]:
+            relevant, values = relevance(labels[queries[rows]], labels[gallery]), {}
+            for name, curve in {
+                "precision_recall": precision_recall(scores, relevant),
+                "precision_scope": precision_scope(scores, relevant, scopes),
+            }.items():
+                x[name], values[name] = curve
+            return values
+
+        asking, searched = self.images, self.texts
+        if direction == "text_to_image":
+            asking, searched = searched, asking
+        values = measure_blocks(
+            self.scorer, asking[queries], searched[gallery], direction, [measure]
+        )
+        return {name: (x[name], mean_over_queries(values[name])) for name in x}
 
 
 def evaluate_split(scorer: Scorer, features: Pairs, source: Pairs, encoder) -> SplitResults:
@@ -136,28 +156,33 @@ def draw(
 
 
 def retrieved_figure(results: SplitResults, seed: int = 0, queries: int = 4, k: int = 5):
-    """Some queries of both kinds and the best items they find, right and wrong ones marked."""
+    """Some pairs' images and texts as queries, and the best items they find, right or wrong.
+
+    As in the metrics, an image that rows repeat is taken once, and all its texts are right.
+    """
     source = results.source
-    asking, searched = (np.arange(len(source))[side] for side in source.sides)
-    rows = asking[np.random.default_rng(seed).permutation(len(asking))[:queries]]
+    asking, searched = source.sides
+    rows = source.once(asking)
+    rows = rows[np.random.default_rng(seed).permutation(len(rows))[:queries]]
+    gallery_texts, gallery_images = np.arange(len(source))[searched], source.once(searched)
     scorer, images, texts = results.scorer, results.images, results.texts
-    found_texts, _ = scorer.top_k(images[rows], texts[searched], k)
-    found_images, _ = scorer.top_k_images(texts[rows], images[searched], k)
-    names = captions_or_ids(source)
+    found_texts, _ = scorer.top_k(images[rows], texts[gallery_texts], k)
+    found_images, _ = scorer.top_k_images(texts[rows], images[gallery_images], k)
+    names, owners = captions_or_ids(source), source.owners
 
     def right(query: int, found: np.ndarray) -> list[bool]:
         if source.labels is None or not source.labels[query].any():
-            return list(found == query)
+            return list(owners[found] == owners[query])
         return list(relevance(source.labels[query][None], source.labels[found])[0])
 
     return figures.gallery_figure(
         [
             figures.Retrieved(source.images[q], [names[row] for row in found], right(q, found))
-            for q, found in zip(rows, searched[found_texts], strict=True)
+            for q, found in zip(rows, gallery_texts[found_texts], strict=True)
         ],
         [
             figures.Retrieved(names[q], list(source.images[found]), right(q, found))
-            for q, found in zip(rows, searched[found_images], strict=True)
+            for q, found in zip(rows, gallery_images[found_images], strict=True)
         ],
     )
 

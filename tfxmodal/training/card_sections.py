@@ -18,8 +18,9 @@ NOT_KNOWN = "not recorded: look where the weights come from"
 CHOSEN = "The validation split chose the epoch or the method's own numbers"
 COUNTS = {"queries": "queries", "gallery": "gallery", "queries_with_ties": "ties"}
 PROTOCOL = """\
-Each image ranks all texts of its split, and each text all images. mAP: an item is relevant if it
-shares a class with the query; mAP@50 is normalised by the relevant items among the first 50. R@K:
+Each image ranks all texts of the gallery, and each text its images: those of the whole split, or
+where only some pairs of it ask, those of the others. mAP: an item is relevant if it shares a class
+with the query; mAP@50 is normalised by the relevant items among the first 50. R@K:
 the fraction of queries whose own partner is among the first K; several captions of an image are
 ranked one by one, and the best counts. Of equal scores the wrong items come first ("ties" counts
 the queries with such). Queries without a relevant item are left out."""

@@ -323,10 +323,10 @@ def _measure(settings, run, data: Prepared, outcome: _Outcome, splits, reporter,
     if "test" in results:
         metrics["embedding_dim"] = results["test"].images.shape[1]
         run.write_measured(results["test"])
-        if figures:
-            _draw(settings, run, data, results["test"], outcome, step, reporter)
     run.write_json(METRICS, metrics)
     write_card(run)
+    if figures and "test" in results:
+        _draw(settings, run, data, results["test"], outcome, step, reporter)
     return metrics
 
 

@@ -11,6 +11,7 @@ from tfxmodal.errors import InputError
 from tfxmodal.evaluation.protocol import between_trainings
 from tfxmodal.evaluation.results import SplitResults, draw, evaluate_split
 from tfxmodal.inputs.config import DataConfig, load
+from tfxmodal.inputs.data_hash import data_hash
 from tfxmodal.inputs.duplicates import tell_duplicates
 from tfxmodal.inputs.prepare import Prepared
 from tfxmodal.inputs.shared_space import check_shared_space
@@ -34,7 +35,8 @@ class RunEvaluation:
     Attributes:
         folder: Where metrics and figures are.
         source: The split as it came.
-        results: By method: the run's, then the baselines'.
+        results: By method: the run's, then the baselines'. A baseline of a name that is taken,
+            such as the run's own method by its default settings, is called `NAME, baseline`.
     """
 
     folder: RunFolder
@@ -71,13 +73,15 @@ def evaluate_run(
         baselines: Methods in closed form to compare with, fitted on the run's training split with
             the labels that the run saw. Where a run of scl saw none (`labelled_fraction` 0),
             baselines that need labels see all.
-        name: Of the folder; by default DATASET-SPLIT.
+        name: Of the folder; by default DATASET-SPLIT, and of pairs that are not the run's own
+            DATASET-SPLIT-HASH.
         reporter: Is told of the progress.
         figures: Whether they are drawn.
         dataset: The pairs that `measured` stands for, where they are loaded already.
 
     Raises:
-        InputError: If the pairs cannot be read as the run reads them, or a baseline cannot learn.
+        InputError: If the pairs cannot be read as the run reads them, the run learned from them by
+            `refit`, or a baseline cannot learn.
     """
     own = run.settings.data if own is None else own
     measured = own if measured is None else measured
@@ -87,44 +91,49 @@ def evaluate_run(
             f"`baseline` learns from feature vectors, and {run.folder.path} reads {read}: give a "
             "run that was trained on features."
         )
+    data = _prepared(run, measured, [split], reporter, dataset)
+    features, source = getattr(data.features, split), getattr(data.source, split)
+    config = run.settings.data if isinstance(measured, Dataset) else measured
+    found, hashes = data_hash(source, config.cache_dir), run.description.get("hashes")
+    if hashes is None:  # A run of an earlier version does not know its pairs.
+        hashes = {split: found} if measured is own else {}
     training = run.settings.training
-    dataset_is_own = measured is own
     refitted = isinstance(training, FitConfig) and training.refit
-    if refitted and split == "validation" and dataset_is_own:
+    if refitted and found == hashes.get("validation"):
         raise InputError(
-            f"`split` validation is among what {run.folder.path} has learned from, with `refit`: "
+            f"`split` {split} is among what {run.folder.path} has learned from, with `refit`: "
             "its metrics.json has those of before; measure test."
         )
+    pairs_are_own = found == hashes.get(split)
     title = measured.name if isinstance(measured, Dataset) else measured.dataset
-    name = f"{title}-{split}" if name is None else name
+    if name is None:
+        name = f"{title}-{split}" if pairs_are_own else f"{title}-{split}-{found[:8]}"
     folder = RunFolder(run.folder.path / EVALUATION / name)
     with held(folder.path / LOCK, f"`name` {name} of {run.folder.path}"):
-        data = _prepared(run, measured, [split], reporter, dataset)
         scorers = {run.settings.method: run.scorer()}
         if isinstance(run.method, Method):
             others = run.method.other_scorers().items()
             scorers |= {f"{run.settings.method}, {name}": scorer for name, scorer in others}
         if baselines:
-            scorers |= _fitted(baselines, run, own, reporter)
-        features, source = getattr(data.features, split), getattr(data.source, split)
-        config = run.settings.data if isinstance(measured, Dataset) else measured
+            for baseline, scorer in _fitted(baselines, run, own, reporter).items():
+                scorers[f"{baseline}, baseline" if baseline in scorers else baseline] = scorer
         tell_duplicates({split: source}, config.cache_dir, reporter)
         results = {
             name: evaluate_split(scorer, features, source, data.text_encoder)
             for name, scorer in scorers.items()
         }
-        if split == "validation" and dataset_is_own:
+        if split == "validation" and pairs_are_own:
             run.folder.write_calibration(results[run.settings.method])
         done = RunEvaluation(folder, source, results)
-        if figures:
-            folder.write_figures(draw(results, data.source.class_names, reporter=reporter))
         folder.write_measured(results[run.settings.method])
         known = data.known_words.get(split)
-        what = {"dataset": title, "split": split, "pairs": len(source), "known_words": known}
-        what |= {"weights": weights_hash(run.folder), "methods": done.metrics}
-        folder.write_json(METRICS, what)
+        what = {"dataset": title, "split": split, "pairs": len(source), "hash": found}
+        what |= {"known_words": known, "weights": weights_hash(run.folder)}
+        folder.write_json(METRICS, what | {"methods": done.metrics})
         if (run.folder.path / CARD).exists():  # Not while it is trained.
             write_card(run.folder)
+        if figures:
+            folder.write_figures(draw(results, data.source.class_names, reporter=reporter))
     return done
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict
@@ -42,6 +43,8 @@ EVALUATION = "evaluation"
 
 PER_QUERY, CURVES = "per_query.npz", "curves.json"
 """What was measured of each query, and its curves."""
+
+FIGURES = "figures"
 
 
 class RunFolder:
@@ -157,7 +160,11 @@ class RunFolder:
         return Calibration(**self.read_json(CALIBRATION))
 
     def write_measured(self, measured: SplitResults):
-        """Writes what comparisons with other runs need of the pairs that were measured."""
+        """Writes what comparisons with other runs need of the pairs that were measured.
+
+        Figures of what was measured before are removed.
+        """
+        shutil.rmtree(self.path / FIGURES, ignore_errors=True)
         with whole_file(self.path / PER_QUERY) as file:
             measured.queries.save(file)
         curves = {
@@ -168,9 +175,9 @@ class RunFolder:
 
     def write_figures(self, pngs: dict[str, bytes]):
         """Writes pictures to `figures/NAME.png`."""
-        (self.path / "figures").mkdir(parents=True, exist_ok=True)
+        (self.path / FIGURES).mkdir(parents=True, exist_ok=True)
         for name, png in pngs.items():
-            with whole_file(self.path / "figures" / f"{name}.png") as file:
+            with whole_file(self.path / FIGURES / f"{name}.png") as file:
                 file.write(png)
 
     def write_json(self, name: str, content: dict):

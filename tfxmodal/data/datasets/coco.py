@@ -13,8 +13,8 @@ of captions do not depend on it (seen on the 5,000 of val2017). Where there are 
 `--dataset-options splits=karpathy` takes the field's split for captions (Karpathy and Fei-Fei, CVPR
 2015) from its `dataset_coco.json`, beside `annotations/`: 113,287 images to train on (with
 `restval`), 5,000 for validation and 5,000 for test, of 2014, with their first five captions.
-Images without a category stay, without a label. Its test pairs are also measured by CxC and ECCV
-Caption: see `tfxmodal.evaluation.coco_extensions`.
+Images without a category stay, without a label. Its test pairs are also measured by COCO 1K, CxC
+and ECCV Caption: see `tfxmodal.evaluation.coco_extensions`.
 """
 
 from __future__ import annotations
