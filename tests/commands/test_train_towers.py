@@ -54,7 +54,7 @@ def test_towers_are_trained_and_make_the_features(learn, small):
     assert {name for name in kept if "events" not in name} == {
         *("image/config.json", "image/metrics.json", "image/tower.json", "image/tower.weights.h5"),
         *("text/config.json", "text/metrics.json", "text/text_cnn.json"),
-        "text/text_cnn.weights.h5",
+        *("text/text_cnn.weights.h5", "image/model.json", "text/model.json"),
     }
     found = {name: read(f"towers/p/{name}/metrics.json") for name in ("image", "text")}
     assert all(0 < each["validation"]["accuracy"] <= 1 for each in found.values())
@@ -125,7 +125,7 @@ def test_freeze_trains_the_fully_connected_layers_alone(learn):
     assert not np.allclose(*(m.get_layer("dense").kernel for m in (start, tower)), atol=1e-3)
 
 
-def test_a_training_that_is_killed_goes_on(learn, monkeypatch, complaint):
+def test_a_training_that_is_killed_goes_on(learn, small, monkeypatch, complaint, tmp_path):
     """Killed while it validates epoch 3, it ends as one that was not, crops and all."""
     learn("--modality", "image", "--to", "whole")
     measure, calls = EncoderClassifier.measure, []
@@ -151,6 +151,11 @@ def test_a_training_that_is_killed_goes_on(learn, monkeypatch, complaint):
     before = len(calls)
     learn(*flags, "--resume")  # Finished: nothing is trained again.
     assert len(calls) == before
+    shutil.copytree(small("pascal_sentences")[3], tmp_path / "other", symlinks=True)
+    captions = tmp_path / "other" / "pascal_sentences.json"
+    captions.write_text(captions.read_text().replace(" a ", " the "))
+    other = complaint(lambda _: learn(*flags, "--resume", "--data-dir", str(tmp_path / "other")))
+    assert "begun with other pairs (hash of train" in other and "--data-dir" in other
 
 
 def test_bad_photos_are_refused_or_left_out(small, complaint, capsys, tmp_path):

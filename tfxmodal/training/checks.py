@@ -53,10 +53,39 @@ def check_same_command(workers: Workers, settings: dict, resume: bool):
     workers.check_same("flags or versions", command, remedy)
 
 
-def check_same_inputs(run: RunFolder, workers: Workers, about: dict):
-    """Checks that a run goes on with the pairs, encoders and teacher that it began with.
+def check_same_pairs(run: RunFolder, workers: Workers, hashes: dict[str, str]) -> dict:
+    """Checks that a run goes on with the pairs that it began with.
 
     Test pairs may be others: they are measured again.
+
+    Args:
+        run: Its folder.
+        workers: Those of the training; the chief reads the folder.
+        hashes: Those of the splits now.
+
+    Returns:
+        What `model.json` tells; empty where it was not written yet.
+
+    Raises:
+        CannotGoOn: If the pairs differ, as far as the run tells what they were.
+    """
+    model = run.path / MODEL
+    before = workers.from_chief(lambda: run.read_json(MODEL) if model.exists() else {})
+    then = before.get("hashes", {})
+    pairs = [
+        name for name in ("train", "validation") if then.get(name, hashes[name]) != hashes[name]
+    ]
+    if pairs:
+        told = ", ".join(f"{name}: {then[name]} -> {hashes[name]}" for name in pairs)
+        raise CannotGoOn(
+            f"The run {run.path} was begun with other pairs (hash of {told}): give those as "
+            "`data_dir`, or name another folder."
+        )
+    return before
+
+
+def check_same_inputs(run: RunFolder, workers: Workers, about: dict):
+    """Checks that a run goes on with the pairs, encoders and teacher that it began with.
 
     Args:
         run: Its folder.
@@ -66,16 +95,7 @@ def check_same_inputs(run: RunFolder, workers: Workers, about: dict):
     Raises:
         CannotGoOn: If the pairs or networks differ, as far as the run tells what they were.
     """
-    model = run.path / MODEL
-    before = workers.from_chief(lambda: run.read_json(MODEL) if model.exists() else {})
-    hashes, now = before.get("hashes", {}), about["hashes"]
-    pairs = [name for name in ("train", "validation") if hashes.get(name, now[name]) != now[name]]
-    if pairs:
-        told = ", ".join(f"{name}: {hashes[name]} -> {now[name]}" for name in pairs)
-        raise CannotGoOn(
-            f"The run {run.path} was begun with other pairs (hash of {told}): give those as "
-            "`data_dir`, or name another folder."
-        )
+    before = check_same_pairs(run, workers, about["hashes"])
     given = dict.fromkeys(("image_encoder", "text_encoder"), "`image_weights` or `encoders`")
     if saved_in(run.path):  # Then the text encoder is the run's own.
         del given["text_encoder"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,13 +28,13 @@ from tfxmodal.inputs.raw import check_trainable, text_cnn_to_train, token_ids, w
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.lazy import keras
 from tfxmodal.methods.gradient.encoder_classifier import EncoderClassifier
-from tfxmodal.training.checks import check_same_command
+from tfxmodal.training.checks import check_same_command, check_same_pairs
 from tfxmodal.training.config import TrainingConfig
 from tfxmodal.training.experiment import run_epochs
 from tfxmodal.training.isolation import isolated
 from tfxmodal.training.loop import Trainer
 from tfxmodal.training.replicas import make_strategy
-from tfxmodal.training.run_folder import METRICS, RunFolder, claimed_by_chief
+from tfxmodal.training.run_folder import METRICS, MODEL, RunFolder, claimed_by_chief
 from tfxmodal.training.settings import check_continuing, plain
 from tfxmodal.training.summaries import LOGS, Summaries
 from tfxmodal.training.workers import Workers, begin
@@ -126,19 +125,22 @@ def train_encoder(
         if begun := workers.from_chief(lambda: run.config if run.begun else None):
             check_continuing(begun, settings.to_json())
         check_same_command(workers, settings.to_json(), resume)
-        hashes = partial(data_hashes, source, settings.data.cache_dir)
-        workers.check_same("data", hashes, "give all the same pairs")
+        hashes = data_hashes(source, settings.data.cache_dir)
+        workers.check_same("data", lambda: hashes, "give all the same pairs")
+        if begun:
+            check_same_pairs(run, workers, hashes)
         if workers.from_chief((folder / METRICS).exists):
             reporter.say(f"{folder} is finished.")
             return True
         with isolated(settings.training.precision, settings.training.seed):
-            return _train(settings, source, run, resume, reporter, stop_asked)
+            return _train(settings, source, run, hashes, resume, reporter, stop_asked)
 
 
 def _train(
     settings: EncoderSettings,
     source: Dataset,
     run: RunFolder,
+    hashes: dict[str, str],
     resume: bool,
     reporter: Reporter,
     stop_asked: Callable[[], bool],
@@ -163,6 +165,7 @@ def _train(
         )
         if workers.is_chief:
             run.create(settings.to_json())  # Not earlier: a mistake leaves no folder behind.
+            run.write_json(MODEL, {"hashes": hashes})
         trainer = Trainer(learner, train, training, strategy, folder)
     if resume and trainer.restore_last():
         reporter.say(f"Resuming after epoch {trainer.state.epoch}.")
