@@ -81,6 +81,7 @@ bench: .venv/ready
 	$(BIN)/python -m tests.benchmarks.bench_extraction
 	$(BIN)/python -m tests.benchmarks.bench_serving
 	$(BIN)/python -m tests.benchmarks.bench_service
+	$(BIN)/python -m tests.benchmarks.bench_sync
 	$(BIN)/python -m tests.benchmarks.bench_help
 
 # Touched last: a half-made environment is made again.

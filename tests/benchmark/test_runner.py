@@ -17,15 +17,17 @@ from tfxmodal.training import candidates, experiment
 ROOT = Path(__file__).resolve().parents[2]
 
 SHARING = """
-import sys, time
+import os, sys
 from pathlib import Path
 from types import SimpleNamespace
+from tests.waiting import eventually
 from tfxmodal.benchmark import runner
 from tfxmodal.benchmark.grid import Grid
 
 def run_forms(forms, folder, **options):
     folder.mkdir(parents=True)  # Fails where another has trained it.
-    time.sleep(0.02)
+    Path(f"begun-{os.getpid()}").touch()
+    eventually(lambda: len([*Path().glob("begun-*")]) == 2)  # Each has a training of its own.
     (folder / "metrics.json").write_text("{}")
     print("trained", folder.name, flush=True)
 

@@ -18,6 +18,7 @@ from tfxmodal.training.settings import Settings
 
 @pytest.fixture
 def folder(tmp_path):
+    pytest.importorskip("optuna")
     return write_features(tmp_path / "mine")
 
 
@@ -39,7 +40,6 @@ def test_without_optuna_it_is_told(monkeypatch):
 
 
 def test_a_row_takes_the_settings_that_validation_prefers(folder, tmp_path):
-    pytest.importorskip("optuna")
     asked = grid(folder, "cca", "random", seeds=(0, 1), tune=4, set=("cca.rank=1",))
     done = run_benchmark(asked, tmp_path / "to", "a command")
     assert not done.failures and not list((tmp_path / "to/tuning").glob("*/*"))
@@ -58,7 +58,6 @@ def test_a_row_takes_the_settings_that_validation_prefers(folder, tmp_path):
 
 
 def test_what_has_nothing_to_tune_is_at_its_preset_and_named(folder, tmp_path):
-    pytest.importorskip("optuna")
     asked = grid(folder, "cca", "random", "pls", tune=2)
     (table,) = run_benchmark(asked, tmp_path / "to", "a command").tables
     assert [path.name[:4] for path in (tmp_path / "to/tuning").glob("*.jsonl")] == ["cca-"]
@@ -71,7 +70,6 @@ def test_what_has_nothing_to_tune_is_at_its_preset_and_named(folder, tmp_path):
 
 
 def test_what_a_row_differs_in_is_not_tuned(folder):
-    pytest.importorskip("optuna")
     asked = grid(folder, "scl", "drsl", preset="paper", tune=2)
     scl, drsl = asked.cells(asked.sources())
     assert scl.space["alpha"] == ["0.01", "0.0"] and len(scl.space["beta"]) == 3
@@ -81,8 +79,6 @@ def test_what_a_row_differs_in_is_not_tuned(folder):
 
 
 def test_the_names_of_what_is_tuned_tell_what_is_tried(folder, monkeypatch):
-    pytest.importorskip("optuna")
-
     def named(trials: int) -> tuple[str, str]:
         asked = grid(folder, "cca", tune=trials)
         (cell,) = asked.cells(asked.sources())
@@ -95,7 +91,6 @@ def test_the_names_of_what_is_tuned_tell_what_is_tried(folder, monkeypatch):
 
 
 def test_fewer_trials_than_before_take_the_best_of_those(folder, tmp_path, monkeypatch):
-    pytest.importorskip("optuna")
     rising = count(1)
     monkeypatch.setattr(tuning, "_score", lambda *of: float(next(rising)))
     few, more = (grid(folder, "cca", tune=trials) for trials in (2, 6))
@@ -107,22 +102,20 @@ def test_fewer_trials_than_before_take_the_best_of_those(folder, tmp_path, monke
     assert tuning.tuned(cell, *given) == found
 
 
+@pytest.mark.usefixtures("folder")
 def test_where_no_trial_can_be_trained_the_reason_is_recorded(tmp_path):
-    pytest.importorskip("optuna")
     asked = grid(write_features(tmp_path / "bare", labels=False), "deep_sm", tune=2)
     (reason,) = run_benchmark(asked, tmp_path / "to", "a command").failures
     assert reason.startswith("deep_sm learns from labels")
 
 
 def test_what_has_nothing_to_tune_and_cannot_be_trained_is_recorded(folder, tmp_path):
-    pytest.importorskip("optuna")
     asked = grid(folder, "zero_shot", tune=2)
     (reason,) = run_benchmark(asked, tmp_path / "to", "a command").failures
     assert "share no space" in reason
 
 
 def test_a_stopped_tuning_is_left_open(folder, tmp_path):
-    pytest.importorskip("optuna")
     asked = grid(folder, "cca", tune=2)
     sources = asked.sources()
     calls = iter(range(100))
@@ -136,7 +129,6 @@ def test_a_stopped_tuning_is_left_open(folder, tmp_path):
 def test_a_tuning_that_was_stopped_in_trials_tries_what_it_would_have_tried(
     folder, tmp_path, monkeypatch
 ):
-    pytest.importorskip("optuna")
     asked = grid(folder, "cca", tune=5, set=("cca.rank=1",))
     sources = asked.sources()
     (cell,) = asked.cells(sources)
@@ -159,7 +151,6 @@ def test_a_tuning_that_was_stopped_in_trials_tries_what_it_would_have_tried(
 
 
 def test_where_the_last_epoch_is_kept_trials_are_compared_by_validation(folder, tmp_path):
-    pytest.importorskip("optuna")
     asked = grid(folder, "deep_sm", tune=2, epochs=1, set=("deep_sm.select_by=last",))
     done = run_benchmark(asked, tmp_path / "to", "a command")
     assert not done.failures and [row.method for row in done.tables[0].rows] == ["deep_sm"]

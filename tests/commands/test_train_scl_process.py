@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,25 @@ FLAGS = (
     "--hidden-units 16 --embedding-dim 8 --dropout 0.2 --alpha 0 --preset paper"
 ).split()
 
+# The command, which draws nothing, and sends itself a signal in one of its validations.
+RUN = """
+import os, runpy, sys
+from tfxmodal.training import experiment
+
+number, validation, script = *map(int, sys.argv[1:3]), sys.argv[3]
+evaluate_pairs, calls = experiment.evaluate_pairs, []
+
+def stopped(*given):
+    calls.append(1)
+    if len(calls) == validation:
+        os.kill(os.getpid(), number)
+    return evaluate_pairs(*given)
+
+experiment.evaluate_pairs, experiment.draw = stopped, lambda *_, **__: {}
+sys.argv = sys.argv[3:]
+runpy.run_path(script, run_name="__main__")
+"""
+
 
 @pytest.fixture
 def data(tmp_path):
@@ -32,26 +50,11 @@ def data(tmp_path):
             np.save(tmp_path / "data" / f"{split}_{kind}.npy", array)
 
 
-def start(run_dir, *flags):
-    command = [sys.executable, SCRIPT, *FLAGS, "--run-dir", run_dir, *flags]
+def start(run_dir, *flags, number: int = 0, validation: int = 0):
+    """A process of the command, which sends itself a signal in one of its validations."""
+    words = [str(int(number)), str(validation), SCRIPT, *FLAGS, "--run-dir", run_dir, *flags]
+    command = [sys.executable, "-c", RUN, *words]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def newest(run_dir: Path) -> str:
-    """The name of the last checkpoint, or nothing."""
-    file = run_dir / "last" / "checkpoint"
-    return file.read_text().splitlines()[0] if file.exists() else ""
-
-
-def stop_in_training(process, run_dir, number):
-    """Sends a signal once the run has gone on from where it was."""
-    before = newest(run_dir)
-    while newest(run_dir) == before:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
-    process.send_signal(number)
-    out, _ = process.communicate()
-    return process.returncode, out
 
 
 def finish(process):
@@ -70,12 +73,13 @@ def test_a_run_killed_and_stopped_ends_as_one_that_was_not(tmp_path, data, compl
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     uninterrupted = start(whole)
 
-    code, _ = stop_in_training(start(parts), parts, signal.SIGKILL)
-    assert code == -signal.SIGKILL
+    killed = start(parts, number=signal.SIGKILL, validation=3)
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL and (parts / "last" / "checkpoint").exists()
     assert not (parts / "metrics.json").exists()
 
-    code, out = stop_in_training(start(parts, "--resume"), parts, signal.SIGTERM)
-    assert code == 0
+    out = finish(start(parts, "--resume", number=signal.SIGTERM, validation=4))
+    assert "Resuming after epoch 2" in out
     assert f"Go on with: --run-dir {parts} --resume" in out
     assert not (parts / "metrics.json").exists()
 
@@ -84,7 +88,7 @@ def test_a_run_killed_and_stopped_ends_as_one_that_was_not(tmp_path, data, compl
     assert "begun with other settings" in message
     assert "training.batch_size: 16 -> 8" in message
 
-    assert "Resuming after epoch" in finish(start(parts, "--resume"))
+    assert "Resuming after epoch 6" in finish(start(parts, "--resume"))
     finish(uninterrupted)
     assert results(whole) == results(parts)
     for kind in ("best", "last"):

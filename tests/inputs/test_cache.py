@@ -6,12 +6,14 @@ import sys
 import textwrap
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.waiting import PATIENCE, eventually
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
 from tfxmodal.inputs import cache, claims
@@ -241,7 +243,8 @@ def test_processes_at_one_folder_share_the_work(tmp_path):
         asked.extend(rows)
         if 5 in rows:
             other.start()
-            other.join(0.5)
+            eventually(lambda: len(second.asked) == 3)
+            other.join(0.1)
             assert other.is_alive() and len(second.asked) == 3
         return TRUTH[rows], {}
 
@@ -287,19 +290,31 @@ def test_who_waits_for_a_process_that_does_nothing_says_so(tmp_path, monkeypatch
 
 
 def test_who_waits_for_a_slow_process_goes_on_waiting_as_long_as_it_gets_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(claims, "PATIENCE", 1.0)
-    cache, found = FeatureCache(tmp_path, SPACE), []
+    cache, found, looks, done = FeatureCache(tmp_path, SPACE), [], [], threading.Event()
     other = threading.Thread(target=lambda: found.append(fill(tmp_path, Encoder(items=range(5)))))
+
+    def sleep(seconds):
+        """Between two looks of the one that waits, time goes by and the slow one gets on."""
+        time.sleep(0.02)  # The times of files are not exact.
+        if len(looks) == 10:
+            done.set()
+        else:
+            cache.alive()
+            looks.append(seconds)
+
+    def monotonic() -> float:
+        return 0.6 * claims.PATIENCE * len(looks)
 
     def compute(rows):
         other.start()
-        for _ in range(10):
-            time.sleep(0.2)
-            cache.alive()
+        done.wait(PATIENCE)
         return TRUTH[rows], {}
+
+    monkeypatch.setattr(claims, "time", SimpleNamespace(sleep=sleep, monotonic=monotonic))
 
     cache.features(KEYS[:5], compute)
     other.join()
+    assert len(looks) == 10
     np.testing.assert_array_equal(found[0][:], TRUTH[:5])
 
 

@@ -5,8 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.retrieval.codes import distances
-from tests.training.test_experiment import SMALL
-from tests.training.tiny import OneReplica, make_pairs, method_of
+from tests.training.tiny import SMALL, OneReplica, batch_of, make_pairs, method_of
 from tfxmodal.errors import InputError
 from tfxmodal.methods import METHODS
 from tfxmodal.methods.binary import Binary
@@ -41,9 +40,7 @@ def test_the_scores_are_of_codes_and_every_encoder_learns_from_them(name):
     np.testing.assert_allclose(scorer.score(images, texts), 1 - distances(images, texts) / 8)
     bits = method.networks["image_bits"](train.images)
     np.testing.assert_array_equal(images > 0, bits.numpy() >= 0)
-    columns = {"images": train.images, "texts": train.texts, "labels": train.labels}
-    rows = {key: tf.constant(column, tf.float32) for key, column in columns.items()}
-    batch = dict.fromkeys(method.streams(train, 0), rows)
+    batch = dict.fromkeys(method.streams(train, 0), batch_of(train)["pairs"])
     with tf.GradientTape() as tape:
         terms = method.loss_terms(batch, OneReplica())
         own = tf.add_n([terms[key] for key in method.weights if key != "quantisation"])

@@ -3,9 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.methods.gradient.test_drsl import unpaired
 from tests.training.test_experiment import dataset, settings
-from tests.training.tiny import make_pairs
+from tests.training.tiny import make_pairs, small_method, unpaired
 from tfxmodal.data.label_noise import with_label_noise
 from tfxmodal.data.pairs import labelled
 from tfxmodal.errors import InputError
@@ -74,6 +73,34 @@ def test_a_fraction_is_above_0_and_at_most_1(fraction):
 @pytest.mark.parametrize("method", WITH_LABELS)
 def test_every_method_with_labels_can_see_few(method):
     assert issubclass(METHODS[method].config, FewLabels) and METHODS[method].seen is with_few_labels
+
+
+LEARNERS = [name for name in WITH_LABELS if METHODS[name].learner]
+
+
+def taught(labels: np.ndarray, method: str) -> np.ndarray:
+    """The rows that a method learns from: of a semi-supervised one all, else those with labels."""
+    semi = METHODS[method].setting == "semi-supervised"
+    return np.arange(len(labels)) if semi else np.flatnonzero(labels.any(axis=1))
+
+
+@pytest.mark.parametrize("method", LEARNERS)
+def test_rows_without_a_label_are_left_out_of_a_supervised_training(method):
+    """Else an unlabelled image would be trained to be unlike its own text."""
+    train = make_pairs()
+    train.labels[::3] = 0
+    rows = small_method(method, train).streams(train, 0)["pairs"]
+    np.testing.assert_array_equal(rows, taught(train.labels, method))
+
+
+@pytest.mark.parametrize("method", [name for name in LEARNERS if not METHODS[name].needs_pairs])
+def test_rows_without_a_label_are_left_out_of_unpaired_sets(method):
+    train = unpaired()
+    train.labels[:7] = 0
+    train.text_labels[::3] = 0
+    streams = small_method(method, train).streams(train, 0)
+    np.testing.assert_array_equal(streams["images"], taught(train.labels, method))
+    np.testing.assert_array_equal(streams["texts"], taught(train.text_labels, method))
 
 
 def test_a_run_learns_from_the_labels_it_may_see(tmp_path):

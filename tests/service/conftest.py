@@ -14,12 +14,16 @@ def model() -> FakeClient:
     return FakeClient()
 
 
-@pytest.fixture
-def galleries(tmp_path, model) -> Galleries:
+def one_gallery(folder, model: FakeClient) -> Galleries:
     """A folder with the empty gallery of version 1."""
-    galleries = Galleries(tmp_path / "gallery", model)
+    galleries = Galleries(folder, model)
     galleries.switch(galleries.make(1, "f1").name)
     return galleries
+
+
+@pytest.fixture
+def galleries(tmp_path, model) -> Galleries:
+    return one_gallery(tmp_path / "gallery", model)
 
 
 @pytest.fixture
@@ -66,8 +70,7 @@ def service(catalogue) -> Asking:
     return Asking(catalogue)
 
 
-@pytest.fixture
-def filled(service) -> Asking:
+def fill(service: Asking) -> Asking:
     """Three pictures with captions and years, and two texts."""
     for year, colour in enumerate(("red", "green", "blue"), start=2020):
         metadata = f'{{"year": {year}, "warm": {str(colour == "red").lower()}}}'
@@ -77,3 +80,8 @@ def filled(service) -> Asking:
         put = service.put("/items", data={"id": f"texts/{name}", "text": f"{name} in green"})
         assert put.status_code == 200, put.text
     return service
+
+
+@pytest.fixture
+def filled(service) -> Asking:
+    return fill(service)

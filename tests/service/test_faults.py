@@ -4,7 +4,8 @@ import asyncio
 import os
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import islice
 
 import grpc
 import pytest
@@ -12,9 +13,11 @@ from starlette.exceptions import HTTPException
 
 from tests.service.conftest import Asking
 from tests.service.fake import picture
+from tests.waiting import eventually
 from tfxmodal.encoders.image.with_pillow import as_seen
 from tfxmodal.io.locks import locked
 from tfxmodal.service import gallery, pictures
+from tfxmodal.service.app import SPARE
 from tfxmodal.service.catalogue import Catalogue
 from tfxmodal.service.config import Limits
 from tfxmodal.service.failures import Unready
@@ -93,15 +96,15 @@ def test_a_fault_of_the_program_tells_no_content(filled, monkeypatch):
 
 
 def test_too_many_requests_are_told_to_come_again(catalogue, monkeypatch):
-    def slow(*_):
-        time.sleep(0.3)
-        return []
-
+    free = threading.Event()
     service = Asking(catalogue, Limits(max_requests=2))
-    monkeypatch.setattr(catalogue, "some", slow)
+    monkeypatch.setattr(catalogue, "some", lambda *_: free.wait(20) and [])
     with service, ThreadPoolExecutor(4) as pool:
-        statuses = [*pool.map(lambda _: service.get("/items").status_code, range(4))]
-    assert sorted(statuses) == [200, 200, 503, 503]
+        asked = [pool.submit(service.get, "/items") for _ in range(4)]
+        refused = {*islice(as_completed(asked), 2)}
+        free.set()
+        assert [each.result().status_code for each in refused] == [503, 503]
+        assert [each.result().status_code for each in {*asked} - refused] == [200, 200]
 
 
 def test_several_services_share_a_folder(tmp_path, model):
@@ -289,12 +292,13 @@ def test_pictures_that_failed_writes_left_are_removed_by_filling(filled, monkeyp
 
 
 def test_two_pictures_are_decoded_at_once(monkeypatch):
-    under_way, most = [], []
+    under_way, most, together = [], [], threading.Barrier(2)
 
     def slow(*arguments):
         under_way.append(1)
         most.append(len(under_way))
-        time.sleep(0.05)
+        together.wait(20)
+        time.sleep(0.05)  # A third one would come in now.
         under_way.pop()
         return as_seen(*arguments)
 
@@ -305,11 +309,11 @@ def test_two_pictures_are_decoded_at_once(monkeypatch):
 
 
 def test_the_service_lives_while_all_its_threads_wait(catalogue, monkeypatch):
-    free = threading.Event()
-    monkeypatch.setattr(catalogue, "sizes", lambda: free.wait(20) and {})
+    free, arrived = threading.Event(), []
+    monkeypatch.setattr(catalogue, "sizes", lambda: arrived.append(1) or free.wait(20) and {})
     with Asking(catalogue, Limits(max_requests=1)) as service, ThreadPoolExecutor(60) as pool:
         asked = [pool.submit(service.get, "/ready") for _ in range(60)]
-        time.sleep(0.3)
+        eventually(lambda: len(arrived) == 1 + SPARE)  # As many as there are threads.
         start = time.monotonic()
         assert service.get("/health").status_code == 200
         assert time.monotonic() - start < 5

@@ -10,11 +10,10 @@ from pathlib import Path
 from tests.benchmarks.bench_service import request
 from tests.service.fake import FakeClient, picture
 from tfxmodal.service.galleries import Galleries
-from tfxmodal.serving.model_server import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVE = """
-import sys
+import socket, sys
 from pathlib import Path
 import uvicorn
 from tests.service.fake import FakeClient
@@ -24,15 +23,18 @@ from tfxmodal.service.config import Limits
 from tfxmodal.service.galleries import Galleries
 catalogue = Catalogue(Galleries(Path(sys.argv[1]), FakeClient()))
 app = make_app(catalogue, Limits())
-uvicorn.run(app, port=int(sys.argv[2]), log_level="critical", access_log=False)
+listening = socket.create_server(("127.0.0.1", 0))
+print(listening.getsockname()[1], flush=True)
+server = uvicorn.Server(uvicorn.Config(app, log_level="critical", access_log=False))
+server.run(sockets=[listening])
 """
 
 
 def test_what_was_acknowledged_survives(tmp_path):
-    folder, port = tmp_path / "gallery", free_port()
+    folder = tmp_path / "gallery"
     galleries = Galleries(folder, FakeClient())
     galleries.switch(galleries.make(1, "f1").name)
-    url, put, deleted, others = f"http://localhost:{port}", {}, set(), set()
+    put, deleted, others = {}, set(), set()
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
 
     def write(writer: int):
@@ -46,8 +48,9 @@ def test_what_was_acknowledged_survives(tmp_path):
             if row % 3 == 2 and request(url, "DELETE", f"/items/{writer}/{row - 1}", {})[0] == 204:
                 deleted.add(f"{writer}/{row - 1}")
 
-    command = [sys.executable, "-c", SERVE, str(folder), str(port)]
-    with subprocess.Popen(command, env=environment) as process:
+    command = [sys.executable, "-c", SERVE, str(folder)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        url = f"http://localhost:{process.stdout.readline().strip()}"
         while request(url, "GET", "/ready", {})[0] != 200:
             assert process.poll() is None
             time.sleep(0.05)

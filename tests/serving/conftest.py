@@ -4,7 +4,6 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.serving import tiny
+from tests.waiting import PATIENCE, eventually
 from tfxmodal.dev_server.batching import Batching
 from tfxmodal.dev_server.server import DevServer, Tls
 from tfxmodal.serving.client.client import Client, ServerError
@@ -26,8 +26,6 @@ REAL = pytest.param(
         reason="TF_MODEL_SERVER names no tensorflow_model_server",
     ),
 )
-PATIENCE = 120
-"""Seconds after which what a test waits for has failed."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +38,6 @@ class Served:
 
     def client(self, model: str = "tiny", **options) -> Client:
         return Client(self.target, model, **{"deadline": PATIENCE, **options})
-
-
-def eventually(condition: Callable[[], bool]):
-    """Waits until a condition holds; fails when patience ends."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session")

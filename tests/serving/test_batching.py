@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests.serving import tiny
-from tests.serving.conftest import PATIENCE, eventually
+from tests.waiting import PATIENCE, eventually
 from tfxmodal.dev_server.batching import Batcher, Batching
 from tfxmodal.errors import InputError
 from tfxmodal.serving.client.refusals import BY_OTHERS, ServerError

@@ -15,7 +15,8 @@ from tensorflow_serving.apis import (
 )
 
 from tests.serving import tiny
-from tests.serving.conftest import PATIENCE, REAL
+from tests.serving.conftest import REAL
+from tests.waiting import PATIENCE
 from tfxmodal.serving.client.client import ServerError
 
 Code = grpc.StatusCode

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.serving.conftest import eventually
+from tests.waiting import eventually
 from tfxmodal.commands import serve
 from tfxmodal.dev_server.server import DevServer
 from tfxmodal.serving.client.client import Client

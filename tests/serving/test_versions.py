@@ -10,7 +10,7 @@ from tensorflow_serving.apis import model_management_pb2
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 
 from tests.serving import tiny
-from tests.serving.conftest import eventually
+from tests.waiting import eventually
 from tfxmodal.dev_server.model_store import ModelStore
 from tfxmodal.serving.client.client import ServerError
 from tfxmodal.serving.client.tensors import to_array

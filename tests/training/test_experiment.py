@@ -7,8 +7,9 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from tests.training.tiny import make_pairs
+from tests.training.tiny import SMALL, make_pairs
 from tfxmodal.data.databases import joined, with_database
 from tfxmodal.data.pairs import Dataset, Pairs
 from tfxmodal.encoders.text.text_cnn import TextCNN
@@ -17,6 +18,7 @@ from tfxmodal.inputs.config import DataConfig
 from tfxmodal.io.locks import InUse
 from tfxmodal.io.reporter import Reporter
 from tfxmodal.methods import METHODS
+from tfxmodal.serving.export.signatures import ServedRun
 from tfxmodal.training import experiment
 from tfxmodal.training.experiment import run_experiment
 from tfxmodal.training.run_evaluation import evaluate_run
@@ -24,29 +26,6 @@ from tfxmodal.training.run_folder import RunFolder
 from tfxmodal.training.settings import Settings
 from tfxmodal.training.trained_run import load_run
 
-SMALL = {
-    "scl": {"hidden_units": 8, "embedding_dim": 4, "alpha": 0.0, "dropout": 0.2},
-    "drsl": {"hidden_units": (8,), "feature_dim": 4, "relation_units": 8},
-    "deep_sm": {"hidden_units": (8,)},
-    "mrl": {"hidden_units": (8,), "embedding_dim": 4},
-    "fgcrossnet": {"first_units": 8, "hidden_units": (8,), "centre_epochs": 2},
-    "mcsm": {"image_units": 6, "text_units": 6, "embedding_dim": 4},
-    "dual_path": {"hidden_units": (8,), "embedding_dim": 4, "instance_epochs": 2},
-    "mcca": {"shrinkage": 0.5},
-    "mvda": {"ridge": 0.01},
-    "kcca": {"ridge": 0.01},
-    "mvda_vc": {"ridge": 0.01, "consistency": 0.01},
-    "smln": {"hidden_units": (8,)},
-    "dscmr": {"hidden_units": 8, "embedding_dim": 4},
-    "acmr": {"image_hidden_units": (8,), "text_hidden_units": (8,), "embedding_dim": 4},
-    "cm_gans": {"hidden_units": 8, "embedding_dim": 4, "critic_units": 4, "generator_steps": 1},
-    **dict.fromkeys(("sdml", "dcca", "dccae"), {"hidden_units": (8,), "embedding_dim": 4}),
-}
-STAGED = {"image_units": (5, 4), "text_units": (4, 3), "hidden_units": (4,), "stage_epochs": 1}
-SMALL |= {
-    "cmdn": STAGED | {"autoencoder_units": (4,), "joint_units": 6, "shared_units": (4,)},
-    "ccl": STAGED | {"grain_units": 4, "joined_units": 6, "embedding_dim": 4},
-}
 GRADIENT = {"epochs": 3, "batch_size": 16, "learning_rate": 0.01}
 
 
@@ -86,6 +65,24 @@ def test_every_method_ends_in_a_run_that_opens_as_it_was(method, tmp_path):
     assert run.settings == result.settings and run.metrics == result.metrics
     again = experiment.evaluate_pairs(run.scorer(), data.test)
     assert again["map_all"] == pytest.approx(result.metrics["test"]["map_all"], abs=1e-6)
+    if run.method.networks:  # Else it cannot be exported.
+        assert_served_as_measured(run, data.test)
+
+
+def assert_served_as_measured(run, pairs):
+    """Asserts that what an export writes gives the vectors and scores of the scorer."""
+    served = {
+        name: tf.function(each.function, list(each.inputs.values()), autograph=False)
+        for name, each in ServedRun(run).signatures().items()
+    }
+    scorer = run.scorer()
+    images, texts = scorer.embed_images(pairs.images), scorer.embed_texts(pairs.texts)
+    for name, rows, expected in (("image", pairs.images, images), ("text", pairs.texts, texts)):
+        found = served[f"embed_{name}_features"](rows)
+        assert found["valid"].numpy().all()
+        np.testing.assert_allclose(found["embedding"], expected, atol=1e-5)
+    scores = served["score_embedding_pairs"](images, texts)["score"]
+    np.testing.assert_allclose(scores, np.diagonal(scorer.score(images, texts)), atol=1e-4)
 
 
 def test_it_says_nothing(tmp_path, capfd):

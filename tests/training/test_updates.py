@@ -1,6 +1,7 @@
 """Several updates a step, and several stages a training."""
 
 from dataclasses import replace
+from functools import partial
 
 import keras
 import numpy as np
@@ -9,7 +10,15 @@ import tensorflow as tf
 
 from tests.training.adversarial import Adversarial, Staged, make, score_of
 from tests.training.test_loop import float64, same_score, scores
-from tests.training.tiny import assert_bit_equal, checkpoint_tensors, make_pairs, weights
+from tests.training.tiny import (
+    SMALL,
+    assert_bit_equal,
+    checkpoint_tensors,
+    make_pairs,
+    method_of,
+    weights,
+)
+from tfxmodal.methods.adversarial.cm_gans import CMGANs, CMGANsConfig
 from tfxmodal.methods.learner import Stage
 from tfxmodal.training import loop
 
@@ -232,49 +241,72 @@ def test_a_run_killed_between_two_stages(tmp_path, monkeypatch):
         assert_bit_equal(*(checkpoint_tensors(folder / kind) for folder in (whole, parts)))
 
 
-class Mortal(Adversarial):
-    """Its process dies, when told to, between the adversary's update and the encoders'."""
+def mortal(base):
+    """A method whose process dies, when told to, between its first update and its second."""
 
-    dies, begun = False, ()
+    class Mortal(base):
+        dies, begun = False, ()
 
-    def begin_epoch(self, done):
-        self.begun = (*self.begun, done)
+        def begin_epoch(self, done):
+            super().begin_epoch(done)
+            self.begun = (*self.begun, done)
 
-    def encoder_losses(self, batch, replicas):
-        def live(told):
-            assert not self.dies
-            return told
+        def updates(self):
+            first, second = super().updates()
+            return [first, replace(second, losses=partial(self.or_death, first, second))]
 
-        told = self.tells_apart(batch)  # It depends on what the adversary's update has changed.
-        with tf.control_dependencies([tf.numpy_function(live, [told], told.dtype)]):
-            return super().encoder_losses(batch, replicas)
+        def or_death(self, first, second, batch, replicas):
+            def live(changed):
+                assert not self.dies
+                return changed
+
+            changed = first.variables[0].value  # So it is after the first update.
+            with tf.control_dependencies([tf.numpy_function(live, [changed], changed.dtype)]):
+                return second.losses(batch, replicas)
+
+    return Mortal
 
 
-def test_a_run_killed_between_two_updates_of_a_step_keeps_nothing_of_it(tmp_path, monkeypatch):
+def toy():
+    return mortal(Adversarial)(keras.optimizers.Adam, dropout=0.2, first="adversary")
+
+
+def cm_gans():
+    return method_of(mortal(CMGANs), make_pairs(), CMGANsConfig(**SMALL["cm_gans"]))
+
+
+@pytest.mark.parametrize(("made", "judge"), [(toy, "adversary"), (cm_gans, "image_intra")])
+def test_a_run_killed_between_two_updates_of_a_step_keeps_nothing_of_it(
+    made, judge, tmp_path, monkeypatch
+):
     monkeypatch.setattr(loop, "_SECONDS_A_CALL", 0)  # Single steps.
-    options = {"optimizer": keras.optimizers.Adam, "dropout": 0.2, "first": "adversary"}
-    given = {"method_class": Mortal, "options": options, "epochs": 2, "checkpoint_minutes": 1e-9}
+    given = {"method_class": made, "epochs": 2, "checkpoint_minutes": 1e-9}
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     method, trainer = make(whole, **given)
-    list(trainer.epochs(score_of(method)))
+    list(trainer.epochs(score_of(method, judge)))
 
     method, trainer = make(parts, **given)
     kept = {}
 
+    def variables(method):
+        return [[each.numpy() for each in update.variables] for update in method.updates()]
+
     def progress(step, steps):
         method.dies = step == 3
-        kept.update({name: of(method, name) for name in method.networks})
+        kept["at"] = variables(method)
 
     with pytest.raises(tf.errors.OpError):
-        next(trainer.epochs(score_of(method), progress=progress))
-    assert any(changed(kept["adversary"], of(method, "adversary")))
-    assert_same(kept["image_encoder"], of(method, "image_encoder"))
+        next(trainer.epochs(score_of(method, judge), progress=progress))
+    first, second = variables(method)
+    assert any(changed(kept["at"][0], first))
+    assert_same(kept["at"][1], second)
 
     method, trainer = make(parts, **given)
     assert trainer.restore_last()
     assert (trainer.state.epoch, trainer.state.step) == (0, 3)
-    assert_same(kept["adversary"], of(method, "adversary"))
-    list(trainer.epochs(score_of(method)))
+    for before, now in zip(kept["at"], variables(method), strict=True):
+        assert_same(before, now)
+    list(trainer.epochs(score_of(method, judge)))
     assert method.begun == (0, 0.5)  # Again, within the first epoch.
     for kind in ("last", "best"):
         assert_bit_equal(*(checkpoint_tensors(folder / kind) for folder in (whole, parts)))

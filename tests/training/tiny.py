@@ -9,12 +9,38 @@ import tensorflow as tf
 
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.inputs.spec import MethodInputs
+from tfxmodal.methods import METHODS
 from tfxmodal.methods.gradient.drsl import DRSL, DRSLConfig
 from tfxmodal.methods.gradient.scl import SCL, SCLConfig
 from tfxmodal.methods.learner import Method
 from tfxmodal.training.config import TrainingConfig
 from tfxmodal.training.loop import Trainer
 from tfxmodal.training.replicas import make_strategy
+
+SMALL = {
+    "scl": {"hidden_units": 8, "embedding_dim": 4, "alpha": 0.0, "dropout": 0.2},
+    "drsl": {"hidden_units": (8,), "feature_dim": 4, "relation_units": 8},
+    "deep_sm": {"hidden_units": (8,)},
+    "mrl": {"hidden_units": (8,), "embedding_dim": 4},
+    "fgcrossnet": {"first_units": 8, "hidden_units": (8,), "centre_epochs": 2},
+    "mcsm": {"image_units": 6, "text_units": 6, "embedding_dim": 4},
+    "dual_path": {"hidden_units": (8,), "embedding_dim": 4, "instance_epochs": 2},
+    "mcca": {"shrinkage": 0.5},
+    "mvda": {"ridge": 0.01},
+    "kcca": {"ridge": 0.01},
+    "mvda_vc": {"ridge": 0.01, "consistency": 0.01},
+    "smln": {"hidden_units": (8,)},
+    "dscmr": {"hidden_units": 8, "embedding_dim": 4},
+    "acmr": {"image_hidden_units": (8,), "text_hidden_units": (8,), "embedding_dim": 4},
+    "cm_gans": {"hidden_units": 8, "embedding_dim": 4, "critic_units": 4, "generator_steps": 1},
+    **dict.fromkeys(("sdml", "dcca", "dccae"), {"hidden_units": (8,), "embedding_dim": 4}),
+}
+STAGED = {"image_units": (5, 4), "text_units": (4, 3), "hidden_units": (4,), "stage_epochs": 1}
+SMALL |= {
+    "cmdn": STAGED | {"autoencoder_units": (4,), "joint_units": 6, "shared_units": (4,)},
+    "ccl": STAGED | {"grain_units": 4, "joined_units": 6, "embedding_dim": 4},
+}
+"""By method the fields of its config that make it small."""
 
 
 def make_pairs(n: int = 64, seed: int = 0) -> Pairs:
@@ -28,6 +54,19 @@ def make_pairs(n: int = 64, seed: int = 0) -> Pairs:
     texts = labels @ to_text + 0.3 * noise.normal(size=(n, 5))
     ids = np.array([f"pair {row}" for row in range(n)])
     return Pairs(ids, images.astype("float32"), texts.astype("float32"), labels.astype("uint8"))
+
+
+def unpaired() -> Pairs:
+    """A set of 40 images and a larger one of 64 texts, of the same classes."""
+    pairs = make_pairs()
+    return replace(pairs.take(np.arange(40)), texts=pairs.texts, text_labels=pairs.labels)
+
+
+def batch_of(pairs: Pairs, rows=slice(None)) -> dict[str, dict[str, tf.Tensor]]:
+    """Some pairs as one batch."""
+    given = {name: getattr(pairs, name) for name in ("images", "texts", "image_ids")}
+    columns = {name: tf.constant(each[rows]) for name, each in given.items() if each is not None}
+    return {"pairs": columns | {"labels": tf.constant(pairs.labels[rows], tf.float32)}}
 
 
 def make_trainer(
@@ -70,6 +109,13 @@ def method_of(method_class, train: Pairs, config, **inputs) -> Method:
     method = method_class(MethodInputs.of(train, **inputs), config)
     method.adapt(train, train)
     return method
+
+
+def small_method(name: str, train: Pairs, **fields) -> Method:
+    """A small method of the registry, adapted to training pairs."""
+    spec = METHODS[name]
+    config, _ = spec.decide(spec.config(**SMALL[name] | fields), train)
+    return method_of(spec.learner, train, config)
 
 
 class OneReplica:

@@ -90,14 +90,6 @@ def test_constant_columns_and_repeated_rows_change_nothing():
     )
 
 
-@pytest.mark.parametrize("method", [cca, ridge_cca])
-def test_features_that_are_all_the_same_are_told(method):
-    pairs = related(20, 8, 7, 0)
-    same = pairs.with_features(texts=np.full((20, 7), 0.1, np.float32))
-    with pytest.raises(InputError, match="`texts` must differ .* received .*all the same: give"):
-        method.fit(same, pairs, method.SPEC.config())
-
-
 def test_validation_chooses_rank_and_components(monkeypatch):
     monkeypatch.setattr(cca, "RANKS", (20, 50))
     monkeypatch.setattr(cca, "COMPONENTS", (2, 10))

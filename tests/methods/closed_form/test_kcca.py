@@ -109,14 +109,6 @@ def test_a_constant_column_and_repeated_rows_change_nothing():
     np.testing.assert_allclose(scores(fit(*wide), wide[1]), expected, atol=1e-3)
 
 
-@pytest.mark.parametrize("kernel", ["rbf", "linear"])
-def test_features_that_are_all_the_same_are_told(kernel):
-    pairs = related(20, 8, 7, 0)
-    same = pairs.with_features(np.full((20, 8), 0.1, np.float32))
-    with pytest.raises(InputError, match="`images` must differ .* received .*all the same: give"):
-        fit(same, pairs, kernel=kernel)
-
-
 def test_matrices_that_do_not_fit_in_memory_are_told_before_any_work(monkeypatch):
     pages = {"SC_PHYS_PAGES": 100, "SC_PAGE_SIZE": 1_000}
     monkeypatch.setattr(kcca.os, "sysconf", pages.get)

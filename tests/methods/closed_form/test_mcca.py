@@ -4,7 +4,6 @@ from scipy.linalg import block_diag, eigh
 
 from tests.methods.closed_form.scores import scores
 from tests.methods.closed_form.test_pls import related
-from tfxmodal.errors import InputError
 from tfxmodal.methods.closed_form import mcca, pls, ridge_cca
 from tfxmodal.methods.closed_form.canonical import views_of
 from tfxmodal.methods.closed_form.mcca import MCCAConfig, shrunk
@@ -69,8 +68,3 @@ def test_validation_chooses_shrinkage_and_components(monkeypatch):
     assert list(fit(train, validation, **fitted.chosen).tried.values()) == [
         max(fitted.tried.values())
     ]
-
-
-def test_a_shrinkage_beyond_1_is_told():
-    with pytest.raises(InputError, match="`shrinkage` must be from 0 to 1; received 1.5"):
-        MCCAConfig(shrinkage=1.5)

@@ -1,4 +1,4 @@
-"""What methods of two encoders have in common: replicas, precision, and rows that say little."""
+"""What methods that gradients train have in common: replicas, precision, rows that say little."""
 
 from dataclasses import replace
 
@@ -7,16 +7,38 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.training.test_experiment import SMALL
+from tests.methods.gradient.test_distil import CONFIG as STUDENT
+from tests.methods.gradient.test_distil import Taught
 from tests.training.test_loop import float64
-from tests.training.tiny import OneReplica, make_pairs, method_of, weights, with_sgd
+from tests.training.tiny import (
+    SMALL,
+    OneReplica,
+    batch_of,
+    make_pairs,
+    method_of,
+    small_method,
+    weights,
+    with_sgd,
+)
 from tfxmodal.methods import METHODS
 
 NAMES = ("dscmr", "sdml", "dccae")
+"""Those that are compared on two replicas here; others are in their own tests."""
+
+LEARNERS = sorted(name for name, spec in METHODS.items() if spec.learner)
 
 
 def config(name, **fields):
     return METHODS[name].config(**SMALL[name] | fields)
+
+
+def made(name, train, **fields):
+    """A small method, and its training pairs as it sees them."""
+    if name == "distil":
+        return method_of(Taught, train, replace(STUDENT, **fields)), train
+    spec = METHODS[name]
+    own = {each: value for each, value in fields.items() if hasattr(spec.config, each)}
+    return small_method(name, train, **own), spec.seen(train, spec.config(), 0)
 
 
 def partly_labelled():
@@ -46,10 +68,9 @@ def test_two_replicas_train_as_one_in_float64(name, fields, two_replicas, tmp_pa
 
 
 def losses_and_gradients(method, train):
-    """Of each update the terms on all rows, and the gradients of their sum."""
-    columns = {"images": train.images, "texts": train.texts, "labels": train.labels}
-    batch = {"pairs": {name: tf.constant(rows, tf.float32) for name, rows in columns.items()}}
-    for update in method.updates():
+    """Of each update of each stage the terms on all rows, and the gradients of their sum."""
+    batch = dict.fromkeys(("pairs", "unlabelled"), batch_of(train)["pairs"])  # SCL's has no labels.
+    for update in (update for stage in method.stages() for update in stage.updates):
         with tf.GradientTape() as tape:
             terms = update.losses(batch, OneReplica())
             total = tf.add_n([terms[name] for name in update.weights])
@@ -72,11 +93,9 @@ def degenerate(what):
 @pytest.mark.parametrize(
     "what", ["one class", "a class of one sample", "repeated rows", "a constant column"]
 )
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", LEARNERS)
 def test_degenerate_rows_have_finite_losses_and_gradients(name, what, scaling):
-    train = degenerate(what)
-    scaled = config(name, image_scaling=scaling, text_scaling=scaling)
-    method = method_of(METHODS[name].learner, train, scaled)
+    method, train = made(name, degenerate(what), image_scaling=scaling, text_scaling=scaling)
     for terms, gradients in losses_and_gradients(method, train):
         assert all(np.isfinite(value) for value in terms.values())
         assert all(np.isfinite(gradient).all() for gradient in gradients)
@@ -84,12 +103,12 @@ def test_degenerate_rows_have_finite_losses_and_gradients(name, what, scaling):
     assert np.isfinite(method.scorer().embed_images(train.images)).all()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", LEARNERS)
 def test_losses_are_in_float32_under_mixed_bfloat16(name):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        method = method_of(METHODS[name].learner, make_pairs(), config(name))
+        method, train = made(name, make_pairs())
     finally:
         keras.config.set_dtype_policy("float32")
-    for terms, _ in losses_and_gradients(method, make_pairs()):
+    for terms, _ in losses_and_gradients(method, train):
         assert {value.dtype for value in terms.values()} == {tf.float32}

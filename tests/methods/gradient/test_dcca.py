@@ -130,10 +130,3 @@ def test_networks_that_diverge_are_told(tmp_path):
     given = settings("dcca", learning_rate=1e30)
     with pytest.raises(InputError, match="'canonical_correlation' became nan.*`learning_rate`"):
         run_experiment(given, tmp_path / "run", dataset=dataset())
-
-
-@pytest.mark.parametrize("field", [{"hidden_units": (0,)}, {"embedding_dim": 0}, {"ridge": 0.0}])
-def test_a_value_out_of_range_is_refused(field):
-    (name,) = field
-    with pytest.raises(InputError, match=f"`{name}` must be .*received"):
-        DCCAConfig(**field)

@@ -5,7 +5,6 @@ import pytest
 from tests.losses.test_canonical_correlation import oracle
 from tests.methods.gradient.test_dcca import outputs, whole
 from tests.training.tiny import OneReplica, make_pairs, method_of, with_sgd
-from tfxmodal.errors import InputError
 from tfxmodal.methods.gradient.dcca import DCCA, DCCAConfig
 from tfxmodal.methods.gradient.dccae import DCCAE, DCCAEConfig
 
@@ -43,8 +42,3 @@ def test_without_reconstruction_it_is_dcca_bit_for_bit(tmp_path):
     dcca = trained(DCCA, DCCAConfig(**SIZES))
     assert trained(DCCAE, DCCAEConfig(**SIZES, reconstruction_weight=0.0)) == dcca
     assert trained(DCCAE, DCCAEConfig(**SIZES, reconstruction_weight=0.1)) != dcca
-
-
-def test_a_negative_weight_is_refused():
-    with pytest.raises(InputError, match="`reconstruction_weight` must be at least 0; received"):
-        DCCAEConfig(reconstruction_weight=-1.0)

@@ -3,11 +3,9 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from tests.methods.gradient.on_replicas import assert_two_replicas_train_as_one, trained
-from tests.training.tiny import OneReplica, make_pairs, method_of
-from tfxmodal.errors import InputError
+from tests.training.tiny import OneReplica, batch_of, make_pairs, method_of, unpaired
 from tfxmodal.methods import METHODS
 from tfxmodal.methods.gradient.deep_sm import DeepSM, DeepSMConfig
 
@@ -18,12 +16,6 @@ def single(n: int = 64):
     """Pairs of one class."""
     pairs = make_pairs(n)
     return replace(pairs, labels=np.eye(3, dtype="uint8")[np.arange(n) % 3])
-
-
-def unpaired():
-    """40 images, and 64 texts of the same classes."""
-    pairs = make_pairs()
-    return replace(pairs.take(np.arange(40)), texts=pairs.texts, text_labels=pairs.labels)
 
 
 @pytest.mark.parametrize("make", [single, make_pairs], ids=["softmax", "sigmoid"])
@@ -46,9 +38,7 @@ def test_loss_and_score_are_those_of_the_posteriors(make):
             cross_entropy = y * np.log(p) + (1 - y) * np.log(1 - p)
             terms[f"{kind}_classification"] = -np.mean(cross_entropy.sum(axis=1))
         posteriors.append(p / np.linalg.norm(p, axis=1, keepdims=True))
-    batch = {name: tf.constant(getattr(train, name), tf.float32) for name in ("images", "texts")}
-    batch["labels"] = tf.constant(train.labels, tf.float32)
-    found = method.loss_terms({"pairs": batch}, OneReplica())
+    found = method.loss_terms(batch_of(train), OneReplica())
     assert {name: float(term) for name, term in found.items()} == pytest.approx(terms, rel=1e-4)
     scorer = method.scorer()
     scores = scorer.score(scorer.embed_images(train.images), scorer.embed_texts(train.texts))
@@ -74,13 +64,6 @@ def test_unpaired_sets_are_trained_on(tmp_path):
     assert {name: len(rows) for name, rows in streams.items()} == {"images": 40, "texts": 64}
 
 
-def test_rows_without_a_label_are_left_out():
-    train = make_pairs()
-    train.labels[::3] = 0
-    rows = method_of(DeepSM, train, CONFIG).streams(train, 0)["pairs"]
-    np.testing.assert_array_equal(rows, np.flatnonzero(np.arange(64) % 3))
-
-
 def test_one_class_scores_all_alike():
     """Nothing tells items apart; nothing is NaN."""
     train = make_pairs()
@@ -99,10 +82,3 @@ def test_a_constant_column_says_nothing():
     train.images[:, 2] = -1e6
     np.testing.assert_array_equal(method.scorer().embed_images(train.images), before)
     assert np.isfinite(before).all()
-
-
-@pytest.mark.parametrize("config", [{"hidden_units": (0,)}, {"dropout": 1.0}])
-def test_a_value_out_of_range_is_refused_by_its_flag(config):
-    (name,) = config
-    with pytest.raises(InputError, match=f"`{name}` must be .*received"):
-        DeepSMConfig(**config)

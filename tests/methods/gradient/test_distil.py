@@ -3,17 +3,13 @@ import pytest
 import tensorflow as tf
 
 from tests.methods.gradient.on_replicas import assert_two_replicas_train_as_one
-from tests.training.tiny import OneReplica, make_pairs, method_of
+from tests.training.tiny import OneReplica, batch_of, make_pairs, method_of
 from tfxmodal.errors import InputError
 from tfxmodal.methods import METHODS
 from tfxmodal.methods.gradient.distil import Distil, DistilConfig
 from tfxmodal.methods.gradient.drsl import DRSL, DRSLConfig
 
 CONFIG = DistilConfig(hidden_units=(8,), embedding_dim=4)
-
-
-def rows(train) -> dict:
-    return {"pairs": {name: tf.constant(getattr(train, name)) for name in ("images", "texts")}}
 
 
 class Taught(Distil):
@@ -34,7 +30,7 @@ def test_its_loss_is_the_distance_to_the_scores_of_a_relation_network():
     taught = teacher.score(teacher.embed_images(train.images), teacher.embed_texts(train.texts))
     cosines = student.score(student.embed_images(train.images), student.embed_texts(train.texts))
     expected = np.mean((0.7 * cosines.astype(float) + 0.2 - taught) ** 2)
-    found = method.loss_terms(rows(train), OneReplica())
+    found = method.loss_terms(batch_of(train), OneReplica())
     assert float(found["distillation"]) == pytest.approx(expected, rel=1e-5)
 
 
@@ -44,14 +40,14 @@ def test_a_student_with_the_weights_of_its_teacher_has_nothing_to_learn():
     for name, network in teacher.networks.items():
         method.networks[name].set_weights(network.get_weights())
     method.learn_from(teacher)
-    assert float(method.loss_terms(rows(train), OneReplica())["distillation"]) < 1e-12
+    assert float(method.loss_terms(batch_of(train), OneReplica())["distillation"]) < 1e-12
 
 
 def test_the_teacher_does_not_learn():
     train = make_pairs()
     method = method_of(Taught, train, CONFIG)
     with tf.GradientTape() as tape:
-        loss = method.loss_terms(rows(train), OneReplica())["distillation"]
+        loss = method.loss_terms(batch_of(train), OneReplica())["distillation"]
     watched = {variable.path for variable in method.trainable_variables()}
     assert {variable.path for network in method._taught_by for variable in network.variables}
     assert not any(v.path in watched for net in method._taught_by for v in net.variables)

@@ -1,11 +1,9 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from tests.losses.test_pairwise_likelihood import oracle as likelihood
-from tests.training.tiny import OneReplica, make_pairs, method_of
-from tfxmodal.errors import InputError
+from tests.training.tiny import OneReplica, batch_of, make_pairs, method_of
 from tfxmodal.methods.gradient.dscmr import DSCMR, DSCMRConfig
 from tfxmodal.training.settings import Settings
 
@@ -30,9 +28,7 @@ def test_defaults_are_the_released_codes():
 def test_the_terms_are_the_objective(as_released):
     """J1, J2 and J3, row by row, of pairs of one and of several classes."""
     method, pairs = small(as_released=as_released), make_pairs(12)
-    columns = {"images": pairs.images, "texts": pairs.texts, "labels": pairs.labels}
-    batch = {name: tf.constant(rows, tf.float32) for name, rows in columns.items()}
-    terms = method.loss_terms({"pairs": batch}, OneReplica())
+    terms = method.loss_terms(batch_of(pairs), OneReplica())
 
     weight = {name: network.get_weights() for name, network in method.networks.items()}
     g, g_0 = weight["classifier"]
@@ -66,17 +62,3 @@ def test_the_last_layer_is_shared():
     assert shapes == [[(6, 8), (8,), (8, 4), (4,)], [(5, 8), (8,), (8, 4), (4,)]]
     image, text = (networks[f"{kind}_encoder"].weights for kind in ("image", "text"))
     assert image[2] is text[2] and image[0] is not text[0]
-
-
-def test_rows_without_a_label_are_left_out():
-    train = make_pairs()
-    train.labels[::3] = 0
-    found = small(train).streams(train, 0)["pairs"]
-    np.testing.assert_array_equal(found, np.flatnonzero(np.arange(64) % 3))
-
-
-@pytest.mark.parametrize("field", [{"hidden_units": 0}, {"embedding_dim": 0}, {"beta": -1.0}])
-def test_a_value_out_of_range_is_refused(field):
-    (name,) = field
-    with pytest.raises(InputError, match=f"`{name}` must be .*received"):
-        DSCMRConfig(**field)

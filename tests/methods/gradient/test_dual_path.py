@@ -8,8 +8,7 @@ import tensorflow as tf
 from tests.encoders.image.tiny import tiny_encoder
 from tests.methods.gradient.on_replicas import assert_two_replicas_train_as_one
 from tests.methods.gradient.test_drsl_end_to_end import make_towers, raw_pairs
-from tests.training.tiny import OneReplica, make_pairs, method_of
-from tfxmodal.errors import InputError
+from tests.training.tiny import OneReplica, batch_of, make_pairs, method_of
 from tfxmodal.methods.gradient import dual_path
 from tfxmodal.methods.gradient.dual_path import (
     DualPath,
@@ -38,15 +37,10 @@ def made(train=None, **config) -> tuple[DualPath, object]:
     return method_of(DualPath, train, config), numbered(train, config, 0)
 
 
-def batch(train, rows=slice(None)):
-    columns = {name: tf.constant(getattr(train, name)[rows]) for name in ("images", "texts")}
-    return {"pairs": columns | {"image_ids": tf.constant(train.image_ids[rows])}}
-
-
 @pytest.mark.parametrize("classes", ["auto", 10])
 def test_terms_are_those_of_the_embeddings_of_both_paths(classes):
     method, train = made(repeated(12), instance_classes=classes, margin=0.5)
-    terms = method.loss_terms(batch(train), OneReplica())
+    terms = method.loss_terms(batch_of(train), OneReplica())
     u, v = (
         method.networks[f"{kind}_path"](rows, training=True).numpy().astype(float)
         for kind, rows in (("image", train.images), ("text", train.texts))
@@ -74,14 +68,14 @@ def test_images_share_the_classes_that_there_are():
     (weights,) = method.networks["instances"].get_weights()
     u = method.networks["image_path"](train.images, training=True)
     log_p = tf.nn.log_softmax(u @ weights).numpy()
-    found = method.instance_terms(batch(train), OneReplica())["image_instance"]
+    found = method.instance_terms(batch_of(train), OneReplica())["image_instance"]
     rows = np.arange(64)
     assert float(found) == pytest.approx(-log_p[rows, rows % 10].mean(), rel=1e-5)
 
 
 def test_at_the_start_no_class_is_known():
     method, train = made()
-    terms = method.instance_terms(batch(train), OneReplica())
+    terms = method.instance_terms(batch_of(train), OneReplica())
     assert [float(term) for term in terms.values()] == pytest.approx([np.log(64)] * 2, rel=0.1)
 
 
@@ -137,13 +131,13 @@ def test_two_pairs_are_learned():
     @tf.function
     def step():
         with tf.GradientTape() as tape:
-            loss = tf.add_n(list(method.instance_terms(batch(train), OneReplica()).values()))
+            loss = tf.add_n(list(method.instance_terms(batch_of(train), OneReplica()).values()))
         optimizer.apply(tape.gradient(loss, variables), variables)
         return loss
 
     losses = [float(step()) for _ in range(60)]
     assert losses[0] > 1 and losses[-1] < 0.05
-    u, v = method.embed(batch(train)["pairs"], "path")
+    u, v = method.embed(batch_of(train)["pairs"], "path")
     cosines = tf.matmul(*(tf.math.l2_normalize(each, 1) for each in (u, v)), transpose_b=True)
     assert np.diagonal(cosines).min() > 0.2 + cosines.numpy()[[0, 1], [1, 0]].max()
 
@@ -162,7 +156,7 @@ def test_end_to_end_the_image_encoder_waits_and_then_moves_little():
         assert not known & {id(variable) for variable in one.variables}
         assert len(one.variables) + len(known) == len(two.variables)
         with tf.GradientTape() as tape:
-            loss = tf.add_n(list(two.losses(batch(train), OneReplica()).values()))
+            loss = tf.add_n(list(two.losses(batch_of(train), OneReplica()).values()))
         found = tape.gradient(loss, two.variables)
         optimizer = two.optimizer(0.1)
         optimizer.weight_decay = 0.1
@@ -190,24 +184,6 @@ def test_in_stage_one_the_image_encoder_is_as_in_use():
     method = method_of(DualPath, train, config, kinds=kinds, networks=networks)
     before = [variable.numpy() for variable in encoder.non_trainable_variables]
     for stage, waits in zip(method.stages(), (True, False), strict=True):
-        stage.updates[0].losses(batch(train), OneReplica())
+        stage.updates[0].losses(batch_of(train), OneReplica())
         after = [variable.numpy() for variable in encoder.non_trainable_variables]
         assert [np.array_equal(*each) for each in zip(before, after, strict=True)] == 2 * [waits]
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        {"hidden_units": (0,)},
-        {"embedding_dim": 0},
-        {"dropout": 1.0},
-        {"instance_classes": 0},
-        {"instance_epochs": 0},
-        {"ranking_weight": -1.0},
-        {"margin": -0.1},
-    ],
-)
-def test_a_value_out_of_range_is_refused_by_its_flag(config):
-    (name,) = config
-    with pytest.raises(InputError, match=f"`{name}` must be .*received"):
-        DualPathConfig(**config)

@@ -2,19 +2,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from tests.methods.gradient.on_replicas import assert_two_replicas_train_as_one
-from tests.training.tiny import OneReplica, make_pairs, method_of
-from tfxmodal.errors import InputError
+from tests.training.tiny import OneReplica, batch_of, make_pairs, method_of
 from tfxmodal.methods.gradient.mrl import MRL, MRLConfig
 
 SIZES = {"hidden_units": (8,), "embedding_dim": 5}
-
-
-def batch(train, rows=slice(None)):
-    columns = ("images", "texts", "labels")
-    return {name: tf.constant(getattr(train, name)[rows], tf.float32) for name in columns}
 
 
 def objective(u, v, centres, labels, beta, tau):
@@ -36,7 +29,7 @@ def objective(u, v, centres, labels, beta, tau):
 def test_the_loss_is_that_of_the_released_code(beta, tau):
     train = make_pairs(12)
     method = method_of(MRL, train, MRLConfig(**SIZES, beta=beta, temperature=tau))
-    terms = method.loss_terms({"pairs": batch(train)}, OneReplica())
+    terms = method.loss_terms(batch_of(train), OneReplica())
     u, v = (
         method.networks[f"{kind}_encoder"](rows).numpy().astype(float)
         for kind, rows in (("image", train.images), ("text", train.texts))
@@ -56,32 +49,10 @@ def test_two_replicas_train_as_one_and_centres_keep_their_length(two_replicas, t
     assert np.abs(after - before).max() > 1e-3
 
 
-def test_rows_without_a_label_are_left_out():
-    train = make_pairs()
-    train.labels[::3] = 0
-    rows = method_of(MRL, train, MRLConfig(**SIZES)).streams(train, 0)["pairs"]
-    np.testing.assert_array_equal(rows, np.flatnonzero(np.arange(64) % 3))
-
-
 def test_one_class_leaves_the_contrast_alone():
     train = replace(make_pairs(8), labels=np.ones((8, 1), np.uint8))
     method = method_of(MRL, train, MRLConfig(**SIZES))
-    terms = method.loss_terms({"pairs": batch(train)}, OneReplica())
+    terms = method.loss_terms(batch_of(train), OneReplica())
     assert float(terms["robust_clustering"]) == 0 and float(terms["contrastive"]) > 0
-    alone = method.loss_terms({"pairs": batch(train, slice(0, 1))}, OneReplica())
+    alone = method.loss_terms(batch_of(train, slice(0, 1)), OneReplica())
     assert float(alone["contrastive"]) == 0  # A batch of one pair has no negatives.
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        {"hidden_units": (0,)},
-        {"embedding_dim": 0},
-        {"beta": 1.1},
-        {"temperature": 0.0},
-    ],
-)
-def test_a_value_out_of_range_is_refused_by_its_flag(config):
-    (name,) = config
-    with pytest.raises(InputError, match=f"`{name}` must be .*received"):
-        MRLConfig(**config)

@@ -5,7 +5,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.training.tiny import OneReplica, make_pairs, method_of
+from tests.training.tiny import OneReplica, batch_of, make_pairs, method_of
 from tfxmodal.data import DATASETS
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
@@ -27,13 +27,7 @@ def small(train=None, **config) -> SCL:
     return method_of(SCL, train or make_pairs(), SCLConfig(**sizes | config))
 
 
-def batch(rows):
-    pairs = make_pairs()
-    columns = {"images": pairs.images, "texts": pairs.texts, "labels": pairs.labels}
-    return {name: tf.constant(column[rows], tf.float32) for name, column in columns.items()}
-
-
-U, X = batch(slice(0, 12)), batch(slice(20, 28))
+U, X = (batch_of(make_pairs(), slice(*rows))["pairs"] for rows in ((0, 12), (20, 28)))
 
 
 # --- weights and terms --------------------------------------------------------------------
@@ -261,8 +255,3 @@ def test_negatives_that_are_left_open_are_decided_by_device_and_size_and_told(
         assert decided(fixed, make_pairs(rows)) == (fixed, None)
     config, sentence = decided(SCLConfig(mi_negatives="auto", alpha=0), make_pairs(rows))
     assert config.mi_negatives == negatives and sentence is None  # There is no such term.
-
-
-def test_negatives_below_none_are_refused():
-    with pytest.raises(InputError, match="`mi_negatives` must be at least 0; received -1"):
-        SCLConfig(mi_negatives=-1)

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.methods.gradient.test_drsl import unpaired
-from tests.training.tiny import OneReplica, make_pairs, method_of
+from tests.training.tiny import OneReplica, batch_of, make_pairs, method_of, unpaired
 from tfxmodal.errors import InputError
 from tfxmodal.methods import METHODS
 from tfxmodal.methods.gradient.sdml import SDML, SDMLConfig, decided
@@ -28,8 +27,7 @@ def some_labelled():
 
 
 def terms(method, pairs, stream="pairs") -> dict:
-    columns = {"images": pairs.images, "texts": pairs.texts, "labels": pairs.labels}
-    batch = {stream: {name: tf.constant(rows, tf.float32) for name, rows in columns.items()}}
+    batch = {stream: batch_of(pairs)["pairs"]}
     updates = [update for update in method.updates() if stream in ("pairs", f"{update.name}s")]
     return {k: v for update in updates for k, v in update.losses(batch, OneReplica()).items()}
 
@@ -121,19 +119,6 @@ def test_images_and_texts_need_not_be_paired():
     assert apart == terms(method, pairs)
 
 
-def test_rows_without_a_label_stay():
-    train = make_pairs()
-    train.labels[::3] = 0
-    assert len(small(train).streams(train, 0)["pairs"]) == 64
-
-
 def test_without_any_label_it_is_refused():
     with pytest.raises(InputError, match="sdml learns from labels"):
         METHODS["sdml"].check(replace(make_pairs(), labels=np.zeros((64, 3), "uint8")))
-
-
-@pytest.mark.parametrize("field", [{"hidden_units": (8, 0)}, {"alpha": 1.5}, {"text_rate": 0.0}])
-def test_a_value_out_of_range_is_refused(field):
-    (name,) = field
-    with pytest.raises(InputError, match=f"`{name}` must be .*received"):
-        SDMLConfig(**field)

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.methods.gradient.test_drsl import columns
 from tests.training.test_loop import float64
-from tests.training.tiny import OneReplica, make_pairs, method_of, weights
+from tests.training.tiny import OneReplica, batch_of, make_pairs, method_of, weights
 from tfxmodal.errors import InputError
 from tfxmodal.losses.balanced_spectrum import balanced_spectrum, similarity_graph
 from tfxmodal.methods.few_labels import with_few_labels
@@ -28,7 +27,7 @@ def few_labels():
 
 def test_the_loss_is_that_of_both_modalities_points():
     method = small()
-    batch = columns(few_labels(), slice(0, 16), "images", "texts", "labels")
+    batch = batch_of(few_labels(), slice(0, 16))["pairs"]
     (value,) = method.loss_terms({"pairs": batch}, OneReplica()).values()
     images, texts = (
         method.scorer().embed_images(batch["images"]),
@@ -42,8 +41,8 @@ def test_the_loss_is_that_of_both_modalities_points():
 
 def after_a_step(strategy) -> tuple[list, list[np.ndarray]]:
     """Each replica's loss on 16 pairs, and the weights after a step of SGD."""
-    columns_of = columns(few_labels(), slice(0, 16), "images", "texts", "labels")
-    batch = {name: tf.cast(column, tf.float64) for name, column in columns_of.items()}
+    columns = batch_of(few_labels(), slice(0, 16))["pairs"]
+    batch = {name: tf.cast(column, tf.float64) for name, column in columns.items()}
     with strategy.scope():
         method = small(hidden_units=())
         variables = method.trainable_variables()
@@ -110,23 +109,6 @@ def test_odd_batches_give_a_finite_loss_and_gradient(what):
         pairs.labels[:, 1] = what == "one class"
     method = small()
     with tf.GradientTape() as tape:
-        batch = columns(pairs, slice(None), "images", "texts", "labels")
-        (loss,) = method.loss_terms({"pairs": batch}, OneReplica()).values()
+        (loss,) = method.loss_terms(batch_of(pairs), OneReplica()).values()
     gradients = tape.gradient(loss, [v.value for v in method.trainable_variables()])
     assert np.isfinite(loss) and all(np.isfinite(each).all() for each in gradients)
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        {"hidden_units": (8, 0)},
-        {"embedding_dim": 0},
-        {"neighbours": 0},
-        {"ridge": 0.0},
-        {"labelled_fraction": 1.5},
-    ],
-)
-def test_a_value_out_of_range_is_refused(config):
-    (name,) = config
-    with pytest.raises(InputError, match=f"`{name}` must be .*received"):
-        SMLNConfig(**config)

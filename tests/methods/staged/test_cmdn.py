@@ -8,7 +8,6 @@ from tests.methods.staged.tiny_stages import (
     UNITS,
     assert_codes_are,
     assert_stages_train_all_layers_apart,
-    batch_of,
     dense,
     made,
     sigmoid,
@@ -16,7 +15,7 @@ from tests.methods.staged.tiny_stages import (
     terms_and_gradients,
     with_large_weights,
 )
-from tests.training.tiny import make_pairs
+from tests.training.tiny import batch_of, make_pairs
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
 from tfxmodal.methods.staged.cmdn import CMDN, CMDNConfig
@@ -147,13 +146,6 @@ def test_two_replicas_train_as_one(two_replicas, tmp_path):
     assert_two_replicas_train_as_one(First, CMDNConfig(**SIZES), two_replicas, tmp_path)
 
 
-def test_rows_without_a_label_are_left_out(method):
-    train = make_pairs()
-    train.labels[::3] = 0
-    found = method.streams(train, 0)["pairs"]
-    np.testing.assert_array_equal(found, np.flatnonzero(np.arange(64) % 3))
-
-
 def test_defaults_are_the_released_codes():
     config, training = CMDNConfig(), Settings("cmdn").training
     assert (config.image_units, config.text_units) == ((2048, 1024), (1024, 1024))
@@ -164,9 +156,6 @@ def test_defaults_are_the_released_codes():
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"image_units": (8, 0)}, "`image_units` must be .*received"),
-        ({"mean_field_steps": -1}, "`mean_field_steps` must be .*received"),
-        ({"stage_epochs": 0}, "`stage_epochs` must be .*received"),
         ({"shared_units": ()}, "`shared_units` must name a layer .*received none"),
         ({"hidden_units": ()}, "`hidden_units` must name a layer .*received none"),
         ({"text_rows": "counts", "text_scaling": "unit"}, "`text_scaling` .*received unit"),

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tests.training.tiny import OneReplica, make_pairs, method_of
+from tests.training.tiny import OneReplica, batch_of, make_pairs, method_of
 
 UNITS = {"image_units": (5, 4), "text_units": (4, 3), "hidden_units": (4,)}
 
@@ -21,12 +21,6 @@ def with_large_weights(method):
     for variable in method.trainable_variables():
         variable.assign(4 * rng.normal(size=variable.shape))
     return method
-
-
-def batch_of(pairs) -> dict:
-    """All pairs as one batch."""
-    columns = {name: tf.constant(getattr(pairs, name)) for name in ("images", "texts")}
-    return {"pairs": columns | {"labels": tf.constant(pairs.labels, tf.float32)}}
 
 
 def terms_and_gradients(stage, batch):
