@@ -1,6 +1,9 @@
+from importlib import import_module
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfxmodal.heads.recurrent_attention import recurrent_attention
 
@@ -43,6 +46,17 @@ def test_equals_the_steps_one_after_another(model):
         np.testing.assert_allclose(u, expected, atol=1e-6)
         np.testing.assert_array_equal(a[~mask], 0)
     np.testing.assert_allclose(weights.numpy().sum(axis=1), [1, 1, 0], rtol=1e-6)
+
+
+def test_a_machine_with_a_gpu_makes_a_graph_that_runs_without(monkeypatch):
+    rnn = import_module("keras.src.backend.tensorflow.rnn")
+    monkeypatch.setattr(rnn, "_is_gpu_available", lambda: True)
+    steps, mask = keras.Input([STEPS, WIDTH]), keras.Input([STEPS], dtype="bool")
+    model = keras.Model([steps, mask], recurrent_attention(steps, UNITS, DIM, 0.5, mask))
+    spec = [tf.TensorSpec([None, STEPS, WIDTH]), tf.TensorSpec([None, STEPS], tf.bool)]
+    graph = tf.function(model).get_concrete_function(spec).graph.as_graph_def()
+    nodes = [*graph.node, *(node for each in graph.library.function for node in each.node_def)]
+    assert nodes and not [node.op for node in nodes if "Cudnn" in node.op]
 
 
 def test_what_is_behind_the_end_changes_nothing(model):

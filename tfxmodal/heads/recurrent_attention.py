@@ -27,7 +27,8 @@ def recurrent_attention(steps, units: int, dim: int, dropout: float = 0.5, mask=
     layers, ops, full = keras.layers, keras.ops, keras.config.floatx()
     hidden, alone = steps, steps.shape[1] == 1
     for _ in range(2):  # For one step, a loop would take longer than the step.
-        lstm = layers.LSTM(units, return_sequences=True, unroll=alone)
+        # cuDNN reads no mask with holes, and its graph runs on GPUs alone.
+        lstm = layers.LSTM(units, return_sequences=True, unroll=alone, use_cudnn=False)
         hidden = lstm(hidden, mask=mask)
     hidden = layers.Dense(dim, name="steps")(layers.Dropout(dropout)(hidden))
     matter = layers.Dense(dim, activation="tanh")(hidden)
