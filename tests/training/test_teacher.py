@@ -1,5 +1,6 @@
 """Students of trained runs."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -45,6 +46,23 @@ def test_a_student_opens_without_its_teacher_and_goes_on_as_if_never_stopped(tea
         assert run.scorer().is_dot_product and run.settings.config.teacher == teacher
     finally:
         away.rename(teacher)
+
+
+def test_a_student_goes_on_with_its_teacher_alone_wherever_that_is(teacher, tmp_path):
+    data, run = dataset(), tmp_path / "run"
+    asked = iter([False, True])
+    run_experiment(student(teacher), run, dataset=data, stop_asked=lambda: next(asked))
+    moved, other = tmp_path / "moved", settings("drsl", seed=1)
+    run_experiment(other, moved, dataset=data, figures=False)
+    told = "another teacher .fingerprint .* give the same weights, as `teacher`, or name another"
+    with pytest.raises(InputError, match=told):
+        run_experiment(student(moved), run, resume=True, dataset=data)
+    shutil.rmtree(moved)
+    shutil.copytree(teacher, moved)
+    whole = run_experiment(student(teacher), tmp_path / "whole", dataset=data)
+    ended = run_experiment(student(moved), run, resume=True, dataset=data)
+    assert results(ended.metrics) == results(whole.metrics)
+    assert load_run(run).settings.config.teacher == moved
 
 
 def test_labels_of_the_students_pairs_are_not_asked_for(teacher, tmp_path):

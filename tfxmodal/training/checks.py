@@ -54,7 +54,7 @@ def check_same_command(workers: Workers, settings: dict, resume: bool):
 
 
 def check_same_inputs(run: RunFolder, workers: Workers, about: dict):
-    """Checks that a run goes on with the pairs and the encoders that it began with.
+    """Checks that a run goes on with the pairs, encoders and teacher that it began with.
 
     Test pairs may be others: they are measured again.
 
@@ -64,7 +64,7 @@ def check_same_inputs(run: RunFolder, workers: Workers, about: dict):
         about: What `model.json` is to tell now.
 
     Raises:
-        CannotGoOn: If the pairs or an encoder differ, as far as the run tells what they were.
+        CannotGoOn: If the pairs or networks differ, as far as the run tells what they were.
     """
     model = run.path / MODEL
     before = workers.from_chief(lambda: run.read_json(MODEL) if model.exists() else {})
@@ -76,13 +76,15 @@ def check_same_inputs(run: RunFolder, workers: Workers, about: dict):
             f"The run {run.path} was begun with other pairs (hash of {told}): give those as "
             "`data_dir`, or name another folder."
         )
-    # A text encoder that is saved in the folder is the run's own.
-    for name in ("image_encoder", *["text_encoder"] * (not saved_in(run.path))):
+    given = dict.fromkeys(("image_encoder", "text_encoder"), "`image_weights` or `encoders`")
+    if saved_in(run.path):  # Then the text encoder is the run's own.
+        del given["text_encoder"]
+    for name, where in (given | {"teacher": "`teacher`"}).items():
         if before.get(name, about[name]) != about[name]:
             raise CannotGoOn(
                 f"The run {run.path} was begun with another {name.replace('_', ' ')} (fingerprint "
-                f"{before[name]} -> {about[name]}): give the same weights, as `image_weights` or "
-                "`encoders`, or name another folder."
+                f"{before[name]} -> {about[name]}): give the same weights, as {where}, or name "
+                "another folder."
             )
 
 

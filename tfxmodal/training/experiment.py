@@ -37,7 +37,7 @@ from tfxmodal.training.checks import check_pairs, check_same_command, check_same
 from tfxmodal.training.interrupts import asking
 from tfxmodal.training.isolation import isolated
 from tfxmodal.training.loop import Interrupted, NonFiniteLoss, Trainer
-from tfxmodal.training.model_card import versions, write_card
+from tfxmodal.training.model_card import versions, weights_hash, write_card
 from tfxmodal.training.replicas import make_strategy
 from tfxmodal.training.run_folder import (
     METRICS,
@@ -211,9 +211,11 @@ class _Outcome:
 
 
 def _about(settings: Settings, data: Prepared) -> dict:
-    """What `model.json` tells of the data."""
+    """What `model.json` tells of the data, and of the run that is learned from."""
     hashes = data_hashes(data.source, settings.data.cache_dir)
-    return data.description() | {"hashes": hashes, "versions": versions()}
+    folder = getattr(settings.config, "teacher", None)
+    teacher = weights_hash(RunFolder(folder)) if folder else None
+    return data.description() | {"hashes": hashes, "teacher": teacher, "versions": versions()}
 
 
 def _begin(settings: Settings, run: RunFolder, data: Prepared, about: dict) -> Summaries:

@@ -25,6 +25,7 @@ WITHOUT_EFFECT = {
 
 MAY_CHANGE = {
     "data": WITHOUT_EFFECT["data"] | {"image_weights", "encoders"},  # They may have moved.
+    "distil": {"teacher"},  # Likewise: `check_same_inputs` compares what is there.
     "training": WITHOUT_EFFECT["training"] | {"epochs", "patience", "minutes"},  # When it ends.
 }
 """Fields that may be others when a run goes on: they do not change what an epoch learns."""
