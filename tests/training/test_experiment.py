@@ -362,6 +362,9 @@ def test_what_refit_cannot_learn_from_is_told_before_any_work(tmp_path, monkeypa
     few = settings("semantic_matching", refit=True, labelled_fraction=0.25)
     with pytest.raises(InputError, match="`refit` .* `labelled_fraction` 0.25 .*leave one"):
         run_experiment(few, tmp_path / "run", dataset=data)
+    noisy = settings("semantic_matching", refit=True, label_noise=0.2)
+    with pytest.raises(InputError, match="`refit` .* `label_noise` 0.2 .*leave one"):
+        run_experiment(noisy, tmp_path / "run", dataset=data)
     assert not (tmp_path / "run").exists()
 
 

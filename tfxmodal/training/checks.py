@@ -107,21 +107,25 @@ def _check_refit(settings: Settings, source: Dataset):
             "`refit` learns from training and validation pairs together, and the training images "
             "and texts are not paired: leave it out, or give pairs."
         )
-    fraction = getattr(settings.config, "labelled_fraction", 1)
-    if fraction < 1:
+    if hidden := _hidden_labels(settings):
         raise InputError(
-            f"`refit` would add the labels of all validation pairs to the `labelled_fraction` "
-            f"{fraction} of the training pairs: leave one of the two out."
+            f"`refit` would add the right labels of all validation pairs to those that {hidden} "
+            "leaves of the training pairs: leave one of the two out."
         )
 
 
 def _tell_trained_encoders(settings: Settings, source: Dataset, reporter: Reporter):
     """Tells of encoders whose features may know labels that the method is not to see."""
-    noise, fraction = settings.data.label_noise, getattr(settings.config, "labelled_fraction", 1.0)
-    hidden = [f"`label_noise` {noise:g}"] * (noise > 0)
-    hidden += [f"`labelled_fraction` {fraction:g}"] * (fraction < 1)
+    hidden = _hidden_labels(settings)
     if hidden and (folders := trained_on_labels(settings.data, source)):
         reporter.say(
             f"The encoders in {' and '.join(map(str, folders))} were trained on labels: their "
-            f"features may tell {settings.method} what {' and '.join(hidden)} hides from it."
+            f"features may tell {settings.method} what {hidden} hides from it."
         )
+
+
+def _hidden_labels(settings: Settings) -> str:
+    """The settings that keep right labels of training pairs from the method, in words."""
+    noise, fraction = settings.data.label_noise, getattr(settings.config, "labelled_fraction", 1.0)
+    hidden = [f"`label_noise` {noise:g}"] * (noise > 0)
+    return " and ".join(hidden + [f"`labelled_fraction` {fraction:g}"] * (fraction < 1))
