@@ -241,6 +241,25 @@ def test_what_cannot_be_learned_is_told_before_anything_is_built(method, labels,
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("method", "values", "classes", "told"),
+    [
+        ("scl", {"labelled_fraction": 0.1}, 0, "`labelled_fraction` 0.1 needs labels"),
+        ("sdml", {"embedding_dim": 2}, 3, "`embedding_dim` must be at least .* 3, .*received 2"),
+        ("mcsm", {}, 1, "pairs of different classes apart, .* have 1: give"),
+    ],
+)
+def test_labels_that_do_not_suffice_are_told_before_any_feature_is_made(
+    method, values, classes, told, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(experiment, "prepare", None)
+    data = dataset()
+    data.train.labels[:, classes:] = 0
+    with pytest.raises(InputError, match=told):
+        run_experiment(settings(method, **values), tmp_path / "run", dataset=data)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("method", ["semantic_matching", "deep_sm"])
 def test_pairs_with_labels_in_training_alone_are_selected_by_recall(method, tmp_path, monkeypatch):
     data = dataset()

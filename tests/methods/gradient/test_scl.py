@@ -188,7 +188,7 @@ def test_streams():
 def test_labels_are_needed():
     train = make_pairs()
     with pytest.raises(InputError, match="`labelled_fraction` 0.1 needs labels"):
-        small(Pairs(train.ids, train.images, train.texts), labelled_fraction=0.1)
+        decided(SCLConfig(labelled_fraction=0.1), Pairs(train.ids, train.images, train.texts))
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.01])

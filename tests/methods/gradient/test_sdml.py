@@ -9,7 +9,7 @@ from tests.methods.gradient.test_drsl import unpaired
 from tests.training.tiny import OneReplica, make_pairs, method_of
 from tfxmodal.errors import InputError
 from tfxmodal.methods import METHODS
-from tfxmodal.methods.gradient.sdml import SDML, SDMLConfig
+from tfxmodal.methods.gradient.sdml import SDML, SDMLConfig, decided
 
 SIZES = {"hidden_units": (8, 7), "embedding_dim": 4}
 
@@ -82,7 +82,7 @@ def test_the_directions_of_the_classes_are_orthonormal_and_stay():
 
 def test_more_classes_than_dimensions_are_refused():
     with pytest.raises(InputError, match="`embedding_dim` must be at least .* 3, .*received 2"):
-        small(embedding_dim=2)
+        decided(SDMLConfig(embedding_dim=2), make_pairs())
 
 
 def test_the_modalities_are_trained_apart():

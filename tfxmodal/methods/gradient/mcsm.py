@@ -21,7 +21,7 @@ from tfxmodal.losses.ranking import ranking
 from tfxmodal.losses.relational_similarity import similarity
 from tfxmodal.methods.few_labels import with_few_labels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod, scorer_of
-from tfxmodal.methods.gradient.mcsm_config import MCSMConfig, decided, reads
+from tfxmodal.methods.gradient.mcsm_config import MCSMConfig, check_classes, decided, reads
 from tfxmodal.methods.learner import Batch, rmsprop
 from tfxmodal.methods.spec import MethodSpec
 from tfxmodal.retrieval.cosine import CosineScorer
@@ -123,11 +123,7 @@ class MCSM(CosineMethod):
         Raises:
             InputError: If they are all of one class.
         """
-        if (classes := np.count_nonzero(train.labels.any(axis=0))) < 2:
-            raise InputError(
-                f"mcsm learns by telling pairs of different classes apart, and the training pairs "
-                f"have {classes}: give pairs of two classes or more."
-            )
+        check_classes(train)  # Few labels may leave fewer classes than there are.
         return super().streams(train, seed)
 
     def check_batch(self, rows: int):

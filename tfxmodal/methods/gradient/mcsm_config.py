@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError, check_ranges
 from tfxmodal.methods.few_labels import FewLabels
@@ -68,8 +70,9 @@ def decided(config: MCSMConfig, train: Pairs) -> tuple[MCSMConfig, str | None]:
         The config, and a sentence where it is one vector of each.
 
     Raises:
-        InputError: If the config asks for what is not there.
+        InputError: If the config asks for what is not there, or all pairs are of one class.
     """
+    check_classes(train)
     in_parts = train.has_image_files and train.has_captions
     locations = config.locations
     if locations == "auto":
@@ -91,3 +94,16 @@ def decided(config: MCSMConfig, train: Pairs) -> tuple[MCSMConfig, str | None]:
             "attention; what is left is a triplet model of two spaces."
         )
     return replace(config, locations=locations), told
+
+
+def check_classes(train: Pairs):
+    """Checks that there are pairs to tell apart.
+
+    Raises:
+        InputError: If all pairs with a label are of one class.
+    """
+    if (classes := np.count_nonzero(train.labels.any(axis=0))) < 2:
+        raise InputError(
+            f"mcsm learns by telling pairs of different classes apart, and the training pairs "
+            f"have {classes}: give pairs of two classes or more."
+        )

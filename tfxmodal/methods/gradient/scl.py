@@ -37,9 +37,6 @@ class SCL(CosineMethod):
     Args:
         inputs: Widths of the features, and the number of classes.
         config: Hyper-parameters.
-
-    Raises:
-        InputError: If the config asks for labels, and there are none.
     """
 
     def __init__(self, inputs: MethodInputs, config: SCLConfig):
@@ -86,11 +83,6 @@ class SCL(CosineMethod):
         if "mutual_information" in self.weights:
             self.networks["discriminator"] = PairDiscriminator(512, config.width)
         if config.labelled_fraction:
-            if inputs.classes is None:
-                raise InputError(
-                    f"`labelled_fraction` {config.labelled_fraction} needs labels, and this "
-                    "dataset has none; leave it at 0."
-                )
             codes = keras.Input([config.width], name="codes")
             logits = keras.layers.Dense(inputs.classes, dtype=keras.config.floatx())(codes)
             self.networks["classifier"] = keras.Model(codes, logits, name="classifier")

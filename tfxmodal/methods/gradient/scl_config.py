@@ -109,7 +109,15 @@ def decided(config: SCLConfig, train: Pairs) -> tuple[SCLConfig, str | None]:
 
     Returns:
         The config, and a sentence that tells of the decision.
+
+    Raises:
+        InputError: If the config asks for labels, and there are none.
     """
+    if config.labelled_fraction and (train.labels is None or not train.labels.any()):
+        raise InputError(
+            f"`labelled_fraction` {config.labelled_fraction} needs labels, and no training pair "
+            "has one: leave it at 0."
+        )
     if config.mi_negatives != "auto":
         return config, None
     few = len(train) > SMALL_SET and not tf.config.list_physical_devices("GPU")

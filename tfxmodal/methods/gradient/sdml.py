@@ -83,18 +83,10 @@ class SDML(CosineMethod):
     Args:
         inputs: Widths of the features, and the number of classes.
         config: Hyper-parameters.
-
-    Raises:
-        InputError: If there are more classes than dimensions.
     """
 
     def __init__(self, inputs: MethodInputs, config: SDMLConfig):
         self.config, self.networks = config, {}
-        if config.embedding_dim < inputs.classes:
-            raise InputError(
-                f"`embedding_dim` must be at least the number of classes, {inputs.classes}, whose "
-                f"directions are orthogonal; received {config.embedding_dim}: raise it."
-            )
         full = keras.config.floatx()
         units = (*config.hidden_units, config.embedding_dim)
         for kind, features, scaled in scaled_inputs(inputs, config):
@@ -149,6 +141,21 @@ class SDML(CosineMethod):
         }
 
 
+def decided(config: SDMLConfig, train: Pairs) -> tuple[SDMLConfig, None]:
+    """The config as it is, if each class can have a direction.
+
+    Raises:
+        InputError: If there are more classes than dimensions.
+    """
+    classes = train.labels.shape[1]
+    if config.embedding_dim < classes:
+        raise InputError(
+            f"`embedding_dim` must be at least the number of classes, {classes}, whose directions "
+            f"are orthogonal; received {config.embedding_dim}: raise it."
+        )
+    return config, None
+
+
 SPEC = MethodSpec(
     name="sdml",
     title="Scalable Deep Multimodal Learning",
@@ -156,6 +163,7 @@ SPEC = MethodSpec(
     setting="semi-supervised",
     config=SDMLConfig,
     learner=SDML,
+    decide=decided,
     seen=with_few_labels,
     needs_pairs=False,
     needs_labels=True,
