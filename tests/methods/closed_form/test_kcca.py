@@ -129,6 +129,21 @@ def test_matrices_that_do_not_fit_in_memory_are_told_before_any_work(monkeypatch
         fit(pairs, pairs, landmarks=33)
 
 
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [([], 100_000), (["max\n"], 100_000), (["5000\n"], 5_000), ([f"{2**63 - 4096}\n"], 100_000)],
+)
+def test_a_container_may_have_less_memory_than_its_machine(limits, expected, monkeypatch, tmp_path):
+    monkeypatch.setattr(kcca.os, "sysconf", {"SC_PHYS_PAGES": 100, "SC_PAGE_SIZE": 1_000}.get)
+    monkeypatch.setattr(kcca, "CONTAINER_LIMITS", (tmp_path / "v2", tmp_path / "v1"))
+    for limit in limits:
+        (tmp_path / "v1").write_text(limit)
+    assert kcca.usable_memory() == expected
+    if expected < 12 * 8 * 32**2:
+        with pytest.raises(InputError, match="`landmarks` .* received 32, .* of the 0.0 GB that"):
+            kcca.check_memory(32)
+
+
 def test_validation_chooses_ridge_and_components(monkeypatch):
     monkeypatch.setattr(kcca, "RIDGES", (1e-6, 1e-1))
     monkeypatch.setattr(kcca, "COMPONENTS", (2, 10))

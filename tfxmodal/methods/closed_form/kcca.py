@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -39,6 +40,12 @@ EXACT, NYSTROEM = 8_000, 2_000
 JITTER = 1e-8  # Relative to the mean of the landmarks' k(l, l), so that repeated ones do no harm.
 MATRICES = 12  # Of landmarks x landmarks float64, held at the same time.
 MEASURED = 1_000  # Landmarks whose distances give the bandwidth.
+
+CONTAINER_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+"""Where Linux tells how much memory a container may use, by cgroup v2 and v1."""
 
 
 @dataclass(frozen=True)
@@ -123,19 +130,25 @@ def fit(
 
 
 def check_memory(landmarks: int):
-    """Checks that the machine holds the matrices of some landmarks.
+    """Checks that the process may hold the matrices of some landmarks.
 
     Raises:
         InputError: If not.
     """
-    needed = MATRICES * 8 * landmarks**2
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    needed, memory = MATRICES * 8 * landmarks**2, usable_memory()
     if needed > memory:
         raise InputError(
             f"`landmarks` must leave room for kernel matrices; received {landmarks:,}, which need "
-            f"{needed / 1e9:.1f} GB of this machine's {memory / 1e9:.1f} GB: give fewer "
-            "(Nystroem's approximation)."
+            f"{needed / 1e9:.1f} GB of the {memory / 1e9:.1f} GB that this process may use: give "
+            "fewer (Nystroem's approximation)."
         )
+
+
+def usable_memory() -> int:
+    """The memory of the machine in bytes, or of its container where that is to have less."""
+    limits = [path.read_text().strip() for path in CONTAINER_LIMITS if path.exists()]
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min([machine, *(int(limit) for limit in limits if limit != "max")])
 
 
 class KernelRows:
