@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.encoders.image.tiny import tiny_encoder
 from tests.methods.gradient.on_replicas import assert_two_replicas_train_as_one
 from tests.methods.gradient.test_drsl_end_to_end import make_towers, raw_pairs
 from tests.training.tiny import OneReplica, make_pairs, method_of
@@ -178,6 +179,20 @@ def test_end_to_end_the_image_encoder_waits_and_then_moves_little():
         expected = whole * (0.01 if ours else 1)
         np.testing.assert_allclose(part, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
         assert not (ours and decayed)
+
+
+def test_in_stage_one_the_image_encoder_is_as_in_use():
+    """Its batch normalisation reads the moving statistics, and leaves them as they are."""
+    encoder, train = tiny_encoder(normalised=True).model, numbered(raw_pairs(16), None, 0)
+    networks = make_towers() | {"image": encoder}
+    config = DualPathConfig(**SIZES, instance_classes=16, end_to_end=True)
+    kinds = dual_path.SPEC.inputs(config)
+    method = method_of(DualPath, train, config, kinds=kinds, networks=networks)
+    before = [variable.numpy() for variable in encoder.non_trainable_variables]
+    for stage, waits in zip(method.stages(), (True, False), strict=True):
+        stage.updates[0].losses(batch(train), OneReplica())
+        after = [variable.numpy() for variable in encoder.non_trainable_variables]
+        assert [np.array_equal(*each) for each in zip(before, after, strict=True)] == 2 * [waits]
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,10 @@ class DualPath(CosineMethod):
             relu, trained = keras.layers.ReLU(dtype=precise), features
             if config.end_to_end and kind == "image":  # Reversed twice: a gradient of that length.
                 trained = GradientReversal(-config.image_rate, dtype=precise)(features)
-            self.networks[f"{kind}_path"] = keras.Model(rows, relu(network(trained)))
+            path = relu(network(trained))
+            self.networks[f"{kind}_path"] = keras.Model(rows, path)
+            if kind == "image":
+                self._below, self._above = keras.Model(rows, features), keras.Model(features, path)
             compared = network(features) if config.as_released else relu(network(features))
             self.add_encoder(kind, rows, compared)
         embedding = keras.Input([config.embedding_dim], name="embedding")
@@ -163,9 +166,12 @@ class DualPath(CosineMethod):
         return [Stage("instance", [one], config.instance_epochs), Stage("ranking", [two])]
 
     def instance_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
-        """The instance losses of this replica's images and texts."""
+        """The instance losses of this replica's images and texts; the image encoder waits."""
         rows = batch["pairs"]
-        return self._instance_terms(self.embed(rows, "path"), rows["image_ids"])
+        features = self._below(rows["images"], training=False)
+        image = self._above(features, training=True)
+        text = self.networks["text_path"](rows["texts"], training=True)
+        return self._instance_terms((image, text), rows["image_ids"])
 
     def loss_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
         """The instance losses, and ranking against the pairs of the global batch."""
