@@ -53,6 +53,18 @@ def test_unpaired_sets_are_chosen_from_by_themselves():
         assert 0 < len(rows) < len(before)
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_each_class_is_seen_where_pairs_have_several(seed):
+    random = np.random.default_rng(seed)
+    labels = np.zeros((60, 6), np.uint8)
+    labels[:50, 0] = 1  # Of most pairs the first class is the same.
+    labels[np.arange(60), random.integers(1, 5, 60)] = 1  # And nothing is of the last one.
+    rows = labelled_rows(labels, 0.1, "stratified", seed)
+    assert labels[rows].any(axis=0).tolist() == [True] * 5 + [False]
+    assert len(np.unique(rows)) == len(rows) < 15
+    np.testing.assert_array_equal(rows, labelled_rows(labels, 0.1, "stratified", seed))
+
+
 @pytest.mark.parametrize("fraction", [0.0, -0.1, 1.1])
 def test_a_fraction_is_above_0_and_at_most_1(fraction):
     with pytest.raises(InputError, match="`labelled_fraction` must be from above 0 to 1"):

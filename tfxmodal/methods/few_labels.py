@@ -67,7 +67,8 @@ def labelled_rows(labels: np.ndarray, fraction: float, how: str, seed: int) -> n
         labels: `[n, classes]` multi-hot.
         fraction: Share of the rows that have a label, above 0 and at most 1.
         how: `"first"`, the first rows; `"stratified"`, a random share of each class, rounded and at
-            least one row (a row of several classes counts for its first).
+            least one row (a row of several classes counts for its first; then a row is added for
+            each class that none of them has).
         seed: Decides which, for `"stratified"`.
 
     Returns:
@@ -91,5 +92,8 @@ def labelled_rows(labels: np.ndarray, fraction: float, how: str, seed: int) -> n
     for first_class in range(labels.shape[1]):
         rows = known[labels[known].argmax(axis=1) == first_class]
         count = max(1, round(fraction * len(rows)))
-        chosen.append(random.permutation(rows)[:count])
-    return np.sort(np.concatenate(chosen))
+        chosen.extend(random.permutation(rows)[:count])
+    for each_class in np.flatnonzero(labels.any(axis=0)):
+        if not labels[chosen, each_class].any():  # A further one of rows of several classes.
+            chosen.append(random.choice(np.flatnonzero(labels[:, each_class])))
+    return np.sort(chosen)
