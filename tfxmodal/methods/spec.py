@@ -70,7 +70,6 @@ class MethodSpec:
             are, so that they must be of one space.
         needs_pairs: Whether images and texts must be paired row by row.
         needs_labels: Whether every training pair needs a label.
-        several_labels: Whether a pair may have several.
         seen: The training pairs with the labels that the method may see, or with numbers of
             their images where it needs them: `seen(train, config, seed) -> Pairs`.
         decide: Settles, when a run begins, the config's fields that are `auto`: `decide(config,
@@ -102,7 +101,6 @@ class MethodSpec:
     follows_epochs: Callable[[Any], bool] = lambda config: False
     needs_pairs: bool = True
     needs_labels: bool = False
-    several_labels: bool = True
     presets: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     recommended: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     search_space: Mapping[str, Sequence[Any]] = field(default_factory=dict)
@@ -141,9 +139,4 @@ class MethodSpec:
             raise InputError(
                 f"{self.name} learns from labels, and the training pairs have none: give labels, "
                 "or take a method that needs none (scl, pls, ridge_cca)."
-            )
-        if not self.several_labels and not train.exclusive:
-            raise InputError(
-                f"{self.name} learns from one label a pair, and some training pairs have several: "
-                "give one, or take another method."
             )
