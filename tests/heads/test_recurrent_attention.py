@@ -1,8 +1,9 @@
+from importlib import import_module
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras.src.backend.tensorflow import rnn
 
 from tfxmodal.heads.recurrent_attention import recurrent_attention
 
@@ -48,6 +49,7 @@ def test_equals_the_steps_one_after_another(model):
 
 
 def test_a_machine_with_a_gpu_makes_a_graph_that_runs_without(monkeypatch):
+    rnn = import_module("keras.src.backend.tensorflow.rnn")
     monkeypatch.setattr(rnn, "_is_gpu_available", lambda: True)
     steps, mask = keras.Input([STEPS, WIDTH]), keras.Input([STEPS], dtype="bool")
     model = keras.Model([steps, mask], recurrent_attention(steps, UNITS, DIM, 0.5, mask))

@@ -49,8 +49,8 @@ def test_a_student_opens_without_its_teacher_and_goes_on_as_if_never_stopped(tea
 
 def test_a_student_goes_on_with_its_teacher_alone_wherever_that_is(teacher, tmp_path):
     data, run = dataset(), tmp_path / "run"
-    first = student(teacher).having(epochs=1)
-    run_experiment(first, run, dataset=data)
+    asked = iter([False, True])
+    run_experiment(student(teacher), run, dataset=data, stop_asked=lambda: next(asked))
     moved, other = tmp_path / "moved", settings("drsl", seed=1)
     run_experiment(other, moved, dataset=data, figures=False)
     told = "another teacher .fingerprint .* give the same weights, as `teacher`, or name another"
@@ -67,7 +67,8 @@ def test_a_student_goes_on_with_its_teacher_alone_wherever_that_is(teacher, tmp_
 def test_labels_of_the_students_pairs_are_not_asked_for(teacher, tmp_path):
     data = dataset()
     data.train.labels[:] = 0
-    assert run_experiment(student(teacher), tmp_path / "run", dataset=data).finished
+    result = run_experiment(student(teacher, binary=16), tmp_path / "run", dataset=data)
+    assert result.finished and load_run(result.folder).scorer().is_hamming
 
 
 def test_a_teacher_without_networks_is_refused_before_any_work(tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.best_negatives import best_negatives
 from tfxmodal.losses.discrimination import discrimination
 from tfxmodal.losses.label_prediction import label_prediction
+from tfxmodal.methods.binary import Binary, check_bits
 from tfxmodal.methods.few_labels import FewLabels, with_few_labels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
 from tfxmodal.methods.learner import Batch, Update, short_adam
@@ -29,7 +30,7 @@ LEAKY = "leaky_relu"
 
 
 @dataclass(frozen=True)
-class CMGANsConfig(ScaledFeatures, FewLabels):
+class CMGANsConfig(ScaledFeatures, FewLabels, Binary):
     """CM-GANs; the sources are the released code's numbers."""
 
     hidden_units: int = 1024
@@ -51,6 +52,7 @@ class CMGANsConfig(ScaledFeatures, FewLabels):
 
     def __post_init__(self):
         super().__post_init__()
+        check_bits(self)
         units = ("hidden_units", "embedding_dim", "critic_units", "generator_steps")
         check_ranges(self, **dict.fromkeys(units, "[1, inf)"))
 
@@ -102,12 +104,12 @@ class CMGANs(CosineMethod):
                 width, (config.hidden_units,), batch_norm=True, output_activation=LEAKY
             )
             code = batch_normalization(full)(shared(first(scaled)))
-            code = keras.layers.Activation(LEAKY, dtype=full)(code)
+            code = self.coded(kind, features, keras.layers.Activation(LEAKY, dtype=full)(code))
             self.add_encoder(kind, features, code)
             self.networks[f"{kind}_generator"] = autoencoder(
                 features, scaled, code, (config.hidden_units,), LEAKY
             )
-            codes = keras.Input([config.embedding_dim], name="codes")
+            codes = keras.Input([config.width], name="codes")
             self.networks[f"{kind}_classifier"] = keras.Model(
                 codes, dense(inputs.classes, full)(codes)
             )
@@ -126,18 +128,20 @@ class CMGANs(CosineMethod):
     def updates(self) -> list[Update]:
         """The discriminators', then the generators', by Adam with a first moment of .5."""
 
-        def update(name, losses, terms, networks, times=1):
+        def update(name, losses, weights, networks, times=1):
             variables = self.trainable_variables(
                 *(f"{k}_{n}" for k in MODALITIES for n in networks)
             )
-            return Update(name, losses, dict.fromkeys(terms, 1.0), variables, short_adam, times)
+            return Update(name, losses, weights, variables, short_adam, times)
 
+        judged = dict.fromkeys(("intra", "inter"), 1.0)
+        made = dict.fromkeys(("class", "intra_fooled", "inter_fooled"), 1.0)
         return [
-            update("discriminators", self._discriminate, ("intra", "inter"), ("intra", "inter")),
+            update("discriminators", self._discriminate, judged, ("intra", "inter")),
             update(
                 "generators",
                 self._generate,
-                ("class", "intra_fooled", "inter_fooled"),
+                made | self.config.code_weights,
                 ("generator", "classifier"),
                 self.config.generator_steps,
             ),
@@ -175,7 +179,8 @@ class CMGANs(CosineMethod):
             terms["intra_fooled"] += judged(f"{kind}_intra", decoded, True)
             terms["inter_fooled"] += judged(f"{other}_inter", [u, t], True)
         logits = (self.networks[f"{kind}_classifier"](made[kind][0]) for kind in MODALITIES)
-        return terms | {"class": label_prediction(*logits, rows["labels"])}
+        terms["class"] = label_prediction(*logits, rows["labels"])
+        return terms | self.quantised(rows)
 
     def _judged(self, name: str, rows, real: bool, weights=None, *, trained: bool) -> tf.Tensor:
         return discrimination(self._call(name, rows, trained), real, weights)

@@ -148,7 +148,7 @@ def usable_memory() -> int:
     """The memory of the machine in bytes, or of its container where that is to have less."""
     limits = [path.read_text().strip() for path in CONTAINER_LIMITS if path.exists()]
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return min(machine, *(int(limit) for limit in limits if limit != "max"))
+    return min([machine, *(int(limit) for limit in limits if limit != "max")])
 
 
 class KernelRows:

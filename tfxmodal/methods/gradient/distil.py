@@ -16,6 +16,7 @@ from tfxmodal.heads.feature_network import feature_network
 from tfxmodal.inputs.spec import MethodInputs
 from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.distillation import distillation
+from tfxmodal.methods.binary import Binary, check_bits
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
 from tfxmodal.methods.learner import Batch, Method
 from tfxmodal.methods.scaled_features import NONE_OR_STANDARD, ScaledFeatures, scaled_inputs
@@ -23,7 +24,7 @@ from tfxmodal.methods.spec import MethodSpec
 
 
 @dataclass(frozen=True)
-class DistilConfig(ScaledFeatures):
+class DistilConfig(ScaledFeatures, Binary):
     """A cosine student of a trained run; all defaults are ours."""
 
     teacher: Path | None = None
@@ -40,6 +41,7 @@ class DistilConfig(ScaledFeatures):
     """Fraction dropped before each layer but the first."""
 
     def __post_init__(self):
+        check_bits(self)
         sizes = dict.fromkeys(("hidden_units", "embedding_dim"), "[1, inf)")
         check_ranges(self, **sizes, dropout="[0, 1)")
 
@@ -64,7 +66,7 @@ class Distil(CosineMethod):
 
     def __init__(self, inputs: MethodInputs, config: DistilConfig):
         self.config, self.networks = config, {}
-        self.weights = {"distillation": 1.0}
+        self.weights = {"distillation": 1.0} | config.code_weights
         units, full = (*config.hidden_units, config.embedding_dim), keras.config.floatx()
         for kind, rows, scaled in scaled_inputs(inputs, config):
             network = feature_network(
@@ -74,7 +76,7 @@ class Distil(CosineMethod):
                 output_activation="linear",
                 name=f"{kind}_student",
             )
-            self.add_encoder(kind, rows, network(scaled))
+            self.add_encoder(kind, rows, self.coded(kind, rows, network(scaled)))
         cosine = keras.Input([1], name="cosine")
         fitted = keras.layers.Dense(1, kernel_initializer="ones", dtype=full)(cosine)
         self.networks["calibration"] = keras.Model(cosine, fitted)
@@ -92,7 +94,8 @@ class Distil(CosineMethod):
         scores = tf.reshape(
             self.networks["calibration"](tf.reshape(cosines, [-1, 1])), tf.shape(cosines)
         )
-        return {"distillation": distillation(scores, self._taught(rows, replicas))}
+        taught = distillation(scores, self._taught(rows, replicas))
+        return {"distillation": taught} | self.quantised(rows)
 
     def _taught(self, rows: dict[str, tf.Tensor], replicas) -> tf.Tensor:
         """The teacher's scores, as it gives them outside of training."""

@@ -17,6 +17,7 @@ from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.instance import instance
 from tfxmodal.losses.pair_batch import PairBatch
 from tfxmodal.losses.ranking import ranking
+from tfxmodal.methods.binary import Binary, check_bits
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
 from tfxmodal.methods.learner import Batch, Stage, Update
 from tfxmodal.methods.spec import MethodSpec, inputs_of
@@ -26,7 +27,7 @@ MOST_CLASSES = 8192
 
 
 @dataclass(frozen=True)
-class DualPathConfig:
+class DualPathConfig(Binary):
     """Dual-Path; where a default names no source, it is the released code's."""
 
     hidden_units: tuple[int, ...] = (2048,)
@@ -76,6 +77,7 @@ class DualPathConfig:
     code: .001)."""
 
     def __post_init__(self):
+        check_bits(self)
         positive, weights = ("hidden_units", "embedding_dim", "instance_epochs"), "[0, inf)"
         check_ranges(
             self,
@@ -136,13 +138,13 @@ class DualPath(CosineMethod):
             relu, trained = keras.layers.ReLU(dtype=precise), features
             if config.end_to_end and kind == "image":  # Reversed twice: a gradient of that length.
                 trained = GradientReversal(-config.image_rate, dtype=precise)(features)
-            path = relu(network(trained))
+            compared = network(features) if config.as_released else relu(network(features))
+            self.add_encoder(kind, rows, self.coded(kind, rows, compared))
+            path = self.coded(kind, rows, relu(network(trained)))  # Last: these bits are trained.
             self.networks[f"{kind}_path"] = keras.Model(rows, path)
             if kind == "image":
                 self._below, self._above = keras.Model(rows, features), keras.Model(features, path)
-            compared = network(features) if config.as_released else relu(network(features))
-            self.add_encoder(kind, rows, compared)
-        embedding = keras.Input([config.embedding_dim], name="embedding")
+        embedding = keras.Input([config.width], name="embedding")
         dropped = keras.layers.Dropout(config.dropout, dtype=precise)(embedding)
         classes = keras.layers.Dense(config.instance_classes, use_bias=False, dtype=precise)
         self.networks["instances"] = keras.Model(embedding, classes(dropped))
@@ -159,7 +161,7 @@ class DualPath(CosineMethod):
             "ranking": config.ranking_weight,
             "image_instance": config.image_weight,
             "text_instance": config.text_weight,
-        }
+        } | config.code_weights
         lightly = partial(nesterov, undecayed=self._image_encoder)
         one = Update("instance", self.instance_terms, alone, new, nesterov)
         two = Update("ranking", self.loss_terms, ranked, everything, lightly)
@@ -175,13 +177,14 @@ class DualPath(CosineMethod):
 
     def loss_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
         """The instance losses, and ranking against the pairs of the global batch."""
-        config, numbers = self.config, batch["pairs"]["image_ids"]
-        embeddings = self.embed(batch["pairs"], "path")
+        config, rows = self.config, batch["pairs"]
+        embeddings, numbers = self.embed(rows, "path"), rows["image_ids"]
         units = [tf.math.l2_normalize(each, axis=1) for each in embeddings]
         pairs = PairBatch.gathered(*units, replicas=replicas)
         same = numbers[:, None] == replicas.gather(numbers)
         rank = ranking(pairs, same, config.margin, config.negatives == "hardest")
-        return self._instance_terms(embeddings, numbers) | {"ranking": rank}
+        terms = self._instance_terms(embeddings, numbers) | {"ranking": rank}
+        return terms | self.quantised(rows)
 
     def _instance_terms(self, embeddings, numbers) -> dict[str, tf.Tensor]:
         classify = self.networks["instances"]
@@ -220,7 +223,7 @@ def decided(config: DualPathConfig, train: Pairs) -> tuple[DualPathConfig, str |
         return config, None
     return config, (
         f"{images:,} training images share {MOST_CLASSES:,} instance classes; one each takes "
-        f"{images * config.embedding_dim * 8 / 1e9:.1f} GB: `instance_classes` {images}."
+        f"{images * config.width * 8 / 1e9:.1f} GB: `instance_classes` {images}."
     )
 
 

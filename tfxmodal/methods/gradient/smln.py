@@ -13,6 +13,7 @@ from tfxmodal.heads.feature_network import feature_network
 from tfxmodal.inputs.spec import MethodInputs
 from tfxmodal.lazy import tf
 from tfxmodal.losses.balanced_spectrum import balanced_spectrum, similarity_graph
+from tfxmodal.methods.binary import Binary, check_bits
 from tfxmodal.methods.few_labels import FewLabels, with_few_labels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
 from tfxmodal.methods.learner import Batch
@@ -21,7 +22,7 @@ from tfxmodal.methods.spec import MethodSpec
 
 
 @dataclass(frozen=True)
-class SMLNConfig(ScaledFeatures, FewLabels):
+class SMLNConfig(ScaledFeatures, FewLabels, Binary):
     """SMLN; where the source is SDML, it is the released code of another method of its authors."""
 
     hidden_units: tuple[int, ...] = (1024, 1024)
@@ -39,6 +40,7 @@ class SMLNConfig(ScaledFeatures, FewLabels):
 
     def __post_init__(self):
         super().__post_init__()
+        check_bits(self)
         check_ranges(
             self,
             hidden_units="[1, inf)",
@@ -66,12 +68,12 @@ class SMLN(CosineMethod):
 
     def __init__(self, inputs: MethodInputs, config: SMLNConfig):
         self.config, self.networks = config, {}
-        self.weights = {"balanced_spectrum": 1.0}
-        self.embedding_dim = config.embedding_dim or inputs.classes
-        units = (*config.hidden_units, self.embedding_dim)
+        self.weights = {"balanced_spectrum": 1.0} | config.code_weights
+        self._width = config.width or inputs.classes
+        units = (*config.hidden_units, config.embedding_dim or inputs.classes)
         for kind, features, scaled in scaled_inputs(inputs, config):
             network = feature_network(scaled.shape[-1], units, output_activation="linear")
-            self.add_encoder(kind, features, network(scaled))
+            self.add_encoder(kind, features, self.coded(kind, features, network(scaled)))
 
     def check_batch(self, rows: int):
         """Checks that a batch has a point a dimension, and the neighbours of each.
@@ -79,13 +81,13 @@ class SMLN(CosineMethod):
         Raises:
             InputError: If it has not: the loss would be that of the ridge alone.
         """
-        least = max(self.config.neighbours, self.embedding_dim // 2) + 1
+        least = max(self.config.neighbours, self._width // 2) + 1
         if rows < least:
             raise InputError(
-                f"`batch_size` must be at least {least} for {self.embedding_dim} dimensions and "
+                f"`batch_size` must be at least {least} for {self._width} dimensions and "
                 f"{self.config.neighbours} neighbours, and should be several times that; received "
-                f"batches of {rows} pairs: raise it, give more pairs, or lower `embedding_dim` and "
-                "`neighbours`."
+                f"batches of {rows} pairs: raise it, give more pairs, or lower "
+                f"`{'binary' if self.config.binary else 'embedding_dim'}` and `neighbours`."
             )
 
     def loss_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
@@ -94,7 +96,8 @@ class SMLN(CosineMethod):
         points = tf.concat([replicas.gather(code) for code in self.embed(rows)], axis=0)
         columns = (replicas.gather(rows[name]) for name in ("images", "texts", "labels"))
         similarities = similarity_graph(*columns, self.config.neighbours)
-        return {"balanced_spectrum": balanced_spectrum(points, similarities, self.config.ridge)}
+        spectrum = balanced_spectrum(points, similarities, self.config.ridge)
+        return {"balanced_spectrum": spectrum} | self.quantised(rows)
 
 
 SPEC = MethodSpec(
