@@ -267,8 +267,9 @@ class Gallery:
 
     def optimize(self):
         """Arranges what was written for fast searches. Nobody else may write meanwhile."""
-        for index in self.indexes.values():
-            index.store.optimize()
+        with self._synced():
+            for index in self.indexes.values():
+                index.store.optimize()
 
     @contextmanager
     def _synced(self) -> Iterator[None]:
