@@ -323,3 +323,24 @@ def test_each_request_under_way_has_a_thread(catalogue, monkeypatch):
     with Asking(catalogue, Limits(max_requests=50)) as service, ThreadPoolExecutor(50) as pool:
         answers = pool.map(lambda _: service.get("/items").status_code, range(50))
         assert {*answers} == {200}
+
+
+def test_a_picture_that_stays_is_not_looked_for(filled, monkeypatch):
+    asked = []
+    current = filled.catalogue.galleries.current()
+    has = current.has_picture
+    monkeypatch.setattr(current, "has_picture", lambda name: asked.append(name) or has(name))
+    filled.put_picture("red", "red", text="another caption")
+    assert not asked and filled.get("/pictures/red").content == picture("red")
+    filled.put_picture("red", "blue")
+    assert len(asked) == 1
+
+
+def test_examples_are_all_that_is_read_of_a_gallery(filled, monkeypatch):
+    for number in range(40):
+        filled.put("/items", data={"id": f"t{number:02}", "text": "sea"})
+    store, read = filled.catalogue.galleries.current().indexes["texts"].store, []
+    get = store.get
+    monkeypatch.setattr(store, "get", lambda ids: read.extend(ids) or get(ids))
+    found = filled.get("/items", params={"kind": "texts", "most": 7}).json()["items"]
+    assert [item["id"] for item in found] == read and len(set(read)) == 7

@@ -10,7 +10,7 @@ from tfxmodal.service import searching
 from tfxmodal.service.failures import Unready, storing
 from tfxmodal.service.galleries import Galleries
 from tfxmodal.service.gallery import Embedded, Gallery
-from tfxmodal.service.items import Found, Item, NewItem, Query, Told
+from tfxmodal.service.items import PICTURE, Found, Item, NewItem, Query, Told
 from tfxmodal.service.joined_writes import JoinedWrites
 
 
@@ -48,7 +48,9 @@ class Catalogue:
         with self._writing(gallery):
             before = gallery.get([each.item.id for each in embedded])
             gallery.write(embedded)
-            self.tidy(gallery, [item.picture for item in before])
+            # Of a picture that an item has now nobody needs to look through the gallery.
+            kept = {each.item.columns.get(PICTURE) for each in embedded}
+            self.tidy(gallery, {item.picture for item in before} - kept)
 
     def delete(self, name: str) -> bool:
         """Takes an item out, with its picture; gives whether it was there.

@@ -35,9 +35,6 @@ ABOUT = "about.json"
 LEFT_OUT = "left_out.json"
 """Items that another gallery holds and this one's model cannot embed: by id their picture."""
 
-LOOKED_AT = 1000
-"""Items among which examples are chosen."""
-
 CLOCK = 2.0
 """Seconds by which the clock of a file system may differ."""
 
@@ -182,13 +179,9 @@ class Gallery:
                 file.write(json.dumps(items).encode())
 
     def some(self, kind: str, most: int) -> list[Item]:
-        """Some items, from all over the first `LOOKED_AT` of the store's."""
-        found: list[Item] = []
-        for part in self.indexes[kind].store.items():
-            found += items_of(kind, part)
-            if len(found) >= LOOKED_AT:
-                break
-        return found[:: -(-len(found) // most) or 1]
+        """Some items, from all over the gallery."""
+        store = self.indexes[kind].store
+        return items_of(kind, store.get(store.some(most)))
 
     def parts(self) -> Iterator[list[Item]]:
         """All items, in batches."""

@@ -288,6 +288,14 @@ class LanceStore:
         ids = found["id"].to_pylist()
         return Hits([ids[row] for row in chosen], scores[chosen])
 
+    def some(self, most: int) -> list[str]:
+        """Ids from all over the store; see `Store`."""
+        count = self.count()
+        rows = sorted({count * number // most for number in range(most)}) if count else []
+        if not rows:
+            return []
+        return self._table.take_offsets(rows).select(["id"]).to_arrow()["id"].to_pylist()
+
     # === Files ==================================================================================
 
     def optimize(self):
