@@ -1,6 +1,7 @@
 """What the service answers when something around it fails, and what is left then."""
 
 import asyncio
+import math
 import os
 import threading
 import time
@@ -344,3 +345,40 @@ def test_examples_are_all_that_is_read_of_a_gallery(filled, monkeypatch):
     monkeypatch.setattr(store, "get", lambda ids: read.extend(ids) or get(ids))
     found = filled.get("/items", params={"kind": "texts", "most": 7}).json()["items"]
     assert [item["id"] for item in found] == read and len(set(read)) == 7
+
+
+def test_what_needs_no_model_waits_for_none(filled, model, monkeypatch):
+    hangs, asked = threading.Event(), threading.Event()
+    current = filled.catalogue.galleries.current()
+    probe = current.model.probe
+
+    def slow():
+        asked.set()
+        hangs.wait(20)
+        return probe()
+
+    monkeypatch.setattr(current.model, "probe", slow)
+    current._look_again = 0.0
+    with filled, ThreadPoolExecutor(1) as pool:
+        ready = pool.submit(filled.get, "/ready")
+        assert asked.wait(5)
+        start = time.monotonic()
+        for path in ("/pictures/red", "/items", "/items/red", "/about"):
+            assert filled.get(path).status_code == 200, path
+        assert filled.delete("/items/blue").status_code == 204
+        assert filled.found(text="red", k=1) == ["red"]  # By the last thing that is known.
+        took = time.monotonic() - start
+        hangs.set()
+        assert ready.result().status_code == 200
+    assert took < 5  # The probe takes 20.
+
+
+def test_a_busy_model_server_is_no_fault_of_the_gallery(filled, model, monkeypatch):
+    current = filled.catalogue.galleries.current()
+    current.check()
+    monkeypatch.setattr(gallery, "FAILED", 60.0)
+    current._look_again, model.fault = 0.0, grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert filled.get("/ready").status_code == 503
+    model.fault = None
+    assert filled.found(text="red", k=1) == ["red"]
+    assert filled.put_picture("new").status_code == 503  # Vectors of another model would stay.

@@ -106,6 +106,7 @@ def _add_page(app: FastAPI, catalogue: Catalogue, limits: Limits):
         return {}
 
     @app.get("/about")
+        catalogue.galleries.current().check()
     def about(request: Request) -> About:
         """What is searched, and what the caller may do."""
         gallery = catalogue.galleries.current()

@@ -37,6 +37,7 @@ class Catalogue:
             StoreFailed: If they cannot be written; each is as it was, or as it was given.
         """
         gallery = self.galleries.current()
+        gallery.check()
         with self.step("embed"), storing():
             embedded, told = gallery.embed(items)
         if embedded:
@@ -99,6 +100,7 @@ class Catalogue:
             StoreFailed: If the store cannot be read.
         """
         gallery = self.galleries.current()
+        gallery.check(surely=False)
         with self.step("embed"), storing():
             asked = searching.embed(gallery, query)
         with self.step("search"), storing():

@@ -50,19 +50,16 @@ class Galleries:
         self._opening = threading.Lock()
 
     def current(self) -> Gallery:
-        """The gallery that is searched now, after a look at its model.
+        """The gallery that is searched now; who asks its model checks it first.
 
         Raises:
-            Unready: If there is none, or its model is not the server's.
-            ServerError: If the model server does not answer.
+            Unready: If there is none.
         """
         with self._opening:
             name = self.current_name()
             if self._opened is None or self._opened.name != name:
                 self._opened = self.open(name)
-            gallery = self._opened
-        gallery.check()
-        return gallery
+            return self._opened
 
     def current_name(self) -> str:
         """The name of the gallery that is searched now.

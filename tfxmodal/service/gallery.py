@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from grpc import StatusCode
 
 from tfxmodal.data.items import KINDS
 from tfxmodal.encoders.image.with_pillow import UnreadPicture
@@ -40,6 +41,9 @@ CLOCK = 2.0
 
 CHECKED, FAILED = 30.0, 1.0
 """Seconds after which it is looked at again whether the server's model is still the gallery's."""
+
+PASSING = {StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.RESOURCE_EXHAUSTED}
+"""Answers that tell nothing of the model."""
 
 
 @dataclass(frozen=True)
@@ -85,21 +89,38 @@ class Gallery:
         except (InputError, KeyError, TypeError) as error:
             raise Unready(f"The gallery {folder} cannot be opened ({error}).") from error
         self._checking = threading.Lock()
-        self._look_again, self._fault = 0.0, None
+        self._look_again, self._is_known = 0.0, False
+        self._fault: InputError | None = None
+        self._doubt: InputError | None = None
 
-    def check(self):
+    def check(self, surely: bool = True):
         """Checks, now and then, that the server's model is the one that made the gallery.
+
+        Args:
+            surely: Whether to wait for a look that is under way, and to count it as a fault when
+                the server is too busy to tell. Else the last thing that is known holds meanwhile.
 
         Raises:
             Unready: If it is not.
             ServerError: If the model server does not answer.
         """
-        with self._checking:
-            if time.monotonic() >= self._look_again:
-                self._fault = self._found_fault()
-                self._look_again = time.monotonic() + (FAILED if self._fault else CHECKED)
-        if self._fault:
-            raise self._fault.with_traceback(None)
+        surely = surely or not self._is_known
+        if time.monotonic() >= self._look_again and self._checking.acquire(blocking=surely):
+            try:
+                if time.monotonic() >= self._look_again:  # Nobody else has looked meanwhile.
+                    self._look()
+            finally:
+                self._checking.release()
+        if fault := self._fault or (self._doubt if surely else None):
+            raise fault.with_traceback(None)
+
+    def _look(self):
+        """Looks at the server's model, and notes what is wrong with it or why that is not known."""
+        found = self._found_fault()
+        self._doubt = found if isinstance(found, ServerError) and found.code in PASSING else None
+        if self._doubt is None:
+            self._fault, self._is_known = found, True
+        self._look_again = time.monotonic() + (FAILED if found else CHECKED)
 
     def _found_fault(self) -> InputError | None:
         try:
@@ -109,8 +130,8 @@ class Gallery:
             return error
         return Unready(
             f"Version {self.model.version} of {self.model.name!r} on the server is not the model "
-            f"that made the gallery {self.name!r}: serve that one, or embed the gallery again by "
-            "export/search_service.py reembed."
+            f"that made the gallery {self.name!r}: serve that one, or give the new one a number of "
+            "its own, and go over to it by export/search_service.py reembed."
         )
 
     @contextmanager
