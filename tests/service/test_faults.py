@@ -22,6 +22,7 @@ from tfxmodal.service.failures import Unready
 from tfxmodal.service.filling import fill, reembed
 from tfxmodal.service.galleries import Galleries
 from tfxmodal.service.limits import Limited
+from tfxmodal.service.keys import Keys, add_key
 
 
 @pytest.fixture(autouse=True)
@@ -382,3 +383,34 @@ def test_a_busy_model_server_is_no_fault_of_the_gallery(filled, model, monkeypat
     model.fault = None
     assert filled.found(text="red", k=1) == ["red"]
     assert filled.put_picture("new").status_code == 503  # Vectors of another model would stay.
+
+
+@pytest.mark.parametrize(
+    "error, told",
+    [
+        (PermissionError(13, "a secret"), ["PermissionError", "EACCES"]),
+        (RuntimeError("lance error: a secret (os error 28)"), ["RuntimeError", "ENOSPC"]),
+    ],
+)
+def test_logs_tell_why_a_store_failed_and_nothing_that_is_in_it(filled, monkeypatch, error, told):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(gallery.Index, "search", fail)
+    assert filled.post("/search", data={"text": "red"}).status_code in (503, 507)
+    fault = filled.log[-1]["fault"]
+    assert fault[:2] == told and "test_faults.py" in fault[-1] and "secret" not in str(fault)
+
+
+def test_logs_tell_what_a_model_server_answered_and_that_keys_cannot_be_read(
+    catalogue, model, tmp_path
+):
+    keys = tmp_path / "keys.json"
+    headers = {"Authorization": f"Bearer {add_key(keys, 'a', 'read')}"}
+    service = Asking(catalogue, keys=Keys(keys))
+    model.fault = grpc.StatusCode.INTERNAL
+    assert service.post("/search", data={"text": "red"}, headers=headers).status_code == 503
+    assert service.log[-1]["fault"][:2] == ["ServerError", "INTERNAL"]
+    keys.write_text("no JSON")
+    assert service.get("/about", headers=headers).status_code == 503
+    assert service.log[-1]["fault"][0] == "JSONDecodeError"

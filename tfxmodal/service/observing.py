@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,6 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"}
 """Methods that are told by their names: callers may send any word, and each would be kept."""
+
+from tfxmodal.service.failures import fault_of
 
 SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
@@ -66,7 +67,8 @@ class Observed:
     """An ASGI application whose requests are counted and logged.
 
     Args:
-        app: The application; a route of it puts `caller` into the state of its request.
+        app: The application; it puts `caller` into the state of a request, and `fault` where it
+            failed.
         metrics: Count the requests.
         log: Takes what is told of a request, by name.
     """
@@ -75,7 +77,7 @@ class Observed:
         self._app, self._metrics, self._log = app, metrics, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send):
-        """Answers a request, and tells of it; of a fault of the program, where it is."""
+        """Answers a request, and tells of it; of a fault of the service, where it is."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         start, status, fault = time.perf_counter(), 500, None
@@ -90,9 +92,7 @@ class Observed:
         try:
             await self._app(scope, receive, noted)
         except Exception as error:  # Already answered by 500.
-            # The frames alone: the message may hold what was asked.
-            frames = traceback.extract_tb(error.__traceback__)
-            fault = [type(error).__name__, *(f"{f.filename}:{f.lineno}" for f in frames[-5:])]
+            fault = fault_of(error)
         finally:
             self._metrics.under_way.dec()
             seconds = time.perf_counter() - start
@@ -108,5 +108,5 @@ class Observed:
                 status=status,
                 ms=round(1e3 * seconds, 1),
                 caller=getattr(scope.get("state", {}).get("caller"), "name", None),
-                fault=fault,
+                fault=fault or scope.get("state", {}).get("fault"),
             )
