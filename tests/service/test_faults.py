@@ -414,3 +414,15 @@ def test_logs_tell_what_a_model_server_answered_and_that_keys_cannot_be_read(
     keys.write_text("no JSON")
     assert service.get("/about", headers=headers).status_code == 503
     assert service.log[-1]["fault"][0] == "JSONDecodeError"
+
+
+def test_a_full_disk_counts_from_the_first_write_that_finds_it(service, tmp_path):
+    def value(name: str, **labels) -> float | None:
+        return service.metrics.registry.get_sample_value(f"tfxmodal_{name}", labels)
+
+    for route, method in (("/items", "PUT"), ("/items/{id:path}", "DELETE")):
+        assert value("requests_total", route=route, method=method, status="507") == 0
+    service.metrics.watch(tmp_path)
+    assert 0 < value("disk_free_bytes") < value("disk_bytes")
+    service.metrics.watch(tmp_path / "gone")
+    assert math.isnan(value("disk_free_bytes"))

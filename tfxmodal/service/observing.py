@@ -6,19 +6,22 @@ Neither holds anything of what is asked or kept: no text, id, file name, filter 
 from __future__ import annotations
 
 import json
+import math
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tfxmodal.service.failures import fault_of
+
 METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"}
 """Methods that are told by their names: callers may send any word, and each would be kept."""
-
-from tfxmodal.service.failures import fault_of
 
 SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
@@ -48,12 +51,29 @@ class Metrics:
             buckets=SECONDS,
             registry=registry,
         )
+        self._free = Gauge(
+            "tfxmodal_disk_free_bytes", "Free of the gallery's disk", registry=registry
+        )
+        self._size = Gauge("tfxmodal_disk_bytes", "Size of the gallery's disk", registry=registry)
+
+    def watch(self, folder: Path):
+        """Tells of the disk of a folder from now on; of one that cannot be reached NaN."""
+        self._free.set_function(lambda: _usage(folder)[2])
+        self._size.set_function(lambda: _usage(folder)[0])
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Takes the time of a block."""
         with self._steps.labels(name).time():
             yield
+
+
+def _usage(folder: Path) -> tuple[float, float, float]:
+    """Bytes of a folder's disk: all, used and free."""
+    try:
+        return shutil.disk_usage(folder)
+    except OSError:
+        return math.nan, math.nan, math.nan
 
 
 def log_line(**values):
