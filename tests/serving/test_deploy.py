@@ -24,7 +24,7 @@ from tests.serving import tiny
 from tfxmodal.commands import cli, search_service
 from tfxmodal.dev_server.batching import Batching
 from tfxmodal.dev_server.server import DevServer
-from tfxmodal.service import access, observing
+from tfxmodal.service import access, observing, pictures
 from tfxmodal.service.config import Limits
 from tfxmodal.serving.client.client import Client
 from tfxmodal.serving.model_config import model_config
