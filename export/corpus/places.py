@@ -33,10 +33,7 @@ def read(place: str) -> bytes:
 
 
 def files_in(folder: str) -> dict[str, str]:
-    """The files in a folder and the folders in it: from their paths, sorted, to their stamps.
-
-    Hidden files and folders, and those whose names begin with an underscore, are passed over.
-    """
+    """The files in a folder and the folders in it: from their paths, sorted, to their stamps."""
     system, root = located(folder)
     found = system.get_file_info(fs.FileSelector(root, recursive=True))
     files = {
@@ -44,11 +41,7 @@ def files_in(folder: str) -> dict[str, str]:
         for each in found
         if each.type is not fs.FileType.Directory
     }
-    return {
-        name: files[name]
-        for name in sorted(files)
-        if not any(part.startswith((".", "_")) for part in name.split("/"))
-    }
+    return dict(sorted(files.items()))
 
 
 def stamps(places: Iterable[str]) -> list[str]:
