@@ -13,7 +13,12 @@ def located(place: str) -> tuple[fs.FileSystem, str]:
     """The file system of a place, and the place's path in it."""
     if "://" in place:
         return fs.FileSystem.from_uri(place)
-    return fs.LocalFileSystem(), os.path.abspath(place)
+    return fs.LocalFileSystem(), whole(place)
+
+
+def whole(place: str) -> str:
+    """A place by which it is known from every folder."""
+    return place if "://" in place else os.path.abspath(place)
 
 
 def joined(folder: str, name: str) -> str:
