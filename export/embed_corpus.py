@@ -73,6 +73,11 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     )
     flag("--image-column", default="image", help="column of the pictures (image)")
     flag("--text-column", default="text", help="column of the texts (text, or texts of several)")
+    flag(
+        "--replace",
+        action="store_true",
+        help="replace vectors of the same ids that came from another source, as of one that moved",
+    )
     flag("--shard-size", type=int, default=1000, help="items in a file of vectors (1000)")
     flag("--batch-size", type=int, default=32, help="items that the model is given at once (32)")
     flags = parser.parse_args(own)
@@ -89,6 +94,7 @@ def main(argv: list[str]) -> None:
         from corpus.model import Model
         from corpus.output import Output, plan
         from corpus.pipeline import Job, about_vectors, run
+        from corpus.places import whole
         from corpus.sources import Columns, read_source
     except ImportError as error:
         raise InputError(
@@ -102,6 +108,9 @@ def main(argv: list[str]) -> None:
         output.check(about_vectors(model))
         items = read_source(flags.source, flags.gallery, columns)
         planned = plan(items, output.earlier())
+        source = whole(flags.source)
+        if not flags.replace:
+            output.check_sources(planned.stale, source)
         output.clear()
         todo = len(planned.todo)
         print(
@@ -112,9 +121,9 @@ def main(argv: list[str]) -> None:
         if planned.retold:
             retold = sum(map(len, planned.retold.values()))
             print(f"{retold:,} have other columns alone: they keep their vectors.", flush=True)
-            output.retell(planned)
+            output.retell(planned, source)
         if todo:
-            job = Job(model, output, flags.image_column, flags.batch_size)
+            job = Job(model, output, source, flags.image_column, flags.batch_size)
             with progress(output, planned.todo, flags.shard_size):
                 run(job, planned.todo, flags.shard_size, beams)
         bad = output.finish(planned)

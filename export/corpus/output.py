@@ -22,7 +22,7 @@ from corpus.places import joined, located
 from corpus.sources import COLUMNS_STAMP
 
 ABOUT = b"tfxmodal"
-"""Of a file's schema: JSON of the gallery, and of the model with its fingerprint."""
+"""Of a file's schema: JSON of the gallery, the source, and the model with its fingerprint."""
 
 KNOWN = ("id", "stamp", COLUMNS_STAMP)
 """Columns that tell what an item was when its row was written."""
@@ -90,7 +90,7 @@ def shard_name(items: pa.Table) -> str:
     return f"part-{digest.hexdigest()}.parquet"
 
 
-def with_vectors(items: pa.Table, vectors: pa.Array, about: str | bytes) -> pa.Table:
+def with_vectors(items: pa.Table, vectors: pa.Array, about: str) -> pa.Table:
     """The rows of a file: items of a source with their vectors, `about` them for `ABOUT`."""
     rows = items.add_column(1, "vector", vectors)
     rows = rows.drop_columns([*({FILE, ROW} & {*rows.column_names})])
@@ -145,6 +145,27 @@ class Output:
             tables.append(rows.append_column("file", pa.repeat(name, len(rows))))
         return pa.concat_tables([table.replace_schema_metadata() for table in tables])
 
+    def check_sources(self, stale: dict[str, list[str]], source: str):
+        """Checks that vectors that are to be replaced are of this source.
+
+        Args:
+            stale: By file their ids.
+            source: The `source` of the rows that take their place.
+
+        Raises:
+            InputError: If they are of another one. Files of earlier versions do not tell theirs.
+        """
+        system, root = located(self.place)
+        for name, ids in stale.items():
+            with system.open_input_file(f"{root}/{name}") as file:
+                about = json.loads(pq.read_schema(file).metadata[ABOUT])
+            if about.get("source", source) != source:
+                raise InputError(
+                    f"--to {self.place} holds {len(ids):,} ids of --source {source} with other "
+                    f"content, such as {ids[0]!r}, from {about['source']}: give another folder, or "
+                    "--replace where the source has moved."
+                )
+
     def write(self, name: str, rows: pa.Table, row_group: int | None = None):
         """Writes a file of rows, whole or not at all."""
         with self._whole(name) as file:
@@ -160,15 +181,20 @@ class Output:
             yield file
         system.move(partial, f"{root}/{name}")
 
-    def retell(self, plan: Plan):
-        """Writes rows whose columns alone have changed, with the vectors that are there."""
+    def retell(self, plan: Plan, source: str):
+        """Writes rows whose columns alone have changed, with the vectors that are there.
+
+        Args:
+            plan: What the run does.
+            source: The `source` of these rows.
+        """
         system, root = located(self.place)
         for name, items in plan.retold.items():
             rows = pq.read_table(f"{root}/{name}", filesystem=system)
             at = pc.index_in(items["id"], value_set=rows["id"])
             vectors = rows["vector"].combine_chunks().take(at.combine_chunks())
-            about = rows.schema.metadata[ABOUT]
-            self.write(shard_name(items), with_vectors(items, vectors, about))
+            about = json.loads(rows.schema.metadata[ABOUT]) | {"source": source}
+            self.write(shard_name(items), with_vectors(items, vectors, json.dumps(about)))
 
     def drop(self, name: str, ids: list[str]):
         """Removes the rows of ids from a file, and the file where none is left."""

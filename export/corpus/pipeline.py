@@ -30,12 +30,14 @@ class Job:
     Attributes:
         model: What embeds.
         output: Where the plan is, and the vectors go.
+        source: What is embedded.
         image: Name of the column of pictures.
         batch: Items that the model is given at once.
     """
 
     model: Model
     output: Output
+    source: str
     image: str
     batch: int
 
@@ -52,7 +54,7 @@ class Job:
         items, (vectors, reasons) = result.example, result.inference
         if good := [row for row in range(len(items)) if row not in reasons]:
             array = pa.FixedSizeListArray.from_arrays(vectors[good].ravel(), vectors.shape[1])
-            about = json.dumps(about_vectors(self.model))
+            about = json.dumps(about_vectors(self.model) | {"source": self.source})
             self.output.write(name, with_vectors(items.take(good), array, about))
         ids = items["id"].to_pylist()
         for row, reason in sorted(reasons.items()):

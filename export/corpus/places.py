@@ -13,7 +13,12 @@ def located(place: str) -> tuple[fs.FileSystem, str]:
     """The file system of a place, and the place's path in it."""
     if "://" in place:
         return fs.FileSystem.from_uri(place)
-    return fs.LocalFileSystem(), os.path.abspath(place)
+    return fs.LocalFileSystem(), whole(place)
+
+
+def whole(place: str) -> str:
+    """A place by which it is known from every folder."""
+    return place if "://" in place else os.path.abspath(place)
 
 
 def joined(folder: str, name: str) -> str:
@@ -33,10 +38,7 @@ def read(place: str) -> bytes:
 
 
 def files_in(folder: str) -> dict[str, str]:
-    """The files in a folder and the folders in it: from their paths, sorted, to their stamps.
-
-    Hidden files and folders, and those whose names begin with an underscore, are passed over.
-    """
+    """The files in a folder and the folders in it: from their paths, sorted, to their stamps."""
     system, root = located(folder)
     found = system.get_file_info(fs.FileSelector(root, recursive=True))
     files = {
@@ -44,11 +46,7 @@ def files_in(folder: str) -> dict[str, str]:
         for each in found
         if each.type is not fs.FileType.Directory
     }
-    return {
-        name: files[name]
-        for name in sorted(files)
-        if not any(part.startswith((".", "_")) for part in name.split("/"))
-    }
+    return dict(sorted(files.items()))
 
 
 def folders_in(folder: str) -> list[str]:

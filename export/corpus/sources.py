@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import posixpath
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,10 @@ from corpus import InputError
 from corpus.containers import CONTAINERS, FILE, ROW, holds, rows_of
 from corpus.places import files_in, folders_in, joined, located, read, stamps
 
-PICTURES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".bmp", ".dib", ".webp")
+PICTURES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".bmp", ".dib", ".webp"),
+    *(".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2"),  # The model reads none: they are bad.
+)
 TABLES = {".csv": ",", ".tsv": "\t"}
 PATH = "path"
 """Column of where the picture of an item is, if it is a file of its own."""
@@ -105,10 +109,18 @@ def _items(source: str, gallery: str, columns: Columns) -> pa.Table:
         raise InputError(f"--source {source} is no folder and none of {kinds}: give one of these.")
     files = files_in(source)
     held: dict[str, list[str]] = {}
+    passed: Counter[str] = Counter()
     for name in files:
-        kind = posixpath.splitext(name)[1].lower()
-        if kind in (*PICTURES, *CONTAINERS):
-            held.setdefault("pictures" if kind in PICTURES else kind, []).append(name)
+        kind, parts = posixpath.splitext(name)[1].lower(), name.split("/")
+        if any(part.startswith(".") for part in parts):
+            passed["hidden"] += 1
+        elif kind in PICTURES:
+            held.setdefault("pictures", []).append(name)
+        # Programs that write Parquet keep files of their own under such names.
+        elif kind in CONTAINERS and not any(part.startswith("_") for part in parts):
+            held.setdefault(kind, []).append(name)
+        else:
+            passed[kind or "without suffix"] += 1
     if len(held) != 1:
         found = ", ".join(f"{len(names)} {kind}" for kind, names in held.items())
         raise InputError(
@@ -116,6 +128,9 @@ def _items(source: str, gallery: str, columns: Columns) -> pa.Table:
             "folder with files of one kind."
         )
     ((kind, names),) = held.items()
+    if passed:
+        told = ", ".join(f"{count:,} {suffix}" for suffix, count in passed.most_common())
+        print(f"{source}: {len(names):,} {kind}; passed over: {told}", flush=True)
     if kind != "pictures":
         rows = rows_of([joined(source, name) for name in names], columns.image)
         return _of_rows(rows, f"{source}/", gallery, columns)

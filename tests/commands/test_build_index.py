@@ -298,3 +298,17 @@ def test_photos_and_texts_of_a_manifest_are_found_by_metadata_and_by_their_like(
     needs = refused(*text, "--min-probability", "0.5")
     Path("kept.json").rename(Path(run, "calibration.json"))
     assert "--min-probability needs scores that were calibrated" in needs
+
+
+def test_what_was_written_is_on_the_disk_when_the_command_ends(trained, photos, monkeypatch):
+    """LanceDB leaves it to the system when its files reach the disk."""
+    pytest.importorskip("lancedb")
+    synced = []
+    monkeypatch.setattr(os, "sync", lambda: synced.append(True))
+    flags = ["--run", str(trained("pascal_sentences")), "--to", "index/photos"]
+    build_index.main([*flags, "--store", "lancedb", "--data", str(photos)])
+    assert len(synced) == 1
+    build_index.main([*flags, "--delete", sorted(photos.iterdir())[0].name])
+    assert len(synced) == 2
+    build_index.main([*flags, "--text", "a dog on the grass"])
+    assert len(synced) == 2

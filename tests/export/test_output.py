@@ -159,7 +159,7 @@ def test_rows_whose_columns_alone_have_changed_keep_their_vectors(output):
     for _ in range(2):  # The first run is killed before it has ended.
         made = plan(source, output.earlier())
         assert made.todo["id"].to_pylist() == ["b", "new"]
-        output.retell(made)
+        output.retell(made, "/here")
     assert not made.retold
     output.finish(made)
     assert held(output) == {"a": "1x", "c": "1y", "d": "1", "e": "1x"}
@@ -182,6 +182,20 @@ def test_an_output_of_an_earlier_version_goes_on(output):
     made = plan(rows({"a": "1", "b": "1x", "c": "2"}), output.earlier())
     assert made.todo["id"].to_pylist() == ["c"]
     assert [*made.retold] == ["part-1.parquet"] and made.stale == {"part-1.parquet": ["b", "c"]}
-    output.retell(made)
+    output.retell(made, "/here")
     output.finish(made)
     assert held(output) == {"a": "1", "b": "1x"}
+
+
+def test_an_id_of_another_source_is_refused(output):
+    output.write("part-1.parquet", vectors({"a": "1", "b": "1"}, MODEL | {"source": "/one"}))
+    output.write("part-2.parquet", vectors({"c": "1"}))  # Of an earlier version.
+    made = plan(rows({"a": "2", "b": "1", "c": "2"}), output.earlier())
+    output.check_sources(made.stale, "/one")
+    with pytest.raises(InputError, match="1 ids of --source /two .* 'a', from /one: .*--replace"):
+        output.check_sources(made.stale, "/two")
+    output.check_sources(plan(rows({"a": "1", "z": "1"}), output.earlier()).stale, "/two")
+    made = plan(rows({"a": "1x"}), output.earlier())
+    output.retell(made, "/two")
+    output.finish(made)
+    output.check_sources(plan(rows({"a": "2"}), output.earlier()).stale, "/two")

@@ -262,3 +262,13 @@ def test_a_stamp_of_the_columns_changes_with_what_is_told_of_an_item(pictures):
     assert marks("images", text="new")[1][0] != marks("images")[1][0]
     assert marks("texts", text="new")[1][0] == marks("texts")[1][0]
     assert set(items(pictures / "sub")["columns_stamp"].to_pylist()) == {""}
+
+
+def test_what_a_folder_holds_is_an_item_or_is_counted(tmp_path, capsys):
+    names = ("a.jpg", "b.heic", "c.tif", "d.avif", "e.jp2", "_old/f.jpg", "_work/g.jpg")
+    for name in (*names, "noext", "notes.txt", "_old/more.txt", ".hidden/h.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert {*items(tmp_path)["id"].to_pylist()} == {*names}
+    told = capsys.readouterr().out
+    assert "7 pictures; passed over: 2 .txt" in told and "1 hidden, 1 without suffix" in told

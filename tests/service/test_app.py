@@ -363,3 +363,24 @@ def test_a_write_of_one_kind_leaves_the_other_kinds_store_alone(filled):
     filled.put_picture("new", "red")
     assert versions()["images"] == before["images"] + 1
     assert versions()["texts"] == before["texts"] + 2
+
+
+@pytest.mark.parametrize("start", ["{folder}/", "./", "../pairs/", ""])
+def test_an_id_that_is_a_path_begins_with_a_name(catalogue, tmp_path, start):
+    folder = tmp_path / "pairs"
+    folder.mkdir()
+    (folder / "red.png").write_bytes(picture("red"))
+    row = {"image": start.format(folder=folder) + "red.png", "text": "red", "split": "test"}
+    (folder / "pairs.jsonl").write_text(json.dumps(row))
+    told = fill(catalogue, folder / "pairs.jsonl")
+    assert (told.written, told.bad) == (2, {})
+    ids = {item.id for part in catalogue.galleries.current().parts() for item in part}
+    (name,) = (name for name in ids if "#" not in name)
+    assert row["image"].endswith(name) and not name.startswith((".", "/"))
+
+
+def test_ids_that_would_be_one_are_told(catalogue, tmp_path):
+    rows = [{"image": name, "text": "red", "split": "test"} for name in ("a/b.png", "/a/b.png")]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(InputError, match="both would be the item 'a/b.png'"):
+        fill(catalogue, tmp_path / "pairs.jsonl")

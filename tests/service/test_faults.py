@@ -1,6 +1,7 @@
 """What the service answers when something around it fails, and what is left then."""
 
 import asyncio
+import math
 import os
 import threading
 import time
@@ -15,14 +16,16 @@ from tests.service.conftest import Asking
 from tests.service.fake import picture
 from tests.waiting import eventually
 from tfxmodal.encoders.image.with_pillow import as_seen
+from tfxmodal.errors import InputError
 from tfxmodal.io.locks import locked
 from tfxmodal.service import gallery, pictures
 from tfxmodal.service.app import SPARE
 from tfxmodal.service.catalogue import Catalogue
 from tfxmodal.service.config import Limits
 from tfxmodal.service.failures import Unready
-from tfxmodal.service.filling import fill, reembed
+from tfxmodal.service.filling import fill, put_in_order, reembed
 from tfxmodal.service.galleries import Galleries
+from tfxmodal.service.keys import Keys, add_key
 from tfxmodal.service.limits import Limited
 
 
@@ -170,7 +173,7 @@ def test_what_a_version_cannot_embed_is_there_again_after_going_back(filled, mod
     galleries = filled.catalogue.galleries
     model.versions |= {2: 2, 3: 3}
     model.unknown[2] = "field"
-    told = reembed(filled.catalogue, galleries.make(2, "f2"))
+    told = reembed(filled.catalogue, galleries.make(2, "f2"), allow_bad=True)
     assert [*told.bad] == ["texts/field"] and filled.get("/items/texts/field").status_code == 404
     assert filled.put("/items", data={"id": "texts/field", "text": "red field"}).status_code == 422
     # What is deleted meanwhile stays deleted, what was left out is passed on from one to the next.
@@ -189,7 +192,7 @@ def test_what_was_left_out_can_be_written_and_deleted(filled, model):
     galleries = filled.catalogue.galleries
     filled.put("/items", data={"id": "texts/sea", "text": "red field at sea"})
     model.versions[2], model.unknown[2] = 2, "field"
-    reembed(filled.catalogue, galleries.make(2, "f2"))
+    reembed(filled.catalogue, galleries.make(2, "f2"), allow_bad=True)
     assert {*galleries.current().left_out} == {"texts/field", "texts/sea"}
     filled.put("/items", data={"id": "texts/sea", "text": "blue sea"})
     filled.delete("/items/texts/field")
@@ -207,7 +210,7 @@ def test_an_old_form_of_what_cannot_be_embedded_does_not_come_back(filled, model
     reembed(filled.catalogue, galleries.open("fake-1"))
     filled.put("/items", data={"id": "texts/field", "text": "a blue field"})
     model.unknown[2] = "field"
-    told = reembed(filled.catalogue, galleries.open("fake-2"))
+    told = reembed(filled.catalogue, galleries.open("fake-2"), allow_bad=True)
     assert ([*told.bad], told.deleted) == (["texts/field"], 1)
     assert filled.found(text="green", find="texts") == ["texts/car"]
     reembed(filled.catalogue, galleries.open("fake-1"))
@@ -221,7 +224,7 @@ def test_a_picture_that_is_missing_is_told_and_one_that_was_left_out_is_kept(fil
     for item in galleries.current().get(["gone"]):
         galleries.pictures.remove(item.picture)
     model.versions[2], model.unknown[2] = 2, picture("blue")
-    told = reembed(filled.catalogue, galleries.make(2, "f2"))
+    told = reembed(filled.catalogue, galleries.make(2, "f2"), allow_bad=True)
     assert told.bad.keys() == {"blue", "lost", "gone"}
     assert told.bad["gone"] == "its picture is missing"
     model.unknown = {}
@@ -327,3 +330,156 @@ def test_each_request_under_way_has_a_thread(catalogue, monkeypatch):
     with Asking(catalogue, Limits(max_requests=50)) as service, ThreadPoolExecutor(50) as pool:
         answers = pool.map(lambda _: service.get("/items").status_code, range(50))
         assert {*answers} == {200}
+
+
+def test_a_gallery_that_would_lack_items_is_not_gone_over_to(filled, model, tmp_path):
+    galleries = filled.catalogue.galleries
+    (tmp_path / "texts").write_text("".join(f"t{number}\tsea\n" for number in range(96)))
+    fill(filled.catalogue, tmp_path / "texts")
+    model.versions |= {2: 2, 3: 3}
+    model.unknown[2] = "in green"
+    with pytest.raises(InputError, match="would lack 2 of 101 items: 'texts/car'.*`allow_bad`"):
+        reembed(filled.catalogue, galleries.make(2, "f2"))
+    model.unknown[2] = "field"  # One in a hundred may be bad.
+    assert [*reembed(filled.catalogue, galleries.make(2, "f2")).bad] == ["texts/field"]
+    galleries.pictures.remove(galleries.current().get(["red"])[0].picture)
+    with pytest.raises(InputError, match="'red' .its picture is missing"):
+        reembed(filled.catalogue, galleries.make(3, "f3"))
+    assert galleries.current_name() == "fake-2"
+    assert reembed(filled.catalogue, galleries.make(3, "f3"), allow_bad=True).bad.keys() == {"red"}
+
+
+@pytest.mark.parametrize(
+    "error, told",
+    [
+        (PermissionError(13, "a secret"), ["PermissionError", "EACCES"]),
+        (RuntimeError("lance error: a secret (os error 28)"), ["RuntimeError", "ENOSPC"]),
+    ],
+)
+def test_logs_tell_why_a_store_failed_and_nothing_that_is_in_it(filled, monkeypatch, error, told):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(gallery.Index, "search", fail)
+    assert filled.post("/search", data={"text": "red"}).status_code in (503, 507)
+    fault = filled.log[-1]["fault"]
+    assert fault[:2] == told and "test_faults.py" in fault[-1] and "secret" not in str(fault)
+
+
+def test_logs_tell_what_a_model_server_answered_and_that_keys_cannot_be_read(
+    catalogue, model, tmp_path
+):
+    keys = tmp_path / "keys.json"
+    headers = {"Authorization": f"Bearer {add_key(keys, 'a', 'read')}"}
+    service = Asking(catalogue, keys=Keys(keys))
+    model.fault = grpc.StatusCode.INTERNAL
+    assert service.post("/search", data={"text": "red"}, headers=headers).status_code == 503
+    assert service.log[-1]["fault"][:2] == ["ServerError", "INTERNAL"]
+    keys.write_text("no JSON")
+    assert service.get("/about", headers=headers).status_code == 503
+    assert service.log[-1]["fault"][0] == "JSONDecodeError"
+
+
+def test_a_full_disk_counts_from_the_first_write_that_finds_it(service, tmp_path):
+    def value(name: str, **labels) -> float | None:
+        return service.metrics.registry.get_sample_value(f"tfxmodal_{name}", labels)
+
+    for route, method in (("/items", "PUT"), ("/items/{id:path}", "DELETE")):
+        assert value("requests_total", route=route, method=method, status="507") == 0
+    service.metrics.watch(tmp_path)
+    assert 0 < value("disk_free_bytes") < value("disk_bytes")
+    service.metrics.watch(tmp_path / "gone")
+    assert math.isnan(value("disk_free_bytes"))
+
+
+def test_what_needs_no_model_waits_for_none(filled, model, monkeypatch):
+    hangs, asked = threading.Event(), threading.Event()
+    current = filled.catalogue.galleries.current()
+    probe = current.model.probe
+
+    def slow():
+        asked.set()
+        hangs.wait(20)
+        return probe()
+
+    monkeypatch.setattr(current.model, "probe", slow)
+    current._look_again = 0.0
+    with filled, ThreadPoolExecutor(1) as pool:
+        ready = pool.submit(filled.get, "/ready")
+        assert asked.wait(5)
+        start = time.monotonic()
+        for path in ("/pictures/red", "/items", "/items/red", "/about"):
+            assert filled.get(path).status_code == 200, path
+        assert filled.delete("/items/blue").status_code == 204
+        assert filled.found(text="red", k=1) == ["red"]  # By the last thing that is known.
+        took = time.monotonic() - start
+        hangs.set()
+        assert ready.result().status_code == 200
+    assert took < 5  # The probe takes 20.
+
+
+def test_a_busy_model_server_is_no_fault_of_the_gallery(filled, model, monkeypatch):
+    current = filled.catalogue.galleries.current()
+    current.check()
+    monkeypatch.setattr(gallery, "FAILED", 60.0)
+    current._look_again, model.fault = 0.0, grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert filled.get("/ready").status_code == 503
+    model.fault = None
+    assert filled.found(text="red", k=1) == ["red"]
+    assert filled.put_picture("new").status_code == 503  # Vectors of another model would stay.
+
+
+def test_a_version_number_that_is_used_again_has_a_way_out(filled, model):
+    galleries = filled.catalogue.galleries
+    model.versions[2] = 2
+    reembed(filled.catalogue, galleries.make(2, "f2"))
+    with pytest.raises(InputError, match="is that of the gallery fake-2, which is searched"):
+        galleries.remove(2)
+    reembed(filled.catalogue, galleries.open("fake-1"))
+    model.versions[2] = 77
+    with pytest.raises(InputError, match="of another model: remove it by"):
+        galleries.make(2, "f77")
+    galleries.remove(2)
+    with pytest.raises(InputError, match="`version` 2 has no gallery"):
+        galleries.remove(2)
+    assert reembed(filled.catalogue, galleries.make(2, "f77")).written == 5
+    assert filled.found(text="red", k=1) == ["red"]
+
+
+def test_the_gallery_is_put_in_order_without_a_model_and_reaches_the_disk(
+    filled, model, monkeypatch
+):
+    current = filled.catalogue.galleries.current()
+    folder = filled.catalogue.galleries.folder / "pictures"
+    done = []
+    monkeypatch.setattr(gallery, "sync_changes", lambda *_: done.append("synced"))
+    store = current.indexes["images"].store
+    monkeypatch.setattr(store, "optimize", lambda: done.append("optimized"))
+    (folder / "00").mkdir(exist_ok=True)
+    (folder / "00" / f"{'0' * 64}.jpg").touch()
+    os.utime(folder / "00" / f"{'0' * 64}.jpg", (1, 1))
+    model.fault = grpc.StatusCode.UNAVAILABLE
+    put_in_order(filled.catalogue)
+    assert done == ["optimized", "synced"] and not [*(folder / "00").iterdir()]
+    assert filled.get("/pictures/red").status_code == 200
+
+
+def test_a_picture_that_stays_is_not_looked_for(filled, monkeypatch):
+    asked = []
+    current = filled.catalogue.galleries.current()
+    has = current.has_picture
+    monkeypatch.setattr(current, "has_picture", lambda name: asked.append(name) or has(name))
+    filled.put_picture("red", "red", text="another caption")
+    assert not asked and filled.get("/pictures/red").content == picture("red")
+    filled.put_picture("red", "blue")
+    assert len(asked) == 1
+
+
+def test_examples_are_all_that_is_read_of_a_gallery(filled, monkeypatch):
+    for number in range(40):
+        filled.put("/items", data={"id": f"t{number:02}", "text": "sea"})
+    store, read = filled.catalogue.galleries.current().indexes["texts"].store, []
+    get = store.get
+    monkeypatch.setattr(store, "get", lambda ids: read.extend(ids) or get(ids))
+    found = filled.get("/items", params={"kind": "texts", "most": 7}).json()["items"]
+    assert [item["id"] for item in found] == read and len(set(read)) == 7

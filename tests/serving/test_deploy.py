@@ -24,7 +24,7 @@ from tests.serving import tiny
 from tfxmodal.commands import cli, search_service
 from tfxmodal.dev_server.batching import Batching
 from tfxmodal.dev_server.server import DevServer
-from tfxmodal.service import access, observing
+from tfxmodal.service import access, observing, pictures
 from tfxmodal.service.config import Limits
 from tfxmodal.serving.client.client import Client
 from tfxmodal.serving.model_config import model_config
@@ -159,9 +159,13 @@ def test_batching_parameters_are_sound(kind):
 def test_metrics_are_where_prometheus_looks_for_them(compose):
     text = (CONFIG / "monitoring.config").read_text()
     served = text_format.Parse(text, _message(prometheus_config="Prometheus")()).prometheus_config
-    job, own = load("monitoring/prometheus.yaml")[0]["scrape_configs"]
-    assert served.enable and served.path == job["metrics_path"]
-    assert job["static_configs"][0]["targets"] == [f"{name}:8501" for name in SERVERS]
+    *jobs, own = load("monitoring/prometheus.yaml")[0]["scrape_configs"]
+    assert served.enable and {served.path} == {job["metrics_path"] for job in jobs}
+    search, matrix = jobs
+    assert tuple(job["job_name"] for job in jobs) == SERVERS
+    assert search["static_configs"][0]["targets"] == ["search:8501"]
+    # The profile of the other one need not be up, and is no alarm then.
+    assert matrix["dns_sd_configs"] == [{"names": ["matrix"], "type": "A", "port": 8501}]
     (target,) = own["static_configs"][0]["targets"]
     assert f"--metrics-port={target.removeprefix('service:')}" in compose["service"]["command"]
 
@@ -435,6 +439,46 @@ def test_the_rules_are_the_operators_and_ask_for_metrics_that_exist():
         asked = set(re.findall(r"\btfxmodal_\w+", rule["expr"]))
         assert asked <= own and (asked or served or "up{" in rule["expr"])
     assert "/etc/prometheus/alerts.yaml" in load("monitoring/prometheus.yaml")[0]["rule_files"]
+
+
+def test_what_is_gone_or_fails_from_its_beginning_is_an_alarm():
+    rules = {r["alert"]: r["expr"] for r in load("monitoring/alerts.yaml")[0]["groups"][0]["rules"]}
+    jobs = {job["job_name"] for job in load("monitoring/prometheus.yaml")[0]["scrape_configs"]}
+    services = {
+        document["metadata"]["name"]
+        for path in (*IN_KUBERNETES.values(), "kubernetes/service.yaml")
+        for document in load(path)
+        if document["kind"] == "Service"
+    }
+    assert jobs == services  # By which the operator names its jobs.
+    down = {name: {*re.findall(r'job=~?"([\w|]+)"', e)} for name, e in rules.items() if "up{" in e}
+    assert {job for each in down.values() for names in each for job in names.split("|")} == jobs
+    for name in down:  # Without a target there is no `up` at all.
+        assert "or absent(up{" in rules[name]
+    assert '"/ready|/health"' in rules["SearchErrors"]
+    writes = set(re.search(r'method=~"(.*?)"', rules["WritesFail"])[1].split("|"))
+    assert writes == {*access.WRITES}
+    for name, expression in rules.items():  # A counter may appear with its last value.
+        if "increase(" in expression:
+            assert 'status="507"' in expression or "unless" in expression, name
+
+
+def test_what_requests_may_need_fits_into_the_container(compose):
+    limits, limited = Limits(), compose["service"]["deploy"]["resources"]["limits"]
+    kubernetes = container(load("kubernetes/service.yaml")[0])
+    given = flags(compose["service"]["command"][1:])
+    assert not {"max-requests", "max-upload"} & given.keys()  # Those of `Limits` are shipped.
+    told = re.search(r"may need ([\d.]+) GB: ([\d.]+) .* ([\d.]+) for", Limits.__doc__)
+    total, base, decoded = map(float, told.groups())
+    needed = base + pictures.AT_ONCE * decoded + 3e-3 * limits.max_requests * limits.max_upload
+    assert needed <= total + 0.05 and total < float(limited["memory"].removesuffix("g"))
+    assert kubernetes["resources"]["limits"]["memory"] == limited["memory"].upper() + "i"
+
+
+def test_logs_of_containers_have_a_limit(compose):
+    for name, each in compose.items():
+        options = each["logging"]["options"]
+        assert options["max-size"] and int(options["max-file"]) < 10, name
 
 
 def test_the_dashboard_asks_for_metrics_that_exist():

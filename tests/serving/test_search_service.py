@@ -60,7 +60,15 @@ def test_what_does_not_go_together_is_told(place, tmp_path, complaint):
     search_service.main(["new", *place, "--version", "1"])
     again = complaint(search_service.main, "new", *place, "--version", "1")
     assert "holds the gallery tiny-1" in again
-    assert "--data is not given" in complaint(search_service.main, "fill", *place)
+    split = complaint(search_service.main, "fill", *place, "--split", "test")
+    assert "give --data as well" in split
+    assert "--version is not given" in complaint(search_service.main, "remove", *place)
+    searched = complaint(search_service.main, "remove", *place, "--version", "1")
+    assert "--version 1 is that of the gallery tiny-1" in searched
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/bad.png").write_bytes(b"nothing")
+    nothing = complaint(search_service.main, "fill", *place, "--data", str(tmp_path / "bad"))
+    assert "holds nothing that can be put in" in nothing
     opened = complaint(search_service.main, "serve", *place, "--host", "0.0.0.0")
     assert "--host 0.0.0.0 lets other machines in" in opened
     assert "--keys and --name" in complaint(search_service.main, "key", *place)
@@ -73,6 +81,16 @@ def _models(folder, version: int):
     about.parent.mkdir(parents=True)
     about.write_text(json.dumps({"fingerprint": "f"}))
     return folder / "others"
+
+
+def test_a_gallery_is_put_in_order_and_an_old_one_removed(place, tmp_path, capsys):
+    search_service.main(["new", *place, "--version", "1"])
+    search_service.main(["fill", *place])
+    old = tmp_path / "gallery/galleries/tiny-7"
+    (old / "images").mkdir(parents=True)
+    search_service.main(["remove", *place, "--version", "7"])
+    said = capsys.readouterr().out
+    assert "tiny-1 is in order" in said and "version 7 is removed" in said and not old.exists()
 
 
 def test_what_became_of_items_is_told(capsys):

@@ -19,6 +19,7 @@ Examples:
 
 from __future__ import annotations
 
+import os
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,6 +155,7 @@ def work(flags: Flags):
             "unchanged."
         )
     if flags.delete or flags.data is not None:
+        os.sync()  # Stores leave it to the system when their files reach the disk.
         how = "exact" if index.index.is_exact else "approximate, best candidates scored exactly"
         print(f"{flags.to} holds {len(index):,} {index.index.gallery} ({how}).")
 

@@ -4,9 +4,10 @@ It asks a model server (TensorFlow Serving, or export/serve.py) to embed, and ke
 folder: vectors and metadata in LanceDB, pictures beside them. Several services may share a folder.
 
 new: makes an empty gallery for a version of a model. fill: puts in a folder of pictures, a file of
-texts or a manifest; again, it puts in what is new. key: makes an API key, and prints it once.
-serve: answers, with a page to search at `/` and what programs may ask at `/docs`. reembed: embeds
-all again by another version while the old one serves, and goes over to it at once.
+texts or a manifest; again, it puts in what is new. Without --data, it puts the gallery in order
+alone. key: makes an API key, and prints it once. serve: answers, with a page to search at `/` and
+what programs may ask at `/docs`. reembed: embeds all again by another version while the old one
+serves, and goes over to it at once. remove: removes the gallery of a version that is not searched.
 
 Examples:
   python export/search_service.py new --folder gallery --version 1
@@ -15,6 +16,7 @@ Examples:
   python export/search_service.py key --keys keys.json --name website --right read
   python export/search_service.py serve --folder gallery --keys keys.json --host 0.0.0.0
   python export/search_service.py reembed --folder gallery --version 2
+  python export/search_service.py remove --folder gallery --version 1
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ SHOWN = 20
 class Flags:
     """Flags of this command."""
 
-    action: tyro.conf.Positional[Literal["new", "fill", "serve", "key", "reembed"]]
+    action: tyro.conf.Positional[Literal["new", "fill", "serve", "key", "reembed", "remove"]]
     """What to do; see above."""
 
     folder: Path = Path("gallery")
@@ -60,7 +62,7 @@ class Flags:
     """PEM file of the authority that signed the server's certificate; encrypts."""
 
     version: int | None = None
-    """new, reembed: the version of the model, which is on the server."""
+    """new, reembed: the version of the model, which is on the server. remove: the gallery's."""
 
     models: Path = Path("models")
     """new, reembed: the folder that holds MODEL/VERSION here, for the fingerprint of the export."""
@@ -68,6 +70,10 @@ class Flags:
     landmarks: Path | None = None
     """new, reembed: a manifest of pairs, such as those of the training, for a model whose score is
     no dot product (DRSL)."""
+
+    allow_bad: bool = False
+    """reembed: go over to the new gallery also when it lacks items, more than 1 % of them or any
+    whose picture is missing."""
 
     data: Path | None = None
     """fill: a folder of pictures (their paths are the ids), a file of texts (one a line, or
@@ -111,9 +117,8 @@ def main(argv: list[str] | None = None):
     deadline = flags.limits.deadline
     with Client(flags.server, flags.model, deadline=deadline, tls=flags.tls or False) as client:
         galleries = Galleries(flags.folder, client)
-        {"new": new, "fill": fill, "serve": serve, "reembed": reembed}[flags.action](
-            flags, galleries
-        )
+        actions = {"new": new, "fill": fill, "serve": serve, "reembed": reembed, "remove": remove}
+        actions[flags.action](flags, galleries)
 
 
 def key(flags: Flags):
@@ -144,15 +149,22 @@ def new(flags: Flags, galleries: Galleries):
 
 
 def fill(flags: Flags, galleries: Galleries):
-    """Puts many items in."""
+    """Puts many items in, or puts the gallery in order alone."""
     from tfxmodal.commands.terminal import Terminal
     from tfxmodal.service.catalogue import Catalogue
-    from tfxmodal.service.filling import fill
+    from tfxmodal.service.filling import fill, put_in_order
 
-    if flags.data is None:
-        raise InputError("--data is not given: name a folder of pictures, a manifest or texts.")
     catalogue = Catalogue(galleries, flags.limits.write_seconds)
-    tell(fill(catalogue, flags.data, flags.split, Terminal()))
+    if flags.data is None:
+        if flags.split is not None:
+            raise InputError("--split is of a manifest: give --data as well.")
+        put_in_order(catalogue)
+        print(f"{galleries.current_name()} is in order.")
+        return
+    told = fill(catalogue, flags.data, flags.split, Terminal())
+    tell(told)
+    if told.bad and not told.written + told.unchanged:
+        raise InputError(f"--data {flags.data} holds nothing that can be put in: see above.")
 
 
 def reembed(flags: Flags, galleries: Galleries):
@@ -162,8 +174,16 @@ def reembed(flags: Flags, galleries: Galleries):
     from tfxmodal.service.filling import reembed
 
     made = target(flags, galleries)
-    tell(reembed(Catalogue(galleries), made, Terminal()))
+    tell(reembed(Catalogue(galleries), made, Terminal(), flags.allow_bad))
     print(f"{made.name} is searched from now on.")
+
+
+def remove(flags: Flags, galleries: Galleries):
+    """Removes a gallery that is not searched."""
+    if flags.version is None:
+        raise InputError("--version is not given: name that of the gallery.")
+    galleries.remove(flags.version)
+    print(f"The gallery of version {flags.version} is removed.")
 
 
 def target(flags: Flags, galleries: Galleries):
@@ -212,6 +232,7 @@ def serve(flags: Flags, galleries: Galleries):
     from tfxmodal.service.observing import Metrics
 
     metrics = Metrics()
+    metrics.watch(flags.folder)
     catalogue = Catalogue(galleries, flags.limits.write_seconds, metrics.step)
     keys = None if flags.keys is None else Keys(flags.keys)
     # A folder that is wrong is told now; a model server may come later, and /ready tells.

@@ -7,6 +7,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tfxmodal.errors import InputError
+from tfxmodal.service.failures import fault_of
 from tfxmodal.service.keys import ANYBODY, Keys
 
 OPEN = ("/", "/health", "/ready", "/docs", "/openapi.json")
@@ -42,7 +43,8 @@ class Guarded:
             scheme, _, key = Request(scope).headers.get("authorization", "").partition(" ")
             try:
                 caller = self._keys.caller(key.strip()) if scheme.lower() == "bearer" else None
-            except InputError:
+            except (InputError, OSError) as error:
+                scope.setdefault("state", {})["fault"] = fault_of(error)
                 return _refused(503, "The file of keys cannot be read now.", {"Retry-After": "5"})
         if caller is None:
             return _refused(

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from tfxmodal.errors import InputError
 from tfxmodal.service import items
-from tfxmodal.service.access import Guarded
+from tfxmodal.service.access import WRITES, Guarded
 from tfxmodal.service.answers import About, Found, Item, Items, Kind, Put, Wrong
 from tfxmodal.service.catalogue import Catalogue
 from tfxmodal.service.config import Limits
@@ -72,12 +72,16 @@ def make_app(
     _add_page(app, catalogue, limits)
     _add_search(app, catalogue, limits)
     _add_items(app, catalogue, limits)
+    metrics = metrics or Metrics()
+    for route in app.routes:  # Else the first write that finds the disk full would be no increase.
+        for method in set(getattr(route, "methods", None) or ()) & {*WRITES}:
+            metrics.requests.labels(route.path, method, 507)
     guarded: ASGIApp = Guarded(Limited(app, limits), keys)
     if cors:
         guarded = CORSMiddleware(
             guarded, cors, allow_methods=["*"], allow_headers=["Authorization"]
         )
-    return Observed(guarded, metrics or Metrics(), log)
+    return Observed(guarded, metrics, log)
 
 
 @asynccontextmanager
@@ -102,6 +106,7 @@ def _add_page(app: FastAPI, catalogue: Catalogue, limits: Limits):
     @app.get("/ready")
     def ready() -> dict:
         """Whether it can search: its store, and the model that made the store, are there."""
+        catalogue.galleries.current().check()
         catalogue.sizes()
         return {}
 

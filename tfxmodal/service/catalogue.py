@@ -10,7 +10,7 @@ from tfxmodal.service import searching
 from tfxmodal.service.failures import Unready, storing
 from tfxmodal.service.galleries import Galleries
 from tfxmodal.service.gallery import Embedded, Gallery
-from tfxmodal.service.items import Found, Item, NewItem, Query, Told
+from tfxmodal.service.items import PICTURE, Found, Item, NewItem, Query, Told
 from tfxmodal.service.joined_writes import JoinedWrites
 
 
@@ -37,6 +37,7 @@ class Catalogue:
             StoreFailed: If they cannot be written; each is as it was, or as it was given.
         """
         gallery = self.galleries.current()
+        gallery.check()
         with self.step("embed"), storing():
             embedded, told = gallery.embed(items)
         if embedded:
@@ -48,7 +49,9 @@ class Catalogue:
         with self._writing(gallery):
             before = gallery.get([each.item.id for each in embedded])
             gallery.write(embedded)
-            self.tidy(gallery, [item.picture for item in before])
+            # Of a picture that an item has now nobody needs to look through the gallery.
+            kept = {each.item.columns.get(PICTURE) for each in embedded}
+            self.tidy(gallery, {item.picture for item in before} - kept)
 
     def delete(self, name: str) -> bool:
         """Takes an item out, with its picture; gives whether it was there.
@@ -97,6 +100,7 @@ class Catalogue:
             StoreFailed: If the store cannot be read.
         """
         gallery = self.galleries.current()
+        gallery.check(surely=False)
         with self.step("embed"), storing():
             asked = searching.embed(gallery, query)
         with self.step("search"), storing():

@@ -7,12 +7,17 @@ from tfxmodal.errors import check_ranges
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of requests."""
+    """Limits of requests.
+
+    Those that are shipped may need 5.3 GB: 0.6 for the service, 0.8 for each of two pictures that
+    are decoded at once, and 32 requests of 32 MB, each of which is held three times: as it arrived
+    in /tmp, as it was read, and as it is sent to the model server. The containers are allowed 6.
+    """
 
     max_upload: float = 32.0
     """Megabytes of a request."""
 
-    max_requests: int = 64
+    max_requests: int = 32
     """Requests under way at once; more are told to come again."""
 
     body_seconds: float = 30.0

@@ -8,6 +8,7 @@ services go over from one gallery to another at once.
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 from tfxmodal.data.items import KINDS
 from tfxmodal.errors import InputError
 from tfxmodal.io.atomic import whole_file
+from tfxmodal.io.locks import locked
 from tfxmodal.io.reading import read_json
 from tfxmodal.search.stores import About
 from tfxmodal.search.stores.folder import write_folder
@@ -27,6 +29,9 @@ from tfxmodal.serving.client.client import Client
 
 CURRENT = "current.json"
 STORE, SETTINGS = "lancedb", {"url": None}
+PATIENCE = 60.0
+"""Seconds to wait for writes that are under way."""
+
 RESCORE = 0.005
 """Share of a gallery that is scored exactly for a query, where the score is no dot product."""
 
@@ -50,19 +55,16 @@ class Galleries:
         self._opening = threading.Lock()
 
     def current(self) -> Gallery:
-        """The gallery that is searched now, after a look at its model.
+        """The gallery that is searched now; who asks its model checks it first.
 
         Raises:
-            Unready: If there is none, or its model is not the server's.
-            ServerError: If the model server does not answer.
+            Unready: If there is none.
         """
         with self._opening:
             name = self.current_name()
             if self._opened is None or self._opened.name != name:
                 self._opened = self.open(name)
-            gallery = self._opened
-        gallery.check()
-        return gallery
+            return self._opened
 
     def current_name(self) -> str:
         """The name of the gallery that is searched now.
@@ -97,10 +99,11 @@ class Galleries:
             calibration: Of the version's scores, a `Calibration`, where it has one.
 
         Raises:
-            InputError: If the model is none for a service, or needs landmarks.
+            InputError: If the model is none for a service, or needs landmarks; or if the version
+                has a gallery of another model, which is not the current one.
             ServerError: If the model server does not answer.
         """
-        name = f"{self._client.spec.name}-{version}"
+        name = self._name(version)
         folder = self.folder / "galleries" / name
         if not (folder / ABOUT).exists():
             model, spaces = ServedModel(self._client, version), {}
@@ -119,10 +122,43 @@ class Galleries:
             _write(folder / ABOUT, about | {"calibration": calibration})
         else:
             about = read_json(folder / ABOUT)
+            if about["fingerprint"] != fingerprint and not self._is_current(name):
+                raise InputError(
+                    f"`version` {version} has the gallery {folder} of another model: remove it by "
+                    "export/search_service.py remove, or give the model another number."
+                )
             # One that an earlier version made, or of scores that were not calibrated then.
             if calibration and not about.get("calibration") and about["fingerprint"] == fingerprint:
                 _write(folder / ABOUT, about | {"calibration": calibration})
         return self.open(name)
+
+    def remove(self, version: int):
+        """Removes the gallery of a version, with the items that it alone holds.
+
+        Raises:
+            InputError: If there is none, or it is the current one.
+        """
+        name = self._name(version)
+        folder = self.folder / "galleries" / name
+        if not folder.exists():
+            raise InputError(f"`version` {version} has no gallery {folder}: give another one.")
+        with locked(self.lock, PATIENCE):
+            if self._is_current(name):
+                raise InputError(
+                    f"`version` {version} is that of the gallery {name}, which is searched: go "
+                    "over to another one by export/search_service.py reembed first."
+                )
+            (folder / ABOUT).unlink(missing_ok=True)  # What is removed by half is none.
+            shutil.rmtree(folder)
+
+    def _is_current(self, name: str) -> bool:
+        try:
+            return name == self.current_name()
+        except Unready:
+            return False
+
+    def _name(self, version: int) -> str:
+        return f"{self._client.spec.name}-{version}"
 
     def open(self, name: str) -> Gallery:
         """A gallery by its name.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from grpc import StatusCode
 
 from tfxmodal.data.items import KINDS
 from tfxmodal.encoders.image.with_pillow import UnreadPicture
@@ -35,14 +36,14 @@ ABOUT = "about.json"
 LEFT_OUT = "left_out.json"
 """Items that another gallery holds and this one's model cannot embed: by id their picture."""
 
-LOOKED_AT = 1000
-"""Items among which examples are chosen."""
-
 CLOCK = 2.0
 """Seconds by which the clock of a file system may differ."""
 
 CHECKED, FAILED = 30.0, 1.0
 """Seconds after which it is looked at again whether the server's model is still the gallery's."""
+
+PASSING = {StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.RESOURCE_EXHAUSTED}
+"""Answers that tell nothing of the model."""
 
 
 @dataclass(frozen=True)
@@ -88,21 +89,38 @@ class Gallery:
         except (InputError, KeyError, TypeError) as error:
             raise Unready(f"The gallery {folder} cannot be opened ({error}).") from error
         self._checking = threading.Lock()
-        self._look_again, self._fault = 0.0, None
+        self._look_again, self._is_known = 0.0, False
+        self._fault: InputError | None = None
+        self._doubt: InputError | None = None
 
-    def check(self):
+    def check(self, surely: bool = True):
         """Checks, now and then, that the server's model is the one that made the gallery.
+
+        Args:
+            surely: Whether to wait for a look that is under way, and to count it as a fault when
+                the server is too busy to tell. Else the last thing that is known holds meanwhile.
 
         Raises:
             Unready: If it is not.
             ServerError: If the model server does not answer.
         """
-        with self._checking:
-            if time.monotonic() >= self._look_again:
-                self._fault = self._found_fault()
-                self._look_again = time.monotonic() + (FAILED if self._fault else CHECKED)
-        if self._fault:
-            raise self._fault.with_traceback(None)
+        surely = surely or not self._is_known
+        if time.monotonic() >= self._look_again and self._checking.acquire(blocking=surely):
+            try:
+                if time.monotonic() >= self._look_again:  # Nobody else has looked meanwhile.
+                    self._look()
+            finally:
+                self._checking.release()
+        if fault := self._fault or (self._doubt if surely else None):
+            raise fault.with_traceback(None)
+
+    def _look(self):
+        """Looks at the server's model, and notes what is wrong with it or why that is not known."""
+        found = self._found_fault()
+        self._doubt = found if isinstance(found, ServerError) and found.code in PASSING else None
+        if self._doubt is None:
+            self._fault, self._is_known = found, True
+        self._look_again = time.monotonic() + (FAILED if found else CHECKED)
 
     def _found_fault(self) -> InputError | None:
         try:
@@ -112,8 +130,8 @@ class Gallery:
             return error
         return Unready(
             f"Version {self.model.version} of {self.model.name!r} on the server is not the model "
-            f"that made the gallery {self.name!r}: serve that one, or embed the gallery again by "
-            "export/search_service.py reembed."
+            f"that made the gallery {self.name!r}: serve that one, or give the new one a number of "
+            "its own, and go over to it by export/search_service.py reembed."
         )
 
     @contextmanager
@@ -182,13 +200,9 @@ class Gallery:
                 file.write(json.dumps(items).encode())
 
     def some(self, kind: str, most: int) -> list[Item]:
-        """Some items, from all over the first `LOOKED_AT` of the store's."""
-        found: list[Item] = []
-        for part in self.indexes[kind].store.items():
-            found += items_of(kind, part)
-            if len(found) >= LOOKED_AT:
-                break
-        return found[:: -(-len(found) // most) or 1]
+        """Some items, from all over the gallery."""
+        store = self.indexes[kind].store
+        return items_of(kind, store.get(store.some(most)))
 
     def parts(self) -> Iterator[list[Item]]:
         """All items, in batches."""
@@ -267,8 +281,9 @@ class Gallery:
 
     def optimize(self):
         """Arranges what was written for fast searches. Nobody else may write meanwhile."""
-        for index in self.indexes.values():
-            index.store.optimize()
+        with self._synced():
+            for index in self.indexes.values():
+                index.store.optimize()
 
     @contextmanager
     def _synced(self) -> Iterator[None]:

@@ -6,15 +6,19 @@ Neither holds anything of what is asked or kept: no text, id, file name, filter 
 from __future__ import annotations
 
 import json
+import math
+import shutil
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tfxmodal.service.failures import fault_of
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"}
 """Methods that are told by their names: callers may send any word, and each would be kept."""
@@ -47,12 +51,29 @@ class Metrics:
             buckets=SECONDS,
             registry=registry,
         )
+        self._free = Gauge(
+            "tfxmodal_disk_free_bytes", "Free of the gallery's disk", registry=registry
+        )
+        self._size = Gauge("tfxmodal_disk_bytes", "Size of the gallery's disk", registry=registry)
+
+    def watch(self, folder: Path):
+        """Tells of the disk of a folder from now on; of one that cannot be reached NaN."""
+        self._free.set_function(lambda: _usage(folder)[2])
+        self._size.set_function(lambda: _usage(folder)[0])
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Takes the time of a block."""
         with self._steps.labels(name).time():
             yield
+
+
+def _usage(folder: Path) -> tuple[float, float, float]:
+    """Bytes of a folder's disk: all, used and free."""
+    try:
+        return shutil.disk_usage(folder)
+    except OSError:
+        return math.nan, math.nan, math.nan
 
 
 def log_line(**values):
@@ -66,7 +87,8 @@ class Observed:
     """An ASGI application whose requests are counted and logged.
 
     Args:
-        app: The application; a route of it puts `caller` into the state of its request.
+        app: The application; it puts `caller` into the state of a request, and `fault` where it
+            failed.
         metrics: Count the requests.
         log: Takes what is told of a request, by name.
     """
@@ -75,7 +97,7 @@ class Observed:
         self._app, self._metrics, self._log = app, metrics, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send):
-        """Answers a request, and tells of it; of a fault of the program, where it is."""
+        """Answers a request, and tells of it; of a fault of the service, where it is."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         start, status, fault = time.perf_counter(), 500, None
@@ -90,9 +112,7 @@ class Observed:
         try:
             await self._app(scope, receive, noted)
         except Exception as error:  # Already answered by 500.
-            # The frames alone: the message may hold what was asked.
-            frames = traceback.extract_tb(error.__traceback__)
-            fault = [type(error).__name__, *(f"{f.filename}:{f.lineno}" for f in frames[-5:])]
+            fault = fault_of(error)
         finally:
             self._metrics.under_way.dec()
             seconds = time.perf_counter() - start
@@ -108,5 +128,5 @@ class Observed:
                 status=status,
                 ms=round(1e3 * seconds, 1),
                 caller=getattr(scope.get("state", {}).get("caller"), "name", None),
-                fault=fault,
+                fault=fault or scope.get("state", {}).get("fault"),
             )

@@ -19,7 +19,8 @@ SMALL = 480
 AGE = 3600.0
 """Seconds after which nobody is still writing a picture."""
 
-DECODED_AT_ONCE = threading.Semaphore(2)
+AT_ONCE = 2
+DECODED_AT_ONCE = threading.Semaphore(AT_ONCE)
 """Held while a picture is decoded: that may take 0.8 GB, and each request has a thread."""
 
 MEDIA_TYPES = {

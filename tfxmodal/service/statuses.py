@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 
 from tfxmodal.errors import InputError
 from tfxmodal.io.locks import InUse
-from tfxmodal.service.failures import StoreFailed, Unready
+from tfxmodal.service.failures import StoreFailed, Unready, fault_of
 from tfxmodal.serving.client.refusals import ServerError
 
 AGAIN = {"Retry-After": "2"}
@@ -40,8 +40,10 @@ def told(error: Exception) -> tuple[int, str, dict[str, str]]:
 def add_statuses(app: FastAPI):
     """Has errors answered by `told`."""
 
-    async def answer(_: Request, error: Exception) -> JSONResponse:
+    async def answer(request: Request, error: Exception) -> JSONResponse:
         status, sentence, headers = told(error)
+        if status >= 500:
+            request.state.fault = fault_of(error)
         return JSONResponse({"error": sentence}, status, headers)
 
     for kind in (InputError, StoreFailed, RequestValidationError, HTTPException, Exception):

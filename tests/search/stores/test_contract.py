@@ -63,6 +63,18 @@ def items(n=N, seed=0, start=0, embeddings=None):
     return StoredItems([f"item {row}" for row in rows], vectors(n, seed), embeddings, metadata)
 
 
+def test_some_ids_are_from_all_over_the_store(make):
+    store, given = make(), items()
+    assert store.some(5) == []
+    store.add(given)
+    some = store.some(7)
+    assert len({*some}) == len(some) <= 7 and {*some} <= {*given.ids} and len(some) > 4
+    if store.name != "qdrant":  # Whose points are in the order of their hashes.
+        rows = [given.ids.index(name) for name in some]
+        assert rows[-1] - rows[0] > len(given) / 2
+    assert {*store.some(2 * N)} == {*given.ids}
+
+
 def ranked(given: StoredItems, queries, k, chosen=None):
     """Ids and products of the best, by NumPy."""
     rows = np.arange(len(given)) if chosen is None else np.flatnonzero(chosen)

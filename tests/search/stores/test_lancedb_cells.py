@@ -144,3 +144,22 @@ def test_who_reads_all_items_for_long_loses_none(filled, monkeypatch):
     for part in batches:
         found += part.ids
     assert len(found) == N + 2 and len(set(found)) == N + 2 and "2500" not in found
+
+
+@pytest.mark.filterwarnings("ignore:optimize.cleanup_older_than=0")
+def test_old_files_go_when_what_replaces_them_is_on_the_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(lance, "KEPT", timedelta(0))
+    store, synced = lance.LanceStore(About("A", "images"), tmp_path / "index"), []
+    for number in range(4):
+        rows = clustered(5, 8, np.random.default_rng(number))
+        store.upsert(StoredItems([f"{number}-{row}" for row in range(5)], rows))
+
+    def files() -> set[str]:
+        return {path.name for path in (tmp_path / "index").rglob("data/*.lance")}
+
+    before = files()
+    monkeypatch.setattr(lance, "sync_changes", lambda *_: synced.append(files()))
+    store.optimize()
+    (there,) = synced
+    assert len(before) == 4 and before < there and files() == there - before
+    assert store.count() == 20

@@ -149,6 +149,10 @@ class FaissStore:
         if len(self):
             yield self._take(slice(len(self._ids)) if allowed is None else np.flatnonzero(allowed))
 
+    def some(self, most: int) -> list[str]:
+        """Ids from all over the store; see `Store`."""
+        return self._ids[:: -(-len(self._ids) // most) or 1]
+
     def search(
         self,
         queries: np.ndarray,

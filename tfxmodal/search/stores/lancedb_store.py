@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from tfxmodal.errors import InputError
-from tfxmodal.io.atomic import whole_folder
+from tfxmodal.io.atomic import sync_changes, whole_folder
 from tfxmodal.io.locks import locked
 from tfxmodal.search.stores.checks import check_new, check_vectors, checked, is_id
 from tfxmodal.search.stores.folder import INDEX, check_free, read_folder, write_folder
@@ -69,6 +69,9 @@ VERSIONS = 256
 KEPT = timedelta(minutes=10)
 """Age of versions that are removed then, since each search looks through all that there are: who
 reads one that long must begin again."""
+
+NEVER = timedelta(days=36500)
+"""Older than any version."""
 
 LOG = logging.getLogger(__name__)
 
@@ -193,7 +196,7 @@ class LanceStore:
             try:
                 if self.is_exact:
                     self._index()
-                self._table.optimize(cleanup_older_than=KEPT)
+                self._join()
             except Exception:
                 LOG.warning("%s cannot be put in order now.", self.folder, exc_info=True)
         self._tidied = self._table.version // VERSIONS
@@ -287,6 +290,14 @@ class LanceStore:
         ids = found["id"].to_pylist()
         return Hits([ids[row] for row in chosen], scores[chosen])
 
+    def some(self, most: int) -> list[str]:
+        """Ids from all over the store; see `Store`."""
+        count = self.count()
+        rows = sorted({count * number // most for number in range(most)}) if count else []
+        if not rows:
+            return []
+        return self._table.take_offsets(rows).select(["id"]).to_arrow()["id"].to_pylist()
+
     # === Files ==================================================================================
 
     def optimize(self):
@@ -294,7 +305,19 @@ class LanceStore:
         if self._table is not None:
             self._index()
             with locked(self.folder):
-                self._table.optimize(cleanup_older_than=KEPT)
+                self._join()
+
+    def _join(self):
+        """Joins small files, completes the indices and drops old versions.
+
+        What takes the place of old files is on the disk before they are removed: LanceDB leaves
+        that to the system.
+        """
+        self._table.optimize(cleanup_older_than=NEVER)
+        place = self.url or str(self.folder)
+        if "://" not in place:
+            sync_changes(place, 0.0)
+        self._table.optimize(cleanup_older_than=KEPT)
 
     def _index(self):
         """Makes the indices that are not there, or are of an earlier version."""

@@ -212,6 +212,13 @@ class QdrantStore:
             if start is None:
                 return
 
+    def some(self, most: int) -> list[str]:
+        """Ids from all over the store, as points are sorted by the hashes of ids; see `Store`."""
+        if self.dim is None:
+            return []
+        points, _ = self.client.scroll(self.collection, limit=most, with_payload=["id"])
+        return [point.payload["id"] for point in points]
+
     def _items_of(self, points: list) -> StoredItems:
         return items_of(points, *self._widths(), self.columns)
 

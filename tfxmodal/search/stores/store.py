@@ -154,6 +154,9 @@ class Store(Protocol):
     def items(self, where: Where | None = None) -> Iterator[StoredItems]:
         """All items that fulfil a condition, in batches."""
 
+    def some(self, most: int) -> list[str]:
+        """Ids of up to so many items, from all over the store; no item is read for it."""
+
     def search(
         self,
         queries: np.ndarray,
