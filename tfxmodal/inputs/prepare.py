@@ -113,7 +113,7 @@ def prepare(
         pairs = getattr(source, name)
         pairs, rows = split_rows(config, name, pairs, kinds, images, texts, reporter)
         if texts:
-            known[name] = known_words(name, pairs, texts, reporter)
+            known[name] = known_words(name, pairs, texts, config.captions == "averaged", reporter)
         source = source.replace_splits(**{name: pairs})
         features = features.replace_splits(**{name: rows})
     inputs = MethodInputs.of(getattr(features, splits[0]), kinds, networks)

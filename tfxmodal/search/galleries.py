@@ -14,7 +14,7 @@ from tfxmodal.data.items import text_ids
 from tfxmodal.data.pairs import Features, Pairs
 from tfxmodal.data.repeated import TakenFeatures, without_number
 from tfxmodal.encoders.text.bag_of_words import EncodedTexts, document
-from tfxmodal.encoders.text.known_words import known_texts
+from tfxmodal.encoders.text.known_words import cut_texts, known_texts, told_cut
 from tfxmodal.errors import InputError, some_of
 from tfxmodal.inputs.config import PLACE, DataConfig, load
 from tfxmodal.inputs.duplicates import image_keys, text_key, told_equal
@@ -100,7 +100,7 @@ def items_of(
         )
     if path.is_dir():
         return {"images": _items_of_pictures(path, run, config, reporter)}
-    return {"texts": _items_of_texts(path, run)}
+    return {"texts": _items_of_texts(path, run, reporter)}
 
 
 def embed(
@@ -165,9 +165,9 @@ def _items_of_pictures(
     return _both(*_as_features(run, config, pairs, reporter))["images"]
 
 
-def _items_of_texts(path: Path, run: TrainedRun) -> Items:
+def _items_of_texts(path: Path, run: TrainedRun, reporter: Reporter) -> Items:
     """The texts of a UTF-8 file, one a line: ID<TAB>TEXT, or TEXT, which then is its own id."""
-    return _texts(*listings.texts_in(path), run, {})
+    return _texts(*listings.texts_in(path), run, {}, reporter)
 
 
 def _items_of_manifest(
@@ -207,6 +207,8 @@ def _of_rows(rows, metadata: Mapping[str, Sequence]) -> dict[str, list]:
 
 def _at(rows, values: Sequence) -> list:
     return [values[row] for row in rows]
+    for told in told_cut(cut_texts(encoder, texts), len(texts)):
+        reporter.say(f"gallery: {told}")
 
 
 def _as_features(

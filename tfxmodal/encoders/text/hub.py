@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -37,6 +38,7 @@ class HubText(ByReference):
     served = True
     words = None
 
+    limits = MappingProxyType({})
     def __init__(self, handle: str):
         """Loads the SavedModel.
 
