@@ -17,6 +17,7 @@ from tfxmodal.encoders.text.bag_of_words import EncodedTexts, document
 from tfxmodal.encoders.text.known_words import cut_texts, known_texts, told_cut
 from tfxmodal.errors import InputError, some_of
 from tfxmodal.inputs.config import PLACE, DataConfig, load
+from tfxmodal.inputs.data_hash import data_hash
 from tfxmodal.inputs.duplicates import image_keys, text_key, told_equal
 from tfxmodal.inputs.prepare import split_rows
 from tfxmodal.io.reporter import SILENT, Reporter
@@ -152,7 +153,16 @@ def _items_of_split(
 ) -> dict[str, Items]:
     """Images and texts of a dataset's split."""
     prepared = run.prepare(load(config, reporter.bar), config, [split], reporter)
-    return _both(getattr(prepared.source, split), getattr(prepared.features, split))
+    source, own = getattr(prepared.source, split), run.settings.data
+    if all(getattr(config, name) == getattr(own, name) for name in ("dataset", *PLACE)):
+        began = run.description.get("hashes", {}).get(split)
+        found = data_hash(source, config.cache_dir)
+        if began not in (None, found):
+            reporter.say(
+                f"The {split} split is not what it was when {run.folder.path} was trained (hash "
+                f"{began} -> {found}): if that is not meant, give its `data_dir`."
+            )
+    return _both(source, getattr(prepared.features, split))
 
 
 def _items_of_pictures(
