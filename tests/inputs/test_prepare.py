@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
+from PIL import Image
 
+from tests.encoders.image.tiny import tiny_encoder
 from tfxmodal.data import Dataset
 from tfxmodal.data.pairs import Pairs
-from tfxmodal.errors import InputError
-from tfxmodal.inputs.config import DataConfig
 from tfxmodal.encoders.text.text_cnn import TextCNN
+from tfxmodal.errors import InputError
+from tfxmodal.inputs import features
+from tfxmodal.inputs.config import DataConfig
 from tfxmodal.inputs.prepare import prepare
 from tfxmodal.inputs.raw import text_cnn_to_train
 from tfxmodal.io.reporter import Reporter

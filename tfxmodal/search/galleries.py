@@ -19,7 +19,7 @@ from tfxmodal.errors import InputError, some_of
 from tfxmodal.inputs.config import PLACE, DataConfig, load
 from tfxmodal.inputs.data_hash import data_hash
 from tfxmodal.inputs.duplicates import image_keys, text_key, told_equal
-from tfxmodal.inputs.prepare import split_rows
+from tfxmodal.inputs.prepare import check_images, split_rows
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.retrieval.scorer import Scorer
 from tfxmodal.training.run_folder import CONFIG, RunFolder
@@ -185,7 +185,7 @@ def _items_of_manifest(
 ) -> dict[str, Items]:
     """A manifest's images, and each of its texts as an item of its own, with its id of bulk.
 
-    Both have the metadata of their pair.
+    Both have the metadata of their pair. Where one `kind` is asked for, the other is not encoded.
     """
     pairs, metadata = manifest.load_pairs(path, config.on_bad_image)
     found = {}
@@ -207,6 +207,8 @@ def _texts(
     ids: list[str], texts: list[str], run: TrainedRun, metadata: Mapping, reporter: Reporter
 ) -> Items:
     encoder = run.row_encoder(run.load_text_encoder())
+    for told in told_cut(cut_texts(encoder, texts), len(texts)):
+        reporter.say(f"gallery: {told}")
     return Items(ids, EncodedTexts(encoder, texts), texts, True, {"text": texts} | metadata)
 
 
@@ -217,8 +219,6 @@ def _of_rows(rows, metadata: Mapping[str, Sequence]) -> dict[str, list]:
 
 def _at(rows, values: Sequence) -> list:
     return [values[row] for row in rows]
-    for told in told_cut(cut_texts(encoder, texts), len(texts)):
-        reporter.say(f"gallery: {told}")
 
 
 def _as_features(
@@ -226,24 +226,16 @@ def _as_features(
 ) -> tuple[Pairs, Pairs]:
     """Pairs whose images can be read, as they came and with what the run reads of the images."""
     images = run.load_image_encoder(config.image_weights)
+    check_images(config, [pairs], run.inputs.kinds, images, reporter)
     return split_rows(config, "gallery", pairs, run.inputs.kinds, images, None, reporter)
 
 
 def _both(source: Pairs, features: Pairs) -> dict[str, Items]:
+    """Each image once, with all captions of its rows, and the text of each row."""
     ids = source.ids.tolist()
     text_ids = ids if source.paired else [f"text-{row}" for row in range(len(source.texts))]
     texts = [document(each) for each in source.texts] if source.has_captions else text_ids
     of_texts = {"text": texts} if source.has_captions else {}
-    if source.has_captions and source.paired:
-        captions: dict[int, tuple[str, ...]] = dict.fromkeys(rows.tolist(), ())
-        for row, each in zip(source.owners.tolist(), source.texts, strict=True):
-            captions[row] += tuple(each)
-        of_images["text"] = [document(each) or None for each in captions.values()]
-    return {
-        "images": Items(ids, images, paths, metadata=of_images),
-        "texts": Items(text_ids, features.texts, texts, source.has_captions, of_texts),
-    }
-    """Each image once, with all captions of its rows, and the text of each row."""
     rows, images = source.once(slice(None)), features.images
     ids = _at(rows, ids)
     if source.image_ids is not None:
@@ -253,3 +245,12 @@ def _both(source: Pairs, features: Pairs) -> dict[str, Items]:
     if source.has_image_files:
         paths = [os.path.abspath(path) for path in source.images[rows]]
         of_images["path"] = paths
+    if source.has_captions and source.paired:
+        captions: dict[int, tuple[str, ...]] = dict.fromkeys(rows.tolist(), ())
+        for row, each in zip(source.owners.tolist(), source.texts, strict=True):
+            captions[row] += tuple(each)
+        of_images["text"] = [document(each) or None for each in captions.values()]
+    return {
+        "images": Items(ids, images, paths, metadata=of_images),
+        "texts": Items(text_ids, features.texts, texts, source.has_captions, of_texts),
+    }
