@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from tfxmodal.data.pairs import Dataset
-from tfxmodal.encoders.text import saved_in
+from tfxmodal.encoders.image import ImageEncoder
+from tfxmodal.encoders.places import without_place
+from tfxmodal.encoders.text import load_text_encoder, saved_in
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.protocol import check_selection
-from tfxmodal.inputs.config import trained_on_labels
+from tfxmodal.inputs.config import DataConfig, trained_on_labels
 from tfxmodal.io.reporter import Reporter
 from tfxmodal.training.model_card import versions
 from tfxmodal.training.run_folder import MODEL, RunFolder
-from tfxmodal.training.settings import MAY_CHANGE, CannotGoOn, Settings
+from tfxmodal.training.settings import ENCODERS, MAY_CHANGE, CannotGoOn, Settings
 from tfxmodal.training.teacher import check_teacher
 from tfxmodal.training.workers import Workers
 
@@ -47,13 +49,21 @@ def check_same_command(workers: Workers, settings: dict, resume: bool):
             if group != "method":
                 own = fields.items()
                 given |= {f"{group}.{k}": v for k, v in own if k not in MAY_CHANGE["data"]}
+        given |= {f"data.{name}": without_place(settings["data"][name]) for name in ENCODERS}
         return given
 
     remedy = "start all workers with the same command, in the same environment"
     workers.check_same("flags or versions", command, remedy)
 
 
-def check_same_inputs(run: RunFolder, workers: Workers, about: dict):
+def check_same_inputs(
+    run: RunFolder,
+    workers: Workers,
+    about: dict,
+    began: DataConfig,
+    given: DataConfig,
+    images: ImageEncoder | None,
+):
     """Checks that a run goes on with the pairs and the encoders that it began with.
 
     Test pairs may be others: they are measured again.
@@ -62,6 +72,9 @@ def check_same_inputs(run: RunFolder, workers: Workers, about: dict):
         run: Its folder.
         workers: Those of the training; the chief reads the folder.
         about: What `model.json` is to tell now.
+        began: The data as the run began with them.
+        given: The data as they are given now; folders of encoders may have moved.
+        images: The image encoder, if there is one.
 
     Raises:
         CannotGoOn: If the pairs or an encoder differ, as far as the run tells what they were.
@@ -76,12 +89,19 @@ def check_same_inputs(run: RunFolder, workers: Workers, about: dict):
             f"The run {run.path} was begun with other pairs (hash of {told}): give those as "
             "`data_dir`, or name another folder."
         )
-    # A text encoder that is saved in the folder is the run's own.
-    for name in ("image_encoder", *["text_encoder"] * (not saved_in(run.path))):
-        if before.get(name, about[name]) != about[name]:
+    encoders = {"image_encoder": about["image_encoder"]}
+    if images and before.get("image_encoder") == images.fingerprint_by(began.image_encoder):
+        encoders = {}  # It is the same, and an earlier version wrote its name into the hash.
+    # A text encoder that is saved in the folder is the run's own, and one elsewhere is the same.
+    if not saved_in(run.path):
+        encoders["text_encoder"] = about["text_encoder"]
+    elif about["text_encoder"] and given.text_encoder != began.text_encoder:
+        encoders["text_encoder"] = load_text_encoder(given.text_encoder, []).fingerprint
+    for name, found in encoders.items():
+        if before.get(name, found) != found:
             raise CannotGoOn(
                 f"The run {run.path} was begun with another {name.replace('_', ' ')} (fingerprint "
-                f"{before[name]} -> {about[name]}): give the same weights, as `image_weights` or "
+                f"{before[name]} -> {found}): give the same weights, as `image_weights` or "
                 "`encoders`, or name another folder."
             )
 

