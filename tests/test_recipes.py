@@ -89,7 +89,7 @@ class Letters:
     """How often bytes are in a text, in 32 buckets."""
 
     file, uses_tensorflow_text, dim, fingerprint = "letters.txt", False, 32, "letters"
-    words, space, served, resources = None, None, True, ()
+    words, space, served, resources, limits = None, None, True, (), {}
 
     def __init__(self):
         texts = keras.Input((), dtype="string")

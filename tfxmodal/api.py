@@ -50,6 +50,9 @@ def train(
     """
     loaded = dataset if isinstance(dataset, Dataset) else None
     name = dataset.name if isinstance(dataset, Dataset) else dataset
+    if loaded:  # The run knows it again by how it was loaded.
+        place = {"data_dir": loaded.data_dir, "dataset_options": loaded.options}
+        settings = place | settings
     forms = forms_of(method, DataConfig.for_dataset(name), preset)
     return run_forms(
         {form: values.having(**settings) for form, values in forms.items()},

@@ -1,12 +1,15 @@
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from tests.encoders.image.tiny import tiny_encoder
 from tests.runs import QUICK
 from tfxmodal.commands import extract_features
 from tfxmodal.data import load_dataset
-from tfxmodal.encoders.image import Extractor
+from tfxmodal.encoders.image import IMAGE_ENCODERS, Extractor, load_image_encoder
 from tfxmodal.inputs import prepare
 from tfxmodal.inputs.features import image_features
 
@@ -95,3 +98,22 @@ def test_ready_features_need_nothing(small, capsys):
     told = capsys.readouterr().out
     assert "2,173" in told and "came as features" in told
     assert not Path("cache").exists()
+
+
+def test_photos_with_several_captions_are_counted_once(capsys, tmp_path, monkeypatch):
+    monkeypatch.setitem(IMAGE_ENCODERS, "tiny", tiny_encoder)
+    monkeypatch.setattr(prepare, "load_image_encoder", load_image_encoder)
+    rows = []
+    for number, split in enumerate(["train"] * 4 + ["validation", "test"]):
+        Image.new("RGB", (24, 24), (40 * number, 0, 0)).save(tmp_path / f"{number}.png")
+        rows.append({"image": f"{number}.png", "texts": ["one dog", "a dog"], "split": split})
+    (tmp_path / "1.png").write_bytes(b"no picture")
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    flags = ["--dataset", "pairs", "--data-dir", str(tmp_path / "pairs.jsonl")]
+    flags += ["--image-encoder", "tiny", "--image-weights", "random", "--on-bad-image", "skip"]
+    for captions, folder in (("each", "cache/texts-"), ("averaged", "means of captions")):
+        extract_features.main([*flags, "--captions", captions])
+        lines = [line.split("│") for line in capsys.readouterr().out.splitlines()]
+        images, texts = [[*map(str.strip, each[1:-1])] for each in lines if len(each) > 2][:2]
+        assert images[:5] == ["train", "images", "3", "12", "1"]
+        assert images[5].startswith("cache/tiny-global-") and texts[5].startswith(folder)

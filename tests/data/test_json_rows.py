@@ -82,3 +82,22 @@ def test_a_line_ends_at_a_line_feed_alone(tmp_path):
     row = json.dumps({"image": "a.jpg", "text": text}, ensure_ascii=False)
     (tmp_path / "pairs.jsonl").write_bytes(f"\ufeff{row}\r\n\r\n".encode())
     assert manifest.load_pairs(tmp_path)[0].texts == [(text,)]
+
+
+@pytest.mark.parametrize("suffix", ["ndjson", "jsonlines", "JSONL"])
+def test_json_lines_by_other_names(tmp_path, suffix):
+    (tmp_path / "a.jpg").touch()
+    path = tmp_path / f"mine.{suffix}"
+    path.write_text('{"image": "a.jpg", "text": "a; b", "labels": ["x"]}\n')
+    (row,) = read_rows(path)
+    assert row.texts == ["a; b"] and row.labels == ["x"]
+
+
+def test_a_name_that_is_no_utf8_is_told_as_missing_or_read(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text('{"image": "caf\\udce9.jpg", "text": "a"}\n')
+    with pytest.raises(InputError, match="line 1 has no image file at .*jpg"):
+        manifest.load_pairs(path)
+    (tmp_path / "caf\udce9.jpg").touch()
+    (name,) = manifest.load_pairs(path)[0].images
+    assert name == str(tmp_path / "caf\udce9.jpg")

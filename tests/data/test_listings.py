@@ -106,3 +106,13 @@ def test_only_line_feeds_end_texts(tmp_path):
     path.write_bytes("one\tA\x85dog\u2028runs\x0b.\r\n\r\nA\x0ccat\r\n".encode())
     expected = ["one", "A\x0ccat"], ["A\x85dog\u2028runs\x0b.", "A\x0ccat"]
     assert texts_in(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "lacks"), [("img_2\t", "text after"), ("img_2\t ", "text after"), ("\ta", "id before")]
+)
+def test_an_id_or_a_text_alone_is_refused(tmp_path, line, lacks):
+    path = tmp_path / "texts.txt"
+    path.write_text(f"img_1\ta dog\n\n{line}\n")
+    with pytest.raises(InputError, match=f"^Line 3 of .* has no {lacks} its tab: write ID<TAB>"):
+        texts_in(path)

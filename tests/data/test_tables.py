@@ -198,3 +198,29 @@ def test_anything_is_read_or_refused(tmp_path_factory, content, header, suffix):
         assert str(path) in str(error)
     else:
         assert rows and all(row.image and row.split in SPLITS for row in rows)
+
+
+def test_a_text_may_be_longer_than_a_field_of_csv_is_by_default(tmp_path):
+    text = "word " * 40_000
+    (tmp_path / "pairs.csv").write_text(f'image,text\na.jpg,"{text}"\n')
+    (row,) = read_rows(tmp_path / "pairs.csv")
+    assert row.texts == [text]
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("image,text\na.jpg,a dog\nb.jpg,a cat\rruns\n", 3),
+        ('image,text\na.jpg,"a\ndog"\nb.jpg,a cat\rruns\n', 4),
+        ("image,text\ra.jpg,a dog\rb.jpg,a cat\r", 1),
+    ],
+)
+def test_a_carriage_return_by_itself_ends_no_line(tmp_path, content, line):
+    (tmp_path / "pairs.csv").write_bytes(content.encode())
+    with pytest.raises(InputError, match=f"^Line {line} of .* return by itself.*: end lines with"):
+        read_rows(tmp_path / "pairs.csv")
+
+
+def test_a_carriage_return_in_quotes_stays(tmp_path):
+    (tmp_path / "pairs.csv").write_bytes(b'image,text\r\na.jpg,"a\rdog"\r\nb.jpg,a cat\r\n')
+    assert [row.texts for row in read_rows(tmp_path / "pairs.csv")] == [["a\rdog"], ["a cat"]]

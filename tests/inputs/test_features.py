@@ -1,5 +1,6 @@
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from tfxmodal.encoders.text.bag_of_words import BagOfWords
 from tfxmodal.encoders.weights import initial_weights
 from tfxmodal.errors import InputError
 from tfxmodal.inputs import features
-from tfxmodal.inputs.features import caption_features, image_features, text_features
+from tfxmodal.inputs.features import caption_features, check_files, image_features, text_features
 from tfxmodal.inputs.raw import without_bad
 from tfxmodal.io.reporter import Reporter
 
@@ -127,7 +128,7 @@ def test_bad_photos_are_found_before_any_is_encoded_and_all_are_told(
             contents = open(path, "rb").read()
             open(path, "wb").write([b"", b"text", contents[:-20], b"<svg/>", b"GIF8"][row - 1])
     with pytest.raises(InputError, match="5 of 6 images are bad") as refused:
-        image_features(encoder, photos, tmp_path / "cache")
+        check_files(encoder, photos, tmp_path / "cache")
     assert not computed
     for path in photos[1:]:
         assert path in str(refused.value)
@@ -213,3 +214,10 @@ def test_captions_are_one_text_or_averaged(tmp_path):
         vectors = [bag.encode([caption])[0] for caption in each] or [np.zeros(bag.dim)]
         np.testing.assert_allclose(averaged[row], np.mean(vectors, axis=0), atol=1e-6)
     assert np.abs(averaged[0] - joined[0]).max() > 0.01
+
+
+def test_an_encoder_that_was_moved_finds_its_features(encoder, photos, tmp_path, computed):
+    for place in ("here", "there"):
+        named = replace(encoder, name=f"keras_hub:{tmp_path / place}")
+        image_features(named, photos, tmp_path / "cache")
+    assert computed == [6]

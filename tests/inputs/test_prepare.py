@@ -1,9 +1,13 @@
 import numpy as np
 import pytest
+from PIL import Image
 
+from tests.encoders.image.tiny import tiny_encoder
 from tfxmodal.data import Dataset
 from tfxmodal.data.pairs import Pairs
+from tfxmodal.encoders.text.text_cnn import TextCNN
 from tfxmodal.errors import InputError
+from tfxmodal.inputs import features
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.inputs.prepare import prepare
 from tfxmodal.inputs.raw import text_cnn_to_train
@@ -50,3 +54,36 @@ def test_what_word_vectors_know_is_told(tmp_path):
     assert told == [f"The word vectors {tmp_path}/v.txt know 2 of 4 words (50%), and not a, runs."]
     text_cnn_to_train(DataConfig(), [("a dog",)], reporter=reporter)
     assert len(told) == 1
+
+
+def test_a_bad_test_image_is_told_before_any_is_encoded(tmp_path, monkeypatch):
+    def split(name: str) -> Pairs:
+        paths = [str(tmp_path / f"{name}{row}.png") for row in range(2)]
+        for row, path in enumerate(paths):
+            Image.new("RGB", (24, 24), (row, 9, 9)).save(path)
+        return Pairs(np.array(["a", "b"]), np.array(paths), np.eye(2, dtype=np.float32))
+
+    source = Dataset("mine", *map(split, ("train", "validation", "test")))
+    for name in ("validation1.png", "test0.png"):
+        (tmp_path / name).write_bytes(b"no picture")
+    monkeypatch.setattr(features, "Extractor", lambda *_: pytest.fail("encodes"))
+    config = DataConfig("mine", cache_dir=tmp_path / "cache")
+    kinds = {"image": "global", "text": "global"}
+    with pytest.raises(InputError, match="2 of 6 images are bad .*validation1.png.*test0.png"):
+        prepare(source, config, kinds, tiny_encoder)
+
+
+@pytest.mark.parametrize(("captions", "cut", "texts"), [("joined", 4, 4), ("averaged", 2, 8)])
+def test_texts_that_are_cut_are_told_and_kept(tmp_path, captions, cut, texts):
+    said, reporter = [], Reporter()
+    reporter.say = said.append
+    TextCNN.create([("one big dog",)], 9).save(tmp_path)
+    given = [("one dog", "two dogs"), ("a", "one two three four"), ("b c", "d e"), ("f", "a b c d")]
+    name = f"text_cnn:{tmp_path}"
+    config = DataConfig("mine", text_encoder=name, captions=captions, cache_dir=tmp_path / "cache")
+    kinds = {"image": "global", "text": "global"}
+    prepared = prepare(ready(texts=given), config, kinds, reporter=reporter)
+    limit = "3 words of TextCNN"
+    assert prepared.description()["known_words"]["test"]["texts_cut"] == {limit: cut}
+    told = f"{cut} of {texts} texts are longer than {limit}: the rest of them is not read"
+    assert f"validation: {told}" in said

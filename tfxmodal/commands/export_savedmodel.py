@@ -36,10 +36,10 @@ class Flags:
     """Folder of the model, MODELS/NAME; it is made, or gets a further version."""
 
     gallery: tuple[str, ...] = ()
-    """What is searched, any number of: test, validation or train (that split of the run's dataset,
-    where a pair's captions are one text), a folder of pictures, a manifest of pairs (.jsonl, .csv;
-    each text is an item of its own), a file of texts (one a line, with or without ID<TAB>), or
-    another run's folder (its test split)."""
+    """What is searched, any number of: test, validation or train (that split of the run's dataset:
+    each photo once, and the texts of its evaluation), a folder of pictures, a manifest of pairs
+    (.jsonl, .csv; each text is an item of its own), a file of texts (one a line, with or without
+    ID<TAB>), or another run's folder (its test split)."""
 
     export: ExportConfig = field(default_factory=ExportConfig)
 

@@ -15,15 +15,18 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from tfxmodal.commands import cli
 from tfxmodal.commands.terminal import Terminal, show
-from tfxmodal.data.pairs import Dataset
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig, load
 from tfxmodal.io.locks import held, lock_beside
+
+if TYPE_CHECKING:
+    from tfxmodal.inputs.prepare import Prepared
 
 
 @dataclass(frozen=True)
@@ -60,21 +63,29 @@ def main(argv: list[str] | None = None):
             stack.enter_context(held(lock_beside(flags.export), f"`export` {flags.export}"))
             feature_folder.check_free(flags.export)
         config, reporter = flags.data.with_trained_encoders(), Terminal()
-        features = prepare(load(config, reporter.bar), config, GLOBAL, reporter=reporter).features
-        print_summary(features)
+        prepared = prepare(load(config, reporter.bar), config, GLOBAL, reporter=reporter)
+        print_summary(prepared)
         if flags.export is not None:
-            feature_folder.save(features, flags.export, reporter.bar)
+            feature_folder.save(prepared.features, flags.export, reporter.bar)
             print(f"Exported. Train on it: --dataset features --data-dir {flags.export}")
 
 
-def print_summary(features: Dataset):
-    """A table of each split's features: how many, how wide, how many were bad, where."""
+def print_summary(prepared: Prepared):
+    """A table of each split's features: how many, how wide, how many were bad, where.
+
+    An image that several captions share counts once.
+    """
     table = Table("", "", "rows", "width", "bad")
     table.add_column("folder", overflow="fold")
-    for split, pairs in features.splits():
+    encoders = {"images": prepared.image_encoder, "texts": prepared.text_encoder}
+    for split, pairs in prepared.features.splits():
         for kind, rows in (("images", pairs.images), ("texts", pairs.texts)):
+            if encoders[kind]:
+                rows = getattr(rows, "features", rows)  # Those that are repeated for captions.
             bad = len(getattr(rows, "bad", ()))
-            folder = getattr(rows, "folder", "came as features")
+            folder = "came as features"
+            if encoders[kind]:  # Of captions' features only the means may be in memory.
+                folder = getattr(rows, "folder", "means of captions, not kept")
             table.add_row(split, kind, *(f"{n:,}" for n in (*rows.shape, bad)), str(folder))
             split = ""
     show(table)

@@ -73,17 +73,27 @@ def load_dataset(
     for option in options:
         known = parameters.keys() - {"data_dir", "progress"} | {"database"}
         choose(f"option of dataset {name}", option, known)
+    given = options | ({} if database == "test" else {"database": database})
+    given.pop("download", None)
+    written = tuple(f"{name}={_written(value)}" for name, value in given.items())
     if "progress" in parameters:
         options["progress"] = progress
     if data_dir is not None and name not in MADE_HERE and not options.get("download"):
         _check_place(name, Path(data_dir))
     place = Path("data") / name if data_dir is None else Path(data_dir)
     card = read_card(place.parent if place.is_file() else place)
-    dataset = load(place, **options)
+    dataset = replace(load(place, **options), options=written)
+    if data_dir is not None:
+        dataset = replace(dataset, data_dir=place)
     if card:
         dataset = replace(dataset, card=card)
     _check_apart(dataset)
     return with_database(dataset, database)
+
+
+def _written(value) -> str:
+    """An option's value as `dataset_options` takes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _check_place(name: str, data_dir: Path) -> None:

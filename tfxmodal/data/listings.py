@@ -92,9 +92,18 @@ def texts_in(path: Path) -> tuple[list[str], list[str]]:
     """Ids and texts of a UTF-8 file, one a line: ID<TAB>TEXT, or TEXT, which then is its own id.
 
     Raises:
-        InputError: If it cannot be read, or holds none.
+        InputError: If it cannot be read or holds none, or a line has an id or a text alone.
     """
-    rows = [line.partition("\t") for _, line in read_lines(path)]
+    rows = []
+    for number, line in read_lines(path):
+        name, tab, text = row = line.partition("\t")
+        if tab and not (name.strip() and text.strip()):
+            lacks = "text after" if name.strip() else "id before"
+            raise InputError(
+                f"Line {number} of {path} has no {lacks} its tab: write ID<TAB>TEXT, or the text "
+                "alone."
+            )
+        rows.append(row)
     if not rows:
         raise InputError(f"{path} holds no text: write one a line.")
     return [name for name, _, _ in rows], [text or name for name, _, text in rows]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -186,6 +187,8 @@ class Dataset:
         class_names: Names of the label columns, by default "0", "1" and so on; None where no split
             has labels.
         card: What people say of it: licence, source, language.
+        data_dir: From where `load_dataset` loaded it, where it was told.
+        options: And with which options: NAME=VALUE.
     """
 
     name: str
@@ -194,6 +197,8 @@ class Dataset:
     test: Pairs
     class_names: tuple[str, ...] | None = None
     card: DatasetCard = DatasetCard()
+    data_dir: Path | None = None
+    options: tuple[str, ...] = ()
 
     def __post_init__(self):
         for name, pairs in self.splits():

@@ -18,10 +18,13 @@ class TakenFeatures:
     Args:
         features: `[m, ...]`.
         rows: `[n]`, those that are taken, in this order.
+
+    Attributes:
+        features: As given, and so are `rows`.
     """
 
     def __init__(self, features: Features, rows: np.ndarray):
-        self._features, self.rows = features, rows
+        self.features, self.rows = features, rows
         self.shape = (len(rows), *features.shape[1:])
         self.dtype = getattr(features, "dtype", np.dtype(np.float32))
 
@@ -29,7 +32,7 @@ class TakenFeatures:
         return len(self.rows)
 
     def __getitem__(self, rows) -> np.ndarray:
-        return self._features[self.rows[rows]]
+        return self.features[self.rows[rows]]
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         return self[:].astype(dtype or np.float32, copy=False)
@@ -100,6 +103,11 @@ def with_image_ids(pairs: Pairs) -> Pairs:
         own |= np.isin(owners, owners[(pairs.labels != pairs.labels[owners]).any(axis=1)])
     owners = np.where(own, np.arange(len(pairs)), owners)
     return replace(pairs, image_ids=owners) if len(np.unique(owners)) < len(pairs) else pairs
+
+
+def without_number(name: str) -> str:
+    """The id of a pair, from that of a row which `one_row_a_caption` made of it."""
+    return name.rpartition("#")[0]
 
 
 def one_row_a_caption(pairs: Pairs) -> Pairs:

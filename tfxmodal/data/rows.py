@@ -18,7 +18,9 @@ LOG = logging.getLogger(__name__)
 SPLITS = ("train", "validation", "test")
 QUERY = "query"
 """The `split` of test pairs that ask, where those of split `test` are the database."""
-SUFFIXES = (".jsonl", ".csv", ".tsv", ".json")
+LINES = (".jsonl", ".ndjson", ".jsonlines")
+"""Suffixes of JSON lines."""
+SUFFIXES = (*LINES, ".csv", ".tsv", ".json")
 TRIED = 20
 """Images by which the folder of all is found."""
 
@@ -70,7 +72,7 @@ def _records(path: Path) -> Iterator[tuple[int, Columns, list]]:
     """The line of each row, its columns and their values."""
     text = _read_text(path)
     kind = path.suffix.lower()
-    if kind == ".jsonl":
+    if kind in LINES:
         return read_json_lines(text)
     if kind == ".json":
         return read_json_file(path, text)
@@ -169,7 +171,7 @@ def _image_folder(path: Path, images: list[str], listed: Listed) -> Path:
 
 
 def _hashed_split(name: str) -> str:
-    tenth = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % 10
+    tenth = int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:8]) % 10
     return {8: "validation", 9: "test"}.get(tenth, "train")
 
 
@@ -187,7 +189,7 @@ def _read_text(path: Path) -> str:
 
 def is_table(path: Path) -> bool:
     """Whether a manifest is a table, and not JSON."""
-    return not path.suffix.lower().startswith(".json")
+    return path.suffix.lower() not in (*LINES, ".json")
 
 
 def error_at(path: Path, line: int, what: str) -> InputError:

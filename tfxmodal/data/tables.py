@@ -11,6 +11,10 @@ from tfxmodal.data.listings import PICTURES
 
 DELIMITERS = (",", ";", "\t", "|")
 TWICE = 'close it, and write a quote that is part of a text twice ("")'
+STRAY = (
+    "has a carriage return by itself, outside of quotes: end lines with a line feed, with or "
+    "without a carriage return before it"
+)
 
 
 class RowError(ValueError):
@@ -39,7 +43,11 @@ def read_table(path: Path, text: str, splits: Sequence[str]) -> Iterator[tuple[i
     Raises:
         RowError: If the header or a row is wrong.
     """
-    lines = list(io.StringIO(text, newline=""))
+    lines = list(io.StringIO(text, newline="\n"))
+    # What a text may hold is checked later, where it is encoded.
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
+    if "\r" in "".join(lines[:1]).rstrip("\r\n"):
+        raise RowError(1, STRAY)
     delimiter, names = _header(lines)
     try:
         columns = Columns([name.strip() for name in names])
@@ -58,6 +66,8 @@ def read_table(path: Path, text: str, splits: Sequence[str]) -> Iterator[tuple[i
         try:
             values = next(reader, None)
         except csv.Error as error:
+            if "new-line character" in str(error):
+                raise RowError(reader.line_num, STRAY) from None
             what = f"is no CSV ({error}; it was read up to line {reader.line_num})"
             raise RowError(line, f"{what}: a field that begins with a quote {TWICE}") from None
         if values is None:

@@ -76,12 +76,16 @@ class FeatureCache:
         """Tells processes that wait that this one gets on; for a `Compute` of many seconds."""
         self._alive()
 
+    def missing(self, keys: Sequence[bytes]) -> list[int]:
+        """Of each item that `features` would compute the first row; see there."""
+        there = self._open()
+        return there.missing(keys, there.bad.keys())
+
     def features(
         self,
         keys: Sequence[bytes],
         compute: Compute,
         progress=None,
-        check: Callable[[list[int]], None] | None = None,
     ) -> ShardedFeatures:
         """Features of a dataset's rows, computed as far as the folder lacks them.
 
@@ -94,7 +98,6 @@ class FeatureCache:
             keys: Of each row the key of its item, 16 bytes (`tfxmodal.io.hashing`).
             compute: What computes features of rows.
             progress: Wraps an iterable, as tqdm does.
-            check: Is called with the rows that are missing, before any of them is computed.
 
         Raises:
             InputError: If the folder holds features of another space, a feature is not finite or
@@ -104,8 +107,6 @@ class FeatureCache:
         there = self._open()
         again = there.bad.keys()  # Not what another process finds bad from now on.
         if missing := there.missing(keys, again):
-            if check:
-                check(missing)
             with self._writing(len(missing)):
                 self.folder.mkdir(parents=True, exist_ok=True)
             with ExitStack() as claims:

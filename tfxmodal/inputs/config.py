@@ -112,16 +112,23 @@ class DataConfig:
         return replace(self, **{name: each for name, each in given.items() if each is not None})
 
     def with_trained_encoders(self) -> DataConfig:
-        """This config with the encoders of `encoders` in their places.
+        """This config with the encoders of `encoders` in their places, by absolute paths as others.
 
         Raises:
             InputError: If that folder holds none.
         """
-        from tfxmodal.encoders.image import trained
+        from tfxmodal.encoders.image import NAMED_WEIGHTS, trained
+        from tfxmodal.encoders.places import absolute, placed
         from tfxmodal.encoders.text.text_cnn import TextCNN
 
         if self.encoders is None:
-            return self
+            weights = self.image_weights
+            return replace(
+                self,
+                image_encoder=placed(self.image_encoder),
+                image_weights=weights if weights in NAMED_WEIGHTS else absolute(weights),
+                text_encoder=placed(self.text_encoder),
+            )
         image, text = self.encoders / "image", self.encoders / "text"
         found = {}
         if (image / trained.DESCRIPTION).exists():
@@ -133,7 +140,8 @@ class DataConfig:
                 f"`encoders` {self.encoders} holds no trained encoder: give the folder that "
                 "trainers/train_towers.py wrote, and let it finish."
             )
-        return replace(self, **found)
+        found = replace(self, **found, encoders=None).with_trained_encoders()
+        return replace(found, encoders=self.encoders)
 
 
 def trained_on_labels(config: DataConfig, source: Dataset) -> list[Path]:

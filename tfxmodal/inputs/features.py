@@ -19,6 +19,7 @@ from tfxmodal.encoders.image.pictures import (
     check_images,
     load_images,
 )
+from tfxmodal.encoders.places import without_place
 from tfxmodal.encoders.text import TextEncoder
 from tfxmodal.encoders.text.bag_of_words import document
 from tfxmodal.errors import choose
@@ -63,17 +64,8 @@ def image_features(
             (`FeatureCache.features`).
     """
     choose("on_bad", on_bad, ("refuse", "skip"))
-    how = encoder.preprocessing
-    key = {
-        "encoder": encoder.name,
-        "resize": how.resize,
-        "crop": how.crop,
-        "normalisation": how.normalisation,
-        "weights": encoder.weights_hash,
-        "kind": kind,
-        "decoding": DECODING,
-    }
-    space = Space(key, encoder.model_of(kind).output_shape[1:], KEPT_AS[kind])
+    cache = _image_cache(encoder, kind, cache_dir)
+    space, how = cache.space, encoder.preprocessing
     extract = Extractor(encoder, kind, engine, say)
 
     def compute(rows: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
@@ -87,24 +79,61 @@ def image_features(
             cache.alive()
         return features, bad
 
-    def refuse(bad: dict[int, str]):
-        bad = {row: f"{paths[row]}: {reason}" for row, reason in bad.items()}
-        if bad and on_bad == "refuse":
-            raise bad_images(bad, len(paths), Path(cache_dir))
-        return bad
-
-    def check(rows: list[int]):
-        checked = check_images(paths[row] for row in rows)
-        if progress:
-            checked = progress(checked, total=len(rows), desc="checking")
-        faults = {keys[rows[i]]: fault.reason for i, fault in checked if fault}
-        refuse({row: faults[key] for row, key in enumerate(keys) if key in faults})
-
-    cache = FeatureCache(_folder(cache_dir, f"{encoder.name}-{kind}", space), space)
-    keys = content_keys(paths, Path(cache_dir) / "files.npy", progress)
-    features = cache.features(keys, compute, progress, check if on_bad == "refuse" else None)
-    features.bad = refuse(features.bad)
+    keys = _file_keys(paths, cache_dir, progress)
+    features = cache.features(keys, compute, progress)
+    features.bad = {row: f"{paths[row]}: {reason}" for row, reason in features.bad.items()}
+    if features.bad and on_bad == "refuse":
+        raise bad_images(features.bad, len(paths), Path(cache_dir))
     return features
+
+
+def check_files(
+    encoder: ImageEncoder,
+    paths: Sequence[str | Path],
+    cache_dir: Path,
+    kind: str = "global",
+    progress=None,
+) -> None:
+    """Looks at the picture files that are still to be encoded: hours before a bad one's turn.
+
+    Args:
+        encoder: See `image_features`, as the others.
+        paths: The files.
+        cache_dir: The folder of all caches.
+        kind: `global` or `map`.
+        progress: Wraps an iterable, as tqdm does.
+
+    Raises:
+        InputError: If files are bad; it tells of all.
+    """
+    keys = _file_keys(paths, cache_dir, progress)
+    rows = _image_cache(encoder, kind, cache_dir).missing(keys)
+    checked = check_images(paths[row] for row in rows)
+    if progress and rows:
+        checked = progress(checked, total=len(rows), desc="checking")
+    faults = {keys[rows[i]]: fault.reason for i, fault in checked if fault}
+    if faults:
+        bad = {row: f"{paths[row]}: {faults[key]}" for row, key in enumerate(keys) if key in faults}
+        raise bad_images(bad, len(paths), Path(cache_dir))
+
+
+def _image_cache(encoder: ImageEncoder, kind: str, cache_dir: Path) -> FeatureCache:
+    how = encoder.preprocessing
+    key = {
+        "encoder": without_place(encoder.name),
+        "resize": how.resize,
+        "crop": how.crop,
+        "normalisation": how.normalisation,
+        "weights": encoder.weights_hash,
+        "kind": kind,
+        "decoding": DECODING,
+    }
+    space = Space(key, encoder.model_of(kind).output_shape[1:], KEPT_AS[kind])
+    return FeatureCache(_folder(cache_dir, f"{key['encoder']}-{kind}", space), space)
+
+
+def _file_keys(paths: Sequence[str | Path], cache_dir: Path, progress=None) -> list[bytes]:
+    return content_keys(paths, Path(cache_dir) / "files.npy", progress)
 
 
 def text_features(

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 
+import numpy as np
+
 from tfxmodal.data import Dataset
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.data.repeated import one_row_a_caption
@@ -14,7 +16,7 @@ from tfxmodal.encoders.text import TextEncoder, load_text_encoder
 from tfxmodal.encoders.text.text_cnn import TokenIds
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
-from tfxmodal.inputs.features import caption_features, image_features
+from tfxmodal.inputs.features import caption_features, check_files, image_features
 from tfxmodal.inputs.pixels import Pixels
 from tfxmodal.inputs.raw import (
     check_raw,
@@ -108,12 +110,14 @@ def prepare(
         networks["image"] = images.model
     if kinds["text"] == "words":
         networks["text"], texts = texts.network, TokenIds(texts)
+    if images:
+        check_images(config, [getattr(source, name) for name in splits], kinds, images, reporter)
     features, known = source, {}
     for name in splits:
         pairs = getattr(source, name)
         pairs, rows = split_rows(config, name, pairs, kinds, images, texts, reporter)
         if texts:
-            known[name] = known_words(name, pairs, texts, reporter)
+            known[name] = known_words(name, pairs, texts, config.captions == "averaged", reporter)
         source = source.replace_splits(**{name: pairs})
         features = features.replace_splits(**{name: rows})
     inputs = MethodInputs.of(getattr(features, splits[0]), kinds, networks)
@@ -146,6 +150,31 @@ def _text_encoder(
     if kind == "words":
         return text_cnn_to_train(config, captions, seed, reporter)
     return load_text_encoder(config.text_encoder, captions, config.vocabulary_size, reporter.bar)
+
+
+def check_images(
+    config: DataConfig,
+    splits: Sequence[Pairs],
+    kinds: Mapping[str, str],
+    encoder: ImageEncoder,
+    reporter: Reporter = SILENT,
+):
+    """Looks at all image files that are to be encoded, where bad ones are refused.
+
+    Args:
+        config: Whether they are, and where the cache is.
+        splits: Pairs with image files.
+        kinds: The kind of input of `image` and of `text`.
+        encoder: What is to encode them.
+        reporter: Is told of the progress.
+
+    Raises:
+        InputError: If files are bad; it tells of all.
+    """
+    if config.on_bad_image == "refuse" and kinds["image"] != "pixels":
+        paths = np.concatenate([pairs.images for pairs in splits])
+        bar = reporter.named("images")
+        check_files(encoder, paths, config.cache_dir, kinds["image"], bar)
 
 
 def split_rows(

@@ -13,7 +13,7 @@ from tfxmodal.encoders.image import ImageEncoder
 from tfxmodal.encoders.image.pictures import list_bad
 from tfxmodal.encoders.text import TextEncoder, encoder_class, load_text_encoder
 from tfxmodal.encoders.text.bag_of_words import BagOfWords, document
-from tfxmodal.encoders.text.known_words import KnownWords
+from tfxmodal.encoders.text.known_words import KnownWords, cut_texts, told_cut
 from tfxmodal.encoders.text.text_cnn import TextCNN, TokenIds
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
@@ -87,18 +87,36 @@ def token_ids(encoder: TokenIds, captions: Captions) -> np.ndarray:
 
 
 def known_words(
-    split: str, pairs: Pairs, encoder: TextEncoder | TokenIds, reporter: Reporter = SILENT
+    split: str,
+    pairs: Pairs,
+    encoder: TextEncoder | TokenIds,
+    averaged: bool = False,
+    reporter: Reporter = SILENT,
 ) -> dict:
     """How many words of a split's captions an encoder knows; texts without any are told.
 
-    They stay: what is measured without them could not be compared with what others measure.
+    They stay: what is measured without them could not be compared with what others measure. Texts
+    of which the encoder reads the beginning alone are told, too.
+
+    Args:
+        split: Its name.
+        pairs: Its captions.
+        encoder: What reads them.
+        averaged: Whether each caption of a pair is read by itself.
+        reporter: Is told.
     """
     ids = pairs.ids if pairs.paired else [f"text-{row}" for row in range(len(pairs.texts))]
-    counts = KnownWords.count(encoder, [document(captions) for captions in pairs.texts])
+    texts = [document(captions) for captions in pairs.texts]
+    counts = KnownWords.count(encoder, texts)
     if told := counts.told(ids, encoder.words is not None):
         reporter.say(f"{split}: {told}")
+    read = [caption for each in pairs.texts for caption in each] if averaged else texts
+    cut = cut_texts(encoder, read)
+    for told in told_cut(cut, len(read)):
+        reporter.say(f"{split}: {told}")
     without = [str(ids[row]) for row in counts.without]
-    return {"words": counts.words, "known": counts.known, "texts_without": without}
+    found = {"words": counts.words, "known": counts.known, "texts_without": without}
+    return found | ({"texts_cut": cut} if cut else {})
 
 
 def without_bad(

@@ -12,12 +12,14 @@ import numpy as np
 from tfxmodal.data import listings, manifest, rows
 from tfxmodal.data.items import text_ids
 from tfxmodal.data.pairs import Features, Pairs
+from tfxmodal.data.repeated import TakenFeatures, without_number
 from tfxmodal.encoders.text.bag_of_words import EncodedTexts, document
-from tfxmodal.encoders.text.known_words import known_texts
+from tfxmodal.encoders.text.known_words import cut_texts, known_texts, told_cut
 from tfxmodal.errors import InputError, some_of
 from tfxmodal.inputs.config import PLACE, DataConfig, load
+from tfxmodal.inputs.data_hash import data_hash
 from tfxmodal.inputs.duplicates import image_keys, text_key, told_equal
-from tfxmodal.inputs.prepare import split_rows
+from tfxmodal.inputs.prepare import check_images, split_rows
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.retrieval.scorer import Scorer
 from tfxmodal.search.stores.checks import check_ids
@@ -71,9 +73,11 @@ def items_of(
     """The items that a user names, `images`, `texts` or both, as features of a run.
 
     Args:
-        source: A split of the run's dataset (`test`, ...), where a pair's captions are one text,
-            as in its evaluation; a folder of pictures; a manifest of pairs, where each text is an
-            item of its own; a file of texts; or the folder of another run, whose test split it is.
+        source: A split of the run's dataset (`test`, ...), whose texts are those of its evaluation
+            (with `captions` each every caption, ID#0 and so on, else a pair's captions in one) and
+            whose images are there once; a folder of pictures; a manifest of pairs, where each text
+            is an item of its own; a file of texts; or the folder of another run, whose test split
+            it is.
         run: The trained run.
         config: How its data are loaded.
         kind: `images` or `texts`, where the source must hold them.
@@ -90,7 +94,7 @@ def items_of(
         place = {name: getattr(other, name) for name in ("dataset", *PLACE)}
         return _items_of_split(run, replace(config, **place), "test", reporter)
     if rows.is_manifest(path):
-        return _items_of_manifest(path, run, config, reporter)
+        return _items_of_manifest(path, run, config, kind, reporter)
     if kind not in (None, "images" if path.is_dir() else "texts"):
         raise InputError(
             f"{source} holds no {kind}: give {ALONE[kind]}, a manifest, a run's folder or one of "
@@ -98,7 +102,7 @@ def items_of(
         )
     if path.is_dir():
         return {"images": _items_of_pictures(path, run, config, reporter)}
-    return {"texts": _items_of_texts(path, run)}
+    return {"texts": _items_of_texts(path, run, reporter)}
 
 
 def embed(
@@ -150,7 +154,16 @@ def _items_of_split(
 ) -> dict[str, Items]:
     """Images and texts of a dataset's split."""
     prepared = run.prepare(load(config, reporter.bar), config, [split], reporter)
-    return _both(getattr(prepared.source, split), getattr(prepared.features, split))
+    source, own = getattr(prepared.source, split), run.settings.data
+    if all(getattr(config, name) == getattr(own, name) for name in ("dataset", *PLACE)):
+        began = run.description.get("hashes", {}).get(split)
+        found = data_hash(source, config.cache_dir)
+        if began not in (None, found):
+            reporter.say(
+                f"The {split} split is not what it was when {run.folder.path} was trained (hash "
+                f"{began} -> {found}): if that is not meant, give its `data_dir`."
+            )
+    return _both(source, getattr(prepared.features, split))
 
 
 def _items_of_pictures(
@@ -163,32 +176,40 @@ def _items_of_pictures(
     return _both(*_as_features(run, config, pairs, reporter))["images"]
 
 
-def _items_of_texts(path: Path, run: TrainedRun) -> Items:
+def _items_of_texts(path: Path, run: TrainedRun, reporter: Reporter) -> Items:
     """The texts of a UTF-8 file, one a line: ID<TAB>TEXT, or TEXT, which then is its own id."""
-    return _texts(*listings.texts_in(path), run, {})
+    return _texts(*listings.texts_in(path), run, {}, reporter)
 
 
 def _items_of_manifest(
-    path: Path, run: TrainedRun, config: DataConfig, reporter: Reporter
+    path: Path, run: TrainedRun, config: DataConfig, kind: str | None, reporter: Reporter
 ) -> dict[str, Items]:
     """A manifest's images, and each of its texts as an item of its own, with its id of bulk.
 
-    Both have the metadata of their pair.
+    Both have the metadata of their pair. Where one `kind` is asked for, the other is not encoded.
     """
     pairs, metadata = manifest.load_pairs(path, config.on_bad_image)
-    config = replace(config, dataset="pairs")
-    images = _both(*_as_features(run, config, pairs, reporter))["images"]
-    rows = {name: row for row, name in enumerate(pairs.ids.tolist())}
-    of_images = _of_rows([rows[name] for name in images.ids], metadata)
-    images = replace(images, metadata=images.metadata | of_images)
-    texts = [text for each in pairs.texts for text in each]
-    owners = np.repeat(np.arange(len(pairs)), [len(each) for each in pairs.texts])
-    ids, of_texts = text_ids(pairs.ids, pairs.texts), _of_rows(owners, metadata)
-    return {"images": images, "texts": _texts(ids, texts, run, of_texts)}
+    found = {}
+    if kind != "texts":
+        config = replace(config, dataset="pairs")
+        images = _both(*_as_features(run, config, pairs, reporter))["images"]
+        rows = {name: row for row, name in enumerate(pairs.ids.tolist())}
+        of_images = _of_rows([rows[name] for name in images.ids], metadata)
+        found["images"] = replace(images, metadata=images.metadata | of_images)
+    if kind != "images":
+        texts = [text for each in pairs.texts for text in each]
+        owners = np.repeat(np.arange(len(pairs)), [len(each) for each in pairs.texts])
+        ids, of_texts = text_ids(pairs.ids, pairs.texts), _of_rows(owners, metadata)
+        found["texts"] = _texts(ids, texts, run, of_texts, reporter)
+    return found
 
 
-def _texts(ids: list[str], texts: list[str], run: TrainedRun, metadata: Mapping) -> Items:
+def _texts(
+    ids: list[str], texts: list[str], run: TrainedRun, metadata: Mapping, reporter: Reporter
+) -> Items:
     encoder = run.row_encoder(run.load_text_encoder())
+    for told in told_cut(cut_texts(encoder, texts), len(texts)):
+        reporter.say(f"gallery: {told}")
     return Items(ids, EncodedTexts(encoder, texts), texts, True, {"text": texts} | metadata)
 
 
@@ -207,19 +228,31 @@ def _as_features(
     """Pairs whose images can be read, as they came and with what the run reads of the images."""
     check_ids(pairs.ids.tolist())
     images = run.load_image_encoder(config.image_weights)
+    check_images(config, [pairs], run.inputs.kinds, images, reporter)
     return split_rows(config, "gallery", pairs, run.inputs.kinds, images, None, reporter)
 
 
 def _both(source: Pairs, features: Pairs) -> dict[str, Items]:
+    """Each image once, with all captions of its rows, and the text of each row."""
     ids = source.ids.tolist()
     text_ids = ids if source.paired else [f"text-{row}" for row in range(len(source.texts))]
-    paths = [os.path.abspath(path) for path in source.images] if source.has_image_files else ids
     texts = [document(each) for each in source.texts] if source.has_captions else text_ids
-    of_images = {"path": paths} if source.has_image_files else {}
     of_texts = {"text": texts} if source.has_captions else {}
+    rows, images = source.once(slice(None)), features.images
+    ids = _at(rows, ids)
+    if source.image_ids is not None:
+        images = TakenFeatures(images, rows)
+        ids = [without_number(name) for name in ids] if source.has_captions else ids
+    paths, of_images = ids, {}
+    if source.has_image_files:
+        paths = [os.path.abspath(path) for path in source.images[rows]]
+        of_images["path"] = paths
     if source.has_captions and source.paired:
-        of_images |= {"text": [text or None for text in texts]}
+        captions: dict[int, tuple[str, ...]] = dict.fromkeys(rows.tolist(), ())
+        for row, each in zip(source.owners.tolist(), source.texts, strict=True):
+            captions[row] += tuple(each)
+        of_images["text"] = [document(each) or None for each in captions.values()]
     return {
-        "images": Items(ids, features.images, paths, metadata=of_images),
+        "images": Items(ids, images, paths, metadata=of_images),
         "texts": Items(text_ids, features.texts, texts, source.has_captions, of_texts),
     }

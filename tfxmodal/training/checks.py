@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from tfxmodal.data.pairs import Dataset
-from tfxmodal.encoders.text import saved_in
+from tfxmodal.encoders.image import ImageEncoder
+from tfxmodal.encoders.places import without_place
+from tfxmodal.encoders.text import load_text_encoder, saved_in
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.protocol import check_selection
-from tfxmodal.inputs.config import trained_on_labels
+from tfxmodal.inputs.config import DataConfig, trained_on_labels
 from tfxmodal.io.reporter import Reporter
 from tfxmodal.training.model_card import versions
 from tfxmodal.training.run_folder import MODEL, RunFolder
-from tfxmodal.training.settings import MAY_CHANGE, CannotGoOn, Settings
+from tfxmodal.training.settings import ENCODERS, MAY_CHANGE, CannotGoOn, Settings
 from tfxmodal.training.teacher import check_teacher
 from tfxmodal.training.workers import Workers
 
@@ -47,6 +49,7 @@ def check_same_command(workers: Workers, settings: dict, resume: bool):
             if group != "method":
                 own = fields.items()
                 given |= {f"{group}.{k}": v for k, v in own if k not in MAY_CHANGE["data"]}
+        given |= {f"data.{name}": without_place(settings["data"][name]) for name in ENCODERS}
         return given
 
     remedy = "start all workers with the same command, in the same environment"
@@ -84,27 +87,43 @@ def check_same_pairs(run: RunFolder, workers: Workers, hashes: dict[str, str]) -
     return before
 
 
-def check_same_inputs(run: RunFolder, workers: Workers, about: dict):
+def check_same_inputs(
+    run: RunFolder,
+    workers: Workers,
+    about: dict,
+    began: DataConfig,
+    given: DataConfig,
+    images: ImageEncoder | None,
+):
     """Checks that a run goes on with the pairs, encoders and teacher that it began with.
 
     Args:
         run: Its folder.
         workers: Those of the training; the chief reads the folder.
         about: What `model.json` is to tell now.
+        began: The data as the run began with them.
+        given: The data as they are given now; folders of encoders may have moved.
+        images: The image encoder, if there is one.
 
     Raises:
         CannotGoOn: If the pairs or networks differ, as far as the run tells what they were.
     """
     before = check_same_pairs(run, workers, about["hashes"])
-    given = dict.fromkeys(("image_encoder", "text_encoder"), "`image_weights` or `encoders`")
-    if saved_in(run.path):  # Then the text encoder is the run's own.
-        del given["text_encoder"]
-    for name, where in (given | {"teacher": "`teacher`"}).items():
-        if before.get(name, about[name]) != about[name]:
+    networks = {name: about[name] for name in ("image_encoder", "teacher")}
+    if images and before.get("image_encoder") == images.fingerprint_by(began.image_encoder):
+        del networks["image_encoder"]  # The same: an earlier version hashed its name, too.
+    # A text encoder that is saved in the folder is the run's own, and one elsewhere is the same.
+    if not saved_in(run.path):
+        networks["text_encoder"] = about["text_encoder"]
+    elif about["text_encoder"] and given.text_encoder != began.text_encoder:
+        networks["text_encoder"] = load_text_encoder(given.text_encoder, []).fingerprint
+    for name, now in networks.items():
+        if before.get(name, now) != now:
+            where = "`teacher`" if name == "teacher" else "`image_weights` or `encoders`"
             raise CannotGoOn(
                 f"The run {run.path} was begun with another {name.replace('_', ' ')} (fingerprint "
-                f"{before[name]} -> {about[name]}): give the same weights, as {where}, or name "
-                "another folder."
+                f"{before[name]} -> {now}): give the same weights, as {where}, or name another "
+                "folder."
             )
 
 

@@ -171,8 +171,9 @@ def run_claimed(
     data = shared[what]
     about = _about(settings, data)
     if begun:
-        check_same_inputs(run, workers, about)
-        same = settings.deciding() == Settings.from_json(begun).deciding()
+        began = Settings.from_json(begun)
+        check_same_inputs(run, workers, about, began.data, settings.data, data.image_encoder)
+        same = settings.deciding() == began.deciding()
         if keep and same and workers.from_chief((run.path / METRICS).exists):
             return RunResult(run.path, settings, workers.from_chief(lambda: run.read_json(METRICS)))
     data = replace(data, features=_as_seen(settings, data.features, seed))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tfxmodal.encoders.places import without_place
 from tfxmodal.errors import InputError, choose
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.methods import METHODS, MethodSpec
@@ -29,6 +30,9 @@ MAY_CHANGE = {
     "training": WITHOUT_EFFECT["training"] | {"epochs", "patience", "minutes"},  # When it ends.
 }
 """Fields that may be others when a run goes on: they do not change what an epoch learns."""
+
+ENCODERS = ("image_encoder", "text_encoder")
+"""Fields that name encoders, whose folders may have moved, too: `check_same_inputs` knows them."""
 
 RENAMED = {"image_tower": "image_encoder", "towers": "encoders"}
 """Fields of runs of earlier versions, and what they are called now."""
@@ -200,7 +204,10 @@ def _differences(old: dict, new: dict):
                 yield "run", group, before, now
             continue
         for name in sorted(before.keys() | now.keys()):
-            if before.get(name) != now.get(name):
+            values = before.get(name), now.get(name)
+            if name in ENCODERS and all(values):
+                values = tuple(map(without_place, values))
+            if values[0] != values[1]:
                 yield group, name, before.get(name), now.get(name)
 
 

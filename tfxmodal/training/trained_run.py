@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, replace
@@ -30,7 +31,7 @@ from tfxmodal.methods.learner import Method
 from tfxmodal.methods.spec import GLOBAL
 from tfxmodal.retrieval.scorer import Scorer
 from tfxmodal.training.checkpoints import Checkpoints
-from tfxmodal.training.run_folder import METRICS, MODEL, RunFolder
+from tfxmodal.training.run_folder import CONFIG, METRICS, MODEL, RunFolder
 from tfxmodal.training.settings import Settings
 
 SHOWN = 60
@@ -100,10 +101,17 @@ class TrainedRun:
         if fingerprint is None:
             raise self._ready("image", "image files")
         data = self.settings.data
+        folder = data.image_encoder.partition(":")[2]
+        if os.path.isabs(folder) and not os.path.isdir(folder):
+            raise InputError(
+                f"The image encoder {data.image_encoder} is not there: put it back, or write where "
+                f"it is now to {self.folder.path / CONFIG}."
+            )
         encoder = load_image_encoder(
             data.image_encoder, weights or data.image_weights, self.settings.training.seed
         )
-        if encoder.fingerprint != fingerprint:
+        # Runs of earlier versions know it by its name as it was written.
+        if fingerprint not in (encoder.fingerprint, encoder.fingerprint_by(data.image_encoder)):
             raise InputError(
                 f"The image encoder {encoder.name} has the fingerprint {encoder.fingerprint}, and "
                 f"{self.folder.path} was trained with {fingerprint}: give the weights of that "

@@ -47,6 +47,11 @@ def test_names_of_applications_in_any_case(name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", applications.networks().values())
+def test_every_application_has_its_preprocessing(name):
+    assert callable(applications._module(name).preprocess_input)
+
+
+@pytest.mark.parametrize("name", applications.networks().values())
 def test_applications_have_their_own_input_size(name, monkeypatch):
     if name.startswith("MobileNetV3"):
         pytest.skip("tells its size (224) in its documentation alone")

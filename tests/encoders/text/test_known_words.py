@@ -9,7 +9,13 @@ import tensorflow as tf
 from tests.encoders.text.test_registry import save
 from tfxmodal.encoders.text import load_text_encoder
 from tfxmodal.encoders.text.bag_of_words import BagOfWords
-from tfxmodal.encoders.text.known_words import KnownWords, known_texts, unknown_words
+from tfxmodal.encoders.text.known_words import (
+    KnownWords,
+    cut_texts,
+    known_texts,
+    told_cut,
+    unknown_words,
+)
 from tfxmodal.encoders.text.text_cnn import TextCNN
 from tfxmodal.serving.export.inputs import UNKNOWN_WORDS, text_rows
 
@@ -100,3 +106,15 @@ def test_chinese_sentences_tell_what_they_are_about(name):
     found = [{classes[i] for i in row[:2]} for row in np.argsort(-scores, axis=1)]
     right = [labels == best for best, (_, labels) in zip(found, test, strict=True)]
     assert np.mean(right) > 0.95
+
+
+def test_texts_that_a_text_cnn_cuts_are_counted(tmp_path):
+    encoder = TextCNN.create([("a b",)], 9)
+    texts = ["a b", "a b c", "x y z", "中文"]
+    assert cut_texts(encoder, texts) == {"2 words of TextCNN": 3}
+    assert cut_texts(BagOfWords.fit(CAPTIONS, 9), texts) == {}
+    told = told_cut({"2 words of TextCNN": 3, "9 tokens of Bert": 0}, 4)
+    assert told == ["3 of 4 texts are longer than 2 words of TextCNN: the rest of them is not read"]
+    encoder.save(tmp_path)
+    joined = load_text_encoder(f"tf_idf+text_cnn:{tmp_path}", CAPTIONS)
+    assert cut_texts(joined, texts) == {"2 words of TextCNN": 3}

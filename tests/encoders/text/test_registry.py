@@ -92,7 +92,7 @@ def test_unknown_names_list_the_known(tmp_path):
 @pytest.mark.parametrize("encoder", TEXT_ENCODERS.values(), ids=TEXT_ENCODERS)
 def test_every_encoder_is_what_the_protocol_says(encoder):
     wanted = {name for name in dir(TextEncoder) if not name.startswith("_")}
-    of_each = {"words", "dim", "fingerprint", "model", "resources", "space", "served"}
+    of_each = {"words", "dim", "fingerprint", "model", "resources", "space", "served", "limits"}
     wanted |= TextEncoder.__annotations__.keys() - of_each
     wanted -= of_each
     assert wanted <= set(dir(encoder))

@@ -112,5 +112,6 @@ def behind_preprocessing(network: keras.Model, module: ModuleType, name: str) ->
 
 
 def _module(name: str) -> ModuleType:
-    modules = [part for part in vars(keras.applications).values() if isinstance(part, ModuleType)]
-    return next(m for m in modules if hasattr(m, name) and hasattr(m, "preprocess_input"))
+    """The public module with a network's `preprocess_input`: of the name where it is defined."""
+    defined_in = getattr(keras.applications, name).__module__
+    return getattr(keras.applications, defined_in.rpartition(".")[2])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tfxmodal.encoders.image.image_encoder import ImageEncoder, Preprocessing
+from tfxmodal.encoders.places import absolute
 from tfxmodal.encoders.saved_models import resolve, serving_default_of
 from tfxmodal.io.hashing import hash_files
 from tfxmodal.lazy import keras, tf
@@ -38,7 +39,7 @@ def load(handle: str) -> ImageEncoder:
     images = keras.Input([size, size, 3], name="images")
     (features,) = network(keras.layers.Rescaling(1 / 255, name="normalise")(images)).values()
     return ImageEncoder(
-        name=f"hub:{handle}",
+        name=f"hub:{absolute(handle)}",
         model=keras.Model(images, keras.layers.Reshape([dim], name="features")(features)),
         preprocessing=Preprocessing(size, size, "x / 255"),
         weights_hash=hash_files(Path(folder)),

@@ -10,6 +10,7 @@ import numpy as np
 
 from tfxmodal.encoders.image.folding import folded
 from tfxmodal.encoders.image.with_openvino import OpenVinoModel
+from tfxmodal.encoders.places import without_place
 from tfxmodal.errors import InputError, choose
 from tfxmodal.lazy import keras, tf
 
@@ -37,7 +38,7 @@ class ImageEncoder:
     """A network from pictures to features.
 
     Attributes:
-        name: The name by which `load_image_encoder` knows it.
+        name: The name by which `load_image_encoder` knows it, with a folder's absolute path.
         model: RGB float32 in 0..255, `[batch, crop, crop, 3]`, to `global` features `[batch, dim]`.
             The normalisation is part of it, so that an export needs nothing else.
         preprocessing: What happens to a picture's pixels before.
@@ -64,9 +65,13 @@ class ImageEncoder:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all that decides the features of a picture."""
+        """A hash of all that decides the features of a picture; where a folder lies does not."""
+        return self.fingerprint_by(without_place(self.name))
+
+    def fingerprint_by(self, name: str) -> str:
+        """The same with a name as it was written, by which runs of earlier versions know it."""
         how = self.preprocessing
-        parts = self.name, how.resize, how.crop, how.normalisation, self.weights_hash
+        parts = name, how.resize, how.crop, how.normalisation, self.weights_hash
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tfxmodal.encoders.image.image_encoder import ImageEncoder, Preprocessing
+from tfxmodal.encoders.places import absolute
 from tfxmodal.encoders.presets import keras_hub, kind, load_backbone, loading, shared_space
 from tfxmodal.encoders.weights import hash_weights
 from tfxmodal.errors import InputError
@@ -51,7 +52,7 @@ def load(preset: str, weights: str = "imagenet") -> ImageEncoder:
     vectors = keras.layers.Flatten(dtype="float32", name="features")(vectors)
     model = keras.Model(images, vectors, name="image_encoder")
     return ImageEncoder(
-        name=f"keras_hub:{preset}",
+        name=f"keras_hub:{absolute(preset)}",
         model=model,
         preprocessing=Preprocessing(side, side, f"x * {scale} + {offset}"),
         weights_hash=hash_weights(model),

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -98,6 +99,7 @@ class BagOfWords:
     license = "that of the training texts, whose words it counts"
     space = None
     served = True
+    limits = MappingProxyType({})
 
     def __init__(self, words: Sequence[str], idf: Sequence[float], version: int = VERSION):
         self.words, self.version = tuple(words), version

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -43,10 +44,15 @@ class ByReference:
         """Loads the encoder of which `save` wrote.
 
         Raises:
-            InputError: If it cannot be had, or is another by now.
+            InputError: If it cannot be had, or is not there or another by now.
         """
         reference = read_json(Path(folder) / cls.file)
         name = reference[cls.named_by]
+        if os.path.isabs(name) and not os.path.isdir(name):
+            raise InputError(
+                f"The {cls.what} {name} is not there: put it back, or write where it is now to "
+                f"{Path(folder) / cls.file}."
+            )
         encoder = cls(name)
         if encoder.fingerprint != reference["fingerprint"]:
             raise InputError(

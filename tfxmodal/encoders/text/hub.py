@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
+from tfxmodal.encoders.places import absolute
 from tfxmodal.encoders.saved_models import resolve, serving_default_of
 from tfxmodal.encoders.text.bag_of_words import encode_texts
 from tfxmodal.encoders.text.by_reference import ByReference
@@ -36,6 +38,7 @@ class HubText(ByReference):
     space = None
     served = True
     words = None
+    limits = MappingProxyType({})
 
     def __init__(self, handle: str):
         """Loads the SavedModel.
@@ -56,7 +59,7 @@ class HubText(ByReference):
         texts = keras.Input((), dtype="string", name="text")
         (vectors,) = network(texts).values()
         vectors = keras.layers.Reshape([dim], dtype="float32", name="vectors")(vectors)
-        self.handle = handle
+        self.handle = absolute(handle)
         self.model = keras.Model(texts, vectors, name="text_encoder")
         self.dim = dim
         self.resources = [network]

@@ -46,6 +46,7 @@ class JoinedText:
         self.resources = [layer for part in parts for layer in part.resources]
         self.dim = sum(part.dim for part in parts)
         self.fingerprint = fingerprint([part.fingerprint for part in parts], self.scales)
+        self.limits = {what: each for part in parts for what, each in part.limits.items()}
         known = [part.words for part in parts]
         self.words = None if None in known else tuple(dict.fromkeys(sum(known, ())))
         texts = keras.Input((), dtype="string", name="text")

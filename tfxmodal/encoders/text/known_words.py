@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +62,24 @@ class KnownWords:
                 f"all the same: {named}"
             )
         return "; ".join(parts)
+
+
+def cut_texts(encoder, texts: Sequence[str]) -> dict[str, int]:
+    """How many texts are longer than what an encoder reads of them, by each of its `limits`."""
+    batches = [to_bytes(texts[i : i + BATCH]) for i in range(0, len(texts), BATCH)]
+    return {
+        what: sum(int(tf.math.count_nonzero(are_longer(batch))) for batch in batches)
+        for what, are_longer in encoder.limits.items()
+    }
+
+
+def told_cut(cut: Mapping[str, int], texts: int) -> list[str]:
+    """What `cut_texts` found in so many texts, a sentence for each limit that cuts any."""
+    return [
+        f"{number:,} of {texts:,} texts are longer than {what}: the rest of them is not read"
+        for what, number in cut.items()
+        if number
+    ]
 
 
 def known_texts(encoder, texts: Sequence[str]) -> np.ndarray:

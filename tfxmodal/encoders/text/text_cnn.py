@@ -67,6 +67,7 @@ class TextCNN:
         self.words, self.mode, self.max_words = tuple(words), mode, max_words
         self.coverage = ""
         self.version, self.table = version, WordTable(words, version, max_words)
+        self.limits = {f"{max_words} words of TextCNN": self.table.are_longer}
         self.tokenizer = _tokenizer(self.table)
         self.resources = [self.tokenizer.get_layer("word_ids"), self.table.layer]
         self.network = _network(len(self.words), dim, mode)
@@ -212,7 +213,7 @@ class TokenIds:
     def __init__(self, encoder: TextCNN):
         self.network = encoder.network
         self.dim = encoder.max_words
-        self.words, self.look_up = encoder.words, encoder.look_up
+        self.words, self.look_up, self.limits = encoder.words, encoder.look_up, encoder.limits
         self.encode = encoder.token_ids
         self.fingerprint = encoder.fingerprint
         self.save = encoder.save

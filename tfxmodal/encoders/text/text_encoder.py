@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol, Self
 
@@ -28,6 +28,9 @@ class TextEncoder(Protocol):
         space: A name of the space that its features share with those of an image encoder, which has
             the same name; None where they share none.
         served: Whether `model` can be part of an export.
+        limits: What of a text is read at most, as `64 tokens of SigLIP`, each with a function from
+            strings `[batch]` to bool `[batch]`: which are longer, and so are cut. None are told
+            where all is read, or nobody can tell.
     """
 
     file: ClassVar[str]
@@ -39,6 +42,7 @@ class TextEncoder(Protocol):
     fingerprint: str
     model: keras.Model
     resources: list[keras.layers.Layer]
+    limits: Mapping[str, Callable[[tf.Tensor], tf.Tensor]]
 
     @classmethod
     def from_name(cls, rest: str, captions: Captions, vocabulary_size: int, progress=None) -> Self:

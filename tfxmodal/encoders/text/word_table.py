@@ -37,6 +37,10 @@ class WordTable:
         """Words of texts that are read: `[batch, (words)]`."""
         return tokens(texts, self._version)[:, : self._max_words]
 
+    def are_longer(self, texts: tf.Tensor) -> tf.Tensor:
+        """Which texts `[batch]` have more words than are read: bool `[batch]`."""
+        return tokens(texts, self._version).row_lengths() > self._max_words
+
     def __call__(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
         """Words of texts `[batch]`, and which of them are known: `[batch, (words)]` both."""
         words = self.tokens(texts)
