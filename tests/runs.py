@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tfxmodal.commands import train
-from tfxmodal.encoders.image import load_image_encoder
+from tfxmodal.encoders.image import IMAGE_ENCODERS, load_image_encoder
 from tfxmodal.inputs import prepare
 from tfxmodal.training import trained_run
 
@@ -27,7 +27,11 @@ DRSL = f"{COMMON} --feature-dim 8 --relation-units 32".split()
 def quick():
     """Each tower is built once for all tests."""
     with pytest.MonkeyPatch.context() as patch:
-        load_once = cache(load_image_encoder)
+        of_maker = cache(lambda maker, *given: load_image_encoder(*given))
+
+        def load_once(name, *given):
+            return of_maker(IMAGE_ENCODERS.get(name), name, *given)  # Tests make some of their own.
+
         for module in (prepare, trained_run):
             patch.setattr(module, "load_image_encoder", load_once)
         yield

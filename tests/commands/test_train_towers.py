@@ -72,7 +72,7 @@ def test_towers_are_trained_and_make_the_features(learn, small):
     assert model["image_encoder"] == tower.fingerprint
     used = DataConfig(encoders=Path("towers/p")).with_trained_encoders()
     photos = load_dataset("pascal_sentences", small("pascal_sentences")[3])
-    folders = [Path("towers/p/image"), Path("towers/p/text")]
+    folders = [Path("towers/p/image").absolute(), Path("towers/p/text").absolute()]
     assert trained_on_labels(used, photos) == folders
     both = replace(used, image_weights="imagenet", text_encoder=f"tf_idf+{used.text_encoder}")
     assert trained_on_labels(both, photos) == folders[1:]

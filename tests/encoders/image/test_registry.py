@@ -126,6 +126,7 @@ def test_failed_download_names_the_remedy(monkeypatch):
     def offline(**_):
         raise Exception("URL fetch failure on https://storage.googleapis.com: None -- unknown host")
 
+    offline.__module__ = keras.applications.MobileNet.__module__
     monkeypatch.setattr(keras.applications, "MobileNet", offline)
     with pytest.raises(InputError, match="'imagenet' of MobileNet.*unknown host.*`image_weights`"):
         load_image_encoder("MobileNet")
@@ -135,6 +136,7 @@ def test_a_failure_without_words_is_told_by_its_kind(monkeypatch):
     def silent(**_):
         raise Exception
 
+    silent.__module__ = keras.applications.MobileNet.__module__
     monkeypatch.setattr(keras.applications, "MobileNet", silent)
     with pytest.raises(InputError, match=r"'imagenet' of MobileNet cannot be had \(Exception\)"):
         load_image_encoder("MobileNet")

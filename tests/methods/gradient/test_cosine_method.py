@@ -89,18 +89,24 @@ def degenerate(what):
     return train
 
 
+WAYS = ("one class", "a class of one sample", "repeated rows", "a constant column")
+REFUSED = {("mcsm", "one class")}
+
+
 @pytest.mark.parametrize("scaling", ["none", "standard"])
-@pytest.mark.parametrize(
-    "what", ["one class", "a class of one sample", "repeated rows", "a constant column"]
-)
 @pytest.mark.parametrize("name", LEARNERS)
-def test_degenerate_rows_have_finite_losses_and_gradients(name, what, scaling):
-    method, train = made(name, degenerate(what), image_scaling=scaling, text_scaling=scaling)
-    for terms, gradients in losses_and_gradients(method, train):
-        assert all(np.isfinite(value) for value in terms.values())
-        assert all(np.isfinite(gradient).all() for gradient in gradients)
-    method.settle(train)
-    assert np.isfinite(method.scorer().embed_images(train.images)).all()
+def test_degenerate_rows_have_finite_losses_and_gradients(name, scaling):
+    method, _ = made(name, make_pairs(16), image_scaling=scaling, text_scaling=scaling)
+    for what in WAYS:
+        if (name, what) in REFUSED:
+            continue
+        train = METHODS[name].seen(degenerate(what), method.config, 0)
+        method.adapt(train, train)
+        for terms, gradients in losses_and_gradients(method, train):
+            assert all(np.isfinite(value) for value in terms.values()), what
+            assert all(np.isfinite(gradient).all() for gradient in gradients), what
+        method.settle(train)
+        assert np.isfinite(method.scorer().embed_images(train.images)).all(), what
 
 
 @pytest.mark.parametrize("name", LEARNERS)
