@@ -124,7 +124,7 @@ def test_wrong_flags_are_told_in_a_sentence(small, complaint, flags, message):
         ("FEATURES --dropout 1", "--dropout must be from 0 to below 1; received 1.0"),
         (
             "FEATURES --labelled-fraction 0.1",
-            "^-c: --labelled-fraction 0.1 needs labels, .* leave it at 0",
+            r"^\S+: --labelled-fraction 0.1 needs labels, .* leave it at 0",
         ),
     ],
 )
