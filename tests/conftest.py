@@ -39,6 +39,8 @@ LONG = (
     *("training/test_experiment", "training/test_workers", "serving/test_keras_hub"),
     *("commands/test_train_scl_process", "commands/test_end_to_end", "docs/test_python_api"),
     *("commands/test_build_index", "commands/test_datasets", "training/test_updates"),
+    *("methods/gradient/test_cosine_method", "training/test_candidates"),
+    *("commands/test_train_towers", "methods/test_binary", "benchmark/test_runner"),
 )
 """Files that take the most time. They are begun first, so that all processes end together."""
 

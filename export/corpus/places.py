@@ -18,7 +18,7 @@ def located(place: str) -> tuple[fs.FileSystem, str]:
 
 def whole(place: str) -> str:
     """A place by which it is known from every folder."""
-    return place if "://" in place else os.path.abspath(place)
+    return place.rstrip("/") if "://" in place else os.path.abspath(place)
 
 
 def joined(folder: str, name: str) -> str:

@@ -121,6 +121,10 @@ def _items(source: str, gallery: str, columns: Columns) -> pa.Table:
             held.setdefault(kind, []).append(name)
         else:
             passed[kind or "without suffix"] += 1
+    if len(held) > 1 and (kept := [n for n in held.get("pictures", []) if "/_" in f"/{n}"]):
+        passed["pictures of programs"] += len(kept)
+        held["pictures"] = [name for name in held["pictures"] if name not in set(kept)]
+        held = {kind: names for kind, names in held.items() if names}
     if len(held) != 1:
         found = ", ".join(f"{len(names)} {kind}" for kind, names in held.items())
         raise InputError(

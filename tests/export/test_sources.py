@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from corpus import InputError
 from corpus.model import Model, contents_of
+from corpus.places import whole
 from corpus.sources import Columns, read_source
 
 from tfxmodal.data.rows import read_rows
@@ -272,3 +273,15 @@ def test_what_a_folder_holds_is_an_item_or_is_counted(tmp_path, capsys):
     assert {*items(tmp_path)["id"].to_pylist()} == {*names}
     told = capsys.readouterr().out
     assert "7 pictures; passed over: 2 .txt" in told and "1 hidden, 1 without suffix" in told
+
+
+def test_pictures_that_programs_keep_beside_parquet_are_counted(tmp_path, capsys):
+    (tmp_path / "_preview").mkdir()
+    (tmp_path / "_preview/0.png").touch()
+    pq.write_table(pa.table({"id": ["x"], "text": ["red"]}), tmp_path / "0.parquet")
+    assert items(tmp_path, "texts")["id"].to_pylist() == ["x"]
+    assert "1 .parquet; passed over: 1 pictures of programs" in capsys.readouterr().out
+
+
+def test_a_bucket_is_one_place_with_and_without_a_slash_at_its_end():
+    assert whole("gs://b/photos/") == whole("gs://b/photos") == "gs://b/photos"

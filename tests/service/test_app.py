@@ -379,6 +379,15 @@ def test_an_id_that_is_a_path_begins_with_a_name(catalogue, tmp_path, start):
     assert row["image"].endswith(name) and not name.startswith((".", "/"))
 
 
+def test_an_id_that_is_given_stays_as_it_is(catalogue, tmp_path):
+    (tmp_path / "red.png").write_bytes(picture("red"))
+    row = {"image": "red.png", "text": "red", "split": "test"}
+    rows = [{"id": name} | row for name in ("x/y", "x/../y")]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    told = fill(catalogue, tmp_path / "pairs.jsonl")
+    assert told.written == 2 and {*told.bad} == {"x/../y", "x/../y#0"}
+
+
 def test_ids_that_would_be_one_are_told(catalogue, tmp_path):
     rows = [{"image": name, "text": "red", "split": "test"} for name in ("a/b.png", "/a/b.png")]
     (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))

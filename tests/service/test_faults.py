@@ -429,6 +429,20 @@ def test_a_busy_model_server_is_no_fault_of_the_gallery(filled, model, monkeypat
     assert filled.put_picture("new").status_code == 503  # Vectors of another model would stay.
 
 
+def test_a_search_waits_once_for_a_server_that_is_silent_and_not_at_all_where_it_asks_none(
+    filled, model, monkeypatch
+):
+    current, asked = filled.catalogue.galleries.current(), []
+    current.check()
+    probe, embed = current.model.probe, current.model.embed_text
+    monkeypatch.setattr(current.model, "probe", lambda: asked.append("probe") or probe())
+    monkeypatch.setattr(current.model, "embed_text", lambda t: asked.append("text") or embed(t))
+    current._look_again, model.fault = 0.0, grpc.StatusCode.UNAVAILABLE
+    assert len(filled.found(like="red", k=2)) == 2 and not asked
+    assert filled.post("/search", data={"text": "red"}).status_code == 503
+    assert asked == ["probe"]
+
+
 def test_a_version_number_that_is_used_again_has_a_way_out(filled, model):
     galleries = filled.catalogue.galleries
     model.versions[2] = 2
@@ -444,6 +458,16 @@ def test_a_version_number_that_is_used_again_has_a_way_out(filled, model):
         galleries.remove(2)
     assert reembed(filled.catalogue, galleries.make(2, "f77")).written == 5
     assert filled.found(text="red", k=1) == ["red"]
+
+
+def test_what_no_gallery_has_any_more_is_not_kept(filled, model):
+    galleries = filled.catalogue.galleries
+    model.versions[2] = 2
+    reembed(filled.catalogue, galleries.make(2, "f2"))
+    current = galleries.current()
+    current.leave_out({"gone": "00/gone.jpg"})
+    galleries.remove(1)
+    assert galleries.current().left_out == {} and "00/gone.jpg" not in current.pictures()
 
 
 def test_the_gallery_is_put_in_order_without_a_model_and_reaches_the_disk(

@@ -239,6 +239,12 @@ def test_a_choice_that_is_made_goes_on_with_its_own_settings_alone(tmp_path):
         choose(tmp_path / "run", others, resume=True)
 
 
+def test_a_run_that_was_trained_by_itself_goes_on_as_it_is(tmp_path):
+    run_experiment(QUICK["a"], tmp_path, dataset=dataset())
+    result = choose(tmp_path, QUICK, resume=True)
+    assert result.finished and result.settings.config == QUICK["a"].config
+
+
 def test_what_suits_has_the_labels_that_it_needs():
     labelled, without = dataset(), unlabelled()
 

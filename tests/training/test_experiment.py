@@ -364,6 +364,8 @@ def test_what_refit_learned_from_is_known_by_its_pairs(tmp_path):
         with pytest.raises(InputError, match=f"`split` {split} is among what .* has learned from"):
             evaluate_run(run, measured, split=split, figures=False)
     unseen = other("validation")
+    with pytest.raises(InputError, match="`split` validation is among what"):
+        evaluate_run(run, unseen, unseen, "validation", figures=False)  # The run's own, changed.
     found = evaluate_run(run, unseen, split="validation", figures=False)
     assert found.metrics["ridge_cca"]["map_all"]["average"] > 0
 

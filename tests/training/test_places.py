@@ -47,6 +47,7 @@ def test_names_with_and_without_their_places(tmp_path):
         assert placed(name) == without_place(name) == name
     assert without_place("keras_hub:a+b") == "keras_hub:"
     assert without_place("text_cnn:gone") == "text_cnn:"
+    assert without_place("tf_idf+minilm:a+b") == without_place("tf_idf+minilm:/gone/b")
 
 
 def test_a_run_goes_on_after_its_trained_encoders_moved(tmp_path):
@@ -103,6 +104,9 @@ def test_a_dataset_that_was_loaded_is_known_again(tmp_path):
     data = run.settings.data
     assert data.data_dir == given.data_dir and str(data.data_dir) == "pairs.jsonl"
     assert data.dataset_options == ("on_bad_row=skip",)
+    earlier = (tmp_path / "run/config.json").read_text().replace('"on_bad_row=skip"', "")
+    (tmp_path / "run/config.json").write_text(earlier)
+    assert tfxmodal.train("pls", given, "run", resume=True, components=2, **options).finished
     said = Said()
     (tmp_path / "pairs.jsonl").write_text(
         (tmp_path / "pairs.jsonl").read_text().replace("a red car 9", "a blue car")

@@ -24,9 +24,12 @@ def placed(name: str) -> str:
 
 
 def without_place(name: str) -> str:
-    """The name of a single encoder without its folder, of whose content hashes tell."""
+    """The name of an encoder, or of several, without folders, of whose content hashes tell."""
     from tfxmodal.encoders.text import names_of_parts
 
-    kind, colon, place = name.partition(":")
-    anywhere = colon and (kind == COPIED or os.path.isabs(absolute(place)))
-    return f"{kind}:" if anywhere and len(names_of_parts(name)) == 1 else name
+    def without(part: str) -> str:
+        kind, colon, place = part.partition(":")
+        anywhere = colon and (kind == COPIED or os.path.isabs(absolute(place)))
+        return f"{kind}:" if anywhere else part
+
+    return "+".join(map(without, names_of_parts(name)))

@@ -100,7 +100,9 @@ class Catalogue:
             StoreFailed: If the store cannot be read.
         """
         gallery = self.galleries.current()
-        gallery.check(surely=False)
+        # By an item that is there a dot product asks no model.
+        if query.text or query.picture or not gallery.probe.is_dot_product:
+            gallery.check(surely=False)
         with self.step("embed"), storing():
             asked = searching.embed(gallery, query)
         with self.step("search"), storing():

@@ -206,7 +206,9 @@ def _of_manifest(path: Path, split: str | None) -> Drafts:
     columns = metadata_of(rows, is_table(path))
     found, known = [], {}
     for number, row in enumerate(rows):
-        given, row.id = row.id, _as_id(row.id)
+        given, name = row.id, _as_id(row.id)
+        if row.image.endswith(name):  # Else it is an id of the user's own.
+            row.id = name
         if known.setdefault(row.id, given) != given:
             raise InputError(
                 f"{path} names {known[row.id]!r} and {given!r}, which both would be the item "

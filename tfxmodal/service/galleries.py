@@ -150,6 +150,9 @@ class Galleries:
                 )
             (folder / ABOUT).unlink(missing_ok=True)  # What is removed by half is none.
             shutil.rmtree(folder)
+            left = [each.name for each in folder.parent.iterdir()]
+            if len(left) == 1 and self._is_current(*left):
+                self.current().leave_out({})  # No gallery has them any more.
 
     def _is_current(self, name: str) -> bool:
         try:

@@ -45,6 +45,9 @@ CHECKED, FAILED = 30.0, 1.0
 PASSING = {StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.RESOURCE_EXHAUSTED}
 """Answers that tell nothing of the model."""
 
+SILENT = PASSING - {StatusCode.RESOURCE_EXHAUSTED}
+"""Those of a server that may not answer the next call either."""
+
 
 @dataclass(frozen=True)
 class Embedded:
@@ -91,7 +94,7 @@ class Gallery:
         self._checking = threading.Lock()
         self._look_again, self._is_known = 0.0, False
         self._fault: InputError | None = None
-        self._doubt: InputError | None = None
+        self._doubt: ServerError | None = None
 
     def check(self, surely: bool = True):
         """Checks, now and then, that the server's model is the one that made the gallery.
@@ -104,14 +107,17 @@ class Gallery:
             Unready: If it is not.
             ServerError: If the model server does not answer.
         """
-        surely = surely or not self._is_known
+        surely, looked = surely or not self._is_known, False
         if time.monotonic() >= self._look_again and self._checking.acquire(blocking=surely):
             try:
                 if time.monotonic() >= self._look_again:  # Nobody else has looked meanwhile.
+                    looked = True
                     self._look()
             finally:
                 self._checking.release()
-        if fault := self._fault or (self._doubt if surely else None):
+        # Who has just waited for the server in vain need not wait once more.
+        doubted = surely or (looked and self._doubt and self._doubt.code in SILENT)
+        if fault := self._fault or (self._doubt if doubted else None):
             raise fault.with_traceback(None)
 
     def _look(self):

@@ -152,9 +152,10 @@ def run_best(
         # The pairs and the encoders may have moved; nothing else of `data` may differ.
         chosen = replace(recorded, data=data.with_trained_encoders()).continuing(recorded)
         source = load(data, reporter.bar) if source is None else source
-        winner = workers.from_chief(lambda: run.read_json(TRIED))["candidates"][0]["name"]
-        if asked := candidates_for(source).get(winner):
-            replace(asked, data=chosen.data).continuing(recorded)  # Raises where it is another.
+        if workers.from_chief((run.path / TRIED).exists):  # Else it was trained by itself.
+            winner = workers.from_chief(lambda: run.read_json(TRIED))["candidates"][0]["name"]
+            if asked := candidates_for(source).get(winner):
+                replace(asked, data=chosen.data).continuing(recorded)  # Raises if it is another.
         return run_claimed(
             chosen, run, True, source, reporter, stop_asked, shared=shared, figures=figures
         )

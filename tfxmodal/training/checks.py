@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tfxmodal.data.pairs import Dataset
 from tfxmodal.encoders.image import ImageEncoder
-from tfxmodal.encoders.places import without_place
-from tfxmodal.encoders.text import load_text_encoder, saved_in
+from tfxmodal.encoders.places import placed, without_place
+from tfxmodal.encoders.text import load_text_encoder, names_of_parts, saved_in
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.protocol import check_selection
 from tfxmodal.inputs.config import DataConfig, trained_on_labels
@@ -110,12 +110,12 @@ def check_same_inputs(
     """
     before = check_same_pairs(run, workers, about["hashes"])
     networks = {name: about[name] for name in ("image_encoder", "teacher")}
-    if images and before.get("image_encoder") == images.fingerprint_by(began.image_encoder):
-        del networks["image_encoder"]  # The same: an earlier version hashed its name, too.
+    if images and images.is_known_by(before.get("image_encoder"), began.image_encoder):
+        del networks["image_encoder"]
     # A text encoder that is saved in the folder is the run's own, and one elsewhere is the same.
     if not saved_in(run.path):
         networks["text_encoder"] = about["text_encoder"]
-    elif about["text_encoder"] and given.text_encoder != began.text_encoder:
+    elif about["text_encoder"] and _is_elsewhere(given.text_encoder, began.text_encoder):
         networks["text_encoder"] = load_text_encoder(given.text_encoder, []).fingerprint
     for name, now in networks.items():
         if before.get(name, now) != now:
@@ -125,6 +125,11 @@ def check_same_inputs(
                 f"{before[name]} -> {now}): give the same weights, as {where}, or name another "
                 "folder."
             )
+
+
+def _is_elsewhere(now: str, before: str) -> bool:
+    """Whether a text encoder has another place; several in one are opened from their own places."""
+    return now != placed(before) and len(names_of_parts(now)) == 1
 
 
 def _check_label_noise(settings: Settings):

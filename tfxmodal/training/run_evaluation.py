@@ -99,7 +99,8 @@ def evaluate_run(
         hashes = {split: found} if measured is own else {}
     training = run.settings.training
     refitted = isinstance(training, FitConfig) and training.refit
-    if refitted and found == hashes.get("validation"):
+    own_validation = split == "validation" and measured is own  # Some of it, if it has changed.
+    if refitted and (own_validation or found == hashes.get("validation")):
         raise InputError(
             f"`split` {split} is among what {run.folder.path} has learned from, with `refit`: "
             "its metrics.json has those of before; measure test."

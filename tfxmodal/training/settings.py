@@ -25,7 +25,8 @@ WITHOUT_EFFECT = {
 """Fields that change no result, on the same pairs."""
 
 MAY_CHANGE = {
-    "data": WITHOUT_EFFECT["data"] | {"image_weights", "encoders"},  # They may have moved.
+    # Encoders may have moved; options may be written otherwise: `check_same_pairs` compares pairs.
+    "data": WITHOUT_EFFECT["data"] | {"image_weights", "encoders", "dataset_options"},
     "distil": {"teacher"},  # Likewise: `check_same_inputs` compares what is there.
     "training": WITHOUT_EFFECT["training"] | {"epochs", "patience", "minutes"},  # When it ends.
 }

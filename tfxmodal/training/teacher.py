@@ -47,7 +47,10 @@ def teacher_of(folder: Path, data: Prepared) -> Method | Fitted:
             "trained on features."
         )
     run.check_inputs(data.features.train)
-    now, then = data.description(), run.description
+    now, then = data.description(), dict(run.description)
+    images, name = data.image_encoder, run.settings.data.image_encoder
+    if images and images.is_known_by(then["image_encoder"], name):
+        then["image_encoder"] = now["image_encoder"]
     for encoder in (f"{modality}_encoder" for modality in MODALITIES):
         if now[encoder] != then[encoder]:
             raise InputError(

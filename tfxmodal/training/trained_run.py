@@ -110,8 +110,7 @@ class TrainedRun:
         encoder = load_image_encoder(
             data.image_encoder, weights or data.image_weights, self.settings.training.seed
         )
-        # Runs of earlier versions know it by its name as it was written.
-        if fingerprint not in (encoder.fingerprint, encoder.fingerprint_by(data.image_encoder)):
+        if not encoder.is_known_by(fingerprint, data.image_encoder):
             raise InputError(
                 f"The image encoder {encoder.name} has the fingerprint {encoder.fingerprint}, and "
                 f"{self.folder.path} was trained with {fingerprint}: give the weights of that "

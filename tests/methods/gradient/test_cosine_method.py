@@ -100,7 +100,7 @@ def test_degenerate_rows_have_finite_losses_and_gradients(name, scaling):
     for what in WAYS:
         if (name, what) in REFUSED:
             continue
-        train = METHODS[name].seen(degenerate(what), method.config, 0)
+        train = METHODS[name].seen(degenerate(what), METHODS[name].config(), 0)
         method.adapt(train, train)
         for terms, gradients in losses_and_gradients(method, train):
             assert all(np.isfinite(value) for value in terms.values()), what

@@ -73,6 +73,9 @@ def test_some_ids_are_from_all_over_the_store(make):
         rows = [given.ids.index(name) for name in some]
         assert rows[-1] - rows[0] > len(given) / 2
     assert {*store.some(2 * N)} == {*given.ids}
+    store.delete(given.ids[:3])
+    store.upsert(given.take([4, 5]))
+    assert sorted(store.some(2 * N)) == sorted(given.ids[3:])
 
 
 def ranked(given: StoredItems, queries, k, chosen=None):

@@ -68,6 +68,13 @@ class ImageEncoder:
         """A hash of all that decides the features of a picture; where a folder lies does not."""
         return self.fingerprint_by(without_place(self.name))
 
+    def is_known_by(self, fingerprint: str, name: str) -> bool:
+        """Whether a run that names it so has this fingerprint of it.
+
+        Runs of earlier versions know an encoder by its name as it was written.
+        """
+        return fingerprint in (self.fingerprint, self.fingerprint_by(name))
+
     def fingerprint_by(self, name: str) -> str:
         """The same with a name as it was written, by which runs of earlier versions know it."""
         how = self.preprocessing

@@ -151,7 +151,8 @@ class FaissStore:
 
     def some(self, most: int) -> list[str]:
         """Ids from all over the store; see `Store`."""
-        return self._ids[:: -(-len(self._ids) // most) or 1]
+        ids = list(self._rows)
+        return ids[:: -(-len(ids) // most) or 1]
 
     def search(
         self,
