@@ -380,9 +380,10 @@ def test_an_id_that_is_a_path_begins_with_a_name(catalogue, tmp_path, start):
 
 
 def test_an_id_that_is_given_stays_as_it_is(catalogue, tmp_path):
-    (tmp_path / "red.png").write_bytes(picture("red"))
-    row = {"image": "red.png", "text": "red", "split": "test"}
-    rows = [{"id": name} | row for name in ("x/y", "x/../y")]
+    rows = []
+    for name, colour in (("x/y", "red"), ("x/../y", "blue")):
+        (tmp_path / f"{colour}.png").write_bytes(picture(colour))
+        rows.append({"id": name, "image": f"{colour}.png", "text": colour, "split": "test"})
     (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
     told = fill(catalogue, tmp_path / "pairs.jsonl")
     assert told.written == 2 and {*told.bad} == {"x/../y", "x/../y#0"}
