@@ -95,8 +95,21 @@ def _hash(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
+def _suffix(name: str) -> str:
+    return posixpath.splitext(name)[1].lower()
+
+
+def _is_of_programs(name: str) -> bool:
+    """Whether a file is one that programs which write Parquet keep for themselves."""
+    return "/_" in f"/{name}"
+
+
+def _is_container(name: str) -> bool:
+    return _suffix(name) in CONTAINERS and "/." not in f"/{name}" and not _is_of_programs(name)
+
+
 def _items(source: str, gallery: str, columns: Columns) -> pa.Table:
-    suffix = posixpath.splitext(source)[1].lower()
+    suffix = _suffix(source)
     system, path = located(source)
     if system.get_file_info(path).is_file:
         if suffix == ".jsonl":
@@ -108,23 +121,21 @@ def _items(source: str, gallery: str, columns: Columns) -> pa.Table:
         kinds = ", ".join((".jsonl", *TABLES, *CONTAINERS))
         raise InputError(f"--source {source} is no folder and none of {kinds}: give one of these.")
     files = files_in(source)
+    containers = any(_is_container(name) for name in files)
     held: dict[str, list[str]] = {}
     passed: Counter[str] = Counter()
     for name in files:
-        kind, parts = posixpath.splitext(name)[1].lower(), name.split("/")
-        if any(part.startswith(".") for part in parts):
+        kind = _suffix(name)
+        if "/." in f"/{name}":
             passed["hidden"] += 1
+        elif kind in PICTURES and containers and _is_of_programs(name):
+            passed["pictures of programs"] += 1
         elif kind in PICTURES:
             held.setdefault("pictures", []).append(name)
-        # Programs that write Parquet keep files of their own under such names.
-        elif kind in CONTAINERS and not any(part.startswith("_") for part in parts):
+        elif _is_container(name):
             held.setdefault(kind, []).append(name)
         else:
             passed[kind or "without suffix"] += 1
-    if len(held) > 1 and (kept := [n for n in held.get("pictures", []) if "/_" in f"/{n}"]):
-        passed["pictures of programs"] += len(kept)
-        held["pictures"] = [name for name in held["pictures"] if name not in set(kept)]
-        held = {kind: names for kind, names in held.items() if names}
     if len(held) != 1:
         found = ", ".join(f"{len(names)} {kind}" for kind, names in held.items())
         raise InputError(

@@ -104,7 +104,7 @@ class Galleries:
             ServerError: If the model server does not answer.
         """
         name = self._name(version)
-        folder = self.folder / "galleries" / name
+        folder = self._folder(name)
         if not (folder / ABOUT).exists():
             model, spaces = ServedModel(self._client, version), {}
             probe = model.probe()
@@ -139,7 +139,7 @@ class Galleries:
             InputError: If there is none, or it is the current one.
         """
         name = self._name(version)
-        folder = self.folder / "galleries" / name
+        folder = self._folder(name)
         if not folder.exists():
             raise InputError(f"`version` {version} has no gallery {folder}: give another one.")
         with locked(self.lock, PATIENCE):
@@ -163,13 +163,16 @@ class Galleries:
     def _name(self, version: int) -> str:
         return f"{self._client.spec.name}-{version}"
 
+    def _folder(self, name: str) -> Path:
+        return self.folder / "galleries" / name
+
     def open(self, name: str) -> Gallery:
         """A gallery by its name.
 
         Raises:
             Unready: If it is not whole.
         """
-        return Gallery(self.folder / "galleries" / name, self._client, self.pictures)
+        return Gallery(self._folder(name), self._client, self.pictures)
 
 
 def _write(path: Path, about: dict):

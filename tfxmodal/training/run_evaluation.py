@@ -94,18 +94,8 @@ def evaluate_run(
     data = _prepared(run, measured, [split], reporter, dataset)
     features, source = getattr(data.features, split), getattr(data.source, split)
     config = run.settings.data if isinstance(measured, Dataset) else measured
-    found, hashes = data_hash(source, config.cache_dir), run.description.get("hashes")
-    if hashes is None:  # A run of an earlier version does not know its pairs.
-        hashes = {split: found} if measured is own else {}
-    training = run.settings.training
-    refitted = isinstance(training, FitConfig) and training.refit
-    own_validation = split == "validation" and measured is own  # Some of it, if it has changed.
-    if refitted and (own_validation or found == hashes.get("validation")):
-        raise InputError(
-            f"`split` {split} is among what {run.folder.path} has learned from, with `refit`: "
-            "its metrics.json has those of before; measure test."
-        )
-    pairs_are_own = found == hashes.get(split)
+    found = data_hash(source, config.cache_dir)
+    pairs_are_own = _are_own(run, split, found, measured is own)
     title = measured.name if isinstance(measured, Dataset) else measured.dataset
     if name is None:
         name = f"{title}-{split}" if pairs_are_own else f"{title}-{split}-{found[:8]}"
@@ -136,6 +126,31 @@ def evaluate_run(
         if figures:
             folder.write_figures(draw(results, data.source.class_names, reporter=reporter))
     return done
+
+
+def _are_own(run: TrainedRun, split: str, found: str, loaded_as_own: bool) -> bool:
+    """Whether pairs are those that a run knows as a split of its own.
+
+    Args:
+        run: The run.
+        split: Which split.
+        found: The hash of the pairs.
+        loaded_as_own: Whether they were loaded from where the run's own are.
+
+    Raises:
+        InputError: If the run learned from them by `refit`.
+    """
+    hashes, training = run.description.get("hashes"), run.settings.training
+    if hashes is None:  # A run of an earlier version does not know its pairs.
+        hashes = {split: found} if loaded_as_own else {}
+    own_validation = split == "validation" and loaded_as_own  # Some of it, if it has changed.
+    refitted = isinstance(training, FitConfig) and training.refit
+    if refitted and (own_validation or found == hashes.get("validation")):
+        raise InputError(
+            f"`split` {split} is among what {run.folder.path} has learned from, with `refit`: "
+            "its metrics.json has those of before; measure test."
+        )
+    return found == hashes.get(split)
 
 
 def _fitted(

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from tfxmodal.encoders.image.image_encoder import ImageEncoder
-from tfxmodal.encoders.places import placed, without_place
+from tfxmodal.encoders.places import without_place
 from tfxmodal.encoders.weights import DAMAGED, hash_weights, save_weights
 from tfxmodal.errors import InputError, first_line
 from tfxmodal.io.atomic import whole_file
@@ -50,7 +50,7 @@ def load(encoder: ImageEncoder, folder: str | Path) -> ImageEncoder:
     """
     folder = Path(folder)
     saved = _description(folder)
-    if without_place(placed(saved["name"])) != without_place(encoder.name):
+    if without_place(saved["name"]) != without_place(encoder.name):
         raise InputError(
             f"{folder} holds a trained {saved['name']}, and `image_encoder` is {encoder.name}: "
             f"give {saved['name']}."
