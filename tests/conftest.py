@@ -6,6 +6,9 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+# Each of the suite's processes has a core: threads of its own would only wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import hypothesis  # noqa: E402
 import keras  # noqa: E402
@@ -15,6 +18,7 @@ import tensorflow as tf  # noqa: E402
 
 from tests.training.norms import measured, not_measured  # noqa: E402
 from tfxmodal.commands import cli  # noqa: E402
+from tfxmodal.evaluation import results  # noqa: E402
 from tfxmodal.training import encoder_training, experiment  # noqa: E402
 from tfxmodal.training.replicas import make_strategy  # noqa: E402
 
@@ -63,16 +67,18 @@ def seed():
     np.random.seed(0)
 
 
-@pytest.fixture
-def figures():
-    """A test that asks for it has runs whose figures are drawn."""
-
-
-@pytest.fixture(autouse=True)
-def without_figures(request, monkeypatch):
+@pytest.fixture(scope="session", autouse=True)
+def without_figures():
     """Trainings in this process draw no figures: they would take more time than the training."""
-    if "figures" not in request.fixturenames:
-        monkeypatch.setattr(experiment, "draw", lambda *_, **__: {})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "draw", lambda *_, **__: {})
+        yield
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """A test that asks for it has runs whose figures are drawn."""
+    monkeypatch.setattr(experiment, "draw", results.draw)
 
 
 @pytest.fixture(scope="session", autouse=True)
