@@ -25,6 +25,7 @@ from tfxmodal.io.reporter import Reporter
 from tfxmodal.training import run_evaluation
 from tfxmodal.training.run_evaluation import evaluate_run
 from tfxmodal.training.trained_run import load_run
+from tfxmodal.training.summaries import Summaries
 
 FILES = ("report.html", "tables.md", "tables.tex", "results.csv")
 METHODS = ("pls", "random", "zero_shot", "semantic_matching")
@@ -71,7 +72,19 @@ def test_stopped_and_killed_it_goes_on_to_the_same_report(folder, tmp_path, monk
     done.unlink()  # As if it had been killed before its end.
     assert run_benchmark(asked, tmp_path / "to", "a", stop_asked=lambda: True).open == 2
     list(train(asked, sources, cells, Board(tmp_path / "to")))
+
+    def killed(summaries, report):
+        if report.epoch == 2:  # Its networks are saved, and its score is not logged.
+            raise KeyboardInterrupt
+        log(summaries, report)
+
+    log = Summaries.epoch
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Summaries, "epoch", killed)
+        list(train(asked, sources, cells, Board(tmp_path / "to")))
     ours, theirs = (without_clock(asked, tmp_path / name) for name in ("to", "whole"))
+    logged = [Result(next(tmp_path.glob(f"{to}/runs/deep_sm*"))) for to in ("to", "whole")]
+    assert logged[0].convergence == logged[1].convergence and len(logged[0].convergence) == 3
     assert ours == theirs
 
 
