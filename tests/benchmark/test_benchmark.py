@@ -13,7 +13,8 @@ from tests.benchmark.made import grid, write_features
 from tfxmodal.benchmark import benchmark
 from tfxmodal.benchmark import grid as grids
 from tfxmodal.benchmark.benchmark import run_benchmark, tables_of
-from tfxmodal.benchmark.figures import _over_two_settings, _surface, figures_of
+from tfxmodal.benchmark.figures import _convergence, _line, _over_two_settings, _surface, figures_of
+from tfxmodal.benchmark.report import write_environment
 from tfxmodal.benchmark.results import Result, tables_of_runs
 from tfxmodal.benchmark.runner import Board, train
 from tfxmodal.benchmark.tables import cells as cells_of
@@ -283,6 +284,14 @@ def test_runs_are_measured_on_another_dataset(folder, tmp_path):
     assert pls.test["map_all"]["average"] == pytest.approx(expected)
     assert expected < pls.metrics["test"]["map_all"]["average"] - 0.1
     assert f" pls, mine, seed 0: {expected:.3f}, " in told[1]
+def test_a_start_that_is_trained_has_a_place_among_the_epochs(whole):
+    (table,) = whole[1].tables
+    (axes,) = _convergence({"scl": _line({0: 0.3, 1: 0.4, 2: 0.5})}, table).axes
+    low, high = axes.get_xlim()
+    places = axes.transData.transform([(epoch, 0.4) for epoch in (low, 0, 1, 2, high)])[:, 0]
+    assert (np.diff(places) > 1).all()
+
+
 
     def trained_at():
         return {path: path.stat().st_mtime_ns for path in to.glob("runs/*/metrics.json")}
