@@ -284,14 +284,13 @@ def test_runs_are_measured_on_another_dataset(folder, tmp_path):
     assert pls.test["map_all"]["average"] == pytest.approx(expected)
     assert expected < pls.metrics["test"]["map_all"]["average"] - 0.1
     assert f" pls, mine, seed 0: {expected:.3f}, " in told[1]
-def test_a_start_that_is_trained_has_a_place_among_the_epochs(whole):
-    (table,) = whole[1].tables
-    (axes,) = _convergence({"scl": _line({0: 0.3, 1: 0.4, 2: 0.5})}, table).axes
-    low, high = axes.get_xlim()
-    places = axes.transData.transform([(epoch, 0.4) for epoch in (low, 0, 1, 2, high)])[:, 0]
-    assert (np.diff(places) > 1).all()
-
-
+    hashes = json.loads((to / "environment.json").read_text())["data"]
+    assert hashes.keys() == {"mine", "test_on theirs"} and hashes["mine"] == pls.hashes
+    measured = json.loads(next(to.glob("runs/pls-*/evaluation/*/metrics.json")).read_text())
+    assert hashes["test_on theirs"]["test"] == measured["hash"]
+    write_environment(to, "another", {"other": {"test": "0"}})
+    kept = json.loads((to / "environment.json").read_text())["data"]
+    assert kept == hashes | {"other": {"test": "0"}}
 
     def trained_at():
         return {path: path.stat().st_mtime_ns for path in to.glob("runs/*/metrics.json")}

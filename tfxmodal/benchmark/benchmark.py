@@ -67,7 +67,7 @@ def run_benchmark(
     folder.mkdir(parents=True, exist_ok=True)
     board.forget_failures()
     with locked(folder):
-        write_environment(folder, command, {name: each.hashes for name, each in sources.items()})
+        write_environment(folder, command, _hashes(sources.values()))
     left = [cell for cell in cells if not board.settled(cell)]
     reporter.say(f"{len(cells)} trainings, {len(cells) - len(left)} of them done; in {folder}")
     settled = train(grid, sources, left, board, jobs, figures, stop_asked)
@@ -122,6 +122,16 @@ def failures_of(cells: Iterable[Cell], board: Board) -> dict[str, list[str]]:
 
 
 def _about(grid: Grid, source: Source, cells: Iterable[Cell]) -> str:
+def _hashes(sources: Iterable[Source]) -> dict[str, Mapping[str, str]]:
+    """By dataset the hash of each split; of that of `test_on`, too, whose name says so."""
+    found: dict[str, Mapping[str, str]] = {}
+    for source in sources:
+        found[source.name] = source.hashes
+        if source.elsewhere:
+            found[f"test_on {source.elsewhere.name}"] = source.elsewhere.hashes
+    return found
+
+
     """What a reader needs to know of a dataset's table.
 
     Raises:
