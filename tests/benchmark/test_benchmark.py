@@ -13,17 +13,19 @@ from tests.benchmark.made import grid, write_features
 from tfxmodal.benchmark import benchmark
 from tfxmodal.benchmark import grid as grids
 from tfxmodal.benchmark.benchmark import run_benchmark, tables_of
-from tfxmodal.benchmark.figures import _over_two_settings, _surface, figures_of
+from tfxmodal.benchmark.figures import _convergence, _line, _over_two_settings, _surface, figures_of
+from tfxmodal.benchmark.report import write_environment
 from tfxmodal.benchmark.results import Result, tables_of_runs
 from tfxmodal.benchmark.runner import Board, train
 from tfxmodal.benchmark.tables import cells as cells_of
-from tfxmodal.benchmark.tables import latex, markdown
+from tfxmodal.benchmark.tables import latex, markdown, results_csv
 from tfxmodal.commands.benchmark import print_end
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig, load
 from tfxmodal.io.reporter import Reporter
 from tfxmodal.training import run_evaluation
 from tfxmodal.training.run_evaluation import evaluate_run
+from tfxmodal.training.summaries import Summaries
 from tfxmodal.training.trained_run import load_run
 
 FILES = ("report.html", "tables.md", "tables.tex", "results.csv")
@@ -70,7 +72,19 @@ def test_stopped_and_killed_it_goes_on_to_the_same_report(folder, tmp_path, monk
     assert done.parent != begun.parent
     done.unlink()  # As if it had been killed before its end.
     assert run_benchmark(asked, tmp_path / "to", "a", stop_asked=lambda: True).open == 2
+
+    def killed(summaries, report):
+        if report.epoch == 2:  # Its networks are saved, and its score is not logged.
+            raise KeyboardInterrupt
+        log(summaries, report)
+
+    log = Summaries.epoch
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Summaries, "epoch", killed)
+        list(train(asked, sources, cells, Board(tmp_path / "to")))
     list(train(asked, sources, cells, Board(tmp_path / "to")))
+    logged = [Result(next(tmp_path.glob(f"{to}/runs/deep_sm*"))) for to in ("to", "whole")]
+    assert logged[0].convergence == logged[1].convergence and len(logged[0].convergence) == 3
     ours, theirs = (without_clock(asked, tmp_path / name) for name in ("to", "whole"))
     assert ours == theirs
 
@@ -201,6 +215,14 @@ def test_each_file_shows_every_row(whole):
     latex = (to / "tables.tex").read_text()
     assert rf"\textbf{{{best.means[-1]:.3f}}} $\pm$ {best.deviations[-1]:.3f}" in latex
     assert r"semantic\_matching & " in latex and "_" not in latex.replace(r"\_", "")
+    (pls,) = (line.split(" & ") for line in latex.splitlines() if line.startswith("pls &"))
+    names = next(line for line in latex.splitlines() if line.startswith("Method &"))
+    of_pls = dict(zip(names.removesuffix(r" \\").split(" & "), pls, strict=True))
+    row, result = done.tables[0].rows[0], results[0]
+    assert of_pls["Seconds"] == f"{row.mean_of('seconds'):.0f}"
+    assert of_pls["Parameters"] == f"{result.metrics['parameters']:,}"
+    assert of_pls["Dimensions"] == str(result.metrics["embedding_dim"])
+    assert of_pls["Settings"] == r"paper \\" and "Read: 6-D of an image, 5-D of a text." in latex
     runs = list(to.glob("runs/*"))
     assert all((run / "MODEL_CARD.md").exists() for run in runs)
     assert not any((run / "figures").exists() for run in runs)
@@ -236,21 +258,38 @@ def test_the_page_is_one_file_that_is_well_formed(whole):
 
 def test_what_a_paper_prints_stands_beside_ours(whole):
     (table,) = whole[1].tables
-    rows = [replace(row, printed=(0.5, 0.3)) for row in table.rows]
+    there = {"printed": (0.5, 0.302, 0.402), "printed_seconds": (17.975, 0.483)}
+    rows = [replace(row, **there) for row in table.rows]
     printed = replace(table, rows=rows, about="Printed: elsewhere.")
-    page = markdown([printed], {}).decode()
-    for row in rows:
+    page, lines = markdown([printed], {}).decode(), latex([printed]).decode().splitlines()
+    for row in rows:  # The average as it is printed, though that of both directions is .401.
         line = next(line for line in page.splitlines() if line.startswith(f"| {row.method} "))
-        assert line.endswith(f" | 0.400 | {row.means[-1] - 0.4:+.3f} |")
+        difference = f"{row.means[-1] - 0.402:+.3f}"
+        assert line.endswith(f" | 17.975 | 0.483 | 0.402 | {difference} |")
+        line = next(
+            line for line in lines if line.startswith(row.method.replace("_", r"\_") + " &")
+        )
+        assert line.endswith(rf" & 17.975 & 0.483 & 0.402 & {difference} \\")
     assert "Printed: elsewhere." in page
-    lines = latex([printed]).decode().splitlines()
-    assert any(line.startswith("pls & ") and line.endswith(r" & 0.400 \\") for line in lines)
-    some = replace(printed, rows=[replace(rows[0], printed=None), *rows[1:]])
-    assert cells_of(some, 0, "{}", "{}")[-2:] == ["–", "–"]
+    for line in csv.DictReader(results_csv([printed]).decode().splitlines()):
+        told = [float(value) for name, value in line.items() if name.startswith("printed ")]
+        assert told == [0.5, 0.302, 0.402, 17.975, 0.483]
+    nothing = replace(rows[0], printed=None, printed_seconds=None)
+    some = replace(printed, rows=[nothing, *rows[1:]])
+    assert cells_of(some, 0, "{}", "{}")[-4:] == ["–"] * 4
+    assert next(csv.DictReader(results_csv([some]).decode().splitlines()))["printed average"] == ""
     curves_alone = replace(table, about="Printed: a figure, without numbers.")
     page = markdown([curves_alone], {}).decode()
     assert "without numbers" in page and "| printed |" not in page
     assert latex([curves_alone]).decode().count("without numbers") == 1
+
+
+def test_a_start_that_is_trained_has_a_place_among_the_epochs(whole):
+    (table,) = whole[1].tables
+    (axes,) = _convergence({"scl": _line({0: 0.3, 1: 0.4, 2: 0.5})}, table).axes
+    low, high = axes.get_xlim()
+    places = axes.transData.transform([(epoch, 0.4) for epoch in (low, 0, 1, 2, high)])[:, 0]
+    assert (np.diff(places) > 1).all()
 
 
 def test_runs_are_measured_on_another_dataset(folder, tmp_path):
@@ -270,6 +309,13 @@ def test_runs_are_measured_on_another_dataset(folder, tmp_path):
     assert pls.test["map_all"]["average"] == pytest.approx(expected)
     assert expected < pls.metrics["test"]["map_all"]["average"] - 0.1
     assert f" pls, mine, seed 0: {expected:.3f}, " in told[1]
+    hashes = json.loads((to / "environment.json").read_text())["data"]
+    assert hashes.keys() == {"mine", "test_on theirs"} and hashes["mine"] == pls.hashes
+    measured = json.loads(next(to.glob("runs/pls-*/evaluation/*/metrics.json")).read_text())
+    assert hashes["test_on theirs"]["test"] == measured["hash"]
+    write_environment(to, "another", {"other": {"test": "0"}})
+    kept = json.loads((to / "environment.json").read_text())["data"]
+    assert kept == hashes | {"other": {"test": "0"}}
 
     def trained_at():
         return {path: path.stat().st_mtime_ns for path in to.glob("runs/*/metrics.json")}
@@ -444,6 +490,10 @@ def test_convergence_and_a_grid_of_two_settings_are_drawn(folder, tmp_path, monk
         x = [0.5, 1.0].index(row.variant["labelled_fraction"])
         y = [0.0, 0.5].index(row.variant["label_noise"])
         assert heights[y, x] == pytest.approx(row.means[-1])
+        preset, *others = row.settings.split("; ")
+        assert preset == "paper" and {*others} == {
+            *("hidden_units=[4]", "batch_size=16", "learning_rate=0.01", "epochs=2")
+        }
     assert _over_two_settings(table.rows[:1]) and not _over_two_settings(
         [replace(row, variant={"label_noise": 0.5}) for row in table.rows]
     )

@@ -52,6 +52,10 @@ def test_a_row_takes_the_settings_that_validation_prefers(folder, tmp_path):
     row = next(row for row in done.tables[0].rows if row.method == "cca")
     for result in row.results:
         assert result.settings.config.rank == json.loads(best.params["rank"])
+        preset, others = result.nearest_preset
+        default = Settings.for_dataset("cca", "features").config.rank
+        assert preset == "paper"
+        assert {"rank": default} | others == {"rank": result.settings.config.rank}
     reached = row.results[0].metrics["validation"]["map_all"]["average"]
     assert reached == pytest.approx(best.value)
     assert len({cell.study for cell in asked.cells(asked.sources())}) == 2

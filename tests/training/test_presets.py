@@ -10,7 +10,7 @@ from tfxmodal.data import DATASETS
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.methods import METHODS
-from tfxmodal.training.presets import forms_of, preset_of
+from tfxmodal.training.presets import forms_of, nearest_preset, preset_of
 from tfxmodal.training.settings import Settings
 
 TINY = {"hidden_units": 8, "embedding_dim": 4, "alpha": 0.0, "epochs": 2, "batch_size": 16}
@@ -25,6 +25,17 @@ def test_benchmarks_default_to_the_paper_and_own_data_to_what_is_recommended(met
     assert forms_of(method, data) == forms_of(method, data, preset_of(name))
     for form in forms_of(method, data, "recommended").values():
         assert form.method == method and Settings.from_json(form.to_json()) == form
+
+
+def test_settings_are_told_by_the_preset_that_is_nearest():
+    paper = Settings.for_dataset("ccl", "wikipedia").having(seed=3, data_dir="elsewhere")
+    assert nearest_preset(paper) == ("paper", {})
+    other = paper.having(grains="both", learning_rate=0.5)
+    assert nearest_preset(other) == ("paper", {"grains": "both", "learning_rate": 0.5})
+    forms = forms_of("scl", DataConfig("features"))
+    for name, form in forms.items():
+        assert nearest_preset(form) == (f"recommended ({name})", {})
+        assert nearest_preset(form.having(seed=1, minutes=2.5))[1] == {"minutes": 2.5}
 
 
 def test_validation_chooses_among_the_forms_and_what_is_given_changes_all(tmp_path):

@@ -12,7 +12,7 @@ from statistics import fmean
 
 from tfxmodal.benchmark.cells import Cell, Source
 from tfxmodal.benchmark.grid import Grid
-from tfxmodal.benchmark.papers import paper_table
+from tfxmodal.benchmark.papers import paper_table, told_pairs
 from tfxmodal.benchmark.report import write_environment, write_report
 from tfxmodal.benchmark.results import Result, Row, Table, table_of
 from tfxmodal.benchmark.runner import Board, train
@@ -67,7 +67,7 @@ def run_benchmark(
     folder.mkdir(parents=True, exist_ok=True)
     board.forget_failures()
     with locked(folder):
-        write_environment(folder, command, {name: each.hashes for name, each in sources.items()})
+        write_environment(folder, command, _hashes(sources.values()))
     left = [cell for cell in cells if not board.settled(cell)]
     reporter.say(f"{len(cells)} trainings, {len(cells) - len(left)} of them done; in {folder}")
     settled = train(grid, sources, left, board, jobs, figures, stop_asked)
@@ -104,7 +104,8 @@ def tables_of(cells: Iterable[Cell], board: Board, about: Mapping[str, str] = {}
 
     def row(of_row: list[Cell]) -> Row:
         results = [Result(board.run(cell), cell.evaluation) for cell in of_row]
-        return Row(of_row[0].method, of_row[0].variant, results, of_row[0].printed)
+        first = of_row[0]
+        return Row(first.method, first.variant, results, first.printed, first.printed_seconds)
 
     return [
         table_of(name, map(row, of_table.values()), about.get(name, ""))
@@ -121,13 +122,25 @@ def failures_of(cells: Iterable[Cell], board: Board) -> dict[str, list[str]]:
     return found
 
 
+def _hashes(sources: Iterable[Source]) -> dict[str, Mapping[str, str]]:
+    """By dataset the hash of each split; of that of `test_on`, too, whose name says so."""
+    found: dict[str, Mapping[str, str]] = {}
+    for source in sources:
+        found[source.name] = source.hashes
+        if source.elsewhere:
+            found[f"test_on {source.elsewhere.name}"] = source.elsewhere.hashes
+    return found
+
+
 def _about(grid: Grid, source: Source, cells: Iterable[Cell]) -> str:
     """What a reader needs to know of a dataset's table.
 
     Raises:
         InputError: If the dataset's `encoders` are none.
     """
-    parts = [paper_table(grid.paper).about, _features(source)] if grid.paper else []
+    parts: list[str] = []
+    if grid.paper:
+        parts += [paper_table(grid.paper).about(source.config.dataset), _here(source)]
     if grid.tune:
         spaces = {cell.method: cell.space for cell in cells if cell.table == source.table}
         parts.append(f"Tuned on validation, {grid.tune} trials a row.")
@@ -136,8 +149,8 @@ def _about(grid: Grid, source: Source, cells: Iterable[Cell]) -> str:
     return " ".join(parts)
 
 
-def _features(source: Source) -> str:
-    """What methods read of a dataset."""
+def _here(source: Source) -> str:
+    """What methods read of a dataset, and how much of it there is."""
     train, config = source.dataset.train, source.config.with_trained_encoders()
     images, texts = "ready image features", "ready text features"
     if train.has_image_files:
@@ -147,7 +160,10 @@ def _features(source: Source) -> str:
         bag = "tf_idf" in names_of_parts(config.text_encoder)
         words = f", {config.vocabulary_size:,} words" if bag else ""
         texts = f"text encoder {config.text_encoder}{words}"
-    return f"Here: {images}, {texts}."
+    sizes = {split: len(pairs) for split, pairs in source.dataset.splits()}
+    if source.elsewhere:
+        sizes["test"] = len(source.elsewhere.dataset.test)
+    return f"Here: {images}, {texts}; {told_pairs(sizes.values())}."
 
 
 def _tell(settled: Iterable[Cell], cells: Sequence[Cell], board: Board, reporter: Reporter):

@@ -68,7 +68,8 @@ class Cell:
         forms: Its settings, one or several forms, of which validation chooses.
         data: A hash of the pairs.
         trials: Of tuning; 0 leaves the settings as they are.
-        printed: What a paper prints of its row: mAP@all of both directions.
+        printed: What a paper prints of its row: mAP@all of both directions, and their average.
+        printed_seconds: Likewise of the training and of the test.
         contents: Hashes of the weights that its settings name on the disk.
     """
 
@@ -82,6 +83,7 @@ class Cell:
     data: str
     trials: int
     printed: Sequence[float] | None = None
+    printed_seconds: Sequence[float] | None = None
     contents: Sequence[str] = ()
 
     @cached_property

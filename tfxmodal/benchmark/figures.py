@@ -28,11 +28,8 @@ def figures_of(table: Table) -> dict[str, bytes]:
     """
     drawn = {"scores": _scores(table), "seconds": _seconds(table)}
     logged = {row.title: row.results[0].convergence for row in table.rows}
-    lines = {name: _line(scores) for name, scores in logged.items() if scores}
-    if lines:
-        figure = curve_figure({"validation": lines}, "Epoch", f"{table.measure}, first seed")
-        figure.axes[0].set_xscale("log")
-        drawn["convergence"] = figure
+    if lines := {name: _line(scores) for name, scores in logged.items() if scores}:
+        drawn["convergence"] = _convergence(lines, table)
     for method, rows in groupby(table.rows, key=lambda row: row.method):
         if len(scores := _over_two_settings(list(rows))) > 1:
             drawn[f"surface_{method}"] = _surface(method, scores, table)
@@ -78,6 +75,13 @@ def _seconds(table: Table) -> Figure:
     axes.set_ylabel(f"average {table.measure}")
     _finish(axes, table)
     axes.set_xlabel("seconds of training")
+    return figure
+
+
+def _convergence(lines: Mapping[str, tuple[np.ndarray, np.ndarray]], table: Table) -> Figure:
+    """The validation score of each epoch, a line a row."""
+    figure = curve_figure({"validation": lines}, "Epoch", f"{table.measure}, first seed")
+    figure.axes[0].set_xscale("symlog", linthresh=1)  # What starts trained has an epoch 0.
     return figure
 
 

@@ -143,6 +143,7 @@ class Grid:
                 source.hash,
                 self.tune,
                 row.printed.get(source.config.dataset),
+                row.seconds.get(source.config.dataset),
                 [*map(hashed, weights)],
             )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import product
@@ -18,14 +18,16 @@ class Entry:
 
     Attributes:
         method: The method's name.
-        printed: By dataset what a paper prints: mAP@all of image to text and of text to image. A
-            row without is of all datasets of its table.
+        printed: By dataset what a paper prints: mAP@all of image to text and of text to image, and
+            the average. A row without is of all datasets of its table.
         settings: What differs from the method's defaults.
+        seconds: By dataset what a paper prints: seconds of the training and of the test.
     """
 
     method: str
     printed: Mapping[str, Sequence[float]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    seconds: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class PaperTable:
         datasets: The datasets that its methods learn from.
         rows: Its rows.
         notes: Misprints, and what the paper does otherwise.
+        pairs: By dataset the paper's numbers of training, validation and test pairs, where known.
         test_on: The dataset that they are tested on, if it is another one.
     """
 
@@ -46,12 +49,19 @@ class PaperTable:
     datasets: Sequence[str]
     rows: Sequence[Entry]
     notes: Sequence[str] = ()
+    pairs: Mapping[str, Sequence[int]] = field(default_factory=dict)
     test_on: str | None = None
 
-    @property
-    def about(self) -> str:
-        """What a reader needs to know of the printed numbers."""
-        return " ".join([f"Printed: {self.source}. There: {self.features}.", *self.notes])
+    def about(self, dataset: str) -> str:
+        """What a reader needs to know of the printed numbers of a dataset."""
+        pairs = [told_pairs(self.pairs[dataset])] if dataset in self.pairs else []
+        there = "; ".join([self.features, *pairs])
+        return " ".join([f"Printed: {self.source}. There: {there}.", *self.notes])
+
+
+def told_pairs(sizes: Iterable[int]) -> str:
+    """How many pairs each split has, for people."""
+    return f"{'/'.join(f'{size:,}' for size in sizes)} training, validation and test pairs"
 
 
 @cache

@@ -83,10 +83,10 @@ def write_environment(folder: Path, command: str, data: dict) -> None:
     Args:
         folder: Where.
         command: The command that works now.
-        data: By dataset the hash of each split.
+        data: By dataset the hash of each split, now; what earlier calls recorded of others stays.
     """
     path = folder / ENVIRONMENT
-    before = json.loads(path.read_text("utf-8")) if path.exists() else {"commands": []}
+    before = json.loads(path.read_text("utf-8")) if path.exists() else {}
     now = {
         "versions": {"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
         "machine": {
@@ -98,8 +98,8 @@ def write_environment(folder: Path, command: str, data: dict) -> None:
     known = [*before.get("earlier", []), {name: before[name] for name in now if name in before}]
     about = now | {
         "earlier": [each for each in known if each not in ({}, now)],
-        "commands": list(dict.fromkeys([*before["commands"], command])),
-        "data": data,
+        "commands": list(dict.fromkeys([*before.get("commands", []), command])),
+        "data": before.get("data", {}) | data,
     }
     with whole_file(path) as file:
         file.write((json.dumps(about, indent=2) + "\n").encode())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +18,8 @@ from tfxmodal.benchmark.choice import Choice
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.per_query import DIRECTIONS, PerQuery
 from tfxmodal.evaluation.significance import bootstrap_means, holm, randomisation_test
-from tfxmodal.training.presets import OWN_DATA
+from tfxmodal.inputs.spec import MODALITIES, InputSpec, MethodInputs
+from tfxmodal.training.presets import OWN_DATA, nearest_preset
 from tfxmodal.training.run_folder import (
     CURVES,
     EVALUATION,
@@ -65,6 +68,19 @@ class Result:
     @cached_property
     def _about(self) -> dict:
         return self._run.read_json(MODEL)
+
+    @property
+    def nearest_preset(self) -> tuple[str, dict[str, Any]]:
+        """See there; of a choice `minutes` are those of all candidates together."""
+        settings, minutes = self.settings, self.choice.minutes
+        if minutes is not None and hasattr(settings.training, "minutes"):
+            settings = settings.having(minutes=minutes)
+        return nearest_preset(settings)
+
+    @property
+    def inputs(self) -> MethodInputs:
+        """What the method reads."""
+        return MethodInputs.from_json(self._about["inputs"])
 
     @property
     def hashes(self) -> Mapping[str, str]:
@@ -123,13 +139,15 @@ class Row:
         method: The method's name.
         variant: What differs from other rows of the method, by setting.
         results: At least one.
-        printed: What a paper prints of it: mAP@all of both directions.
+        printed: What a paper prints of it: mAP@all of both directions, and their average.
+        printed_seconds: Likewise of the training and of the test.
     """
 
     method: str
     variant: Mapping[str, object]
     results: Sequence[Result]
     printed: Sequence[float] | None = None
+    printed_seconds: Sequence[float] | None = None
 
     @property
     def title(self) -> str:
@@ -169,6 +187,17 @@ class Row:
         """`[3]`, over seeds; None of one seed."""
         return self.scores.std(axis=0, ddof=1) if len(self.scores) > 1 else None
 
+    def settings_of(self, result: Result) -> str:
+        """A preset, and the settings of one of its runs that differ from it but for `variant`."""
+        preset, others = result.nearest_preset
+        given = [f"{k}={_as_given(v)}" for k, v in others.items() if k not in self.variant]
+        return "; ".join([preset, *given])
+
+    @property
+    def settings(self) -> str:
+        """Those of all its runs."""
+        return " or ".join(dict.fromkeys(map(self.settings_of, self.results)))
+
     def mean_of(self, fact: str) -> float:
         """The mean over seeds of a number in `metrics.json`."""
         return float(np.mean([each.metrics[fact] for each in self.results]))
@@ -207,6 +236,21 @@ class Table:
     def printed(self) -> bool:
         """Whether a paper prints numbers of its rows."""
         return any(row.printed for row in self.rows)
+
+    @property
+    def printed_seconds(self) -> bool:
+        """Whether a paper prints the seconds of its rows."""
+        return any(row.printed_seconds for row in self.rows)
+
+    @property
+    def inputs(self) -> str:
+        """What its methods read of an image and of a text, for people."""
+        read = [result.inputs for row in self.rows for result in row.results]
+        images, texts = (
+            " or ".join(dict.fromkeys(_size(each.modality(name)) for each in read))
+            for name in MODALITIES
+        )
+        return f"Read: {images} of an image, {texts} of a text."
 
     @property
     def mixed(self) -> str:
@@ -317,3 +361,14 @@ def _rows(results: Sequence[Result]) -> list[Row]:
         }
         found.append(Row(method, variant, of_row))
     return found
+
+
+def _as_given(value) -> str:
+    """A setting's value as `set` takes it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _size(read: InputSpec) -> str:
+    """What a row is: `4,096-D`, or `49 x 512 (map)`."""
+    shape = " x ".join(f"{side:,}" for side in read.shape)
+    return f"{shape}-D" if read.kind == "global" else f"{shape} ({read.kind})"

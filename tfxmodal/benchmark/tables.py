@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import compress, groupby
 
 import numpy as np
 
@@ -16,10 +16,13 @@ from tfxmodal.io.markdown import code, table
 
 HEADINGS = (
     *("method", "image to text", "text to image", "average"),
-    *("p", "seconds", "parameters", "dimensions", "seeds"),
+    *("p", "seconds", "parameters", "dimensions", "seeds", "settings"),
 )
 PRINTED = ("printed", "difference")
 """Of the averages, where a paper prints them."""
+PRINTED_SECONDS = ("printed seconds", "printed test seconds")
+"""Of the training and of the test, likewise."""
+NOT_IN_LATEX = ("p", "seeds")
 
 NOTE = (
     "{measure} on the test split, mean and standard deviation over seeds. The best of a column is "
@@ -29,8 +32,10 @@ NOTE = (
 )
 """What stands below a table."""
 
-OTHERS = "The column p is that of the average against the best one. Seconds are of the training."
-"""What stands there, too, where a table has these columns."""
+OF_P = "The column p is that of the average against the best one."
+"""What stands there, too, where a table has this column."""
+
+OF_OTHERS = "Seconds are of the training. Settings are the preset, and those that differ from it."
 
 OTHER_METRICS = {name: read for name, read in (SHOWN | MORE | OF_COCO).items() if name != "mAP@all"}
 """What stands in a table of its own, the mean of both directions."""
@@ -44,18 +49,22 @@ def results_csv(tables: Sequence[Table]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     facts = ("seconds", "epochs", "parameters", "embedding_dim")
-    names = ("dataset", "setting", "method", "variant", "seed", "measure")
-    writer.writerow([*names, *COLUMNS, *OTHER_METRICS, *facts, "run", "versions"])
+    names = ("dataset", "setting", "method", "variant", "seed", "settings", "measure")
+    printed = [f"printed {name}" for name in COLUMNS] + [*PRINTED_SECONDS]
+    writer.writerow([*names, *COLUMNS, *printed, *OTHER_METRICS, *facts, "run", "versions"])
     for each in tables:
         for row in each.rows:
             for result, scores in zip(row.results, row.scores, strict=True):
                 variant = "; ".join(f"{name}={value}" for name, value in row.variant.items())
-                who = each.name, row.setting, row.method, variant, result.seed, each.measure
+                who = each.name, row.setting, row.method, variant, result.seed
+                how = row.settings_of(result), each.measure
+                there = [*(row.printed or [""] * 3), *(row.printed_seconds or [""] * 2)]
                 others = (_both_ways(result, read) for read in OTHER_METRICS.values())
                 others = ("" if value is None else value for value in others)
                 numbers = (result.metrics.get(fact, "") for fact in facts)
                 run = result.folder.name, result.versions
-                writer.writerow([*who, *map(float, scores), *others, *numbers, *run])
+                ours = map(float, scores)
+                writer.writerow([*who, *how, *ours, *there, *others, *numbers, *run])
     return text.getvalue().encode()
 
 
@@ -81,19 +90,19 @@ def latex(tables: Sequence[Table]) -> bytes:
     """All tables for `booktabs`."""
     parts = []
     for each in tables:
-        columns = [0, 1, 2, 3, *([len(HEADINGS)] if each.printed else [])]
-        lines = [[headings(each)[column].capitalize() for column in columns]]
+        shown = [name not in NOT_IN_LATEX for name in headings(each)]
+        lines = [[name.capitalize() for name in compress(headings(each), shown)]]
         for setting, numbers in numbered_by_setting(each):
-            lines.append([rf"\midrule \multicolumn{{{len(columns)}}}{{l}}{{\emph{{{setting}}}}}"])
+            lines.append([rf"\midrule \multicolumn{{{sum(shown)}}}{{l}}{{\emph{{{setting}}}}}"])
             for number in numbers:
                 found = cells(each, number, r"\textbf{{{}}}", r"\underline{{{}}}")
-                lines.append([_escaped(found[column]) for column in columns])
+                lines.append([*map(_escaped, compress(found, shown))])
         caption = _note(each, "underlined")
         parts += [
             "% needs \\usepackage{booktabs}",
             r"\begin{table}",
             rf"\caption{{{_escaped(f'{each.name}. {caption}')}}}",
-            rf"\begin{{tabular}}{{l{'c' * (len(columns) - 1)}}}",
+            rf"\begin{{tabular}}{{l{'c' * (sum(shown) - 1)}}}",
             r"\toprule",
             *(" & ".join(line) + r" \\" for line in lines),
             r"\bottomrule",
@@ -106,17 +115,18 @@ def latex(tables: Sequence[Table]) -> bytes:
 
 def headings(each: Table) -> list[str]:
     """The columns of a table."""
-    return [*HEADINGS, *(PRINTED if each.printed else ())]
+    seconds = PRINTED_SECONDS if each.printed_seconds else ()
+    return [*HEADINGS, *seconds, *(PRINTED if each.printed else ())]
 
 
 def note(each: Table, second: str) -> str:
     """What stands below a table; `second` tells how the second best is shown."""
-    return _note(each, second, OTHERS)
+    return _note(each, second, OF_P)
 
 
 def _note(each: Table, second: str, *others: str) -> str:
     about = NOTE.format(measure=each.measure, second=second)
-    return " ".join(filter(None, [about, *others, each.about, each.mixed]))
+    return " ".join(filter(None, [about, *others, OF_OTHERS, each.about, each.inputs, each.mixed]))
 
 
 def numbered_by_setting(each: Table) -> Iterator[tuple[str, list[int]]]:
@@ -137,7 +147,9 @@ def cells(each: Table, number: int, best: str, second: str) -> list[str]:
     p = "–" if number == best_row else _p(each.p(best_row, number))
     seconds = f"{row.mean_of('seconds'):.0f}"
     facts = (f"{row.results[0].metrics[name]:,}" for name in ("parameters", "embedding_dim"))
-    texts = [row.title, *found, p, seconds, *facts, str(len(row.results))]
+    texts = [row.title, *found, p, seconds, *facts, str(len(row.results)), row.settings]
+    if each.printed_seconds:
+        texts += map(str, row.printed_seconds or ("–", "–"))
     if each.printed:
         texts += ["–", "–"] if row.printed is None else _beside(row)
     return texts
@@ -145,7 +157,7 @@ def cells(each: Table, number: int, best: str, second: str) -> list[str]:
 
 def _beside(row: Row) -> list[str]:
     """The average that a paper prints of a row, and how far ours is from it."""
-    printed = float(np.mean(row.printed))
+    printed = row.printed[-1]
     return [f"{printed:.3f}", f"{row.means[-1] - printed:+.3f}"]
 
 

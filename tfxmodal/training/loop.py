@@ -123,11 +123,12 @@ class Trainer:
     ) -> Iterator[EpochReport]:
         """Trains, and yields a report after each epoch.
 
-        Checkpoints the last state after every epoch (and within long ones), and the networks of the
-        best epoch by validation, or of a stage's last one where nothing is selected. Networks that
-        start trained are validated first, as epoch 0. A stage after the first begins with those
-        that the one before it kept. Goes on where `state` is, so call `restore_last()` first to
-        resume.
+        Checkpoints the last state after every epoch (and within long ones) once the caller asks for
+        what follows its report, and the networks of the best epoch by validation, or of a stage's
+        last one where nothing is selected. Networks that start trained are validated first, as
+        epoch 0. A stage after the first begins with those that the one before it kept. Goes on
+        where `state` is, so call `restore_last()` first to resume: a run that ended before that
+        checkpoint trains the epoch again, to the same report.
 
         Args:
             validate: Scores the networks as they are: a number, higher is better, and details. Of
@@ -143,6 +144,8 @@ class Trainer:
             yield self._start(validate)
         while self._goes_on():
             yield self._epoch(validate, stop_asked, progress)
+            # Now that the report is with the caller: a run killed before trains the epoch again.
+            self.checkpoints.save_last(self._steps.optimizers)
 
     def finish(self):
         """Drops the optimizers from the last checkpoint, once there are no more epochs.
@@ -224,7 +227,7 @@ class Trainer:
         )
 
     def _epoch(self, validate, stop_asked, progress) -> EpochReport:
-        """Trains an epoch, or the rest of one, validates it and saves what is to be kept."""
+        """Trains an epoch, or the rest of one, validates it and keeps it where it is the best."""
         state, config, stage = self.state, self._config, self._stage
         state.finished = False
         epoch = state.epoch + 1
@@ -248,7 +251,6 @@ class Trainer:
             state.best_epoch = epoch
             state.best_score = state.best_score if score is None else score
             self.checkpoints.save_best(epoch)
-        self.checkpoints.save_last(self._steps.optimizers)
         return EpochReport(
             epoch=epoch,
             stage=stage.name if len(self._stages) > 1 else None,

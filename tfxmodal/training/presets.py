@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from tfxmodal.errors import choose
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.methods import METHODS, MethodSpec
-from tfxmodal.training.settings import Settings, training_config
+from tfxmodal.training.settings import Settings, differences, training_config
 
 Preset = Literal["paper", "recommended"]
 
@@ -67,3 +67,19 @@ def recommended_forms(spec: MethodSpec, data: DataConfig, **training) -> dict[st
         )
         for form, groups in (spec.recommended or {"": {}}).items()
     }
+
+
+def nearest_preset(settings: Settings) -> tuple[str, dict[str, Any]]:
+    """The form of a preset that settings are nearest to.
+
+    Returns:
+        Its name for people, and the settings that differ from it, by name as JSON has them, but for
+        the seed: of all forms the fewest.
+    """
+    data, found = DataConfig.for_dataset(settings.data.dataset), []
+    for preset in get_args(Preset):
+        for name, form in forms_of(settings.method, data, preset).items():
+            title = preset if name == settings.method else f"{preset} ({name})"
+            parts = differences(form.deciding(), settings.deciding())
+            found.append((title, {field: value for _, field, _, value in parts if field != "seed"}))
+    return min(found, key=lambda each: len(each[1]))

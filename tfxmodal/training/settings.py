@@ -181,7 +181,7 @@ def check_continuing(recorded: dict, now: dict):
     """
     changed = [
         f"{group}.{name}: {old} -> {new}"
-        for group, name, old, new in _differences(recorded, now)
+        for group, name, old, new in differences(recorded, now)
         if name not in MAY_CHANGE.get(group, ())
     ]
     if changed:
@@ -196,9 +196,9 @@ def training_config(spec: MethodSpec) -> type:
     return TrainingConfig if spec.learner else FitConfig
 
 
-def _differences(old: dict, new: dict):
-    """Fields in which two configs differ: `(group, name, old, new)`."""
-    for group in old.keys() | new.keys():
+def differences(old: dict, new: dict):
+    """Fields in which two settings as JSON differ: `(group, name, old, new)`."""
+    for group in dict.fromkeys([*old, *new]):
         before, now = old.get(group), new.get(group)
         if not isinstance(before, dict) or not isinstance(now, dict):
             if before != now:
