@@ -19,9 +19,12 @@ from tests.training.tiny import (
     weights,
 )
 from tfxmodal.methods.adversarial.cm_gans import CMGANs, CMGANsConfig
+from tfxmodal.io.reporter import Reporter
 from tfxmodal.methods.learner import Stage
 from tfxmodal.training import loop
 
+from tfxmodal.training.experiment import run_epochs
+from tfxmodal.training.summaries import Summaries
 TERMS = ["distance", "confusion", "adversary", "total"]
 
 
@@ -312,7 +315,16 @@ def test_a_run_killed_between_two_updates_of_a_step_keeps_nothing_of_it(
         assert_bit_equal(*(checkpoint_tensors(folder / kind) for folder in (whole, parts)))
 
 
-def test_each_stage_has_its_share_of_the_time(tmp_path):
-    _, trainer = make(tmp_path, Staged, epochs=9, minutes=1e-9)
-    stages = [report.stage for report in trainer.epochs(same_score)]
+def test_each_stage_has_its_share_of_the_time_and_which_it_cut_short_is_told(tmp_path):
+    stages, told, reporter = [], [], Reporter()
+    reporter.epoch, reporter.say = lambda report: stages.append(report.stage), told.append
+    for resume in (False, True):
+        _, trainer = make(tmp_path, Staged, epochs=9, minutes=1e-9)
+        assert trainer.restore_last() == resume
+        run_epochs(trainer, same_score, Summaries(None), 9, reporter, lambda: False)
     assert len(stages) == len(set(stages)) == len(trainer._stages) > 1
+    said = (
+        "No epoch follows epoch 2: `minutes` 1e-09 ended the training, and with more it goes on; "
+        "`minutes` ended earlier stages before theirs were done (alone)."
+    )
+    assert told == [said, said]
