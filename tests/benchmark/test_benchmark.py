@@ -420,7 +420,9 @@ def test_test_pairs_without_labels_are_compared_by_recall(folder, tmp_path, monk
     for row, line in zip(table.rows, told[1:], strict=True):
         recalls = row.results[0].metrics["test"]["recall_at"]["average"]
         assert row.means[-1] == pytest.approx(np.mean(list(recalls.values())))
-        assert f"{row.method}, mine, seed 0: {row.means[-1]:.3f}, " in line
+        title = row.title.replace(row.method, f"{row.method}, mine")
+        assert f"{title}, seed 0: {row.means[-1]:.3f}, " in line
+    assert table.rows[1].title == "deep_sm, hidden units [4], batch size 16, learning rate 0.01"
     page = (tmp_path / "to/tables.md").read_text()
     assert "nan" not in page and "mAP@all" not in page.partition("| method | mAP@50")[0]
     assert "nan" not in (tmp_path / "to/results.csv").read_text()

@@ -83,6 +83,10 @@ def test_settings_go_to_whom_they_concern(folder):
     assert deep_sm.config.hidden_units == (8, 4)
     assert (deep_sm.training.epochs, deep_sm.training.minutes) == (3, 0.5)
     assert pls.data.vocabulary_size == deep_sm.data.vocabulary_size == 7
+    assert [cell.title for cell in cells(asked)] == [
+        "pls, mine, components 2, seed 0",
+        "deep_sm, mine, hidden units [8, 4], seed 0",
+    ]
 
 
 def test_a_row_is_trained_on_one_machine(folder):

@@ -50,6 +50,7 @@ def test_a_row_takes_the_settings_that_validation_prefers(folder, tmp_path):
     best = max(study.trials, key=lambda trial: trial.value or 0)
     assert best.value >= study.trials[0].value
     row = next(row for row in done.tables[0].rows if row.method == "cca")
+    assert row.title == "cca"  # The rank that was set is not what it has.
     for result in row.results:
         assert result.settings.config.rank == json.loads(best.params["rank"])
     reached = row.results[0].metrics["validation"]["map_all"]["average"]

@@ -103,8 +103,8 @@ def tables_of(cells: Iterable[Cell], board: Board, about: Mapping[str, str] = {}
         of_table.setdefault((cell.method, *cell.variant.items()), []).append(cell)
 
     def row(of_row: list[Cell]) -> Row:
-        results = [Result(board.run(cell), cell.evaluation) for cell in of_row]
-        return Row(of_row[0].method, of_row[0].variant, results, of_row[0].printed)
+        first, results = of_row[0], [Result(board.run(cell), cell.evaluation) for cell in of_row]
+        return Row(first.method, first.variant, results, first.printed, first.differs)
 
     return [
         table_of(name, map(row, of_table.values()), about.get(name, ""))

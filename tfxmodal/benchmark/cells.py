@@ -70,6 +70,7 @@ class Cell:
         trials: Of tuning; 0 leaves the settings as they are.
         printed: What a paper prints of its row: mAP@all of both directions.
         contents: Hashes of the weights that its settings name on the disk.
+        given: What the user set of the method, for all its rows.
     """
 
     method: str
@@ -83,6 +84,7 @@ class Cell:
     trials: int
     printed: Sequence[float] | None = None
     contents: Sequence[str] = ()
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def name(self) -> str:
@@ -123,7 +125,14 @@ class Cell:
     @property
     def title(self) -> str:
         """Its name for people."""
-        return ", ".join([self.method, self.dataset, *told(self.variant), f"seed {self.seed}"])
+        return ", ".join([self.method, self.dataset, *told(self.differs), f"seed {self.seed}"])
+
+    @property
+    def differs(self) -> dict[str, Any]:
+        """In what it is not the method as it comes; where it is tuned, `given` is a first try."""
+        tried = self.space if self.trials else ()
+        given = {name: value for name, value in self.given.items() if name not in tried}
+        return given | dict(self.variant)
 
 
 def told(variant: Mapping[str, Any]) -> list[str]:

@@ -144,6 +144,7 @@ class Grid:
                 self.tune,
                 row.printed.get(source.config.dataset),
                 [*map(hashed, weights)],
+                self._set(row.method, next(iter(forms.values()))),
             )
 
         return [
@@ -217,10 +218,13 @@ class Grid:
         """What the grid gives of a method's settings."""
         given = {"epochs": self.epochs, "minutes": self.minutes, "gradient_norms_every": 0}
         given = {k: v for k, v in given.items() if v is not None and hasattr(form.training, k)}
-        given |= assigned(self.set, method, type(form.config), type(form.training))
+        given |= self._set(method, form)
         if given.get("strategy") == "multi_worker":
             raise InputError(
                 f"`set` {method}.strategy=multi_worker has no place in a benchmark, which trains "
                 "each row on one machine: leave it out; machines that share `to` share the rows."
             )
         return given
+
+    def _set(self, method: str, form: Settings) -> dict[str, Any]:
+        return assigned(self.set, method, type(form.config), type(form.training))

@@ -124,17 +124,20 @@ class Row:
         variant: What differs from other rows of the method, by setting.
         results: At least one.
         printed: What a paper prints of it: mAP@all of both directions.
+        differs: In what it is not the method as it comes; by default the variant.
     """
 
     method: str
     variant: Mapping[str, object]
     results: Sequence[Result]
     printed: Sequence[float] | None = None
+    differs: Mapping[str, object] | None = None
 
     @property
     def title(self) -> str:
         """Its name for people."""
-        return ", ".join([self.method, *told(self.variant)])
+        differs = self.variant if self.differs is None else self.differs
+        return ", ".join([self.method, *told(differs)])
 
     @property
     def setting(self) -> str:
