@@ -346,6 +346,6 @@ def test_each_stage_has_its_share_of_the_time_and_which_it_cut_short_is_told(tmp
     assert len(stages) == len(set(stages)) == len(trainer._stages) > 1
     said = (
         "No epoch follows epoch 2: `minutes` 1e-09 ended the training, and with more it goes on; "
-        "`minutes` ended earlier stages before theirs were done (alone)."
+        "`minutes` ended earlier stages before their epochs were done (alone)."
     )
     assert told == [said, said]

@@ -91,7 +91,8 @@ class Trainer:
         if self._has_its_epochs():
             reason = "all epochs are done"
         if cut := self.state.cut_short:
-            reason += f"; `minutes` ended earlier stages before theirs were done ({', '.join(cut)})"
+            stages = ", ".join(cut)
+            reason += f"; `minutes` ended earlier stages before their epochs were done ({stages})"
         return reason
 
     def plan(self, epoch: int) -> Rows:
