@@ -1,5 +1,6 @@
 """An index of binary codes: packed, exact, and of equal distances the earlier items first."""
 
+import faiss
 import numpy as np
 import pytest
 
@@ -7,6 +8,7 @@ from tests.retrieval.codes import GivenCodes, codes, distances
 from tfxmodal.errors import InputError
 from tfxmodal.search.index import Changes, Index
 from tfxmodal.search.new_index import build_index
+from tfxmodal.search.stores.faiss_codes import FaissCodes
 
 
 def names(n):
@@ -33,6 +35,24 @@ def test_it_finds_what_a_sort_by_distance_finds_also_when_opened_again(gallery, 
             np.testing.assert_allclose(scores, 1 - 2 * nearest / bits, rtol=0, atol=1e-6)
         np.testing.assert_allclose(each.store.get(each.ids).scored, items)
     assert np.load(tmp_path / "index/vectors-2.faiss").nbytes == 3000 * bits // 8
+
+
+def test_a_search_of_all_codes_copies_none(monkeypatch):
+    store, items, searched = FaissCodes(), codes(50, 16, 0), []
+    store.add(items)
+
+    def search(asked, among, k):
+        searched.append(among)
+        return knn_hamming(asked, among, k)
+
+    knn_hamming = faiss.knn_hamming
+    monkeypatch.setattr(faiss, "knn_hamming", search)
+    allowed = np.arange(50) % 2 == 1
+    for among in (None, allowed):
+        found, _ = store.search(items[[7, 31]], 1, among)
+        assert found.tolist() == [[7], [31]]
+    whole, some = searched
+    assert np.shares_memory(whole, store._codes) and len(some) == 25
 
 
 def test_a_changed_code_is_replaced_and_a_scan_refused():

@@ -5,15 +5,20 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from tests.encoders.image.tiny import tiny_encoder
 from tfxmodal.commands import train
 from tfxmodal.encoders import image
 from tfxmodal.errors import InputError
+from tfxmodal.serving.export import export as exporting
 from tfxmodal.serving.export.eager import EagerModel
 from tfxmodal.serving.export.examples import pictures
+from tfxmodal.serving.export.export import export_run
 from tfxmodal.serving.export.signatures import ServedRun
+from tfxmodal.serving.verification import examined
+from tfxmodal.serving.verification.examined import Version
+from tfxmodal.serving.verification.served_model import ServedModel
+from tfxmodal.serving.verification.verify import verify
 from tfxmodal.training import experiment, run_evaluation
 from tfxmodal.training.run_evaluation import evaluate_run
 from tfxmodal.training.trained_run import load_run
@@ -42,19 +47,26 @@ def run(small, tmp_path_factory):
         yield load_run(folder / "mcsm")
 
 
-def test_a_picture_and_a_text_are_served_as_the_run_embeds_them(run):
+def test_a_picture_and_a_text_are_served_as_the_run_embeds_them(run, tmp_path, monkeypatch):
+    """By an export, which passes its verification."""
     assert run.inputs.kinds == {"image": "map", "text": "words"}
-    served = ServedRun(run)
-    eager, signatures = EagerModel(served), served.signatures()
-    words = served.text_encoder.words
+    monkeypatch.setattr(exporting, "check", lambda folders, report: None)  # Not afresh, but below.
+    folder, _ = export_run(run, tmp_path / "m")
+    model = ServedModel(folder)
+    monkeypatch.setattr(examined, "ServedModel", lambda version: model)
+    report = verify(folder)
+    assert report.passed, report
+    served, version = ServedRun(run), Version(folder)
+    eager, words = EagerModel(served), served.text_encoder.words
     texts = [" ".join(words[:12]), words[3], f"{words[0]} zyzzyva {words[1]}"]
     given = {"image": pictures(), "text": np.array([each.encode() for each in texts], object)}
     for kind, rows in given.items():
         name = f"embed_{kind}"
-        found = signatures[name].function(tf.constant(rows))["embedding"].numpy()
+        found = version.ask(name, {kind: rows})["embedding"]
         np.testing.assert_allclose(found, getattr(eager, name)(rows)["embedding"], atol=1e-5)
         np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
-    assert "embed_image_features" in signatures and "embed_text_features" not in signatures
+    offered = version.signatures
+    assert "embed_image_features" in offered and "embed_text_features" not in offered
 
 
 def test_an_evaluation_measures_the_spaces_and_their_other_fusion(run):

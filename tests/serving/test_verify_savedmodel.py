@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
+from tests.retrieval.codes import GivenCodes
 from tests.serving import tiny
 from tfxmodal.commands import cli, verify_savedmodel
 from tfxmodal.errors import InputError
@@ -258,6 +259,26 @@ def test_rounding_is_what_a_row_alone_is_off(monkeypatch):
     given = {"features": ROWS / 10}
     found = {name: (given, getattr(Eager(None), name)(**given)) for name in ("embed", "search")}
     assert examples.rounding(None, found) == pytest.approx(1e-4, rel=1e-3)
+
+
+def test_examples_tell_codes_whose_bits_are_packed_in_another_order(monkeypatch):
+    class Served:
+        scorer = GivenCodes()
+
+    specs = {f"{kind}_embedding": tf.TensorSpec([None, 16]) for kind in ("image", "text")}
+    found = examples.examples(Served, {"score_matrix": Signature(None, specs)})
+    ((inputs, wanted),) = found.values()
+
+    def compared():
+        scores = Served.scorer.graph_score(*map(tf.constant, inputs.values())).numpy()
+        return served_checks._compare("score_matrix", {"scores": scores}, wanted)
+
+    assert compared() < 1e-6
+    monkeypatch.setattr(
+        Served.scorer, "graph_texts", lambda texts: Served.scorer.graph_images(texts[:, ::-1])
+    )
+    with pytest.raises(Fault, match="score_matrix gives scores that is .* off the eager model's"):
+        compared()
 
 
 def test_other_weights_than_the_examples_came_from(version, network):

@@ -86,6 +86,11 @@ def test_a_teacher_that_reads_other_features_is_refused(teacher, tmp_path):
         run_experiment(
             student(teacher), tmp_path / "narrow", dataset=dataset().replace_splits(**narrow)
         )
+    wrong = {name: pairs.with_features(-pairs.images) for name, pairs in dataset().splits()}
+    others = dataset().replace_splits(**wrong)
+    told = "`teacher` .*drsl learned from another dataset of ready features, .* give the dataset"
+    with pytest.raises(InputError, match=told):
+        run_experiment(student(teacher), tmp_path / "others", dataset=others)
     texts = Dataset("pairs", *(captioned(n, n) for n in (40, 20, 10)))
     data = DataConfig("pairs", cache_dir=tmp_path / "c")
     of_texts = replace(settings("ridge_cca"), data=data)

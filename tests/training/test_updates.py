@@ -16,11 +16,15 @@ from tests.training.tiny import (
     checkpoint_tensors,
     make_pairs,
     method_of,
+    small_method,
     weights,
 )
+from tfxmodal.io.reporter import Reporter
 from tfxmodal.methods.adversarial.cm_gans import CMGANs, CMGANsConfig
 from tfxmodal.methods.learner import Stage
 from tfxmodal.training import loop
+from tfxmodal.training.experiment import run_epochs
+from tfxmodal.training.summaries import Summaries
 
 TERMS = ["distance", "confusion", "adversary", "total"]
 
@@ -198,24 +202,44 @@ def test_each_stage_has_its_own_patience(tmp_path):
 # --- killed -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method_class, kills", [(Adversarial, [2]), (Staged, [2, 5])])
-def test_a_run_killed_in_any_stage_ends_as_one_that_was_not(tmp_path, method_class, kills):
+def with_adam(method_class):
+    return partial(method_class, optimizer=keras.optimizers.Adam, dropout=0.2)
+
+
+def first_and_last_of_cmdn():
+    """Its first stage trains machines, which draw units at random; the others take too long."""
+    method = small_method("cmdn", make_pairs(), stage_epochs=2)
+    first, *_, last = method.stages()
+    method.stages = lambda: [first, last]
+    return method
+
+
+@pytest.mark.parametrize(
+    ("made", "judge", "kills", "updates", "epochs"),
+    [
+        (with_adam(Adversarial), "adversary", [2], ["encoders", "adversary"], 4),
+        (with_adam(Staged), "adversary", [2, 5], ["encoders", "adversary"], 7),
+        (first_and_last_of_cmdn, "image_encoder", [1], ["shared 1"], 6),
+    ],
+)
+def test_a_run_killed_in_any_stage_ends_as_one_that_was_not(
+    made, judge, kills, updates, epochs, tmp_path
+):
     """Left after an epoch, and taken up by new networks and optimizers."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    options = {"optimizer": keras.optimizers.Adam, "dropout": 0.2}
     for folder, ends in ((whole, [None]), (parts, [*kills, None])):
         for end in ends:
-            method, trainer = make(folder, method_class, options=options)
+            method, trainer = make(folder, made)
             trainer.restore_last()
-            for report in trainer.epochs(score_of(method)):
+            for report in trainer.epochs(score_of(method, judge)):
                 if report.epoch == end:
                     break
     for kind in ("last", "best"):
         assert_bit_equal(*(checkpoint_tensors(folder / kind) for folder in (whole, parts)))
     held = checkpoint_tensors(parts / "last")
-    for optimizer in ("encoders", "adversary"):
-        assert any(name.startswith(f"optimizers/{optimizer}/") for name in held)
-    assert held["state/epoch"] == (4 if method_class is Adversarial else 7)
+    for update in updates:
+        assert any(name.startswith(f"optimizers/{update}/") for name in held)
+    assert held["state/epoch"] == epochs
 
 
 def test_a_run_killed_between_two_stages(tmp_path, monkeypatch):
@@ -315,7 +339,16 @@ def test_a_run_killed_between_two_updates_of_a_step_keeps_nothing_of_it(
         assert_bit_equal(*(checkpoint_tensors(folder / kind) for folder in (whole, parts)))
 
 
-def test_each_stage_has_its_share_of_the_time(tmp_path):
-    _, trainer = make(tmp_path, Staged, epochs=9, minutes=1e-9)
-    stages = [report.stage for report in trainer.epochs(same_score)]
+def test_each_stage_has_its_share_of_the_time_and_which_it_cut_short_is_told(tmp_path):
+    stages, told, reporter = [], [], Reporter()
+    reporter.epoch, reporter.say = lambda report: stages.append(report.stage), told.append
+    for resume in (False, True):
+        _, trainer = make(tmp_path, Staged, epochs=9, minutes=1e-9)
+        assert trainer.restore_last() == resume
+        run_epochs(trainer, same_score, Summaries(None), 9, reporter, lambda: False)
     assert len(stages) == len(set(stages)) == len(trainer._stages) > 1
+    said = (
+        "No epoch follows epoch 2: `minutes` 1e-09 ended the training, and with more it goes on; "
+        "`minutes` ended earlier stages before their epochs were done (alone)."
+    )
+    assert told == [said, said]

@@ -33,6 +33,7 @@ class TrainState(tf.train.experimental.PythonState):
         seconds: Time spent on training steps.
         pairs: Pairs seen in that time.
         finished: Whether the training came to its end and left its optimizers behind.
+        cut_short: Names of the earlier stages that time ended before their epochs were done.
     """
 
     epoch: int = 0
@@ -46,6 +47,7 @@ class TrainState(tf.train.experimental.PythonState):
     seconds: float = 0.0
     pairs: int = 0
     finished: bool = False
+    cut_short: list[str] = dataclasses.field(default_factory=list)
 
     def serialize(self) -> str:
         """The state as text, for the checkpoint."""

@@ -246,16 +246,14 @@ def _train(settings, run, data, about, strategy, resume, reporter, stop_asked) -
     with strategy.scope():
         method = settings.spec.learner(data.inputs, settings.config)
         if folder := getattr(settings.config, "teacher", None):
-            method.learn_from(teacher_of(folder, data))
+            method.learn_from(teacher_of(folder, data, about["hashes"]))
         method.adapt(pairs, validation, between_trainings(training.select_by), reporter.bar)
         trainer = Trainer(method, pairs, training, strategy, run.path)
     summaries = _begin(settings, run, data, about) if workers.is_chief else Summaries(None)
     if resume and trainer.restore_last():
-        epoch, anew = trainer.state.epoch, ", with a new optimizer" * trainer.state.finished
-        if reason := trainer.ended_by:
-            reporter.say(f"No epoch follows epoch {epoch}: {reason}.")
-        else:
-            reporter.say(f"Resuming after epoch {epoch}{anew}.")
+        if not trainer.ended_by:
+            anew = ", with a new optimizer" * trainer.state.finished
+            reporter.say(f"Resuming after epoch {trainer.state.epoch}{anew}.")
     kept = "streamed from disk" if trainer.streams_from_disk else "kept in memory"
     reporter.say(
         f"{len(pairs):,} training pairs ({_size(pairs.images)} images, {_size(pairs.texts)} "
@@ -365,7 +363,7 @@ def run_epochs(
         validate: See `Trainer.epochs`.
         summaries: Where each epoch is logged.
         epochs: How many there are at most.
-        reporter: Is told of steps and epochs.
+        reporter: Is told of steps and epochs, and why there are no more.
         stop_asked: See `Trainer.epochs`.
 
     Raises:
@@ -381,6 +379,7 @@ def run_epochs(
         return False
     finally:
         reporter.trained()
+    reporter.say(f"No epoch follows epoch {trainer.state.epoch}: {trainer.ended_by}.")
     return True
 
 

@@ -87,9 +87,13 @@ class Trainer:
         limits = [
             f"`{name}` {getattr(self._config, name):g}" for name, is_so in reached.items() if is_so
         ]
-        if not limits:
-            return "all epochs are done"
-        return f"{' and '.join(limits)} ended the training, and with more it goes on"
+        reason = f"{' and '.join(limits)} ended the training, and with more it goes on"
+        if self._has_its_epochs():
+            reason = "all epochs are done"
+        if cut := self.state.cut_short:
+            stages = ", ".join(cut)
+            reason += f"; `minutes` ended earlier stages before their epochs were done ({stages})"
+        return reason
 
     def plan(self, epoch: int) -> Rows:
         """The rows of each step of an epoch."""
@@ -183,6 +187,8 @@ class Trainer:
         while self._stage_is_over():
             if state.stage + 1 == len(self._stages):
                 return False
+            if not self._waited_enough() and not self._has_its_epochs():
+                state.cut_short.append(self._stage.name)
             if state.best_epoch or self._starts_trained:
                 self.checkpoints.restore_best()
             state.stage, state.stage_epoch = state.stage + 1, 0
@@ -200,7 +206,10 @@ class Trainer:
 
     def _is_last_epoch(self) -> bool:
         """Whether the stage has had its epochs, or its share of the time and at least one."""
-        return self._time_is_up() or self.state.stage_epoch >= self._length(self._stage)
+        return self._time_is_up() or self._has_its_epochs()
+
+    def _has_its_epochs(self) -> bool:
+        return self.state.stage_epoch >= self._length(self._stage)
 
     def _time_is_up(self) -> bool:
         share = 60 * self._config.minutes * (self.state.stage + 1) / len(self._stages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from tfxmodal.errors import InputError
@@ -29,12 +30,16 @@ def check_teacher(folder: Path):
         )
 
 
-def teacher_of(folder: Path, data: Prepared) -> Method | Fitted:
+def teacher_of(folder: Path, data: Prepared, hashes: Mapping[str, str]) -> Method | Fitted:
     """The method of a trained run, for a student that reads the same features.
+
+    Encoders are known by their fingerprints. Ready features have none: they are taken for those of
+    the run where a split is one of its own, so that a student may have other training pairs.
 
     Args:
         folder: The run's folder.
         data: What the student reads.
+        hashes: That of each of its splits.
 
     Raises:
         InputError: If it holds no trained run, or one that reads other features.
@@ -58,4 +63,12 @@ def teacher_of(folder: Path, data: Prepared) -> Method | Fitted:
                 f"{then[encoder]}, and these are of {now[encoder]}: give the dataset and the "
                 "encoders of that run."
             )
+    own = then.get("hashes", hashes)  # A run of an earlier version does not know its pairs.
+    ready = not (data.image_encoder and data.text_encoder)
+    if ready and set(own.values()).isdisjoint(hashes.values()):
+        raise InputError(
+            f"`teacher` {folder} learned from another dataset of ready features, of which no split "
+            "is one of this dataset's, so that nothing tells that their features are made alike: "
+            "give the dataset of that run, or one with its validation or test split."
+        )
     return run.method

@@ -43,12 +43,14 @@ class FaissCodes:
         """Numbers and dot products, `[q, k]` each, best first; see `FaissVectors.search`."""
         import faiss
 
-        rows = np.arange(len(self)) if allowed is None else np.flatnonzero(allowed)
+        rows = slice(None) if allowed is None else np.flatnonzero(allowed)
+        # A slice is no copy of the gallery.
         asked, codes = np.packbits(queries > 0, axis=1), np.ascontiguousarray(self._codes[rows])
         differ, found = faiss.knn_hamming(asked, codes, k)
         order = np.lexsort((found, differ), axis=1)
         differ, found = (np.take_along_axis(each, order, axis=1) for each in (differ, found))
-        return rows[found], (1 - 2 * differ / queries.shape[1]).astype(np.float32)
+        found = found if allowed is None else rows[found]
+        return found, (1 - 2 * differ / queries.shape[1]).astype(np.float32)
 
     def write(self, path: Path):
         """Writes the codes to a file."""

@@ -101,7 +101,8 @@ def _rows(name: str, spec: tf.TensorSpec, served: ServedRun) -> np.ndarray:
         texts = known * ROWS if known else SENTENCES
         return np.array([text.encode() for text in texts[:ROWS]], object)
     random = np.random.default_rng(len(name))
-    rows = random.random([ROWS, *spec.shape[1:]]) / np.sqrt(spec.shape[-1])
+    # Of either sign: codes of numbers of one sign would all be alike.
+    rows = random.standard_normal([ROWS, *spec.shape[1:]]) / np.sqrt(spec.shape[-1])
     return rows.astype(np.float32)
 
 
