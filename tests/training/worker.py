@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +16,23 @@ import numpy as np
 from tests.training.norms import not_measured
 from tests.training.test_experiment import dataset, settings
 from tests.training.tiny import weights, with_sgd
+from tests.waiting import eventually
 from tfxmodal.commands import cli
 from tfxmodal.errors import InputError
+from tfxmodal.io.reporter import Reporter
 from tfxmodal.methods.gradient.drsl import DRSL, DRSLConfig
 from tfxmodal.serving.model_server import free_port
 from tfxmodal.training import experiment
 from tfxmodal.training.config import TrainingConfig
 from tfxmodal.training.experiment import run_experiment
+from tfxmodal.training.interrupts import stop_signals
 from tfxmodal.training.workers import Workers, begin
 
 MULTI = {"strategy": "multi_worker"}
 BATCH = {"batch_size": 12}  # For two workers and for three.
 RUN = MULTI | BATCH | {"epochs": 4, "dropout": 0.0}
+IN_STAGES = RUN | {"epochs": 2}
+"""Of dual_path: two epochs of either stage."""
 
 
 def numbers(strategy, folder: Path) -> dict[str, np.ndarray]:
@@ -63,14 +69,31 @@ def train(folder: Path):
     run_experiment(settings("scl", **RUN), Path("parts"), dataset=dataset(), stop_asked=killed)
 
 
+class Killed(Reporter):
+    """Kills the chief, which alone is told of epochs, after the first one of the second stage."""
+
+    def epoch(self, report):
+        """Ends this process at once."""
+        if report.stage == "ranking":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 def go_on(folder: Path):
-    """Checks between workers; then the run goes on to its end."""
+    """Checks between workers; the run goes on to its end, and one in stages until 0 is killed."""
     os.chdir(folder)
     workers = begin(TrainingConfig(**MULTI))
     told = [refusal(workers, {"training.seed": workers.index}), unseen(workers)]
     told += [workers.any(workers.index == 1), workers.any(False)]
     Path(f"told-{workers.index}.json").write_text(json.dumps(told))
     run_experiment(settings("scl", **RUN), Path("parts"), True, dataset())
+    given = settings("dual_path", **IN_STAGES)
+    run_experiment(given, Path("stages"), dataset=dataset(), reporter=Killed())
+
+
+def end(folder: Path):
+    """The run in stages goes on to its end."""
+    os.chdir(folder)
+    run_experiment(settings("dual_path", **IN_STAGES), Path("stages"), True, dataset())
 
 
 def refusal(workers: Workers, mine: dict) -> str | None:
@@ -88,14 +111,39 @@ def unseen(workers: Workers) -> str | None:
         return str(error)
 
 
-def start(part, folder: Path, count: int) -> list[int]:
-    """The exit codes of some workers; of each what it says is in PART-NUMBER.txt."""
+class Said(Reporter):
+    """Says all on the standard error."""
+
+    def say(self, text: str):
+        """Says it."""
+        print(text, file=sys.stderr, flush=True)
+
+
+def wait(folder: Path):
+    """Waits for another worker, which does not come."""
+    with stop_signals():
+        begin(TrainingConfig(**MULTI), Said())
+
+
+def start(part, folder: Path, count: int, lone: bool = False) -> list[int]:
+    """The exit codes of some workers; of each what it says is in PART-NUMBER.txt.
+
+    A lone one waits for the others until it is told to end.
+    """
     folder.mkdir(exist_ok=True)
     addresses = [f"127.0.0.1:{free_port()}" for _ in range(count)]
     fork = multiprocessing.get_context("fork")
-    processes = [fork.Process(target=run, args=(part, folder, addresses, i)) for i in range(count)]
+    there = range(1 if lone else count)
+    processes = [fork.Process(target=run, args=(part, folder, addresses, i)) for i in there]
     for process in processes:
         process.start()
+    if lone:
+        said = folder / f"{part.__name__}-0.txt"
+        eventually(lambda: said.exists() and "once all are there" in said.read_text())
+        time.sleep(1)  # It waits in TensorFlow by now.
+        processes[0].terminate()
+        processes[0].join(60)
+        processes[0].kill()  # One that did not hear.
     for process in processes:
         process.join()
     return [process.exitcode for process in processes]
@@ -113,6 +161,7 @@ if __name__ == "__main__":
     experiment.draw = lambda *_, **__: {}  # As in the tests' own process, figures take too long.
     folder, sys.argv[0] = Path(sys.argv[1]), "worker"
     with not_measured():
-        codes = {part.__name__: start(part, folder / "two", 2) for part in (train, go_on)}
+        codes = {part.__name__: start(part, folder / "two", 2) for part in (train, go_on, end)}
+    codes["wait"] = start(wait, folder / "lone", 2, lone=True)
     codes["steps"] = start(steps, folder / "three", 3)
     (folder / "codes.json").write_text(json.dumps(codes))
