@@ -39,15 +39,16 @@ def test_where_nobody_asks_the_first_signal_ends_the_program():
         send(signal.SIGINT)
 
 
-def test_a_call_that_does_not_come_back_to_python_is_ended_too():
+def test_signals_are_heard_after_a_call_that_takes_them_for_itself():
     before = [signal.getsignal(number) for number in BOTH]
     with unheard():  # Nobody hears signals: what Python does with them stays.
         assert [signal.getsignal(number) for number in BOTH] == before
     with stop_signals() as asked, asking():
         with unheard():
             assert {signal.getsignal(number) for number in BOTH} == {signal.SIG_DFL}
-        send(signal.SIGINT)
-        assert asked() == signal.SIGINT
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        send(signal.SIGTERM)
+        assert asked() == signal.SIGTERM
 
 
 def test_handlers_are_restored_whatever_happens():

@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ import numpy as np
 from tests.training.norms import not_measured
 from tests.training.test_experiment import dataset, settings
 from tests.training.tiny import weights, with_sgd
-from tests.waiting import eventually
 from tfxmodal.commands import cli
 from tfxmodal.errors import InputError
 from tfxmodal.io.reporter import Reporter
@@ -25,7 +23,7 @@ from tfxmodal.serving.model_server import free_port
 from tfxmodal.training import experiment
 from tfxmodal.training.config import TrainingConfig
 from tfxmodal.training.experiment import run_experiment
-from tfxmodal.training.interrupts import stop_signals
+from tfxmodal.training.interrupts import asking, stop_signals
 from tfxmodal.training.workers import Workers, begin
 
 MULTI = {"strategy": "multi_worker"}
@@ -81,9 +79,12 @@ class Killed(Reporter):
 def go_on(folder: Path):
     """Checks between workers; the run goes on to its end, and one in stages until 0 is killed."""
     os.chdir(folder)
-    workers = begin(TrainingConfig(**MULTI))
-    told = [refusal(workers, {"training.seed": workers.index}), unseen(workers)]
-    told += [workers.any(workers.index == 1), workers.any(False)]
+    with stop_signals() as asked, asking():
+        workers = begin(TrainingConfig(**MULTI))
+        if workers.index == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        told = [refusal(workers, {"training.seed": workers.index}), unseen(workers)]
+        told += [workers.any(asked() == signal.SIGTERM), workers.any(False)]
     Path(f"told-{workers.index}.json").write_text(json.dumps(told))
     run_experiment(settings("scl", **RUN), Path("parts"), True, dataset())
     given = settings("dual_path", **IN_STAGES)
@@ -111,39 +112,14 @@ def unseen(workers: Workers) -> str | None:
         return str(error)
 
 
-class Said(Reporter):
-    """Says all on the standard error."""
-
-    def say(self, text: str):
-        """Says it."""
-        print(text, file=sys.stderr, flush=True)
-
-
-def wait(folder: Path):
-    """Waits for another worker, which does not come."""
-    with stop_signals():
-        begin(TrainingConfig(**MULTI), Said())
-
-
-def start(part, folder: Path, count: int, lone: bool = False) -> list[int]:
-    """The exit codes of some workers; of each what it says is in PART-NUMBER.txt.
-
-    A lone one waits for the others until it is told to end.
-    """
+def start(part, folder: Path, count: int) -> list[int]:
+    """The exit codes of some workers; of each what it says is in PART-NUMBER.txt."""
     folder.mkdir(exist_ok=True)
     addresses = [f"127.0.0.1:{free_port()}" for _ in range(count)]
     fork = multiprocessing.get_context("fork")
-    there = range(1 if lone else count)
-    processes = [fork.Process(target=run, args=(part, folder, addresses, i)) for i in there]
+    processes = [fork.Process(target=run, args=(part, folder, addresses, i)) for i in range(count)]
     for process in processes:
         process.start()
-    if lone:
-        said = folder / f"{part.__name__}-0.txt"
-        eventually(lambda: said.exists() and "once all are there" in said.read_text())
-        time.sleep(1)  # It waits in TensorFlow by now.
-        processes[0].terminate()
-        processes[0].join(60)
-        processes[0].kill()  # One that did not hear.
     for process in processes:
         process.join()
     return [process.exitcode for process in processes]
@@ -162,6 +138,5 @@ if __name__ == "__main__":
     folder, sys.argv[0] = Path(sys.argv[1]), "worker"
     with not_measured():
         codes = {part.__name__: start(part, folder / "two", 2) for part in (train, go_on, end)}
-    codes["wait"] = start(wait, folder / "lone", 2, lone=True)
     codes["steps"] = start(steps, folder / "three", 3)
     (folder / "codes.json").write_text(json.dumps(codes))

@@ -51,10 +51,10 @@ def stop_signals():
 
 @contextmanager
 def unheard():
-    """Lets a signal end the program by itself, where `stop_signals` could not hear it.
+    """Around a call that comes back to Python late: Ctrl-C ends the program at once.
 
-    Python hears of a signal between two steps of its own. A call that waits for other machines may
-    come back to it after an hour.
+    TensorFlow takes SIGTERM for itself when it joins other machines, and does nothing by it. After
+    the block `stop_signals` hears both again.
     """
     with _handled_by(signal.SIG_DFL) if _hearing else nullcontext():
         yield
