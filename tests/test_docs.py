@@ -20,7 +20,10 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 PAGES = {path.stem: path.read_text("utf-8") for path in sorted(ROOT.glob("docs/*.md"))}
 TEXT = "\n".join([README, CONTRIBUTING, *PAGES.values()])
 HELP = "\n".join(path.read_text("utf-8") for path in ROOT.glob("tfxmodal/commands/*.py"))
-COMMAND = re.compile(r"^(?:\(\d\) |  )?(?:python ((?:trainers|export)/\w+\.py.*)|(tfxmodal .*))$")
+COMMAND = re.compile(
+    r"^(?:\(\d\) |  |kubectl exec \S+ -- )?"
+    r"(?:python ((?:trainers|export)/\w+\.py.*)|(tfxmodal .*))$"
+)
 SAME = re.compile(r"^\(\d\) the same with (.*)$")
 
 

@@ -15,8 +15,9 @@ from tfxmodal.commands import auto, benchmark, cli, train
 from tfxmodal.commands.terminal import Terminal
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.inputs.prepare import prepare
-from tfxmodal.training import experiment
+from tfxmodal.training import candidates, experiment
 from tfxmodal.training.candidates import run_best
+from tfxmodal.training.experiment import RunResult
 from tfxmodal.training.loop import Trainer
 
 SMALL = "--epochs 2 --batch-size 16 --learning-rate 0.01 --hidden-units 8 --embedding-dim 4".split()
@@ -152,9 +153,14 @@ def test_a_signal_before_the_training_ends_the_command_at_once(method, number, c
 
     monkeypatch.setattr(experiment, "prepare", prepare)
     words = [method, "--dataset", "features", "--data-dir", "a", "--run-dir", "run"]
+    assert code_of(train.main, words) == code and not Path("run").exists()
+
+
+def code_of(main, words: list[str]) -> int:
+    """The exit code of a command that does not end by itself."""
     with pytest.raises(SystemExit) as exit:
-        cli.run(lambda: train.main(words))
-    assert exit.value.code == code and not Path("run").exists()
+        cli.run(lambda: main(words))
+    return exit.value.code
 
 
 def test_a_signal_in_a_training_saves_its_state(monkeypatch, capsys):
@@ -163,10 +169,19 @@ def test_a_signal_in_a_training_saves_its_state(monkeypatch, capsys):
 
     with monkeypatch.context() as patch:
         patch.setattr(Terminal, "epoch", epoch)
-        train.main([*FORMS, "--preset", "paper", "--run-dir", "run"])
+        assert code_of(train.main, [*FORMS, "--preset", "paper", "--run-dir", "run"]) == 143
     assert "Stopped; the state is saved." in capsys.readouterr().out
     train.main(["scl", "--run-dir", "run", "--resume"])
     assert read("run/metrics.json")["epochs"] == 2
+
+
+@pytest.mark.parametrize("words", [FORMS, ["auto", *FORMS[1:5]]])
+def test_a_run_that_is_not_done_is_no_success(words, monkeypatch):
+    """No signal came here, as where another worker had it."""
+    for name in ("run_forms", "run_best"):
+        stopped = RunResult(Path("run"), settings("scl"), {})
+        monkeypatch.setattr(candidates, name, lambda *_, result=stopped, **__: result)
+    assert code_of(train.main, words) == 143
 
 
 def test_a_signal_in_a_benchmark_lets_the_fit_end_and_writes_the_report(monkeypatch, capsys):
@@ -176,6 +191,6 @@ def test_a_signal_in_a_benchmark_lets_the_fit_end_and_writes_the_report(monkeypa
 
     monkeypatch.setattr(experiment, "prepare", prepared)
     words = "--to b --methods pls ridge_cca --datasets features=a --seeds 0".split()
-    benchmark.main(words)
+    assert code_of(benchmark.main, words) == 130
     told = capsys.readouterr().out
     assert "Stopped; 1 trainings are left." in told and Path("b/report.html").exists()

@@ -57,9 +57,9 @@ def start(run_dir, *flags, number: int = 0, validation: int = 0):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def finish(process):
+def finish(process, code: int = 0):
     out, errors = process.communicate()
-    assert process.returncode == 0, errors
+    assert process.returncode == code, errors
     return out
 
 
@@ -78,7 +78,7 @@ def test_a_run_killed_and_stopped_ends_as_one_that_was_not(tmp_path, data, compl
     assert killed.returncode == -signal.SIGKILL and (parts / "last" / "checkpoint").exists()
     assert not (parts / "metrics.json").exists()
 
-    out = finish(start(parts, "--resume", number=signal.SIGTERM, validation=4))
+    out = finish(start(parts, "--resume", number=signal.SIGTERM, validation=4), code=143)
     assert "Resuming after epoch 2" in out
     assert f"Go on with: --run-dir {parts} --resume" in out
     assert not (parts / "metrics.json").exists()

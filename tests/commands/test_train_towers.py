@@ -158,6 +158,13 @@ def test_a_training_that_is_killed_goes_on(learn, small, monkeypatch, complaint,
     assert "begun with other pairs (hash of train" in other and "--data-dir" in other
 
 
+def test_a_training_that_is_stopped_is_no_success(learn, monkeypatch, capsys):
+    monkeypatch.setattr(encoder_training, "train_encoder", lambda *_: False)
+    with pytest.raises(SystemExit) as exit:
+        learn("--to", "t")
+    assert exit.value.code == 143 and "Go on with the same flags" in capsys.readouterr().out
+
+
 def test_bad_photos_are_refused_or_left_out(small, complaint, capsys, tmp_path):
     shutil.copytree(small("pascal_sentences")[3], tmp_path / "photos", symlinks=True)
     bad = sorted((tmp_path / "photos/images").iterdir())[0]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from tfxmodal.commands import build_index, export_savedmodel
@@ -99,6 +100,20 @@ def test_pictures_have_the_models_vectors_and_a_second_run_does_what_is_new(made
         path for path in to.glob("*.parquet") if times.get(path.name) == path.stat().st_mtime_ns
     ]
     assert len(kept) >= len(times) - 1
+
+
+def test_a_thousand_photos_have_the_vectors_that_the_export_gives(made, shared_data, tmp_path):
+    photos = shared_data / "flickr8k/images"
+    if not photos.is_dir():
+        pytest.skip(f"needs the photos of Flickr8k at {photos}")
+    embed(made, tmp_path / "vectors", photos, "--shard-size", "1000")
+    found = vectors(tmp_path / "vectors")
+    signature = tf.saved_model.load(str(made / "models/m/1")).signatures["embed_image"]
+    paths = sorted(photos.iterdir())[:1000]
+    for start in range(0, len(paths), 50):
+        some = paths[start : start + 50]
+        right = signature(image=tf.constant([path.read_bytes() for path in some]))["embedding"]
+        np.testing.assert_allclose([found[path.name] for path in some], right, atol=1e-5)
 
 
 def test_a_killed_run_leaves_whole_files_and_the_next_one_goes_on(made, tmp_path):

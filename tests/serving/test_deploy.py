@@ -249,6 +249,30 @@ def test_kubernetes_takes_the_files_that_compose_mounts():
 
 
 @pytest.fixture(scope="module")
+def compose_program() -> list[str]:
+    """Compose: Docker's plugin, or a program of its own."""
+    plugin = ["docker", "compose"]
+    asked = [*plugin, "version"]
+    if shutil.which("docker") and not subprocess.run(asked, capture_output=True).returncode:
+        return plugin
+    if not shutil.which("docker-compose"):
+        pytest.skip("needs Compose, as the plugin of docker or as docker-compose")
+    return ["docker-compose"]
+
+
+@pytest.mark.parametrize(
+    "files", [["compose.yaml"], ["compose.yaml", "compose.gpu.yaml"]], ids=["cpu", "gpu"]
+)
+def test_compose_takes_its_files_with_every_profile(compose_program, compose, files):
+    profiles = {profile for each in compose.values() for profile in each.get("profiles", [])}
+    given = [f"--file={DEPLOY / name}" for name in files]
+    given += [f"--profile={name}" for name in sorted(profiles)]
+    command = [*compose_program, *given, "config", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
 def build(tmp_path_factory):
     """`build("gpu", ...)`: what Kustomize makes with these components, by kind and name."""
     if not shutil.which("kubectl"):
@@ -380,6 +404,9 @@ def test_the_service_and_the_release_alone_reach_the_model_servers(build):
     assert peer.keys() == {"podSelector"}
     (named,) = peer["podSelector"]["matchExpressions"]
     assert (named["operator"], named["values"]) == ("In", ["service", "release"])
+    upload = load("kubernetes/upload.yaml")[0]["metadata"]["labels"]  # Releases run there.
+    assert upload.items() > peer["podSelector"]["matchLabels"].items()
+    assert upload[named["key"]] in named["values"]
     assert models["podSelector"]["matchExpressions"][0]["values"] == [*SERVERS]
 
 
@@ -389,9 +416,8 @@ def test_compose_lets_users_reach_the_service_alone(compose):
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
     document = load("compose.yaml")[0]
     assert document["networks"]["models"]["internal"]
-    for name, each in compose.items():
-        if name != "release":
-            assert each["read_only"] and each["cap_drop"] == ["ALL"] and each["user"][0] != "0"
+    for each in compose.values():
+        assert each["read_only"] and each["cap_drop"] == ["ALL"] and each["user"][0] != "0"
     assert compose["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD__FILE"] == (
         f"/run/secrets/{compose['grafana']['secrets'][0]}"
     )
@@ -414,18 +440,23 @@ def test_the_service_runs_alike_with_flags_that_it_takes(compose, monkeypatch):
         assert kubernetes[probe]["httpGet"]["path"] in access.OPEN
 
 
-def test_the_image_of_the_service_has_what_pyproject_asks():
+@pytest.mark.parametrize(
+    ("image", "extras"), [("training", []), ("service", ["service", "lancedb", "serving"])]
+)
+def test_an_image_has_what_pyproject_asks(image, extras):
     project = tomllib.loads((DEPLOY.parents[1] / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"]
-    asked = map(
-        Requirement,
-        project["dependencies"] + extras["service"] + extras["lancedb"] + extras["serving"],
+    asked = sum((project["optional-dependencies"][e] for e in extras), project["dependencies"])
+    ranges = {each.name: each.specifier for each in map(Requirement, asked)}
+    lines = (DEPLOY / image / "requirements.txt").read_text().splitlines()
+    pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert all(ranges[name].contains(version) for name, version in pinned.items())
+    assert extras or pinned.keys() == ranges.keys()  # The service needs no TensorFlow.
+    ours, of_the_service = (
+        (DEPLOY / each / "Dockerfile").read_text().partition("\nFROM ")[2].splitlines()
+        for each in (image, "service")
     )
-    ranges = {each.name: each.specifier for each in asked}
-    for line in (DEPLOY / "service/requirements.txt").read_text().splitlines():
-        if not line.startswith("#"):
-            name, version = line.split("==")
-            assert ranges[name].contains(version), line
+    assert ours[0] == of_the_service[0]
+    assert "RUN pip install --no-cache-dir -r /tmp/requirements.txt" in ours
 
 
 def test_the_rules_are_the_operators_and_ask_for_metrics_that_exist():

@@ -202,14 +202,35 @@ def test_every_server_is_waited_for(config, server, service):
     assert service.loaded == slower.loaded == {1, 2}
 
 
-def test_without_a_server_a_call_writes_one_step(config, capsys):
-    run("canary", config, "--version", "2")
+def test_servers_that_poll_the_file_are_looked_at_and_sent_nothing(config, server, service, capsys):
+    polled = ("--polled", "--server", server)
+    canary = ("--version", "2", *polled)
+    run("canary", config, *canary)
     assert labels(config) == ({"stable": 1, "canary": 1}, [1, 2])
-    assert "give the same command again" in capsys.readouterr().out
-    run("canary", config, "--version", "2")
+    assert "the same command again" in capsys.readouterr().out
+    loading = config.read_text()
+    with pytest.raises(InputError, match="2 of m at .* is not AVAILABLE after 0.1 s, but unknown"):
+        run("canary", config, *canary, "--wait", "0.1")
+    assert config.read_text() == loading
+    service.wanted = {1, 2}  # It has read the file.
+    run("canary", config, *canary)
     assert labels(config) == ({"stable": 1, "canary": 2}, [1, 2])
-    run("promote", config)
+    service.wanted = {1}  # One that has not: it was given another.
+    with pytest.raises(InputError, match="loads version 2 of m, but at .* it is unknown"):
+        run("promote", config, *polled)
+    assert labels(config) == ({"stable": 1, "canary": 2}, [1, 2])
+    service.wanted = {1, 2}
+    run("promote", config, *polled)
     assert labels(config) == ({"stable": 2, "canary": 2, "previous": 1}, [1, 2])
+    assert not service.configs
+
+
+@pytest.mark.parametrize("action", ["canary", "promote", "rollback"])
+def test_no_label_moves_to_what_nobody_looked_at(config, action):
+    before = config.read_text()
+    with pytest.raises(InputError, match="`server` is empty, .* every server .* `polled` where"):
+        run(action, config, "--version", "2")
+    assert config.read_text() == before
 
 
 def test_a_version_that_failed_before_may_load_now(config, server, service):
@@ -293,14 +314,14 @@ def test_bad_input_is_told(config, action, flags, message):
     assert config.read_text() == before
 
 
-def test_a_model_without_labels_begins_with_stable(config, models):
+def test_a_model_without_labels_begins_with_stable(config, server):
     text = config.read_text()
     config.write_text("".join(line for line in text.splitlines(True) if "labels" not in line))
     for action, missing in [("canary", "stable"), ("promote", "canary"), ("rollback", "stable")]:
         flags = ("--version", "2") if action == "canary" else ()
         with pytest.raises(InputError, match=rf"no label '{missing}' \(it has: none\)"):
             run(action, config, *flags)
-    run("promote", config, "--version", "1")
+    run("promote", config, "--version", "1", "--server", server)
     assert labels(config) == ({"stable": 1}, [1])
 
 
@@ -329,11 +350,11 @@ def test_an_unknown_model_and_a_damaged_file_are_told(config):
         run("status", config)
 
 
-def test_models_may_lie_elsewhere_here(config, models):
+def test_models_may_lie_elsewhere_here(config, models, server):
     config.write_text(config.read_text().replace(str(models), "/on/the/server"))
     with pytest.raises(InputError, match="/on/the/server/m/2.*`models`"):
         run("canary", config, "--version", "2")
-    run("canary", config, "--version", "2", "--models", str(models))
+    run("canary", config, "--version", "2", "--models", str(models), "--server", server)
     assert labels(config)[1] == [1, 2]
 
 

@@ -56,6 +56,13 @@ def test_the_workers_share_their_storage():
     assert CONTAINER["workingDir"] == mounts["work"]
 
 
+def test_the_workers_have_no_rights_and_hear_signals():
+    pod, rights = POD["spec"], CONTAINER["securityContext"]
+    assert pod["securityContext"]["runAsNonRoot"] and pod["automountServiceAccountToken"] is False
+    assert rights["readOnlyRootFilesystem"] and not rights["allowPrivilegeEscalation"]
+    assert rights["capabilities"] == {"drop": ["ALL"]} and pod["shareProcessNamespace"]
+
+
 def test_the_command_is_one_that_trains_on_several_machines():
     program, command, method, *words = CONTAINER["args"]
     assert (program, command) == ("tfxmodal", "train")

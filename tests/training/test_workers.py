@@ -47,18 +47,27 @@ def test_three_workers_compute_the_numbers_of_one(several, tmp_path):
     assert all(np.abs(value).max() > 1e-4 for each, value in one.items() if "moved" in each)
 
 
-def test_a_run_by_adam_is_that_of_one_worker(several, tmp_path):
-    run = several[0] / "two" / "runs" / "scl-features"
-    given = settings("scl", **worker.RUN | {"strategy": "mirrored"})
-    expected = run_experiment(given, tmp_path / "run", dataset=dataset()).metrics
+def assert_one_workers(run: Path, method: str, values: dict, folder: Path):
+    """Asserts that metrics and weights of a run are those that one worker reaches."""
+    given = settings(method, **values | {"strategy": "mirrored"})
+    expected = run_experiment(given, folder, dataset=dataset()).metrics
     ours = json.loads((run / "metrics.json").read_text())
     assert flat(results(ours)) == pytest.approx(flat(results(expected)), rel=1e-5)
-    weights, others = (checkpoint_tensors(each / "best") for each in (run, tmp_path / "run"))
+    weights, others = (checkpoint_tensors(each / "best") for each in (run, folder))
     assert weights.keys() == others.keys()
     for name in weights:
         np.testing.assert_allclose(weights[name], others[name], rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def test_a_run_by_adam_is_that_of_one_worker(several, tmp_path):
+    run = several[0] / "two" / "runs" / "scl-features"
+    assert_one_workers(run, "scl", worker.RUN, tmp_path / "run")
     assert [path.name for path in run.parent.iterdir()] == [run.name]  # The chief's alone.
     assert len(list((run / "logs").glob("*.v2"))) == 1
+
+
+def test_a_run_in_stages_that_lost_its_chief_is_that_of_one_worker(several, tmp_path):
+    assert_one_workers(several[0] / "two/stages", "dual_path", worker.IN_STAGES, tmp_path / "run")
 
 
 def flat(value, path: str = "") -> dict:
@@ -70,11 +79,14 @@ def flat(value, path: str = "") -> dict:
 
 def test_a_killed_worker_ends_the_other_with_a_sentence(several):
     folder, codes = several
-    assert codes == {"train": [2, -signal.SIGKILL], "go_on": [0, 0], "steps": [0, 0, 0]}
-    assert (folder / "two" / "train-0.txt").read_text().splitlines()[-1] == (
-        "worker: Worker 0 of 2 cannot go on, since worker 1 has ended or cannot be reached: see "
-        "what it said last, and start all workers again, with `resume`."
-    )
+    killed = -signal.SIGKILL
+    ended = {"train": [2, killed], "go_on": [killed, 2], "end": [0, 0], "steps": [0, 0, 0]}
+    assert codes == ended
+    for part, other in (("train", 0), ("go_on", 1)):
+        assert (folder / "two" / f"{part}-{other}.txt").read_text().splitlines()[-1] == (
+            f"worker: Worker {other} of 2 cannot go on, since worker {1 - other} has ended or "
+            "cannot be reached: see what it said last, and start all workers again, with `resume`."
+        )
 
 
 def test_a_run_that_was_killed_ends_as_one_that_was_not(several):
@@ -87,7 +99,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(several):
     assert len({event.step for event in logs.Tensors("loss/total")}) == worker.RUN["epochs"]
 
 
-def test_workers_that_differ_are_told_and_one_that_asks_is_heard(several):
+def test_workers_that_differ_are_told_and_one_with_a_signal_is_heard(several):
     first, second = (
         json.loads((several[0] / "two" / f"told-{index}.json").read_text()) for index in range(2)
     )

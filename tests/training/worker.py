@@ -17,16 +17,20 @@ from tests.training.test_experiment import dataset, settings
 from tests.training.tiny import weights, with_sgd
 from tfxmodal.commands import cli
 from tfxmodal.errors import InputError
+from tfxmodal.io.reporter import Reporter
 from tfxmodal.methods.gradient.drsl import DRSL, DRSLConfig
 from tfxmodal.serving.model_server import free_port
 from tfxmodal.training import experiment
 from tfxmodal.training.config import TrainingConfig
 from tfxmodal.training.experiment import run_experiment
+from tfxmodal.training.interrupts import asking, stop_signals
 from tfxmodal.training.workers import Workers, begin
 
 MULTI = {"strategy": "multi_worker"}
 BATCH = {"batch_size": 12}  # For two workers and for three.
 RUN = MULTI | BATCH | {"epochs": 4, "dropout": 0.0}
+IN_STAGES = RUN | {"epochs": 2}
+"""Of dual_path: two epochs of either stage."""
 
 
 def numbers(strategy, folder: Path) -> dict[str, np.ndarray]:
@@ -63,14 +67,34 @@ def train(folder: Path):
     run_experiment(settings("scl", **RUN), Path("parts"), dataset=dataset(), stop_asked=killed)
 
 
+class Killed(Reporter):
+    """Kills the chief, which alone is told of epochs, after the first one of the second stage."""
+
+    def epoch(self, report):
+        """Ends this process at once."""
+        if report.stage == "ranking":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 def go_on(folder: Path):
-    """Checks between workers; then the run goes on to its end."""
+    """Checks between workers; the run goes on to its end, and one in stages until 0 is killed."""
     os.chdir(folder)
-    workers = begin(TrainingConfig(**MULTI))
-    told = [refusal(workers, {"training.seed": workers.index}), unseen(workers)]
-    told += [workers.any(workers.index == 1), workers.any(False)]
+    with stop_signals() as asked, asking():
+        workers = begin(TrainingConfig(**MULTI))
+        if workers.index == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        told = [refusal(workers, {"training.seed": workers.index}), unseen(workers)]
+        told += [workers.any(asked() == signal.SIGTERM), workers.any(False)]
     Path(f"told-{workers.index}.json").write_text(json.dumps(told))
     run_experiment(settings("scl", **RUN), Path("parts"), True, dataset())
+    given = settings("dual_path", **IN_STAGES)
+    run_experiment(given, Path("stages"), dataset=dataset(), reporter=Killed())
+
+
+def end(folder: Path):
+    """The run in stages goes on to its end."""
+    os.chdir(folder)
+    run_experiment(settings("dual_path", **IN_STAGES), Path("stages"), True, dataset())
 
 
 def refusal(workers: Workers, mine: dict) -> str | None:
@@ -113,6 +137,6 @@ if __name__ == "__main__":
     experiment.draw = lambda *_, **__: {}  # As in the tests' own process, figures take too long.
     folder, sys.argv[0] = Path(sys.argv[1]), "worker"
     with not_measured():
-        codes = {part.__name__: start(part, folder / "two", 2) for part in (train, go_on)}
+        codes = {part.__name__: start(part, folder / "two", 2) for part in (train, go_on, end)}
     codes["steps"] = start(steps, folder / "three", 3)
     (folder / "codes.json").write_text(json.dumps(codes))

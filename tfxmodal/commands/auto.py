@@ -88,7 +88,7 @@ def main(words: list[str]):
             )
     if result.finished:
         print_tried(result)
-    print_run(result)
+    print_run(result, stop_asked())
 
 
 def _going_on(words: list[str]) -> RunFolder | None:

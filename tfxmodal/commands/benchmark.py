@@ -67,7 +67,8 @@ def main(argv: list[str] | None = None):
         )
     print_end(flags.to, done.tables, done.failures)
     if done.open:
-        print(f"Stopped; {done.open} trainings are left. Go on with the same command.")
+        left = f"{done.open} trainings are left. Go on with the same command."
+        cli.stopped(stop_asked(), left)
 
 
 def from_file(path: Path) -> list[str]:

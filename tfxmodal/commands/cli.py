@@ -6,6 +6,7 @@ import dataclasses
 import io
 import os
 import re
+import signal
 import sys
 import typing
 from collections.abc import Callable, Iterator
@@ -124,6 +125,20 @@ def run(main: Callable[[], None]):
         line = " ".join(with_flags(message).split()) or type(error).__name__
         print(f"{os.path.basename(sys.argv[0])}: {line}", file=sys.stderr)
         sys.exit(2)
+
+
+def stopped(number: int, told: str):
+    """Ends a command whose work is not done, so that nothing that needs it goes on.
+
+    Args:
+        number: The signal that stopped it; 0 where another worker had it, as after SIGTERM.
+        told: What is left, and how to go on.
+
+    Raises:
+        SystemExit: With the code of a program that the signal ended, 130 or 143.
+    """
+    print(f"Stopped; {told}")
+    sys.exit(128 + (number or signal.SIGTERM))
 
 
 def _renamed(word: str) -> str:

@@ -5,10 +5,11 @@ Versions serve under labels: `stable` for the clients, `canary` for the few that
 label: a request without one gets the highest number, which is the canary.
 
 TensorFlow Serving refuses a whole configuration that moves a label to a version it has not loaded,
-so this takes two steps: load the version, wait until it is AVAILABLE, move the label. With --server
-each step is pushed to the servers, and written to the file, which they read when they start or poll
-it (--model_config_file_poll_wait_seconds). Without --server one call writes one step: servers that
-poll the file follow, and the same command, given again, moves the label.
+so this takes two steps: load the version, wait until it is AVAILABLE, move the label. Each step is
+pushed to the servers, and written to the file, which they read when they start or poll it
+(--model_config_file_poll_wait_seconds). With --polled nothing is pushed, and one call writes one
+step: when the servers have the file, the same command, given again, waits for the version and moves
+the label.
 
 The file must be the one that the servers run with: base_path is where they find the model. Nothing
 is sent to a server that does not serve what the file says.
@@ -58,6 +59,10 @@ class Flags:
     server: tuple[str, ...] = ()
     """Every server of the model, as HOST:PORT of its gRPC: `--server a:8500 b:8500`."""
 
+    polled: bool = False
+    """Only look at the servers: they poll a copy of --config, as pods do that of a ConfigMap, and
+    what is pushed to them would be undone."""
+
     models: Path | None = None
     """The folder that holds NAME/VERSION here, where the base_path in the config is right only on
     the server; a version that is not there is refused."""
@@ -80,13 +85,15 @@ def main(argv: list[str] | None = None):
     alone = held(lock_beside(flags.config), f"`config` {flags.config}")
     with alone if flags.action != "status" else nullcontext():
         labels = ModelLabels.read(flags.config, flags.model, flags.models)
-        with ModelServers(flags.server, flags.model, flags.wait, flags.tls) as servers:
+        given = flags.server, flags.model, flags.wait, flags.tls, flags.polled
+        with ModelServers(*given) as servers:
             if flags.action != "status":
                 waiting = roll_out(flags.action, flags.version, labels, servers, log=print)
                 if waiting:
                     print(
-                        f"{flags.config} now loads version {max(waiting)}; when the servers that "
-                        "poll it have it AVAILABLE, give the same command again to move the label."
+                        f"{flags.config} now loads version {max(waiting)}: give it to the servers, "
+                        "and the same command again, which waits for the version and moves the "
+                        "label."
                     )
             print_status(labels, servers)
 

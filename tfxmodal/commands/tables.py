@@ -15,15 +15,14 @@ if TYPE_CHECKING:
     from tfxmodal.training.experiment import RunResult
 
 
-def print_run(result: RunResult):
-    """What a training reached, or how it goes on where it was stopped."""
+def print_run(result: RunResult, stopped_by: int):
+    """What a training reached; one that a signal stopped ends the command, see `cli.stopped`."""
     from tfxmodal.training.experiment import MEASURED
 
     folder, metrics = result.folder, result.metrics
     if not result.finished:
         again = cli.with_flags(f"`run_dir` {folder} `resume`")
-        print(f"Stopped; the state is saved. Go on with: {again}")
-        return
+        cli.stopped(stopped_by, f"the state is saved. Go on with: {again}")
     title = METHODS[result.settings.method].title
     print_table({split: metrics[split] for split in MEASURED}, f"{title}, {folder}")
     print(f"{chosen(metrics)} Figures: {folder}/figures")

@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None, method: str | None = None):
         )
     if result.finished and len(forms) > 1:
         print_tried(result)
-    print_run(result)
+    print_run(result, stop_asked())
 
 
 def _check_strategy(method: str, words: list[str]):

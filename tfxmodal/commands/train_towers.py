@@ -120,8 +120,8 @@ def main(argv: list[str] | None = None):
         for modality, given in settings.items():
             place = folder / modality
             if not train_encoder(given, source, place, flags.resume, reporter, stop_asked):
-                print("Stopped; the state is saved. Go on with the same flags and --resume.")
-                return
+                again = "the state is saved. Go on with the same flags and --resume."
+                cli.stopped(stop_asked(), again)
     print(f"Their features: --encoders {folder}")
 
 

@@ -24,6 +24,7 @@ from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.lazy import keras, tf
 from tfxmodal.training.cluster import Task, task_of
 from tfxmodal.training.config import FitConfig, TrainingConfig
+from tfxmodal.training.interrupts import unheard
 
 TASK = r"/job:(\w+)/(?:replica:0/)?task:(\d+)"
 """How TensorFlow names a worker."""
@@ -194,7 +195,8 @@ def _multi_worker() -> tf.distribute.MultiWorkerMirroredStrategy:
     """The one strategy of this process: TensorFlow joins a cluster once."""
     task = task_of(os.environ)
     try:
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        with unheard():
+            return tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
         raise InputError(
             "`strategy` multi_worker must come before TensorFlow computes anything in a process "

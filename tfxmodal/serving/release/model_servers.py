@@ -22,7 +22,14 @@ SERVED = ("START", "LOADING", "AVAILABLE")
 class ModelServers:
     """Servers that hold the same models; false if there are none. A context manager."""
 
-    def __init__(self, targets: Sequence[str], model: str, wait: float, tls: Path | None = None):
+    def __init__(
+        self,
+        targets: Sequence[str],
+        model: str,
+        wait: float,
+        tls: Path | None = None,
+        polled: bool = False,
+    ):
         """Connects with the first request, not now.
 
         Args:
@@ -30,12 +37,15 @@ class ModelServers:
             model: The model whose versions are looked at.
             wait: Seconds that a version may take to load.
             tls: PEM file of the authority that signed the servers' certificates; encrypts.
+            polled: They poll their models.config, so that they are sent none.
         """
         self._model, self._wait = model, wait
         self._servers = {
             target: _Server(target, model, deadline=wait, retries=0, tls=tls or False)
             for target in targets
         }
+        self.polled = polled
+        self._sent = {} if polled else self._servers
 
     def __enter__(self) -> "ModelServers":
         return self
@@ -121,12 +131,12 @@ class ModelServers:
                 time.sleep(POLL_SECONDS)
 
     def reload(self, config: ModelServerConfig):
-        """Gives every server the configuration of all its models.
+        """Gives every server the configuration of all its models, where they do not poll it.
 
         Raises:
             ServerError: If one refuses it or does not answer.
         """
-        for server in self._servers.values():
+        for server in self._sent.values():
             server.reload(config)
 
     def restore(self, config: ModelServerConfig) -> dict[str, ServerError]:
@@ -136,7 +146,7 @@ class ModelServers:
             By server: why it could not be set back.
         """
         failed = {}
-        for target, server in self._servers.items():
+        for target, server in self._sent.items():
             try:
                 server.reload(config)
             except ServerError as error:

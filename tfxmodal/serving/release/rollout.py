@@ -26,8 +26,8 @@ def roll_out(
         action: `canary`, `promote` or `rollback`.
         version: The version, where the labels do not tell it.
         labels: The models.config, which is rewritten.
-        servers: Every server of the model; without any the first step is all that is done, where
-            the version is not among those that the file loads.
+        servers: Every server of the model. Where they poll the file, a version that it does not
+            load yet takes two calls, a step each.
         log: Is told of each server that could not be set back.
 
     Returns:
@@ -36,7 +36,7 @@ def roll_out(
 
     Raises:
         InputError: If the action asks for what is not there, the file does not name the versions
-            that are loaded, or a server cannot follow.
+            that are loaded, no server is given, or one cannot follow.
     """
     labels.require_named_versions()
     wanted = PLANS[action](labels.current, version)
@@ -45,13 +45,18 @@ def roll_out(
     new = first - labels.versions
     for number in new:
         labels.require_folder(number)
+    if not servers:
+        raise InputError(
+            "`server` is empty, and a label must not move to a version that a server has not "
+            "loaded: give every server of the model, and `polled` where they poll the file."
+        )
     servers.require_serving(kept, new)  # Nothing is written while one does not answer.
     try:
         if first:
             labels.load(first)
             labels.write()
             servers.reload(labels.config)
-            if new and not servers:
+            if new and servers.polled:
                 return new
         servers.wait_until_available(kept | first, kept)
         labels.move(wanted)
