@@ -63,6 +63,9 @@ class MethodSpec:
         learner: Builds what gradients train: `learner(inputs: MethodInputs, config) -> Method`.
         fit: Fits in closed form: `fit(train, validation, config, select_by, seed, progress) ->
             Fitted`.
+        refit: The config of a second fit, on more pairs, by which it is the same method:
+            `refit(config, pairs of the first fit, pairs of the second) -> config`. It raises an
+            `InputError` where there cannot be one.
         reopen: Of a method in closed form: from its saved networks and what was chosen to the
             `Fitted` that it was.
         inputs: From a config to the kind of input of `image` and `text` (see `inputs.spec`).
@@ -93,6 +96,7 @@ class MethodSpec:
     config: type
     learner: Callable | None = None
     fit: Callable | None = None
+    refit: Callable[[Any, int, int], Any] = lambda config, first, second: config
     reopen: Callable[[Mapping[str, keras.Model], Mapping[str, Any]], Fitted] = Fitted
     inputs: Callable[[Any], Mapping[str, str]] = lambda config: GLOBAL
     seen: Callable[[Pairs, Any, int], Pairs] = lambda train, config, seed: train

@@ -286,20 +286,22 @@ def _train(settings, run, data, about, strategy, resume, reporter, stop_asked) -
 def _fit(settings, run, data, about, reporter) -> _Outcome:
     """Fits in closed form."""
     start, fitting, chosen = time.perf_counter(), settings.training, None
+    spec = settings.spec
 
     def fit(train, config):
         validation, by, seed = data.features.validation, fitting.select_by, fitting.seed
-        return settings.spec.fit(train, validation, config, by, seed, reporter.bar)
+        return spec.fit(train, validation, config, by, seed, reporter.bar)
 
-    fitted = fit(data.features.train, settings.config)
+    train, config = data.features.train, settings.config
+    if fitting.refit:
+        both = joined([train, data.features.validation])
+        again = spec.refit(config, len(train), len(both))
+    fitted = fit(train, config)
     if fitting.refit:
         chosen = fitted
-        given = {
-            name: each for name, each in chosen.chosen.items() if hasattr(settings.config, name)
-        }
-        both = joined([data.features.train, data.features.validation])
-        again = fit(both, replace(settings.config, **given))
-        fitted = replace(again, chosen=chosen.chosen, tried=chosen.tried)
+        given = {name: each for name, each in chosen.chosen.items() if hasattr(config, name)}
+        fitted = fit(both, replace(again, **given))
+        fitted = replace(fitted, chosen=chosen.chosen, tried=chosen.tried)
     seconds = time.perf_counter() - start
     summaries = _begin(settings, run, data, about)
     save_fitted(run, fitted)
