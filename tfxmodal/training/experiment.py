@@ -222,7 +222,9 @@ def _about(settings: Settings, data: Prepared) -> dict:
     hashes = data_hashes(data.source, settings.data.cache_dir)
     folder = getattr(settings.config, "teacher", None)
     teacher = weights_hash(RunFolder(folder)) if folder else None
-    return data.description() | {"hashes": hashes, "teacher": teacher, "versions": versions()}
+    about = {"hashes": hashes, "teacher": teacher, "versions": versions()}
+    transductive = settings.spec.transductive(settings.config)
+    return data.description() | about | {"transductive": transductive}
 
 
 def _begin(settings: Settings, run: RunFolder, data: Prepared, about: dict) -> Summaries:
@@ -286,11 +288,14 @@ def _train(settings, run, data, about, strategy, resume, reporter, stop_asked) -
 def _fit(settings, run, data, about, reporter) -> _Outcome:
     """Fits in closed form."""
     start, fitting, chosen = time.perf_counter(), settings.training, None
-    spec = settings.spec
+    spec, test, also = settings.spec, data.features.test, {}
+    if about["transductive"]:
+        asking, _ = test.sides  # Those that are searched may be training pairs.
+        also["test"] = test.images[asking], test.texts[asking]
 
     def fit(train, config):
         validation, by, seed = data.features.validation, fitting.select_by, fitting.seed
-        return spec.fit(train, validation, config, by, seed, reporter.bar)
+        return spec.fit(train, validation, config, by, seed, reporter.bar, **also)
 
     train, config = data.features.train, settings.config
     if fitting.refit:
@@ -307,6 +312,8 @@ def _fit(settings, run, data, about, reporter) -> _Outcome:
     save_fitted(run, fitted)
     run.write_json(MODEL, about | {"chosen": dict(fitted.chosen)})
     facts = {"chosen": dict(fitted.chosen), "tried": dict(fitted.tried), "seconds": seconds}
+    if about["transductive"]:
+        facts["transductive"] = True
     return _Outcome(fitted, facts, summaries, chosen)
 
 
