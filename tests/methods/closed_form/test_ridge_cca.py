@@ -107,7 +107,7 @@ def test_without_regularisation_correlations_that_say_nothing_are_refused(method
     pairs.texts[:, 0] = 7  # A constant column is no dimension.
     enough, few = pairs.take(np.arange(40)), pairs.take(np.arange(39))
     rho = [views_of(each).directions(with_ridge(0), 1)[1][0] for each in (enough, few)]
-    assert rho[0] < 1 - 1e-4 and rho[1] == pytest.approx(1, abs=1e-7)
+    assert rho[0] < 1 - 1e-6 and rho[1] == pytest.approx(1, abs=1e-7)
     method.fit(enough, pairs, config(**{name: 0}))
     with pytest.raises(
         InputError,
