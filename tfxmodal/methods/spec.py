@@ -24,7 +24,8 @@ class Fitted:
     """A fitted method: Keras networks and a scorer, however it was fitted.
 
     Attributes:
-        networks: `image_encoder` and `text_encoder` take what the method reads of each modality.
+        networks: `image_encoder` and `text_encoder` take what the method reads of each modality;
+            `image_NAME` and `text_NAME` are those of another similarity, see `other_scorers`.
         chosen: What was chosen on validation, by the config field's name.
         tried: The validation score of each candidate, by a name for people.
     """
@@ -35,9 +36,17 @@ class Fitted:
 
     def scorer(self) -> Scorer:
         """The cosine of both encoders' outputs, which are unit vectors."""
+        return self._cosine("encoder")
+
+    def other_scorers(self) -> dict[str, Scorer]:
+        """Other similarities of the same fit, by name, that an evaluation measures beside it."""
+        names = {each.partition("_")[2] for each in self.networks} - {"encoder"}
+        return {name: self._cosine(name) for name in sorted(names)}
+
+    def _cosine(self, name: str) -> Scorer:
         from tfxmodal.retrieval.cosine import CosineScorer
 
-        return CosineScorer(self.networks["image_encoder"], self.networks["text_encoder"])
+        return CosineScorer(self.networks[f"image_{name}"], self.networks[f"text_{name}"])
 
     def measured(self, pairs: Pairs) -> dict:
         """What `evaluate_pairs` gives for pairs of features."""
@@ -62,7 +71,12 @@ class MethodSpec:
         config: A frozen dataclass, whose fields are the method's flags.
         learner: Builds what gradients train: `learner(inputs: MethodInputs, config) -> Method`.
         fit: Fits in closed form: `fit(train, validation, config, select_by, seed, progress) ->
-            Fitted`.
+            Fitted`, and with `test=pairs` where it is `transductive`.
+        transductive: From a config to whether the fit reads the features of the test pairs, too,
+            but not their labels.
+        refit: The config of a second fit, on more pairs, by which it is the same method:
+            `refit(config, pairs of the first fit, pairs of the second) -> config`. It raises an
+            `InputError` where there cannot be one.
         reopen: Of a method in closed form: from its saved networks and what was chosen to the
             `Fitted` that it was.
         inputs: From a config to the kind of input of `image` and `text` (see `inputs.spec`).
@@ -93,6 +107,8 @@ class MethodSpec:
     config: type
     learner: Callable | None = None
     fit: Callable | None = None
+    transductive: Callable[[Any], bool] = lambda config: False
+    refit: Callable[[Any, int, int], Any] = lambda config, first, second: config
     reopen: Callable[[Mapping[str, keras.Model], Mapping[str, Any]], Fitted] = Fitted
     inputs: Callable[[Any], Mapping[str, str]] = lambda config: GLOBAL
     seen: Callable[[Pairs, Any, int], Pairs] = lambda train, config, seed: train

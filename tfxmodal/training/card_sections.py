@@ -16,6 +16,10 @@ NOT_GIVEN = f"not given (`{DATASET_CARD}` beside the data can tell)"
 WANTED = {"Licence": "license", "Source": "source"}
 NOT_KNOWN = "not recorded: look where the weights come from"
 CHOSEN = "The validation split chose the epoch or the method's own numbers"
+TRANSDUCTIVE = (
+    "Transductive: it was fitted with the features of the test pairs, too, without their labels: "
+    "its test metrics do not tell how it does on new pairs"
+)
 COUNTS = {"queries": "queries", "gallery": "gallery", "queries_with_ties": "ties"}
 PROTOCOL = """\
 Each image ranks all texts of the gallery, and each text its images: those of the whole split, or
@@ -92,6 +96,8 @@ def method(run: RunFolder, settings: Settings, about: dict) -> str:
         f"- {spec.title} (`{spec.name}`), {spec.setting}",
         f"- Source: {one_line(spec.source)}",
     ]
+    if about.get("transductive"):
+        lines.append(f"- {TRANSDUCTIVE}")
     if about.get("chosen"):
         chosen = ", ".join(f"{name} {value}" for name, value in about["chosen"].items())
         lines.append(f"- Chosen on validation: {one_line(chosen)}")

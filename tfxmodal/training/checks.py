@@ -28,6 +28,7 @@ def check_pairs(settings: Settings, source: Dataset, reporter: Reporter):
     check_selection(source.validation, settings.training.select_by)
     _check_label_noise(settings)
     _check_refit(settings, source)
+    _tell_transductive(settings, reporter)
     if folder := getattr(settings.config, "teacher", None):
         check_teacher(folder)
     supervised = spec.setting == "supervised" and spec.needs_labels
@@ -59,7 +60,7 @@ def check_same_command(workers: Workers, settings: dict, resume: bool):
 def check_same_pairs(run: RunFolder, workers: Workers, hashes: dict[str, str]) -> dict:
     """Checks that a run goes on with the pairs that it began with.
 
-    Test pairs may be others: they are measured again.
+    Test pairs may be others: they are measured again, and a transductive method fitted again.
 
     Args:
         run: Its folder.
@@ -155,6 +156,15 @@ def _check_refit(settings: Settings, source: Dataset):
         raise InputError(
             f"`refit` would add the right labels of all validation pairs to those that {hidden} "
             "leaves of the training pairs: leave one of the two out."
+        )
+
+
+def _tell_transductive(settings: Settings, reporter: Reporter):
+    """Tells of a method that learns from what it is measured on."""
+    if settings.spec.transductive(settings.config):
+        reporter.say(
+            f"{settings.method} is transductive as it is set: it is fitted with the features of "
+            "the test pairs, too, so that its test metrics do not tell how it does on new pairs."
         )
 
 

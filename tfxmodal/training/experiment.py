@@ -222,7 +222,9 @@ def _about(settings: Settings, data: Prepared) -> dict:
     hashes = data_hashes(data.source, settings.data.cache_dir)
     folder = getattr(settings.config, "teacher", None)
     teacher = weights_hash(RunFolder(folder)) if folder else None
-    return data.description() | {"hashes": hashes, "teacher": teacher, "versions": versions()}
+    about = {"hashes": hashes, "teacher": teacher, "versions": versions()}
+    transductive = settings.spec.transductive(settings.config)
+    return data.description() | about | {"transductive": transductive}
 
 
 def _begin(settings: Settings, run: RunFolder, data: Prepared, about: dict) -> Summaries:
@@ -284,25 +286,32 @@ def _train(settings, run, data, about, strategy, resume, reporter, stop_asked) -
 def _fit(settings, run, data, about, reporter) -> _Outcome:
     """Fits in closed form."""
     start, fitting, chosen = time.perf_counter(), settings.training, None
+    spec, test, also = settings.spec, data.features.test, {}
+    if about["transductive"]:
+        asking, _ = test.sides  # Those that are searched may be training pairs.
+        also["test"] = test.images[asking], test.texts[asking]
 
     def fit(train, config):
         validation, by, seed = data.features.validation, fitting.select_by, fitting.seed
-        return settings.spec.fit(train, validation, config, by, seed, reporter.bar)
+        return spec.fit(train, validation, config, by, seed, reporter.bar, **also)
 
-    fitted = fit(data.features.train, settings.config)
+    train, config = data.features.train, settings.config
+    if fitting.refit:
+        both = joined([train, data.features.validation])
+        again = spec.refit(config, len(train), len(both))
+    fitted = fit(train, config)
     if fitting.refit:
         chosen = fitted
-        given = {
-            name: each for name, each in chosen.chosen.items() if hasattr(settings.config, name)
-        }
-        both = joined([data.features.train, data.features.validation])
-        again = fit(both, replace(settings.config, **given))
-        fitted = replace(again, chosen=chosen.chosen, tried=chosen.tried)
+        given = {name: each for name, each in chosen.chosen.items() if hasattr(config, name)}
+        fitted = fit(both, replace(again, **given))
+        fitted = replace(fitted, chosen=chosen.chosen, tried=chosen.tried)
     seconds = time.perf_counter() - start
     summaries = _begin(settings, run, data, about)
     save_fitted(run, fitted)
     run.write_json(MODEL, about | {"chosen": dict(fitted.chosen)})
     facts = {"chosen": dict(fitted.chosen), "tried": dict(fitted.tried), "seconds": seconds}
+    if about["transductive"]:
+        facts["transductive"] = True
     return _Outcome(fitted, facts, summaries, chosen)
 
 

@@ -19,7 +19,6 @@ from tfxmodal.io.locks import LOCK, held
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.methods import METHODS
 from tfxmodal.methods.few_labels import FewLabels
-from tfxmodal.methods.learner import Method
 from tfxmodal.methods.spec import GLOBAL
 from tfxmodal.retrieval.scorer import Scorer
 from tfxmodal.training.config import FitConfig
@@ -102,9 +101,8 @@ def evaluate_run(
     folder = RunFolder(run.folder.path / EVALUATION / name)
     with held(folder.path / LOCK, f"`name` {name} of {run.folder.path}"):
         scorers = {run.settings.method: run.scorer()}
-        if isinstance(run.method, Method):
-            others = run.method.other_scorers().items()
-            scorers |= {f"{run.settings.method}, {name}": scorer for name, scorer in others}
+        others = run.method.other_scorers().items()
+        scorers |= {f"{run.settings.method}, {name}": scorer for name, scorer in others}
         if baselines:
             for baseline, scorer in _fitted(baselines, run, own, reporter).items():
                 scorers[f"{baseline}, baseline" if baseline in scorers else baseline] = scorer

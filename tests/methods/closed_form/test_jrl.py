@@ -11,10 +11,16 @@ from tests.methods.closed_form.test_graphs import (
     z_scored,
 )
 from tests.methods.closed_form.test_semantic_matching import labelled
+from tests.training.test_experiment import dataset, settings
+from tfxmodal.data.databases import with_database
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
+from tfxmodal.io.reporter import Reporter
 from tfxmodal.methods.closed_form import jrl
 from tfxmodal.methods.closed_form.jrl import JRLConfig, Problem
+from tfxmodal.training.experiment import run_experiment
+from tfxmodal.training.run_evaluation import evaluate_run
+from tfxmodal.training.trained_run import load_run
 
 CONFIG = JRLConfig(
     sparsity=3.0, smoothness=0.5, correlation=0.7, prediction=2.0, neighbours=4, iterations=4
@@ -57,25 +63,34 @@ def test_the_objective_is_as_written_and_every_update_lowers_it(several):
     assert values[-2] - values[-1] < 0.01 * values[-1]  # It has come to rest.
 
 
-def test_the_released_update_takes_both_projections_from_before():
+def test_the_released_update_takes_both_projections_from_before_and_graphs_with_the_test_rows():
     train, config = with_unlabelled(False), replace(CONFIG, as_released=True)
+    test = labelled(15, 3)
     x, t, y = z_scored(train.images), z_scored(train.texts), np.float64(train.labels)
+    new_x, new_t = (
+        (np.float64(new) - old.mean(axis=0, dtype=float)) / old.std(axis=0, dtype=float)
+        for new, old in ((test.images, train.images), (test.texts, train.texts))
+    )
     known = y.any(axis=1)
     random = np.random.default_rng(1)
     p, q = random.random((9, 4)), random.random((6, 4))
     expected = {}
-    for kind, rows, w, others, v in (("image", x, p, t, q), ("text", t, q, x, p)):
-        degrees = neighbour_edges(rows, config.neighbours).sum(1)
-        graph = laplacian(expit(-distances(rows)), degrees)
+    for kind, rows, new, w, others, v in (
+        ("image", x, new_x, p, t, q),
+        ("text", t, new_t, q, x, p),
+    ):
+        every = np.concatenate([rows, new])
+        degrees = neighbour_edges(every, config.neighbours).sum(1)
+        graph = laplacian(expit(-distances(every)), degrees)
         system = (
             config.sparsity * np.diag(1 / (2 * np.linalg.norm(w, axis=1)))
-            + config.smoothness * rows.T @ graph @ rows
+            + config.smoothness * every.T @ graph @ every
             + config.correlation * rows.T @ rows
             + config.prediction * rows[known].T @ rows[known]
         )
         right = config.correlation * rows.T @ others @ v + config.prediction * rows.T @ y
         expected[kind] = np.linalg.inv(system) @ right
-    found = Problem(train, config).updated({"image": p, "text": q})
+    found = Problem(train, config, test=(test.images, test.texts)).updated({"image": p, "text": q})
     for kind, directions in found.items():
         np.testing.assert_allclose(directions, expected[kind], atol=1e-5)
 
@@ -153,6 +168,72 @@ def test_pairs_are_scored_by_posteriors_or_cosines_and_validation_chooses():
         scorer = alone.scorer()
         found = scorer.score(scorer.embed_images(train.images), scorer.embed_texts(train.texts))
         np.testing.assert_allclose(found, images @ texts.T, atol=1e-3)
+        (other,) = own.keys() - {similarity}
+        beside = alone.other_scorers()
+        assert beside.keys() == {other}
+        found = beside[other].score(
+            beside[other].embed_images(train.images), beside[other].embed_texts(train.texts)
+        )
+        np.testing.assert_allclose(found, own[other][0] @ own[other][1].T, atol=1e-3)
+
+
+def test_the_released_code_scores_by_posteriors_and_has_test_rows():
+    train, test = with_unlabelled(False), labelled(15, 3)
+    features = test.images, test.texts
+    given = JRLConfig(neighbours=4, as_released=True)
+    for similarity, taken in ((None, "posterior"), ("cosine", "cosine")):
+        config = replace(given, similarity=similarity)
+        assert jrl.fit(train, train, config, test=features).tried.keys() == {taken}
+    for nothing in (None, (test.images[:0], test.texts[:0])):
+        with pytest.raises(InputError, match="`as_released` .* received no test pairs: give some"):
+            jrl.fit(train, train, given, test=nothing)
+    # Without it, they are not looked at.
+    config = replace(given, as_released=False)
+    assert jrl.fit(train, train, config, test=features).tried == fit(train).tried
+
+
+def run_of(folder, data, **values):
+    given = settings("jrl", neighbours=4, **values)
+    return run_experiment(given, folder, dataset=data, figures=False)
+
+
+def test_a_run_measures_both_similarities_on_the_test_pairs(tmp_path):
+    data = dataset()
+    run = run_of(tmp_path / "run", data)
+    measured = evaluate_run(load_run(run.folder), data, figures=False)
+    (other,) = {"posterior", "cosine"} - {run.metrics["chosen"]["similarity"]}
+    assert measured.metrics.keys() == {"jrl", f"jrl, {other}"}
+    alone = run_of(tmp_path / "alone", data, similarity=other)
+    for name, expected in (("jrl", run), (f"jrl, {other}", alone)):
+        assert measured.metrics[name]["map_all"] == expected.metrics["test"]["map_all"]
+    assert "transductive" not in run.metrics
+    assert "ransductive" not in (run.folder / "MODEL_CARD.md").read_text("utf-8")
+
+
+def test_a_run_as_released_sees_the_test_features_and_says_so(tmp_path):
+    data = dataset()
+    test, said, reporter = data.test, [], Reporter()
+    reporter.say = said.append
+
+    def learned(name: str, test: Pairs, resume=False, **values) -> list[np.ndarray]:
+        given = settings("jrl", neighbours=4, as_released=True, **values)
+        folder, pairs = tmp_path / name, data.replace_splits(test=test)
+        run = run_experiment(given, folder, resume, pairs, reporter, figures=False)
+        assert run.metrics["transductive"] is True
+        assert "- Transductive: it was" in (folder / "MODEL_CARD.md").read_text("utf-8")
+        assert sum("jrl is transductive as it is set" in each for each in said) == 1
+        said.clear()
+        return load_run(folder).method.networks["image_cosine"].get_weights()
+
+    def same(*weights) -> bool:
+        return all(map(np.array_equal, *weights))
+
+    first, moved = learned("run", test), test.with_features(test.images + 1)
+    relabelled = data.replace_splits(test=replace(test, labels=test.labels[::-1]))
+    assert same(first, learned("among", with_database(relabelled, "train").test))
+    assert not same(first, learned("run", moved, resume=True))
+    refits = [learned(f"refit {n}", each, refit=True) for n, each in enumerate((test, moved))]
+    assert not same(*refits) and not same(first, refits[0])
 
 
 def test_pairs_without_a_label_are_learned_from():

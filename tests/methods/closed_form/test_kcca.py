@@ -7,9 +7,11 @@ from sklearn.metrics.pairwise import linear_kernel, rbf_kernel
 from tests.methods.closed_form.scores import cosines, scores
 from tests.methods.closed_form.test_pls import related, without_labels
 from tests.methods.closed_form.test_ridge_cca import oracle_scores as ridge_cca_scores
+from tests.training.test_experiment import dataset, settings
 from tfxmodal.errors import InputError
 from tfxmodal.methods.closed_form import kcca, ridge_cca
 from tfxmodal.methods.closed_form.kcca import KCCAConfig
+from tfxmodal.training.experiment import run_experiment
 
 K = 4
 
@@ -119,6 +121,31 @@ def test_matrices_that_do_not_fit_in_memory_are_told_before_any_work(monkeypatch
         InputError, match="`landmarks` .* received 33, which need .* GB of .* give fewer .Nystroem"
     ):
         fit(pairs, pairs, landmarks=33)
+
+
+def test_a_second_fit_is_exact_where_the_first_is(monkeypatch):
+    monkeypatch.setattr(kcca, "EXACT", 20)
+    monkeypatch.setattr(kcca, "NYSTROEM", 8)
+
+    def landmarks(first, second, **config):
+        return kcca.landmarks_of(kcca.refit(KCCAConfig(**config), first, second), second)
+
+    assert [landmarks(15, 18), landmarks(20, 30), landmarks(21, 30)] == [18, 30, 8]
+    assert [landmarks(20, 30, landmarks=20), landmarks(20, 30, landmarks=19)] == [30, 19]
+
+
+def test_a_second_fit_that_does_not_fit_in_memory_is_told_before_the_first(tmp_path, monkeypatch):
+    """64 training pairs would fit, and the 24 of validation beside them do not."""
+    monkeypatch.setattr(kcca, "usable_memory", lambda: 12 * 8 * 70**2)
+    given = settings("kcca", ridge=0.01, components=3)
+    fitted = run_experiment(given, tmp_path / "run", dataset=dataset(), figures=False)
+    assert fitted.metrics["chosen"] == {"ridge": 0.01, "components": 3}
+    monkeypatch.setattr(kcca, "KernelRows", None)
+    with pytest.raises(
+        InputError, match="`landmarks` .* received 88 for the second fit .`refit`., which need"
+    ):
+        run_experiment(given.having(refit=True), tmp_path / "refit", dataset=dataset())
+    assert not (tmp_path / "refit").exists()
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 from scipy.linalg import eigh
 
-from tests.methods.closed_form.scores import cosines, directions
+from tests.methods.closed_form.scores import cosines, directions, scores
 from tests.methods.closed_form.test_pls import related, without_labels
 from tfxmodal.data.pairs import Pairs
-from tfxmodal.methods.closed_form import pls, ridge_cca
+from tfxmodal.errors import InputError
+from tfxmodal.methods.closed_form import mcca, pls, ridge_cca
+from tfxmodal.methods.closed_form.canonical import views_of, with_ridge
 from tfxmodal.methods.closed_form.ridge_cca import (
     COMPONENTS,
     RIDGES,
@@ -46,9 +48,8 @@ def oracle_scores(train: Pairs, test: Pairs, ridge: float, k: int) -> np.ndarray
 def test_scores_are_those_of_the_definition(d_image, d_text, ridge):
     train, test = (related(n, d_image, d_text, n) for n in (200, 30))
     k = 5
-    scorer = fit(train, test, ridge=ridge, components=k).scorer()
-    scores = scorer.score(scorer.embed_images(test.images), scorer.embed_texts(test.texts))
-    np.testing.assert_allclose(scores, oracle_scores(train, test, ridge, k), atol=1e-4)
+    found = scores(fit(train, test, ridge=ridge, components=k), test)
+    np.testing.assert_allclose(found, oracle_scores(train, test, ridge, k), atol=1e-4)
 
 
 @pytest.mark.parametrize("ridge", [1e-2, 1.0])
@@ -89,19 +90,30 @@ def test_a_large_ridge_gives_pls():
     """(C + r I)^-1/2 becomes a constant, and what is left is the SVD of C_xy."""
     train, test = (related(n, 30, 20, n) for n in (200, 40))
     both = fit(train, test, ridge=1e6, components=4), pls.fit(train, test, pls.PLSConfig(4))
-    scores = [
-        scorer.score(scorer.embed_images(test.images), scorer.embed_texts(test.texts))
-        for scorer in (fitted.scorer() for fitted in both)
-    ]
-    np.testing.assert_allclose(*scores, atol=1e-3)
+    np.testing.assert_allclose(*(scores(fitted, test) for fitted in both), atol=1e-3)
 
 
 def test_fewer_pairs_than_features():
     train, test = (related(n, 60, 50, n) for n in (30, 20))
-    for ridge in (0.0, 0.1):
-        scorer = fit(train, test, ridge=ridge).scorer()
-        assert np.isfinite(scorer.embed_images(test.images)).all()
-        assert np.isfinite(scorer.embed_texts(test.texts)).all()
+    found = scores(fit(train, test, ridge=0.1, components=5), test)
+    np.testing.assert_allclose(found, oracle_scores(train, test, 0.1, 5), atol=1e-4)
+
+
+@pytest.mark.parametrize(("method", "name"), [(ridge_cca, "ridge"), (mcca, "shrinkage")])
+def test_without_regularisation_correlations_that_say_nothing_are_refused(method, name):
+    """Of unrelated features, too, some are 1 where there are fewer pairs than features."""
+    rng, config = np.random.default_rng(0), method.SPEC.config
+    pairs = without_labels(rng.standard_normal((41, 25)), rng.standard_normal((41, 15)))
+    pairs.texts[:, 0] = 7  # A constant column is no dimension.
+    enough, few = pairs.take(np.arange(40)), pairs.take(np.arange(39))
+    rho = [views_of(each).directions(with_ridge(0), 1)[1][0] for each in (enough, few)]
+    assert rho[0] < 1 - 1e-6 and rho[1] == pytest.approx(1, abs=1e-7)
+    method.fit(enough, pairs, config(**{name: 0}))
+    with pytest.raises(
+        InputError,
+        match=f"`{name}` 0 needs 40 training pairs.* in 25 dimensions .* in 14; received 39: raise",
+    ):
+        method.fit(few, pairs, config(**{name: 0}))
 
 
 def test_validation_chooses_ridge_and_components():
@@ -117,10 +129,6 @@ def test_validation_chooses_ridge_and_components():
 def test_features_of_large_means_lose_nothing():
     train, test = (related(n, 12, 7, n) for n in (200, 30))
     far = [pairs.with_features(pairs.images + 1e4, pairs.texts - 1e4) for pairs in (train, test)]
-    near = fit(train, test, ridge=0.1, components=4).scorer()
-    scorer = fit(*far, ridge=0.1, components=4).scorer()
-    scores = [
-        s.score(s.embed_images(pairs.images), s.embed_texts(pairs.texts))
-        for s, pairs in ((near, test), (scorer, far[1]))
-    ]
-    np.testing.assert_allclose(*scores, atol=0.02)
+    near = scores(fit(train, test, ridge=0.1, components=4), test)
+    found = scores(fit(*far, ridge=0.1, components=4), far[1])
+    np.testing.assert_allclose(found, near, atol=0.02)

@@ -101,6 +101,29 @@ def with_ridge(ridge: float) -> Regularise:
     return lambda side: side.variances + ridge * side.unit
 
 
+def check_unregularised(views: Views, pairs: int, name: str):
+    """Checks that correlations say something where nothing regularises them.
+
+    The centred rows of n pairs span n - 1 dimensions. Images that vary along r of them and texts
+    that vary along s meet in r + s - (n - 1), whatever the data are: as many correlations are 1.
+
+    Args:
+        views: Of the training pairs.
+        pairs: How many there are.
+        name: The argument that is 0, for the message.
+
+    Raises:
+        InputError: If there are too few pairs.
+    """
+    r, s = len(views.images.variances), len(views.texts.variances)
+    if r + s > pairs - 1:
+        raise InputError(
+            f"`{name}` 0 needs {r + s + 1} training pairs, so that a correlation says something, "
+            f"where images vary in {r} dimensions and texts in {s}; received {pairs}: raise it, "
+            "give more pairs, or take cca."
+        )
+
+
 def candidates(
     settings: Sequence[tuple[dict[str, Any], Views, Regularise]],
     wanted: Sequence[int],

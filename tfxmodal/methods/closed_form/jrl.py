@@ -5,13 +5,14 @@ The paper could not be had: this is our reading of the released code (PKU-ICST-M
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from tfxmodal.data.pairs import Pairs, labelled
-from tfxmodal.errors import check_ranges
+from tfxmodal.data.databases import JoinedFeatures
+from tfxmodal.data.pairs import Features, Pairs, labelled
+from tfxmodal.errors import InputError, check_ranges
 from tfxmodal.lazy import keras
 from tfxmodal.methods.closed_form.canonical import check_varies
 from tfxmodal.methods.closed_form.graphs import roughness
@@ -20,6 +21,9 @@ from tfxmodal.methods.closed_form.selection import best_on_validation, choices
 from tfxmodal.methods.closed_form.standardised import Standardised, product
 from tfxmodal.methods.few_labels import FewLabels, with_few_labels
 from tfxmodal.methods.spec import Fitted, MethodSpec
+
+SIMILARITIES = ("posterior", "cosine")
+"""What can score a pair, see `fit`."""
 
 TOLERANCE = 0.02
 """Share of the objective that an iteration must take off, or it is the last (released code)."""
@@ -49,12 +53,12 @@ class JRLConfig(FewLabels):
 
     similarity: Literal["posterior", "cosine"] | None = None
     """What scores a pair: the product of class posteriors (released code), or the cosine of the
-    projections; by default validation chooses."""
+    projections; by default validation chooses, and with `as_released` it is the posteriors."""
 
     as_released: bool = False
-    """Do what the released code does otherwise: graphs whose degrees are not those of their edges,
-    both projections updated from those before, and the projections before the last update, so that
-    there must be two at least."""
+    """Do what the released code does otherwise: graphs that hold the test rows, too, without their
+    labels, and whose degrees are not those of their edges; both projections updated from those
+    before, and the projections before the last update, so that there must be two at least."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -70,7 +74,13 @@ class JRLConfig(FewLabels):
 
 
 def fit(
-    train: Pairs, validation: Pairs, config: JRLConfig, select_by="auto", seed=0, progress=None
+    train: Pairs,
+    validation: Pairs,
+    config: JRLConfig,
+    select_by="auto",
+    seed=0,
+    progress=None,
+    test: tuple[Features, Features] | None = None,
 ) -> Fitted:
     """Fits a projection of each modality onto the classes, and how projections are compared.
 
@@ -85,13 +95,14 @@ def fit(
 
     A pair is scored by the product of class posteriors (`heads.class_posterior`), which are those
     of the nearest labelled projections of both modalities, or by the cosine of X P and T Q. `tried`
-    has the validation score of both.
+    has the validation score of those that validation chose from, and `Fitted.other_scorers` gives
+    the one that was not chosen.
 
-    The released code differs. Its graphs hold the test rows too: a method that is fitted before
-    there are any cannot. Its degrees are those of the neighbours, its edges join all rows, with
-    sigmoid(-distance) as weight, which is about e^-90 at 4,096 dimensions, so that L is about I. It
-    updates Q from the P before, which may raise the objective, and projects before its last update.
-    `as_released` does all this, but for the test rows.
+    The released code differs. Its graphs hold the test rows, too, so that it is transductive: what
+    it reaches on them is not what it reaches on new ones. Its degrees are those of the neighbours,
+    its edges join all rows, with sigmoid(-distance) as weight, which is about e^-90 at 4,096
+    dimensions, so that L is about I. It updates Q from the P before, which may raise the objective,
+    and projects before its last update. It scores by the posteriors. `as_released` does all this.
 
     Args:
         train: Training pairs as features, a row without a label is a row of zeros. A modality at a
@@ -102,21 +113,30 @@ def fit(
         select_by: See `evaluation.protocol.selection_score`.
         seed: Of the random start.
         progress: Wraps an iterable, as tqdm does.
+        test: Features of the test images and texts, which the graphs of `as_released` hold, too.
 
     Raises:
-        InputError: If the images, or the texts, are all the same.
+        InputError: If the images, or the texts, are all the same, or `as_released` has no test
+            rows.
     """
+    if config.as_released and not (test and len(test[0]) and len(test[1])):
+        raise InputError(
+            "`as_released` puts the features of the test pairs into the graphs of jrl; received no "
+            "test pairs: give some, or leave it out."
+        )
     check_varies(train.images, train.texts)
-    problem = Problem(train, config, progress)
+    problem = Problem(train, config, progress, test if config.as_released else None)
     projections = problem.solve(seed)
-    kinds = choices(config.similarity, ("posterior", "cosine"))
+    networks = {name: problem.encoders(projections, name) for name in SIMILARITIES}
+    given = config.similarity or ("posterior" if config.as_released else None)
 
-    def candidates():
-        for similarity in kinds:
-            networks = problem.encoders(projections, similarity)
-            yield similarity, Fitted(networks, {"similarity": similarity})
+    def fitted(name: str) -> Fitted:
+        (other,) = networks.keys() - {name}
+        beside = {f"{kind}_{other}": networks[other][f"{kind}_encoder"] for kind in problem.rows}
+        return Fitted(networks[name] | beside, {"similarity": name})
 
-    return best_on_validation(candidates(), validation, select_by)
+    candidates = ((name, fitted(name)) for name in choices(given, SIMILARITIES))
+    return best_on_validation(candidates, validation, select_by)
 
 
 class Problem:
@@ -126,16 +146,26 @@ class Problem:
         train: Training pairs.
         config: Hyper-parameters.
         progress: Wraps an iterable, as tqdm does.
+        test: Features of images and texts that are in the graphs alone.
     """
 
-    def __init__(self, train: Pairs, config: JRLConfig, progress=None):
+    def __init__(
+        self,
+        train: Pairs,
+        config: JRLConfig,
+        progress=None,
+        test: tuple[Features, Features] | None = None,
+    ):
         self._config = config
         self._labels, self._known = train.labels, labelled(train.labels)
         self.rows = {"image": Standardised.of(train.images), "text": Standardised.of(train.texts)}
         self._quadratic, self._linear = {}, {}
-        for kind, rows in self.rows.items():
+        for side, (kind, rows) in enumerate(self.rows.items()):
+            joined = rows
+            if test is not None:
+                joined = replace(rows, features=JoinedFeatures([rows.features, test[side]]))
             rough = roughness(
-                rows, config.neighbours, config.as_released, progress, f"{kind} neighbours"
+                joined, config.neighbours, config.as_released, progress, f"{kind} neighbours"
             )
             self._quadratic[kind] = (
                 config.correlation * product(rows, rows)
@@ -211,6 +241,7 @@ SPEC = MethodSpec(
     setting="semi-supervised",
     config=JRLConfig,
     fit=fit,
+    transductive=lambda config: config.as_released,
     seen=with_few_labels,
     needs_labels=True,
     search_space={

@@ -110,8 +110,7 @@ def fit(
     Raises:
         InputError: If the matrices do not fit in memory, or all rows are the same.
     """
-    n = len(train)
-    m = min(n, config.landmarks or (n if n <= EXACT else NYSTROEM))
+    n, m = len(train), landmarks_of(config, len(train))
     check_memory(m)
     chosen = np.sort(np.random.default_rng(seed).choice(n, m, replace=False))
     images = KernelRows("images", train.images, chosen, config)
@@ -123,14 +122,37 @@ def fit(
         ({"ridge": ridge}, views, with_ridge(ridge)) for ridge in choices(config.ridge, RIDGES)
     ]
     found = candidates(settings, choices(config.components, COMPONENTS), progress)
-    fitted = best_on_validation(found, validation, select_by)
-    # What is exact stays so when it is fitted again with the validation pairs.
-    landmarks = n + len(validation) if m == n else m
-    return replace(fitted, chosen={**fitted.chosen, "landmarks": landmarks})
+    return best_on_validation(found, validation, select_by)
 
 
-def check_memory(landmarks: int):
+def landmarks_of(config: KCCAConfig, pairs: int) -> int:
+    """How many of the training pairs are landmarks."""
+    return min(pairs, config.landmarks or (pairs if pairs <= EXACT else NYSTROEM))
+
+
+def refit(config: KCCAConfig, first: int, second: int) -> KCCAConfig:
+    """The config of a second fit, which is exact where the first is.
+
+    Args:
+        config: Of the first fit.
+        first: Its training pairs.
+        second: Those of the second fit.
+
+    Raises:
+        InputError: If the matrices of the second fit do not fit in memory.
+    """
+    exact = landmarks_of(config, first) == first
+    again = replace(config, landmarks=second) if exact else config
+    check_memory(landmarks_of(again, second), " for the second fit (`refit`)")
+    return again
+
+
+def check_memory(landmarks: int, of: str = ""):
     """Checks that the process may hold the matrices of some landmarks.
+
+    Args:
+        landmarks: How many.
+        of: Which fit, for the message.
 
     Raises:
         InputError: If not.
@@ -138,9 +160,9 @@ def check_memory(landmarks: int):
     needed, memory = MATRICES * 8 * landmarks**2, usable_memory()
     if needed > memory:
         raise InputError(
-            f"`landmarks` must leave room for kernel matrices; received {landmarks:,}, which need "
-            f"{needed / 1e9:.1f} GB of the {memory / 1e9:.1f} GB that this process may use: give "
-            "fewer (Nystroem's approximation)."
+            f"`landmarks` must leave room for kernel matrices; received {landmarks:,}{of}, which "
+            f"need {needed / 1e9:.1f} GB of the {memory / 1e9:.1f} GB that this process may use: "
+            "give fewer (Nystroem's approximation)."
         )
 
 
@@ -225,5 +247,6 @@ SPEC = MethodSpec(
     setting="unsupervised",
     config=KCCAConfig,
     fit=fit,
+    refit=refit,
     search_space={"kernel": ("rbf", "linear"), "bandwidth": (0.5, 1.0, 2.0)},
 )

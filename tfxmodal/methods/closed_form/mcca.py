@@ -11,7 +11,13 @@ from dataclasses import dataclass
 
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import check_ranges
-from tfxmodal.methods.closed_form.canonical import COMPONENTS, Regularise, candidates, views_of
+from tfxmodal.methods.closed_form.canonical import (
+    COMPONENTS,
+    Regularise,
+    candidates,
+    check_unregularised,
+    views_of,
+)
 from tfxmodal.methods.closed_form.selection import best_on_validation, choices
 from tfxmodal.methods.spec import Fitted, MethodSpec
 
@@ -25,8 +31,8 @@ class MCCAConfig:
 
     shrinkage: float | None = None
     """What share c of each covariance is replaced by a multiple of the identity: 0 is CCA, 1 is
-    PLS. By default validation chooses among .001, .01, .1, .3, .5, .7, .9 and 1. With 0, and with
-    fewer pairs than features, every correlation is 1 and says nothing."""
+    PLS. By default validation chooses among .001, .01, .1, .3, .5, .7, .9 and 1. With 0 there
+    must be more pairs than features of both modalities together."""
 
     components: int | None = None
     """Dimensions of the common space; by default validation chooses among 5, 10, 20, 50, 100 and
@@ -61,8 +67,14 @@ def fit(
         select_by: See `evaluation.protocol.selection_score`.
         seed: Unused: nothing is drawn.
         progress: Wraps an iterable, as tqdm does.
+
+    Raises:
+        InputError: If the images, or the texts, are all the same, or there are too few pairs for a
+            shrinkage of 0.
     """
     views = views_of(train, progress)
+    if config.shrinkage == 0:
+        check_unregularised(views, len(train), "shrinkage")
     settings = [({"shrinkage": c}, views, shrunk(c)) for c in choices(config.shrinkage, SHRINKAGES)]
     found = candidates(settings, choices(config.components, COMPONENTS), progress)
     return best_on_validation(found, validation, select_by)

@@ -9,7 +9,12 @@ from dataclasses import dataclass
 
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import check_ranges
-from tfxmodal.methods.closed_form.canonical import candidates, views_of, with_ridge
+from tfxmodal.methods.closed_form.canonical import (
+    candidates,
+    check_unregularised,
+    views_of,
+    with_ridge,
+)
 from tfxmodal.methods.closed_form.selection import (
     COMPONENTS,
     best_on_validation,
@@ -31,7 +36,7 @@ class RidgeCCAConfig:
     ridge: float | None = None
     """What is added to both covariances' diagonals, relative to the mean variance of a feature; by
     default validation chooses among .0001, .001 and so on to 100, where CCA is nearly PLS. Without
-    any ridge (0), and with fewer pairs than features, every correlation is 1 and says nothing."""
+    any ridge (0) there must be more pairs than features of both modalities together."""
 
     components: int | None = None
     """Dimensions of the common space; by default validation chooses among 10, 20, 50, 100, 200."""
@@ -65,8 +70,14 @@ def fit(
         select_by: See `evaluation.protocol.selection_score`.
         seed: Unused: nothing is drawn.
         progress: Wraps an iterable, as tqdm does.
+
+    Raises:
+        InputError: If the images, or the texts, are all the same, or there are too few pairs for a
+            ridge of 0.
     """
     views = views_of(train, progress)
+    if config.ridge == 0:
+        check_unregularised(views, len(train), "ridge")
     settings = [
         ({"ridge": ridge}, views, with_ridge(ridge)) for ridge in choices(config.ridge, RIDGES)
     ]
