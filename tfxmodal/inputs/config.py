@@ -106,6 +106,18 @@ class DataConfig:
         }
         return replace(cls(dataset=name), **own.get(name, {}))
 
+    @property
+    def encodes_parts(self) -> bool:
+        """Whether its encoders give locations of images, and words of texts.
+
+        Raises:
+            InputError: If the text encoder is unknown.
+        """
+        from tfxmodal.encoders.image import gives_maps
+        from tfxmodal.encoders.text import gives_words
+
+        return gives_maps(self.image_encoder) and gives_words(self.text_encoder)
+
     def with_given(self, flags, names: Sequence[str]) -> DataConfig:
         """This config with those of the named fields that `flags` gives: that are not None."""
         given = {name: getattr(flags, name) for name in names}
