@@ -73,6 +73,10 @@ class DataConfig:
     trains them, multichannel has both; by default non_static, and random without pretrained
     ones."""
 
+    text_tokens: Literal["words", "characters"] = "words"
+    """What a new TextCNN reads of a text: its words, or its characters, at most 448 of them
+    (FGCrossNet's released code: characters)."""
+
     on_bad_image: Literal["refuse", "skip"] = "refuse"
     """What to do when images cannot be read: end with a list, or leave their pairs out."""
 

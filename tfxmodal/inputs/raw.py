@@ -20,6 +20,7 @@ from tfxmodal.encoders.text import (
 from tfxmodal.encoders.text.bag_of_words import document
 from tfxmodal.encoders.text.known_words import KnownWords, cut_texts, told_cut
 from tfxmodal.encoders.text.text_cnn import TextCNN, TokenIds
+from tfxmodal.encoders.text.tokens import CHARACTERS, VERSION
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.inputs.pixels import Pixels
@@ -70,6 +71,11 @@ def text_cnn_to_train(
             "a TextCNN."
         )
     if encoder_class(config.text_encoder) is TextCNN:
+        if config.text_tokens == "characters":
+            raise InputError(
+                "`text_tokens` characters is of a new TextCNN, and `text_encoder` names the "
+                f"trained {config.text_encoder}: leave one of them out."
+            )
         return load_text_encoder(config.text_encoder, captions)
     mode = config.text_mode or ("random" if config.word_vectors == "random" else "non_static")
     encoder = TextCNN.create(
@@ -79,6 +85,7 @@ def text_cnn_to_train(
         mode,
         seed=seed,
         progress=reporter.bar,
+        version=CHARACTERS if config.text_tokens == "characters" else VERSION,
     )
     if encoder.coverage:
         reporter.say(encoder.coverage)
