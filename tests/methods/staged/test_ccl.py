@@ -191,7 +191,7 @@ def test_both_grains_are_read_where_items_have_parts():
 
 
 def test_a_run_that_began_with_whole_items_goes_on_with_them():
-    recorded = Settings("ccl", config=CCLConfig(grains="coarse"))
+    recorded = Settings("ccl").having(grains="coarse")
     assert Settings("ccl").continuing(recorded).config.grains == "coarse"
     assert Settings.from_json(recorded.to_json()) == recorded
 
