@@ -6,10 +6,12 @@ import pytest
 
 from tests.commands.test_evaluate import assert_near, elsewhere
 from tests.encoders.image.tiny import tiny_encoder
-from tfxmodal.commands import build_index, evaluate, train
+from tfxmodal.commands import build_index, evaluate, export_savedmodel, train, verify_savedmodel
 from tfxmodal.encoders.image import IMAGE_ENCODERS, load_image_encoder
 from tfxmodal.inputs import prepare
+from tfxmodal.serving.export import export as exporting
 from tfxmodal.training import trained_run
+from tfxmodal.training.trained_run import load_run
 
 QUICK = (
     "--end-to-end --image-tower tiny --image-weights random --vocabulary-size 100 --epochs 1 "
@@ -61,6 +63,25 @@ def test_a_run_end_to_end_is_resumed_and_measured_again(small, complaint):
     (Path("copy") / "metrics.json").unlink()
     train.main(["drsl", *flags, "--run-dir", "copy", "--resume"])  # Its one epoch is done.
     assert_near(results("copy")["test"], before["test"])
+
+
+def test_a_run_on_characters_goes_on_and_its_export_is_verified(small, monkeypatch, capsys):
+    monkeypatch.setattr(exporting, "check", lambda folders, report: None)  # Once is enough.
+    flags = (
+        "--end-to-end --text-tokens characters --image-encoder tiny --image-weights random "
+        "--batch-size 20 --first-units 8 --hidden-units 8 --quadruplets 2 --centre-epochs 1"
+    ).split()
+    command = ["fgcrossnet", *small("pascal_sentences"), *flags]
+    train.main([*command, "--epochs", "1"])
+    train.main([*command, "--epochs", "2", "--resume"])
+    assert "Resuming after epoch" in capsys.readouterr().out
+    run = load_run("runs/fgcrossnet-pascal_sentences")
+    encoder = run.load_text_encoder()
+    assert {" ", "a", "e"} <= set(encoder.words) and all(len(each) == 1 for each in encoder.words)
+    assert run.inputs.text.shape[0] == encoder.max_words > 100
+    assert run.unknown_words(["a dog, \u03a9!"]) == [["\u03c9"]]
+    export_savedmodel.main(["--run", str(run.folder.path), "--to", "models/m"])
+    verify_savedmodel.main(["models/m", "--run", str(run.folder.path)])
 
 
 @pytest.mark.parametrize(

@@ -87,3 +87,15 @@ def test_texts_that_are_cut_are_told_and_kept(tmp_path, captions, cut, texts):
     assert prepared.description()["known_words"]["test"]["texts_cut"] == {limit: cut}
     told = f"{cut} of {texts} texts are longer than {limit}: the rest of them is not read"
     assert f"validation: {told}" in said
+
+
+def test_characters_are_of_a_text_cnn_that_is_new_and_trained(tmp_path):
+    config = DataConfig("mine", text_tokens="characters")
+    encoder = text_cnn_to_train(config, [("a dog",)])
+    assert sorted(encoder.words) == [" ", *"adgo"]
+    with pytest.raises(InputError, match="`text_tokens` characters .* reads features of texts"):
+        prepare(ready(), config, {"image": "global", "text": "global"})
+    encoder.save(tmp_path)
+    trained = DataConfig("mine", text_tokens="characters", text_encoder=f"text_cnn:{tmp_path}")
+    with pytest.raises(InputError, match="`text_encoder` names the trained .*: leave one of them"):
+        text_cnn_to_train(trained, [("a dog",)])

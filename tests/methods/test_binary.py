@@ -11,6 +11,7 @@ from tests.retrieval.codes import distances
 from tests.training.test_experiment import dataset, settings
 from tests.training.tiny import SMALL, OneReplica, batch_of, make_pairs, method_of
 from tfxmodal.errors import InputError
+from tfxmodal.inputs.config import DataConfig
 from tfxmodal.methods import METHODS
 from tfxmodal.methods.binary import Binary
 from tfxmodal.training import experiment
@@ -42,7 +43,7 @@ def test_these_methods_have_codes():
 @pytest.mark.parametrize("name", NAMES)
 def test_the_scores_are_of_codes_and_every_encoder_learns_from_them(name):
     spec, train = METHODS[name], make_pairs(16)
-    given, _ = spec.decide(config(name, **OF_ITS_OWN.get(name, {})), train)
+    given, _ = spec.decide(config(name, **OF_ITS_OWN.get(name, {})), train, DataConfig())
     method = method_of(Taught if name == "distil" else spec.learner, train, given)
     scorer = method.scorer()
     images, texts = scorer.embed_images(train.images), scorer.embed_texts(train.texts)

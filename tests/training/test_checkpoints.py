@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from tests.training.tiny import checkpoint_tensors, make_pairs
 from tfxmodal.errors import InputError
+from tfxmodal.inputs.config import DataConfig
 from tfxmodal.inputs.spec import MethodInputs
 from tfxmodal.methods import METHODS
 from tfxmodal.training.checkpoints import Checkpoints, TrainState
@@ -205,7 +206,7 @@ def test_a_network_that_a_checkpoint_would_not_hold_whole_is_refused(tmp_path):
 def test_every_weight_of_a_method_comes_back(name, tmp_path):
     spec, train = METHODS[name], make_pairs()
     of_a_run = {"teacher": tmp_path} if hasattr(spec.config, "teacher") else {}
-    config, _ = spec.decide(spec.config(**of_a_run), train)
+    config, _ = spec.decide(spec.config(**of_a_run), train, DataConfig())
     methods = [spec.learner(MethodInputs.of(train), config) for _ in range(2)]
     Checkpoints(tmp_path, methods[0].networks).save_best(1)
     Checkpoints(tmp_path, methods[1].networks).restore_best()

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxmodal.data.pairs import Pairs
+from tfxmodal.inputs.config import DataConfig
 from tfxmodal.inputs.spec import MethodInputs
 from tfxmodal.methods import METHODS
 from tfxmodal.methods.gradient.drsl import DRSL, DRSLConfig
@@ -114,7 +115,7 @@ def method_of(method_class, train: Pairs, config, **inputs) -> Method:
 def small_method(name: str, train: Pairs, **fields) -> Method:
     """A small method of the registry, adapted to training pairs."""
     spec = METHODS[name]
-    config, _ = spec.decide(spec.config(**SMALL[name] | fields), train)
+    config, _ = spec.decide(spec.config(**SMALL[name] | fields), train, DataConfig())
     return method_of(spec.learner, train, config)
 
 

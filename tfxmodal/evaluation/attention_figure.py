@@ -58,7 +58,7 @@ def attended(data: Prepared, models: Mapping[str, keras.Model], together: int) -
     rows = np.linspace(0, len(source) - 1, min(PAIRS, len(source))).astype(int)
     inputs = {"image": read.images[rows], "text": read.texts[rows]}
     weights = {kind: np.asarray(model(inputs[kind])) for kind, model in models.items()}
-    words, _ = data.text_encoder.look_up(to_bytes([document(source.texts[row]) for row in rows]))
+    words = data.text_encoder.tokens(to_bytes([document(source.texts[row]) for row in rows]))
     words = [[word.decode() for word in each] for each in words.to_list()]
     pictures = load_images(source.images[rows], data.image_encoder.preprocessing)
     return [

@@ -73,6 +73,10 @@ class DataConfig:
     trains them, multichannel has both; by default non_static, and random without pretrained
     ones."""
 
+    text_tokens: Literal["words", "characters"] = "words"
+    """What a new TextCNN reads of a text: its words, or its characters, at most 448 of them
+    (FGCrossNet's released code: characters)."""
+
     on_bad_image: Literal["refuse", "skip"] = "refuse"
     """What to do when images cannot be read: end with a list, or leave their pairs out."""
 
@@ -105,6 +109,18 @@ class DataConfig:
             **dict.fromkeys(("flickr8k", "pairs"), {"captions": "each"}),
         }
         return replace(cls(dataset=name), **own.get(name, {}))
+
+    @property
+    def encodes_parts(self) -> bool:
+        """Whether its encoders give locations of images, and words of texts.
+
+        Raises:
+            InputError: If the text encoder is unknown.
+        """
+        from tfxmodal.encoders.image import gives_maps
+        from tfxmodal.encoders.text import gives_words
+
+        return gives_maps(self.image_encoder) and gives_words(self.text_encoder)
 
     def with_given(self, flags, names: Sequence[str]) -> DataConfig:
         """This config with those of the named fields that `flags` gives: that are not None."""

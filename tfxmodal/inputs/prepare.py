@@ -128,6 +128,11 @@ def _check_kinds(source: Dataset, config: DataConfig, kinds: Mapping[str, str]):
     """Checks, before any network is built, that a dataset can be read as a method reads it."""
     raw = [f"{modality}s" for modality in ("image", "text") if kinds[modality] in RAW]
     check_raw(source, raw, "Training end to end")
+    if config.text_tokens == "characters" and kinds["text"] != "words":
+        raise InputError(
+            "`text_tokens` characters is of a TextCNN that is trained, and the method reads "
+            "features of texts: train end to end, or leave it out."
+        )
     if source.train.has_image_files and kinds["image"] not in RAW:
         check_kind(config.image_encoder, kinds["image"])
     elif kinds["image"] == "map":

@@ -11,10 +11,16 @@ from tfxmodal.data import Dataset
 from tfxmodal.data.pairs import Captions, Pairs
 from tfxmodal.encoders.image import ImageEncoder
 from tfxmodal.encoders.image.pictures import list_bad
-from tfxmodal.encoders.text import TextEncoder, encoder_class, load_text_encoder
-from tfxmodal.encoders.text.bag_of_words import BagOfWords, document
+from tfxmodal.encoders.text import (
+    TextEncoder,
+    encoder_class,
+    gives_words,
+    load_text_encoder,
+)
+from tfxmodal.encoders.text.bag_of_words import document
 from tfxmodal.encoders.text.known_words import KnownWords, cut_texts, told_cut
 from tfxmodal.encoders.text.text_cnn import TextCNN, TokenIds
+from tfxmodal.encoders.text.tokens import CHARACTERS, VERSION
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.inputs.pixels import Pixels
@@ -59,13 +65,17 @@ def text_cnn_to_train(
     Raises:
         InputError: If it names an encoder that cannot be trained, or its fields do not go together.
     """
-    kind = encoder_class(config.text_encoder)
-    if kind not in (BagOfWords, TextCNN):
+    if not gives_words(config.text_encoder):
         raise InputError(
             f"The text encoder {config.text_encoder} cannot be trained further: leave it out, for "
             "a TextCNN."
         )
-    if kind is TextCNN:
+    if encoder_class(config.text_encoder) is TextCNN:
+        if config.text_tokens == "characters":
+            raise InputError(
+                "`text_tokens` characters is of a new TextCNN, and `text_encoder` names the "
+                f"trained {config.text_encoder}: leave one of them out."
+            )
         return load_text_encoder(config.text_encoder, captions)
     mode = config.text_mode or ("random" if config.word_vectors == "random" else "non_static")
     encoder = TextCNN.create(
@@ -75,6 +85,7 @@ def text_cnn_to_train(
         mode,
         seed=seed,
         progress=reporter.bar,
+        version=CHARACTERS if config.text_tokens == "characters" else VERSION,
     )
     if encoder.coverage:
         reporter.say(encoder.coverage)

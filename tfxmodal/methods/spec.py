@@ -8,15 +8,22 @@ from typing import Any, Literal
 
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
+from tfxmodal.inputs.config import DataConfig
 from tfxmodal.lazy import keras
 from tfxmodal.retrieval.scorer import Scorer
 
 GLOBAL = {"image": "global", "text": "global"}
+IN_PARTS = {"image": "map", "text": "words"}
 
 
 def inputs_of(config) -> Mapping[str, str]:
     """What a method reads that can be trained end to end: features, or pixels and token ids."""
     return {"image": "pixels", "text": "words"} if config.end_to_end else GLOBAL
+
+
+def come_in_parts(train: Pairs, data: DataConfig) -> bool:
+    """Whether a method can read locations of images and words of texts."""
+    return train.has_image_files and train.has_captions and data.encodes_parts
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,7 @@ class MethodSpec:
         seen: The training pairs with the labels that the method may see, or with numbers of
             their images where it needs them: `seen(train, config, seed) -> Pairs`.
         decide: Settles, when a run begins, the config's fields that are `auto`: `decide(config,
-            train) -> (config, a sentence that tells or None)`.
+            train, data: DataConfig) -> (config, a sentence that tells or None)`.
         follows_epochs: From a config to whether what an epoch learns depends on how many there are
             in all, so that a run cannot go on with another number.
         presets: By dataset the defaults that differ from the config's own, by group (`method`,
@@ -112,7 +119,9 @@ class MethodSpec:
     reopen: Callable[[Mapping[str, keras.Model], Mapping[str, Any]], Fitted] = Fitted
     inputs: Callable[[Any], Mapping[str, str]] = lambda config: GLOBAL
     seen: Callable[[Pairs, Any, int], Pairs] = lambda train, config, seed: train
-    decide: Callable[[Any, Pairs], tuple[Any, str | None]] = lambda config, train: (config, None)
+    decide: Callable[[Any, Pairs, DataConfig], tuple[Any, str | None]] = (
+        lambda config, train, data: (config, None)
+    )
     shared_space: Callable[[Any], bool] = lambda config: False
     follows_epochs: Callable[[Any], bool] = lambda config: False
     needs_pairs: bool = True

@@ -182,7 +182,7 @@ def run_forms(
 
     def checked(source: Dataset) -> Candidates:
         first.spec.check(source.train)
-        first.spec.decide(first.config, source.train)  # Before any is begun.
+        first.spec.decide(first.config, source.train, first.data)  # Before any is begun.
         return forms
 
     name, minutes = f"{first.method}-{first.data.dataset}", first.training.minutes

@@ -138,7 +138,7 @@ def run_claimed(
     source = load(settings.data, reporter.bar) if dataset is None else dataset
     spec, seed = settings.spec, settings.training.seed
     check_pairs(settings, source, reporter)
-    config, decision = spec.decide(settings.config, source.train)
+    config, decision = spec.decide(settings.config, source.train, settings.data)
     settings = replace(settings, config=config)
     if decision:
         reporter.say(decision)

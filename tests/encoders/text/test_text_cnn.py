@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfxmodal.encoders.text.bag_of_words import BagOfWords
+from tfxmodal.encoders.text.known_words import known_texts, unknown_words
 from tfxmodal.encoders.text.text_cnn import TextCNN
+from tfxmodal.encoders.text.tokens import CHARACTERS
 from tfxmodal.errors import InputError
 
 CAPTIONS = [
@@ -326,3 +328,19 @@ def test_what_the_word_vectors_know_is_kept_with_the_encoder(create, vectors_fil
     (tmp_path / "text_cnn.json").write_text(json.dumps(description))
     assert TextCNN.load(tmp_path).coverage == ""
     assert create("random").coverage == ""
+
+
+def test_a_network_on_characters(tmp_path):
+    encoder = TextCNN.create([("ab a",), ("Ca!",)], 9, version=CHARACTERS)
+    assert encoder.words == ("a", " ", "b", "c") and encoder.max_words == 4
+    assert list(encoder.limits) == ["4 characters of TextCNN"]
+    ids = encoder.token_ids(["A, b?", "xab c", "!"])
+    assert ids.tolist() == [[2, 3, 4, 0], [1, 2, 4, 3], [0] * 4]
+    assert unknown_words(encoder, ["a xc", "x y"]) == [["x"], ["x", "y"]]
+    assert known_texts(encoder, ["x a", "x y", ""]).tolist() == [True, False, False]
+    encoder.save(tmp_path)
+    again = TextCNN.load(tmp_path)
+    assert again.fingerprint == encoder.fingerprint
+    np.testing.assert_array_equal(again.encode(["ab c", "é"]), encoder.encode(["ab c", "é"]))
+    long = TextCNN.create([("ab " * 999,)], 9, version=CHARACTERS)
+    assert long.max_words == 448 and long.network.get_layer("vectors").output_dim == 16

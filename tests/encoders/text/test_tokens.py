@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.encoders.text.plain_words import runs_of, without_spaces, words_of
 from tfxmodal.encoders.text.bag_of_words import to_bytes
-from tfxmodal.encoders.text.tokens import tokens
+from tfxmodal.encoders.text.tokens import CHARACTERS, tokens
 
 ALPHABET = st.characters(max_codepoint=0x24F) | st.sampled_from(
     "ΣσςІиßẞéÉe\u0301\u0323❤\ufe0f👩\u200d👧हिन्दी中日½２'_\x00\n\u2028\u0130"
@@ -137,3 +137,27 @@ def test_rows_of_a_batch_do_not_meet():
     texts = ["中", "文", "e\u0323", "\u0301a", "", "é"]
     alone = [tokens(to_bytes([text])).to_list()[0] for text in texts]
     assert tokens(to_bytes(texts)).to_list() == alone
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.text(ALPHABET.filter(lambda character: not without_spaces(character))))
+@example(" A  red,\ncar 👩\u200d👧❤\ufe0f!")
+def test_characters_are_those_of_the_words_with_a_space_between(text):
+    (words,), (found,) = (tokens(to_bytes([text]), rule).to_list() for rule in (2, CHARACTERS))
+    assert b"".join(found) == b" ".join(words)
+    assert all(len(each.decode()) == 1 for each in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "characters"),
+    [
+        ("É 7", "e\u0301 7"),
+        ("手机 x!", "手机 x"),
+        ("?!", ""),
+        ("a😀b", "a 😀 b"),
+        ("a\x00b", "a b"),
+    ],
+)
+def test_the_characters_of(text, characters):
+    found = tokens(to_bytes([text, ""]), CHARACTERS).to_list()
+    assert [each.decode() for each in found[0]] == list(characters) and found[1] == []

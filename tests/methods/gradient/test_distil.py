@@ -5,6 +5,7 @@ import tensorflow as tf
 from tests.methods.gradient.on_replicas import assert_two_replicas_train_as_one
 from tests.training.tiny import OneReplica, batch_of, make_pairs, method_of
 from tfxmodal.errors import InputError
+from tfxmodal.inputs.config import DataConfig
 from tfxmodal.methods import METHODS
 from tfxmodal.methods.gradient.distil import Distil, DistilConfig
 from tfxmodal.methods.gradient.drsl import DRSL, DRSLConfig
@@ -60,4 +61,4 @@ def test_two_replicas_train_as_one(two_replicas, tmp_path):
 
 def test_without_a_teacher_it_is_refused():
     with pytest.raises(InputError, match="`teacher` is not given.*such as runs/drsl-wikipedia"):
-        METHODS["distil"].decide(CONFIG, make_pairs())
+        METHODS["distil"].decide(CONFIG, make_pairs(), DataConfig())

@@ -9,6 +9,7 @@ from tests.encoders.image.tiny import tiny_encoder
 from tests.methods.gradient.on_replicas import assert_two_replicas_train_as_one
 from tests.methods.gradient.test_drsl_end_to_end import make_towers, raw_pairs
 from tests.training.tiny import OneReplica, batch_of, make_pairs, method_of
+from tfxmodal.inputs.config import DataConfig
 from tfxmodal.methods.gradient import dual_path
 from tfxmodal.methods.gradient.dual_path import (
     DualPath,
@@ -33,7 +34,7 @@ def made(train=None, **config) -> tuple[DualPath, object]:
     """A method, and its training pairs as it sees them."""
     keras.utils.set_random_seed(0)
     train = train or make_pairs()
-    config, _ = decided(DualPathConfig(**SIZES | config), train)
+    config, _ = decided(DualPathConfig(**SIZES | config), train, DataConfig())
     return method_of(DualPath, train, config), numbered(train, config, 0)
 
 
@@ -86,11 +87,14 @@ def test_captions_of_one_image_are_one_class():
 
 
 def test_the_classes_are_decided_by_the_images(monkeypatch):
-    assert decided(DualPathConfig(), repeated(9)) == (DualPathConfig(instance_classes=6), None)
+    assert decided(DualPathConfig(), repeated(9), DataConfig()) == (
+        DualPathConfig(instance_classes=6),
+        None,
+    )
     chosen = DualPathConfig(instance_classes=4)
-    assert decided(chosen, repeated(9)) == (chosen, None)
+    assert decided(chosen, repeated(9), DataConfig()) == (chosen, None)
     monkeypatch.setattr(dual_path, "MOST_CLASSES", 5)
-    config, told = decided(DualPathConfig(), repeated(9))
+    config, told = decided(DualPathConfig(), repeated(9), DataConfig())
     assert config.instance_classes == 5 and told.startswith("6 training images share 5 instance")
     assert told.endswith("`instance_classes` 6.")
 

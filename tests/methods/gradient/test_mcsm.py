@@ -13,6 +13,7 @@ from tests.training.tiny import OneReplica, batch_of, make_pairs, method_of
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation.protocol import evaluate_pairs, selection_score
+from tfxmodal.inputs.config import DataConfig
 from tfxmodal.methods.gradient.mcsm import MCSM, SHARES, MCSMConfig, spread
 from tfxmodal.methods.gradient.mcsm_config import decided, reads
 
@@ -166,16 +167,18 @@ def test_two_replicas_train_as_one(two_replicas, tmp_path):
 
 def test_what_is_read_is_decided_by_what_there_is():
     files = replace(make_pairs(2), images=np.array(["a.jpg", "b.jpg"]), texts=[("a",), ("b",)])
-    config, told = decided(MCSMConfig(), files)
+    config, told = decided(MCSMConfig(), files, DataConfig())
     assert config.locations == "map" and told is None
     assert reads(config) == {"image": "map", "text": "words"}
-    config, told = decided(MCSMConfig(), make_pairs(2))
+    for other in ({"image_encoder": "ResNet50"}, {"text_encoder": "minilm:folder"}):
+        assert decided(MCSMConfig(), files, DataConfig(**other))[0].locations == "global"
+    config, told = decided(MCSMConfig(), make_pairs(2), DataConfig())
     assert reads(config) == {"image": "global", "text": "global"} and "MCSM-global" in told
-    assert decided(MCSMConfig(locations="global"), files)[0] == config
+    assert decided(MCSMConfig(locations="global"), files, DataConfig())[0] == config
     with pytest.raises(InputError, match="`locations` map reads image files .* or `locations` glo"):
-        decided(MCSMConfig(locations="map"), make_pairs(2))
+        decided(MCSMConfig(locations="map"), make_pairs(2), DataConfig())
     with pytest.raises(InputError, match="`text_scaling` unit is of ready features.* leave it out"):
-        decided(MCSMConfig(text_scaling="unit"), files)
+        decided(MCSMConfig(text_scaling="unit"), files, DataConfig())
 
 
 def test_what_cannot_be_told_apart_is_refused():

@@ -9,6 +9,7 @@ from tests.training.tiny import OneReplica, batch_of, make_pairs, method_of
 from tfxmodal.data import DATASETS
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
+from tfxmodal.inputs.config import DataConfig
 from tfxmodal.losses.class_contrastive import class_contrastive
 from tfxmodal.losses.contrastive import contrastive
 from tfxmodal.losses.label_prediction import label_prediction
@@ -182,7 +183,11 @@ def test_streams():
 def test_labels_are_needed():
     train = make_pairs()
     with pytest.raises(InputError, match="`labelled_fraction` 0.1 needs labels"):
-        decided(SCLConfig(labelled_fraction=0.1), Pairs(train.ids, train.images, train.texts))
+        decided(
+            SCLConfig(labelled_fraction=0.1),
+            Pairs(train.ids, train.images, train.texts),
+            DataConfig(),
+        )
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.01])
@@ -248,10 +253,12 @@ def test_negatives_that_are_left_open_are_decided_by_device_and_size_and_told(
     gpus, rows, negatives, told, monkeypatch
 ):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["one"] * gpus)
-    config, sentence = decided(SCLConfig(mi_negatives="auto"), make_pairs(rows))
+    config, sentence = decided(SCLConfig(mi_negatives="auto"), make_pairs(rows), DataConfig())
     assert config == SCLConfig(mi_negatives=negatives) and told in sentence
     for chosen in (0, 3):
         fixed = SCLConfig(mi_negatives=chosen)
-        assert decided(fixed, make_pairs(rows)) == (fixed, None)
-    config, sentence = decided(SCLConfig(mi_negatives="auto", alpha=0), make_pairs(rows))
+        assert decided(fixed, make_pairs(rows), DataConfig()) == (fixed, None)
+    config, sentence = decided(
+        SCLConfig(mi_negatives="auto", alpha=0), make_pairs(rows), DataConfig()
+    )
     assert config.mi_negatives == negatives and sentence is None  # There is no such term.

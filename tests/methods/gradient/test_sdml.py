@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tests.training.tiny import OneReplica, batch_of, make_pairs, method_of, unpaired
 from tfxmodal.errors import InputError
+from tfxmodal.inputs.config import DataConfig
 from tfxmodal.methods import METHODS
 from tfxmodal.methods.gradient.sdml import SDML, SDMLConfig, decided
 
@@ -80,7 +81,7 @@ def test_the_directions_of_the_classes_are_orthonormal_and_stay():
 
 def test_more_classes_than_dimensions_are_refused():
     with pytest.raises(InputError, match="`embedding_dim` must be at least .* 3, .*received 2"):
-        decided(SDMLConfig(embedding_dim=2), make_pairs())
+        decided(SDMLConfig(embedding_dim=2), make_pairs(), DataConfig())
 
 
 def test_the_modalities_are_trained_apart():

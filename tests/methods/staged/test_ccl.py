@@ -23,6 +23,7 @@ from tfxmodal.data.pairs import Pairs
 from tfxmodal.encoders.text.text_cnn import TextCNN
 from tfxmodal.errors import InputError
 from tfxmodal.heads.rbm import RBM
+from tfxmodal.inputs.config import DataConfig
 from tfxmodal.methods import METHODS
 from tfxmodal.methods.staged.ccl import CCL, CCLConfig
 from tfxmodal.training.settings import Settings
@@ -49,16 +50,21 @@ def parts(n=12) -> Pairs:
     return pairs.with_features(maps, ids)
 
 
-@pytest.fixture(scope="module")
-def of_parts() -> CCL:
-    """A method that reads both grains of `parts()`."""
+def reading_parts(grains: str) -> CCL:
+    """A method that reads `parts()`."""
     encoder = TextCNN(("a", "b", "c", "d", "e", "f"), 5, "random", 5)
     table = np.random.default_rng(1).normal(size=(8, 5))
     encoder.network.get_layer("vectors").set_weights([table])
     scaled = {"image_scaling": "standard", "text_scaling": "standard"}
-    config = CCLConfig(**SIZES, grains="both", **scaled)
+    config = CCLConfig(**SIZES, grains=grains, **scaled)
     kinds = METHODS["ccl"].inputs(config)
     return made(CCL, config, parts(), kinds=kinds, networks={"text": encoder.network})
+
+
+@pytest.fixture(scope="module")
+def of_parts() -> CCL:
+    """A method that reads both grains of `parts()`."""
+    return reading_parts("both")
 
 
 @pytest.mark.parametrize("kind", ["image", "text"])
@@ -134,6 +140,15 @@ def test_the_code_of_parts_that_are_alike_is_that_of_the_whole(of_parts):
         np.testing.assert_allclose(part, whole, atol=1e-6)
 
 
+def test_means_are_the_wholes_of_both_grains_and_nothing_else(of_parts):
+    method, pairs = reading_parts("means"), parts()
+    assert method.grains == ("coarse",) and not any("fine" in name for name in method.machines)
+    for kind, rows in (("image", pairs.images), ("text", pairs.texts)):
+        read, whole = (each.machines[f"{kind}_coarse_1"][1](rows) for each in (method, of_parts))
+        np.testing.assert_allclose(read["rows"], whole["rows"], rtol=1e-6)
+    assert np.isfinite(method.scorer().embed_texts(pairs.texts)).all()
+
+
 def test_padding_of_texts_changes_nothing(of_parts, monkeypatch):
     """Neither the codes, nor the loss of the parts."""
     method, pairs = of_parts, parts()
@@ -154,14 +169,31 @@ def test_two_replicas_train_as_one(two_replicas, tmp_path):
         assert_two_replicas_train_as_one(CCL, CCLConfig(**SIZES), two_replicas, tmp_path)
 
 
-def test_parts_are_asked_for_only_where_there_are_some():
-    decide = METHODS["ccl"].decide
-    with pytest.raises(InputError, match="`grains` both .*received ready features.*or take coarse"):
-        decide(CCLConfig(grains="both"), make_pairs())
-    config, told = decide(CCLConfig(), make_pairs())
-    assert config == CCLConfig() and "no parts" in told
+def test_both_grains_are_read_where_items_have_parts():
+    decide, data = METHODS["ccl"].decide, DataConfig()
     raw = make_pairs(2).with_features(np.array(["a.png", "b.png"]), [("a",), ("b",)])
-    assert decide(CCLConfig(grains="both"), raw) == (CCLConfig(grains="both"), None)
+    assert decide(CCLConfig(), raw, data) == (CCLConfig(grains="both"), None)
+    assert decide(CCLConfig(grains="means"), raw, data) == (CCLConfig(grains="means"), None)
+    without = [
+        (CCLConfig(), make_pairs(), data),
+        (CCLConfig(), raw, DataConfig(image_encoder="ResNet50")),
+        (CCLConfig(), raw, DataConfig(text_encoder="minilm:folder")),
+        (CCLConfig(text_rows="counts"), raw, data),
+        (CCLConfig(grains="coarse"), raw, data),
+    ]
+    for config, train, of in without:
+        config, told = decide(config, train, of)
+        assert config.grains == "coarse" and "no parts" in told
+        assert METHODS["ccl"].inputs(config) == {"image": "global", "text": "global"}
+    for grains in ("both", "means"):
+        with pytest.raises(InputError, match=f"`grains` {grains} .*received ready features.*or ta"):
+            decide(CCLConfig(grains=grains), make_pairs(), data)
+
+
+def test_a_run_that_began_with_whole_items_goes_on_with_them():
+    recorded = Settings("ccl").having(grains="coarse")
+    assert Settings("ccl").continuing(recorded).config.grains == "coarse"
+    assert Settings.from_json(recorded.to_json()) == recorded
 
 
 def test_defaults_are_the_released_codes():
@@ -170,6 +202,7 @@ def test_defaults_are_the_released_codes():
     assert (config.correspondence, config.margin, training.batch_size) == (0.7, 1, 80)
 
 
-def test_counts_have_no_parts():
-    with pytest.raises(InputError, match="`text_rows` counts .*received both"):
-        CCLConfig(text_rows="counts", grains="both")
+@pytest.mark.parametrize("grains", ["both", "means"])
+def test_counts_have_no_parts(grains):
+    with pytest.raises(InputError, match=f"`text_rows` counts .*received {grains}"):
+        CCLConfig(text_rows="counts", grains=grains)

@@ -62,8 +62,13 @@ def check_kind(name: str, kind: str) -> None:
         InputError: If it does not.
     """
     choose("kind of image features", kind, ("global", "map"))
-    if kind == "map" and name not in WITH_MAPS:
+    if kind == "map" and not gives_maps(name):
         raise without_maps(name)
+
+
+def gives_maps(name: str) -> bool:
+    """Whether an encoder gives `map` features."""
+    return name in WITH_MAPS
 
 
 def _load(name: str, weights: str) -> ImageEncoder:

@@ -61,6 +61,17 @@ def encoder_class(name: str) -> type[TextEncoder]:
     return encoder
 
 
+def gives_words(name: str) -> bool:
+    """Whether methods can read the words of an encoder, and train its network: of a TextCNN.
+
+    A new one takes the place of a bag of words.
+
+    Raises:
+        InputError: If the name is unknown.
+    """
+    return encoder_class(name) in (BagOfWords, TextCNN)
+
+
 def names_of_parts(name: str) -> list[str]:
     """The names of encoders in one with a `+` between them; a folder's name may have one, too."""
     parts = []
@@ -102,6 +113,7 @@ __all__ = [
     "TextEncoder",
     "TrainableTextEncoder",
     "encoder_class",
+    "gives_words",
     "load_text_encoder",
     "names_of_parts",
     "open_text_encoder",

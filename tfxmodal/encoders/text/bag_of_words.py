@@ -13,7 +13,7 @@ from types import MappingProxyType
 import numpy as np
 
 from tfxmodal.data.pairs import MAX_TEXT_BYTES, Captions
-from tfxmodal.encoders.text.tokens import VERSION, tokens
+from tfxmodal.encoders.text.tokens import VERSION, Version, tokens
 from tfxmodal.encoders.text.unicode_forms import composed
 from tfxmodal.encoders.text.word_table import WordTable, saved_version
 from tfxmodal.errors import InputError
@@ -46,13 +46,20 @@ class Vocabulary:
     longest: int
 
     @classmethod
-    def learn(cls, captions: Iterable[Sequence[str]], size: int, progress=None) -> Vocabulary:
+    def learn(
+        cls,
+        captions: Iterable[Sequence[str]],
+        size: int,
+        progress=None,
+        version: Version = VERSION,
+    ) -> Vocabulary:
         """Counts the words of texts: those of the training split alone.
 
         Args:
             captions: Captions of each pair, read once.
             size: Most words to keep.
             progress: Wraps an iterable, as tqdm does.
+            version: What a word is, see `tokens`.
 
         Raises:
             InputError: If the size is not positive or the captions hold no word.
@@ -66,7 +73,7 @@ class Vocabulary:
         )
         while batch := list(islice(documents, BATCH)):
             n += len(batch)
-            for words in tokens(to_bytes(batch)).to_list():
+            for words in tokens(to_bytes(batch), version).to_list():
                 counts.update(words)
                 texts_with.update(set(words))
                 longest = max(longest, len(words))

@@ -10,9 +10,9 @@ import numpy as np
 
 from tfxmodal.data.pairs import Captions
 from tfxmodal.encoders.text.bag_of_words import Vocabulary, encode_texts, to_bytes
-from tfxmodal.encoders.text.tokens import VERSION
+from tfxmodal.encoders.text.tokens import CHARACTERS, VERSION, Version
 from tfxmodal.encoders.text.word_table import WordTable, saved_version
-from tfxmodal.encoders.text.word_vectors import load_word_vectors
+from tfxmodal.encoders.text.word_vectors import RANDOM_DIM, load_word_vectors
 from tfxmodal.encoders.weights import DAMAGED, hash_weights, initial_weights, save_weights
 from tfxmodal.errors import InputError, choose, first_line
 from tfxmodal.io.atomic import whole_file
@@ -24,7 +24,10 @@ WIDTHS = (3, 4, 5)
 WIDEST = max(WIDTHS)
 FIRST_ID = 2  # of a word; Keras' lookup keeps 0 for padding and 1 for unknown words
 FILTERS = 100
-MAX_WORDS = 400
+MAX_WORDS = {VERSION: 400, CHARACTERS: 448}
+"""Most words, or characters, of a text that a new network reads."""
+DIM = {VERSION: RANDOM_DIM, CHARACTERS: 16}
+"""Width of their vectors, where these start random (FGCrossNet's released code: 16)."""
 BATCH = 64
 WEIGHTS = "text_cnn.weights.h5"
 
@@ -41,6 +44,9 @@ class TextCNN:
     Padding and words out of the vocabulary are zero columns (DRSL, sec. 3.2.1). A text shorter
     than the widest filter is padded to its width; beyond that no window reaches into padding, so
     that the features of a text do not depend on the batch it is in.
+
+    Of `CHARACTERS` a text's words are its characters, and all that is said of words here is said of
+    these.
 
     Attributes:
         words: The vocabulary; their ids count from 2, after 0 for padding and 1 for unknown words.
@@ -62,12 +68,18 @@ class TextCNN:
     dim = FILTERS * len(WIDTHS)
 
     def __init__(
-        self, words: Sequence[str], dim: int, mode: str, max_words: int, version: int = VERSION
+        self,
+        words: Sequence[str],
+        dim: int,
+        mode: str,
+        max_words: int,
+        version: Version = VERSION,
     ):
         self.words, self.mode, self.max_words = tuple(words), mode, max_words
         self.coverage = ""
         self.version, self.table = version, WordTable(words, version, max_words)
-        self.limits = {f"{max_words} words of TextCNN": self.table.are_longer}
+        what = "characters" if version == CHARACTERS else "words"
+        self.limits = {f"{max_words} {what} of TextCNN": self.table.are_longer}
         self.tokenizer = _tokenizer(self.table)
         self.resources = [self.tokenizer.get_layer("word_ids"), self.table.layer]
         self.network = _network(len(self.words), dim, mode)
@@ -81,9 +93,10 @@ class TextCNN:
         vocabulary_size: int,
         word_vectors: str = "random",
         mode: str = "random",
-        max_words: int = MAX_WORDS,
+        max_words: int | None = None,
         seed: int = 0,
         progress=None,
+        version: Version = VERSION,
     ) -> TextCNN:
         """An untrained network for the texts of a training split.
 
@@ -95,18 +108,21 @@ class TextCNN:
             captions: Captions of each training pair, for the vocabulary.
             vocabulary_size: Most words in it, the most frequent.
             word_vectors: Pretrained vectors, see `word_vectors.py`; they decide the width of
-                the columns (`random`: 300).
+                the columns (`random`: `DIM`).
             mode: One of `MODES`.
-            max_words: Most words of a text to read (an article of Wikipedia has thousands), and
-                never more than the longest training text has.
+            max_words: Most words of a text to read (an article of Wikipedia has thousands), by
+                default `MAX_WORDS`, and never more than the longest training text has.
             seed: Seed of the initial weights; the process' own random numbers go on as they were.
             progress: Wraps an iterable, as tqdm does.
+            version: What a word is, see `tokens`.
 
         Raises:
             InputError: If the mode is unknown or does not go with the vectors, the captions hold
                 no word, or the vectors cannot be read.
         """
         choose("mode", mode, MODES)
+        if max_words is None:
+            max_words = MAX_WORDS[version]
         if max_words < 1:
             raise InputError(f"`max_words` must be at least 1; received {max_words}.")
         if (mode == "random") != (word_vectors == "random"):
@@ -114,15 +130,15 @@ class TextCNN:
                 f"The mode {mode!r} does not go with the word vectors {word_vectors!r}: random "
                 "goes with random, and the other modes with pretrained vectors."
             )
-        vocabulary = Vocabulary.learn(captions, vocabulary_size, progress)
-        pretrained = load_word_vectors(word_vectors, vocabulary.words, progress)
+        vocabulary = Vocabulary.learn(captions, vocabulary_size, progress, version)
+        pretrained = load_word_vectors(word_vectors, vocabulary.words, progress, DIM[version])
         vectors, known = pretrained.vectors, pretrained.known
         limit = np.sqrt(3 * vectors[known].var()) if known.any() else 0.25
         longest = min(max_words, vocabulary.longest)
         with initial_weights(seed):
             generator = keras.random.SeedGenerator()
             start = keras.random.uniform(vectors.shape, -limit, limit, seed=generator)
-            encoder = cls(vocabulary.words, vectors.shape[1], mode, longest)
+            encoder = cls(vocabulary.words, vectors.shape[1], mode, longest, version)
         if known.any():
             encoder.coverage = pretrained.coverage(word_vectors, vocabulary.words)
         rows = np.where(known[:, None], vectors, start)
@@ -207,13 +223,15 @@ class TextCNN:
 class TokenIds:
     """A TextCNN's texts as its network takes them, where the network is trained with a method.
 
-    An encoder whose "features" are token ids: `encode` gives `[n, max_words]` int32.
+    An encoder whose "features" are token ids: `encode` gives `[n, max_words]` int32, and `tokens`
+    the strings that have these.
     """
 
     def __init__(self, encoder: TextCNN):
         self.network = encoder.network
         self.dim = encoder.max_words
         self.words, self.look_up, self.limits = encoder.words, encoder.look_up, encoder.limits
+        self.tokens = encoder.table.tokens
         self.encode = encoder.token_ids
         self.fingerprint = encoder.fingerprint
         self.save = encoder.save

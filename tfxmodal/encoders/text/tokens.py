@@ -1,4 +1,4 @@
-"""The words of texts, by one graph of core TensorFlow ops for training and for serving."""
+"""The words, or characters, of texts, by one graph of core TensorFlow ops, as it is served."""
 
 from __future__ import annotations
 
@@ -52,11 +52,14 @@ NOT_ASCII = r"[^\x00-\x7f\x{FFFD}]"
 """What has another form; the replacement character, as of a line break, has none."""
 
 VERSION = 2
-VERSIONS = (1, VERSION)
-"""The rule that new vocabularies are made with, and all that are known."""
+CHARACTERS = "characters"
+VERSIONS = (1, VERSION, CHARACTERS)
+"""The rule that new vocabularies of words are made with, that of characters, and all there are."""
+
+Version = int | str
 
 
-def tokens(texts: tf.Tensor, version: int = VERSION) -> tf.RaggedTensor:
+def tokens(texts: tf.Tensor, version: Version = VERSION) -> tf.RaggedTensor:
     """Words of texts, in lower case and decomposed (see `unicode_forms`).
 
     A word is a run of letters and numbers, or an emoji. In scripts without spaces each character is
@@ -65,6 +68,8 @@ def tokens(texts: tf.Tensor, version: int = VERSION) -> tf.RaggedTensor:
     Args:
         texts: Strings `[batch]`; bytes that are no UTF-8 and control characters separate words.
         version: 1 for the rule of earlier vocabularies: runs of letters and numbers, as written.
+            `characters` for the characters of words and emoji, each a code point, and a space
+            between two of these.
 
     Returns:
         Strings `[batch, (words)]`.
@@ -73,9 +78,9 @@ def tokens(texts: tf.Tensor, version: int = VERSION) -> tf.RaggedTensor:
 
 
 @cache
-def _graph(version: int) -> Callable[[tf.Tensor], tf.RaggedTensor]:
+def _graph(version: Version) -> Callable[[tf.Tensor], tf.RaggedTensor]:
     """A rule as a function of a graph, which an export holds once, whoever calls it."""
-    rule = {1: _runs, 2: _words}[version]
+    rule = {1: _runs, 2: _words, CHARACTERS: _characters}[version]
     return tf.function(rule, input_signature=[tf.TensorSpec([None], tf.string)])
 
 
@@ -84,11 +89,20 @@ def _runs(texts: tf.Tensor) -> tf.RaggedTensor:
 
 
 def _words(texts: tf.Tensor) -> tf.RaggedTensor:
+    texts = _with_spaces(texts)
+    return tf.strings.split(_where(WITHOUT_SPACES, texts, _characters_and_pairs, texts))
+
+
+def _characters(texts: tf.Tensor) -> tf.RaggedTensor:
+    texts = tf.strings.regex_replace(tf.strings.strip(_with_spaces(texts)), " +", " ")
+    return tf.strings.unicode_split(texts, "UTF-8")
+
+
+def _with_spaces(texts: tf.Tensor) -> tf.Tensor:
+    """Texts in lower case and decomposed, with spaces alone between words and emoji."""
     texts = _valid(texts)
     texts = _lower(_where(NOT_ASCII, texts, decomposed, texts))
-    texts = _where(EMOJI, texts, _around_emoji, _without_separators(texts))
-    texts = _where(WITHOUT_SPACES, texts, _characters_and_pairs, texts)
-    return tf.strings.split(texts)
+    return _where(EMOJI, texts, _around_emoji, _without_separators(texts))
 
 
 def _where(

@@ -6,13 +6,13 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfxmodal.encoders.text.tokens import SEPARATOR, VERSIONS, tokens
+from tfxmodal.encoders.text.tokens import CHARACTERS, SEPARATOR, VERSIONS, Version, tokens
 from tfxmodal.errors import InputError
 from tfxmodal.lazy import keras, tf
 
 
 class WordTable:
-    """The words of texts, and which of them are in a vocabulary.
+    """The words, or characters, of texts, and which of them are in a vocabulary.
 
     Args:
         words: The vocabulary.
@@ -25,7 +25,7 @@ class WordTable:
         layer: Keras layer from words to their places, from 1 on; 0 for others.
     """
 
-    def __init__(self, words: Sequence[str], version: int, max_words: int | None = None):
+    def __init__(self, words: Sequence[str], version: Version, max_words: int | None = None):
         self._version, self._max_words = version, max_words
         normal = [unicodedata.normalize("NFD", word) for word in words]
         self.keys = list(words) if version == 1 else normal
@@ -42,12 +42,17 @@ class WordTable:
         return tokens(texts, self._version).row_lengths() > self._max_words
 
     def __call__(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
-        """Words of texts `[batch]`, and which of them are known: `[batch, (words)]` both."""
+        """Words of texts `[batch]`, and which of them are known: `[batch, (words)]` both.
+
+        A space is no character of which a text could be told to be known.
+        """
         words = self.tokens(texts)
+        if self._version == CHARACTERS:
+            words = tf.ragged.boolean_mask(words, words != " ")
         return words, words.with_flat_values(self.layer(words.flat_values) > 0)
 
 
-def saved_version(path: Path, saved: dict) -> int:
+def saved_version(path: Path, saved: dict) -> Version:
     """The rule that a file's vocabulary was made with; earlier files do not tell it.
 
     Raises:
@@ -57,6 +62,6 @@ def saved_version(path: Path, saved: dict) -> int:
     if version not in VERSIONS:
         raise InputError(
             f"{path} has words by the tokenizer {version!r}, and this tfxmodal knows "
-            f"{' and '.join(map(str, VERSIONS))}: update tfxmodal."
+            f"{', '.join(map(str, VERSIONS))}: update tfxmodal."
         )
     return version

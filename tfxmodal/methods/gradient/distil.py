@@ -13,6 +13,7 @@ from pathlib import Path
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError, check_ranges
 from tfxmodal.heads.feature_network import feature_network
+from tfxmodal.inputs.config import DataConfig
 from tfxmodal.inputs.spec import MethodInputs
 from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.distillation import distillation
@@ -105,7 +106,7 @@ class Distil(CosineMethod):
         return tf.stop_gradient(self._teacher.graph_score(images, texts))
 
 
-def decided(config: DistilConfig, train: Pairs) -> tuple[DistilConfig, None]:
+def decided(config: DistilConfig, train: Pairs, data: DataConfig) -> tuple[DistilConfig, None]:
     """The config as it is, if it names a teacher.
 
     Raises:

@@ -12,6 +12,7 @@ import numpy as np
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import check_ranges
 from tfxmodal.heads.feature_network import feature_network
+from tfxmodal.inputs.config import DataConfig
 from tfxmodal.inputs.spec import MethodInputs
 from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.instance import instance
@@ -205,12 +206,15 @@ def numbered(train: Pairs, config: DualPathConfig, seed: int) -> Pairs:
     return replace(train, image_ids=numbers)
 
 
-def decided(config: DualPathConfig, train: Pairs) -> tuple[DualPathConfig, str | None]:
+def decided(
+    config: DualPathConfig, train: Pairs, data: DataConfig
+) -> tuple[DualPathConfig, str | None]:
     """Decides the number of instance classes, where it is `auto`.
 
     Args:
         config: The config.
         train: The training pairs.
+        data: Not needed here.
 
     Returns:
         The config, and a sentence where images share classes.

@@ -58,8 +58,9 @@ class FGCrossNetConfig(ScaledFeatures, FewLabels):
     one on each."""
 
     end_to_end: bool = False
-    """Train the encoders too, from pixels and words, instead of on cached features; image_scaling
-    and text_scaling are then fitted to the features of a few training rows."""
+    """Train the encoders too, from pixels and words (or characters: text_tokens), instead of on
+    cached features; image_scaling and text_scaling are then fitted to the features of a few
+    training rows."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -83,10 +84,14 @@ class FGCrossNet(DeepSM):
     classes if they share none. Images and texts need not be paired; rows without a label are left
     out. In the centre loss Wen et al. (ECCV 2016) take half of the sum; the released code its mean.
 
-    The released code has one ResNet-50 for all media, whose texts are 448 characters behind three
-    convolutions, and batches of four items a medium. On features media can share no first layer:
-    each has one, and they share the trunk behind it. With `end_to_end` this is above the encoders
-    of the data, which are then trained too; characters are left out, words take their place.
+    The released code has one ResNet-50 for all media, and batches of four items a medium. Its texts
+    are 448 characters of an alphabet of 70, which convolutions turn into a picture of 448 x 448. On
+    features media can share no first layer: each has one, and they share the trunk behind it. With
+    `end_to_end` this is above the encoders of the data, which are then trained too: of texts a
+    TextCNN on words or, with `text_tokens` characters, on the first 448 characters. Its alphabet is
+    that of the training texts, without punctuation. It is a tower of its own: through a ResNet-50
+    that both share, a text would cost as much as a picture of 448 x 448, and no other image encoder
+    could be taken. So the trunk that both share begins above the encoders, as on features.
 
     That code puts one hinge on the sum of both comparisons (`as_released`); ours are the two of the
     quadruplet loss that the abstract's ranking constraint goes back to. Its loaders go through the

@@ -9,9 +9,10 @@ import numpy as np
 
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError, check_ranges
+from tfxmodal.inputs.config import DataConfig
 from tfxmodal.methods.few_labels import FewLabels
 from tfxmodal.methods.scaled_features import ScaledFeatures
-from tfxmodal.methods.spec import GLOBAL
+from tfxmodal.methods.spec import GLOBAL, IN_PARTS, come_in_parts
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class MCSMConfig(ScaledFeatures, FewLabels):
 
     locations: Literal["auto", "map", "global"] = "auto"
     """What is read: map, the locations of images and the words of texts; global, one feature vector
-    of each (MCSM-global); auto, map where there are image files and captions."""
+    of each (MCSM-global); auto, map where there are image files and captions, and encoders that
+    give maps and words."""
 
     image_units: int = 512
     """Units of each LSTM over the locations of an image (released code: 512)."""
@@ -56,15 +58,16 @@ class MCSMConfig(ScaledFeatures, FewLabels):
 
 def reads(config: MCSMConfig) -> dict[str, str]:
     """What it reads: features, or maps and words."""
-    return GLOBAL if config.locations == "global" else {"image": "map", "text": "words"}
+    return GLOBAL if config.locations == "global" else IN_PARTS
 
 
-def decided(config: MCSMConfig, train: Pairs) -> tuple[MCSMConfig, str | None]:
+def decided(config: MCSMConfig, train: Pairs, data: DataConfig) -> tuple[MCSMConfig, str | None]:
     """Decides what is read, where it is `auto`.
 
     Args:
         config: The config.
         train: The training pairs, as they came.
+        data: Which encoders read them.
 
     Returns:
         The config, and a sentence where it is one vector of each.
@@ -73,11 +76,10 @@ def decided(config: MCSMConfig, train: Pairs) -> tuple[MCSMConfig, str | None]:
         InputError: If the config asks for what is not there, or all pairs are of one class.
     """
     check_classes(train)
-    in_parts = train.has_image_files and train.has_captions
     locations = config.locations
     if locations == "auto":
-        locations = "map" if in_parts else "global"
-    if locations == "map" and not in_parts:
+        locations = "map" if come_in_parts(train, data) else "global"
+    if locations == "map" and not (train.has_image_files and train.has_captions):
         raise InputError(
             "`locations` map reads image files and captions, and the training pairs have ready "
             "features: give a dataset with files and captions, or `locations` global."

@@ -7,6 +7,7 @@ from typing import Literal
 
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError, check_ranges
+from tfxmodal.inputs.config import DataConfig
 from tfxmodal.lazy import tf
 from tfxmodal.methods.binary import Binary, check_bits
 from tfxmodal.methods.scaled_features import ScaledFeatures
@@ -100,12 +101,13 @@ class SCLConfig(ScaledFeatures, Binary):
             )
 
 
-def decided(config: SCLConfig, train: Pairs) -> tuple[SCLConfig, str | None]:
+def decided(config: SCLConfig, train: Pairs, data: DataConfig) -> tuple[SCLConfig, str | None]:
     """Decides what the config leaves open.
 
     Args:
         config: Its `mi_negatives` may be `auto`.
         train: The training pairs.
+        data: Not needed here.
 
     Returns:
         The config, and a sentence that tells of the decision.

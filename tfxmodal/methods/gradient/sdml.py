@@ -14,6 +14,7 @@ from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError, check_ranges
 from tfxmodal.heads.autoencoder import autoencoder
 from tfxmodal.heads.feature_network import feature_network
+from tfxmodal.inputs.config import DataConfig
 from tfxmodal.inputs.spec import MethodInputs
 from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.mean_distance import mean_distance
@@ -141,7 +142,7 @@ class SDML(CosineMethod):
         }
 
 
-def decided(config: SDMLConfig, train: Pairs) -> tuple[SDMLConfig, None]:
+def decided(config: SDMLConfig, train: Pairs, data: DataConfig) -> tuple[SDMLConfig, None]:
     """The config as it is, if each class can have a direction.
 
     Raises:

@@ -14,6 +14,7 @@ import numpy as np
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.encoders.text.text_cnn import FIRST_ID, WIDEST, word_vectors
 from tfxmodal.errors import InputError, check_ranges
+from tfxmodal.inputs.config import DataConfig
 from tfxmodal.inputs.spec import MODALITIES, MethodInputs
 from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.margin_contrastive import margin_contrastive
@@ -23,7 +24,7 @@ from tfxmodal.losses.squared_distance import squared_distance
 from tfxmodal.methods.few_labels import with_few_labels
 from tfxmodal.methods.learner import Batch, Stage
 from tfxmodal.methods.scaled_features import STANDARD, scaled_inputs
-from tfxmodal.methods.spec import GLOBAL, MethodSpec
+from tfxmodal.methods.spec import GLOBAL, IN_PARTS, MethodSpec, come_in_parts
 from tfxmodal.methods.staged.staged_method import StagedConfig, StagedMethod
 
 
@@ -31,10 +32,12 @@ from tfxmodal.methods.staged.staged_method import StagedConfig, StagedMethod
 class CCLConfig(StagedConfig):
     """CCL; the sources are the released code's numbers."""
 
-    grains: Literal["coarse", "both"] = "coarse"
-    """What is read of an item: coarse, the whole, as one vector of features; or both, its parts,
-    too, which are the locations of an image and the words of a text (released code: regions and
-    sentences). Both needs image files and captions."""
+    grains: Literal["auto", "both", "coarse", "means"] = "auto"
+    """What is read of an item: coarse, the whole, as one vector of features; both, its parts, too,
+    which are the locations of an image and the words of a text (released code: regions and
+    sentences); means, the whole of both without the parts, to measure what these are worth; auto,
+    both where there are image files and captions, and encoders that give maps and words, else
+    coarse."""
 
     grain_units: int = 1024
     """Units of the correspondence autoencoder of each grain (released code: 1,024)."""
@@ -67,10 +70,10 @@ class CCLConfig(StagedConfig):
             contrast_weight="[0, inf)",
             margin="(0, inf)",
         )
-        if self.text_rows == "counts" and self.grains == "both":
+        if self.text_rows == "counts" and self.grains in ("both", "means"):
             raise InputError(
-                "`text_rows` counts goes with `grains` coarse, since both reads vectors of words; "
-                "received both: take one of them."
+                "`text_rows` counts goes with `grains` coarse, since the others read vectors of "
+                f"words; received {self.grains}: take one of them."
             )
 
 
@@ -95,8 +98,9 @@ class CCL(StagedMethod):
 
     With `grains` both, an image is a map, whose locations are the parts and whose mean is the whole
     (of EfficientNet-Lite0 that is the image's global feature, of VGG-19 it is not), and a text is
-    its words: their vectors, which stay as they are, and the mean of these. With coarse, the
-    default, items have no parts, and CCL is named so though half of it is missing.
+    its words: their vectors, which stay as they are, and the mean of these. With means there are
+    these wholes alone. With coarse the wholes are features of their own, such as a bag of words,
+    and CCL is named so though half of it is missing.
 
     What the released code does otherwise: parts are regions and sentences; stages have 10,000 to
     100,000 steps of SGD with momentum at rates of their own, here `stage_epochs` of Adam at one
@@ -111,19 +115,21 @@ class CCL(StagedMethod):
 
     Args:
         inputs: Widths of the features, and the number of classes.
-        config: Hyper-parameters.
+        config: Hyper-parameters, with `grains` decided.
     """
 
     def __init__(self, inputs: MethodInputs, config: CCLConfig):
         super().__init__(config)
-        self.grains, scaled = ("coarse",), config
-        if config.grains == "both":
-            self.grains = ("coarse", "fine")
+        self.grains = ("coarse", "fine") if config.grains == "both" else ("coarse",)
+        self._in_parts, scaled = inputs.kinds == IN_PARTS, config
+        if self._in_parts:
             inputs, scaled = self._with_word_vectors(inputs), replace(config, text_scaling="none")
         self._correspondence, self._tasks = [], []
         for kind, features, rows in scaled_inputs(inputs, scaled):
             codes = []
-            for grain, (of, shares) in self._grains(kind, features, rows).items():
+            read = self._grains(kind, features, rows)
+            for grain in self.grains:
+                of, shares = read[grain]
                 top = self._top(f"{kind}_{grain}", features, of, shares)
                 encode = keras.layers.Dense(config.grain_units, "sigmoid", dtype=self.full)
                 decode = keras.layers.Dense(top.shape[-1], dtype=self.full)
@@ -159,7 +165,7 @@ class CCL(StagedMethod):
 
     def _grains(self, kind: str, features, rows) -> dict:
         """Of each grain what is read of an item, and the shares of its parts where they differ."""
-        if self.config.grains == "coarse":
+        if not self._in_parts:
             return {"coarse": (rows, None)}
         if kind == "image":
             return {"coarse": (_mean(rows), None), "fine": (rows, None)}
@@ -224,7 +230,7 @@ class CCL(StagedMethod):
         from tfxmodal.heads.scaling import adapt
 
         super().adapt(train, validation, select_by, progress)
-        if self.config.grains == "both":
+        if self._in_parts:
             end = self._words.get_layer("vectors").input_dim
             adapt(self._scaled_words, self._words([np.arange(FIRST_ID, end)[None]]).numpy())
 
@@ -236,25 +242,30 @@ def _mean(rows, shares=None):
     return keras.ops.sum(rows * shares[..., None], axis=1)
 
 
-def check_parts(config: CCLConfig, train: Pairs) -> tuple[CCLConfig, str | None]:
-    """Checks that items have the parts that are asked for, and tells where none are.
+def decided(config: CCLConfig, train: Pairs, data: DataConfig) -> tuple[CCLConfig, str | None]:
+    """Decides which grains are read, where it is `auto`, and tells where items have no parts.
 
     Raises:
-        InputError: If they have none.
+        InputError: If the config asks for parts, and there are none.
     """
-    if config.grains == "coarse":
+    grains = config.grains
+    if grains == "auto":
+        parts = come_in_parts(train, data) and config.text_rows != "counts"
+        grains = "both" if parts else "coarse"
+    config = replace(config, grains=grains)
+    if grains == "coarse":
         return config, "CCL reads whole items alone, no parts of them: `grains` coarse."
     if train.has_image_files and train.has_captions:
         return config, None
     raise InputError(
-        "`grains` both reads locations of images and words of texts; received ready features, "
+        f"`grains` {grains} reads locations of images and words of texts; received ready features, "
         "which have no parts: give image files and captions, or take coarse."
     )
 
 
 def kinds_of(config: CCLConfig) -> dict[str, str]:
     """What is read of either modality."""
-    return {"image": "map", "text": "words"} if config.grains == "both" else GLOBAL
+    return GLOBAL if config.grains == "coarse" else IN_PARTS
 
 
 SPEC = MethodSpec(
@@ -265,7 +276,7 @@ SPEC = MethodSpec(
     config=CCLConfig,
     learner=CCL,
     inputs=kinds_of,
-    decide=check_parts,
+    decide=decided,
     seen=with_few_labels,
     needs_labels=True,
     presets={
