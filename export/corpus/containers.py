@@ -103,7 +103,7 @@ def _record_rows(file: str, image: str) -> pa.Table:
         features = _features(record)
         features.pop(image, None)
         rows.append({name: _told(values) for name, values in features.items()})
-    names = dict.fromkeys(name for row in rows for name in row)
+    names = dict.fromkeys(n for row in rows for n, value in row.items() if value is not None)
     return pa.table({name: [row.get(name) for row in rows] for name in names})
 
 

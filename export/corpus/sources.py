@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import posixpath
+import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -35,6 +36,10 @@ TRIED = 20
 BLOCK = 100_000
 """Rows that are held as Python's objects at a time."""
 
+NUMBER = re.compile(r"[-+]?(0|[1-9]\d{0,15})(\.\d+)?([eE][-+]?\d{1,2})?")
+BOOLEANS = {"true": True, "false": False}
+"""What texts of a table are read as, as in training (`tfxmodal.data.metadata`); 007 is a text."""
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -56,8 +61,8 @@ def read_source(source: str, gallery: str, columns: Columns) -> pa.Table:
 
     Returns:
         `id`, unique strings; `stamp`, which changes with the content; where the content is
-        (`path`; `_file` and `_row`; or `text`); all other columns of the source; and
-        `columns_stamp`, which changes with these.
+        (`path`; `_file` and `_row`; or `text`); all other columns of the source, as strings those
+        without any value; and `columns_stamp`, which changes with these.
 
     Raises:
         InputError: If the source cannot be read, holds no item, or gives an id twice.
@@ -66,16 +71,17 @@ def read_source(source: str, gallery: str, columns: Columns) -> pa.Table:
         items = _items(source, gallery, columns)
     except FileNotFoundError:
         raise InputError(f"There is no --source {source}: correct its path.") from None
-    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+    except (OSError, OverflowError, pa.ArrowException, UnicodeDecodeError) as error:
         reason = str(error).split("\n")[0]
         raise InputError(f"--source {source} cannot be read ({reason}): correct it.") from error
     if not len(items):
         raise InputError(f"--source {source} holds no {gallery}: give another.")
     _refuse_twice(items["id"], source)
-    known = [name for name in items.column_names if not pa.types.is_null(items[name].type)]
-    items = items.select(known)
+    # Not all that reads Parquet knows columns of no type.
+    kinds = [pa.string() if pa.types.is_null(each) else each for each in items.schema.types]
+    items = items.cast(pa.schema([*zip(items.column_names, kinds, strict=True)]))
     own = {"id", "stamp", FILE, ROW, "text" if gallery == "texts" else PATH}
-    further = items.select([name for name in sorted(known) if name not in own])
+    further = items.select([name for name in sorted(items.column_names) if name not in own])
     return items.append_column(COLUMNS_STAMP, _columns_stamps(further))
 
 
@@ -115,7 +121,7 @@ def _items(source: str, gallery: str, columns: Columns) -> pa.Table:
         if suffix == ".jsonl":
             return _of_rows(_json_lines(source, columns), source, gallery, columns)
         if suffix in TABLES:
-            return _of_rows(_table(source, columns), source, gallery, columns)
+            return _of_rows(_table(source), source, gallery, columns)
         if suffix in CONTAINERS:
             return _of_rows(rows_of([source], columns.image), source, gallery, columns)
         kinds = ", ".join((".jsonl", *TABLES, *CONTAINERS))
@@ -163,12 +169,16 @@ def _of_rows(rows: pa.Table, source: str, gallery: str, columns: Columns) -> pa.
     own -= {columns.id, columns.image}
     if reserved := own & {*rows.column_names}:
         raise InputError(f"{source} has a column {reserved.pop()!r}, as the output has: rename it.")
+    if twice := [name for name, times in Counter(rows.column_names).items() if times > 1]:
+        raise InputError(f"{source} has the column {twice[0]!r} more than once: rename one.")
     if FILE not in rows.column_names:
         rows = _with_ids(rows, columns)
     ids = _strings(rows, columns.id, source)
     rows = rows.drop_columns([columns.id]).add_column(0, "id", ids)
-    merged = posixpath.splitext(source)[1].lower() in TABLES
-    if not merged:
+    merged = _suffix(source) in TABLES
+    if merged:
+        rows = _of_pairs(rows, columns)
+    else:
         _refuse_twice(ids, source)
     return (_texts if gallery == "texts" else _images)(rows, source, columns, merged)
 
@@ -183,6 +193,29 @@ def _with_ids(rows: pa.Table, columns: Columns) -> pa.Table:
     ids = rows[columns.id].cast(pa.string())
     named = pc.coalesce(pc.if_else(pc.equal(ids, ""), None, ids), paths)
     return rows.set_column(rows.column_names.index(columns.id), columns.id, named)
+
+
+def _of_pairs(rows: pa.Table, columns: Columns) -> pa.Table:
+    """A table's rows with the metadata of their pair: those of its first row, as in training."""
+    codes = _codes(rows["id"])
+    first = np.unique(codes, return_index=True)[1]
+    own = {"id", columns.image, columns.text, f"{columns.text}s"}
+    metadata = {name: _typed(rows[name].take(first)) for name in {*rows.column_names} - own}
+    told = [metadata[n].take(codes) if n in metadata else rows[n] for n in rows.column_names]
+    return pa.table(told, rows.column_names)
+
+
+def _typed(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Texts as numbers or booleans, where all can be read so."""
+    texts = [None if text is None else text.strip() for text in column.to_pylist()]
+    there = {text for text in texts if text is not None}
+    if there and all(map(NUMBER.fullmatch, there)):
+        values, kind = {text: float(text) for text in there}, pa.float64()
+    elif there and all(text.lower() in BOOLEANS for text in there):
+        values, kind = {text: BOOLEANS[text.lower()] for text in there}, pa.bool_()
+    else:
+        return column
+    return pa.chunked_array([pa.array(map(values.get, texts), kind)])
 
 
 def _images(rows: pa.Table, source: str, columns: Columns, merged: bool) -> pa.Table:
@@ -285,16 +318,23 @@ def _json_lines(source: str, columns: Columns) -> pa.Table:
 
 def _of_dicts(rows: list[dict]) -> pa.Table:
     names = dict.fromkeys(name for row in rows for name in row)
-    return pa.table({name: [row.get(name) for row in rows] for name in names})
+    try:
+        return pa.table({name: [row.get(name) for row in rows] for name in names})
+    except UnicodeEncodeError:  # Half of a surrogate pair becomes `?`, as in training.
+        whole = json.dumps(rows, ensure_ascii=False).encode("utf-8", "replace")
+        return _of_dicts(json.loads(whole))
 
 
-def _table(source: str, columns: Columns) -> pa.Table:
-    delimiter = TABLES[posixpath.splitext(source)[1].lower()]
-    strings = dict.fromkeys((columns.id, columns.image, columns.text), pa.string())
+def _table(source: str) -> pa.Table:
+    """The rows of a table, all as texts; what is empty is no value."""
     return pyarrow.csv.read_csv(
         io.BytesIO(read(source)),
-        parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-        convert_options=pyarrow.csv.ConvertOptions(column_types=strings),
+        parse_options=pyarrow.csv.ParseOptions(
+            delimiter=TABLES[_suffix(source)], newlines_in_values=True
+        ),
+        convert_options=pyarrow.csv.ConvertOptions(
+            default_column_type=pa.string(), null_values=[""], strings_can_be_null=True
+        ),
     )
 
 

@@ -47,7 +47,7 @@ def measure(index, queries: np.ndarray, true: np.ndarray) -> list[Point]:
     points = {}
     for share in SHARES:
         index.rescore = share
-        rescored = index.candidates(K) / len(index)
+        rescored = index.candidates(K, len(index)) / len(index)
         if rescored in points:  # the least, in a small gallery
             continue
         index.search(queries[:2], K)

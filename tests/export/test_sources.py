@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 
@@ -10,6 +11,8 @@ from corpus.model import Model, contents_of
 from corpus.places import whole
 from corpus.sources import Columns, read_source
 
+from tfxmodal.data.items import text_ids
+from tfxmodal.data.manifest import load_pairs
 from tfxmodal.data.rows import read_rows
 
 BYTES = [b"first", b"second", b"third"]
@@ -88,6 +91,67 @@ def test_rows_of_a_table_that_name_one_image_are_one_pair(tmp_path):
     assert found["year"].to_pylist() == [2020, 2020, 2021]
 
 
+@pytest.mark.parametrize(("suffix", "delimiter"), [("csv", ","), ("tsv", "\t")])
+def test_columns_of_a_table_are_those_of_training(tmp_path, suffix, delimiter):
+    columns = {
+        "year": ["2020", "", "-1.5e3", " 7 "],
+        "signed": ["+5", "-0", "1E5", "0.5"],
+        "zip": ["01234", "1", "2", "3"],
+        "photo": ["1234567890123456789", "1", "2", "3"],
+        "dotted": ["1.", "2", "3", "4"],
+        "digits": ["1\u0663", "2", "", "\u30003"],
+        "public": ["True", " false", "", "TRUE"],
+        "flag": ["true", "1", "0", ""],
+        "nothing": ["NA", "null", "nan", "None"],
+        "endless": ["inf", "1", "2", "3"],
+        "day": ["2020-01-31", "2021-02-03 10:00", "", "2021-02-03T10:00Z"],
+        "blank": [" ", "1", "2", "3"],
+        "empty": ["", "", "", ""],
+        "album": ['a "b", c', "two\nlines", "\ttab", "é"],
+    }
+    names = [f"{row}.jpg" for row in range(4)]
+    # A further text of an image: the metadata are those of its first row.
+    rows = [*zip(names, "abcd", *columns.values(), strict=True), ("1.jpg", "e", *(14 * "x"))]
+    with (path := tmp_path / f"pairs.{suffix}").open("w", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows([("image", "text", *columns), *rows])
+    for name in names:
+        (tmp_path / name).touch()
+    pairs, metadata = load_pairs(path)
+    assert metadata.keys() == columns.keys()
+    owners = [row for row, each in enumerate(pairs.texts) for _ in each]
+    for gallery, ids, of in (
+        ("images", pairs.ids.tolist(), range(4)),
+        ("texts", text_ids(pairs.ids, pairs.texts), owners),
+    ):
+        found = items(path, gallery)
+        assert found["id"].to_pylist() == ids
+        for name, values in metadata.items():  # 1 is not True.
+            expected = [repr(values[row]) for row in of]
+            assert [*map(repr, found[name].to_pylist())] == expected, name
+
+
+def test_half_a_character_is_a_question_mark_as_in_training(tmp_path):
+    (tmp_path / "a.jpg").touch()
+    row = {"image": "a.jpg", "text": "fun \ud83d", "album": "\ude00", "tags": ["\ud83d"]}
+    path = manifest(tmp_path / "pairs.jsonl", row, {"image": "b.jpg", "text": "\ud83d\ude00"})
+    assert items(path, "texts")["text"].to_pylist() == ["fun ?", "\U0001f600"]
+    found = items(path)
+    assert found["text"].to_pylist() == ["fun ?", "\U0001f600"]
+    assert found["album"].to_pylist() == ["?", None]
+    assert found["tags"].to_pylist() == [["?"], None]
+
+
+def test_a_column_without_any_value_stays_so_that_an_index_clears_its_values(tmp_path):
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "pairs.csv").write_text("image,text,year\na.jpg,one,\n")
+    row = {"image": "a.jpg", "text": "one", "year": None}
+    for path in (tmp_path / "pairs.csv", manifest(tmp_path / "pairs.jsonl", row)):
+        for gallery in ("images", "texts"):
+            found = items(path, gallery)
+            assert found.field("year").type == pa.string()
+            assert found["year"].to_pylist() == [None]
+
+
 @pytest.mark.parametrize(
     "folders", [("images",), ("",), ("", "images"), ("images", "copies"), ("deep/images",)]
 )
@@ -156,11 +220,12 @@ def test_tfrecords_give_pictures_texts_and_metadata(tmp_path):
     with tf.io.TFRecordWriter(str(path)) as writer:
         for row, image in enumerate(BYTES):
             told = {"id": b"id-%d" % row, "image": image + b"\xff", "text": b"t%d" % row, "n": row}
+            told["raw"] = b"\xff"
             features = tf.train.Features(feature={k: feature(v) for k, v in told.items()})
             writer.write(tf.train.Example(features=features).SerializeToString())
     found = items(path)
     assert found["id"].to_pylist() == ["id-0", "id-1", "id-2"]
-    assert found["n"].to_pylist() == [0, 1, 2]
+    assert found["n"].to_pylist() == [0, 1, 2] and "raw" not in found.column_names
     ends = [BYTES[0] + b"\xff", BYTES[2] + b"\xff"]
     assert list(contents_of(found.take([0, 2]), "images", "image")) == ends
     assert items(path, "texts")["text"].to_pylist() == ["t0", "t1", "t2"]
@@ -183,6 +248,8 @@ def bad(name):
             case "not JSON":
                 (folder / "a.jsonl").write_text('{"image": "a.jpg"}\n{oops\n')
                 return folder / "a.jsonl"
+            case "huge":
+                return manifest(folder / "a.jsonl", {"image": "a.jpg", "n": 2**70})
             case "empty manifest":
                 return manifest(folder / "a.jsonl")
             case "no column":
@@ -191,6 +258,9 @@ def bad(name):
                 return manifest(folder / "a.jsonl", *2 * [{"image": "a.jpg", "id": "x"}])
             case "a column of ours":
                 return manifest(folder / "a.jsonl", {"image": "a.jpg", "vector": 1})
+            case "a column twice":
+                (folder / "a.csv").write_text("image,text,year,year\na.jpg,one,2020,2021\n")
+                return folder / "a.csv"
             case "parquet without":
                 pq.write_table(pa.table({"id": ["x"], "n": [1]}), folder / "b.parquet")
                 return folder / "b.parquet"
@@ -211,10 +281,12 @@ def bad(name):
         ("empty folder", "holds no pictures, Parquet or TFRecords"),
         ("two kinds", "holds 1 pictures, 1 .parquet: give a folder with files of one kind"),
         ("not JSON", "Line 2 of .* is no JSON object"),
+        ("huge", "cannot be read .*too (large|big)"),
         ("empty manifest", "holds no images: give another"),
         ("no column", "has no column 'image', but id, picture: name it by --id-column, --image-"),
         ("an id twice", "gives 1 ids more than once, such as 'x'"),
         ("a column of ours", "has a column 'vector', as the output has: rename it"),
+        ("a column twice", "has the column 'year' more than once: rename one"),
         ("parquet without", "has no column 'image', but id, n"),
         ("damaged", "cannot be read"),
         ("another kind", "is no folder and none of .jsonl, .csv"),

@@ -215,6 +215,16 @@ def test_a_gallery_of_none_and_of_one(make, scorer, tmp_path):
     assert index.search(points(0, 4), 5)[0].shape == (0, 0)
 
 
+@pytest.mark.parametrize("counts", range(4))
+def test_another_process_may_write_the_first_item_meanwhile(counts, monkeypatch):
+    """Whichever of the looks at how many items there are finds none yet."""
+    index = relation_index()
+    index.add(["first"], points(1, 3))
+    looks, count = iter([0] * counts), index.store.count
+    monkeypatch.setattr(index.store, "count", lambda *where: next(looks, count(*where)))
+    assert index.search(points(2, 4), 5)[0].tolist() == [["first"]] * 2
+
+
 def test_no_queries():
     index = relation_index()
     index.add(names(300), points(300, 3))

@@ -40,6 +40,17 @@ def test_all_files_are_read_with_their_metadata(tmp_path, monkeypatch, batch):
     assert years == [2020, 2021, None] and "tags" not in parts[0].metadata
 
 
+def test_a_column_without_any_value_fits_one_of_any_type(tmp_path):
+    """As `embed_corpus.py` writes it where all values were emptied: an index then clears them."""
+    nothing = pa.array([None], pa.string())
+    folder = write(tmp_path / "v", "a", [0], year=nothing)
+    (part,) = read_vectors(folder, "abc", "texts")
+    assert part.metadata == {"year": [None]}
+    write(folder, "b", [1, 2], year=[2020, None])
+    (part,) = read_vectors(folder, "abc", "texts")
+    assert part.metadata == {"year": [None, 2020, None]}
+
+
 def test_columns_are_metadata_as_those_of_a_manifest_are(tmp_path):
     taken = [datetime.date(2024, 1, 31), None]
     columns = {"taken on": taken, "taken_on": ["a", "b"], "price": [Decimal("1.5"), None]}

@@ -205,6 +205,36 @@ def test_what_is_no_picture_is_told_and_not_kept(service):
     assert service.post("/search", files={"image": b"nothing"}).status_code == 422
 
 
+def test_an_empty_file_is_no_picture_and_changes_nothing(filled):
+    """A browser sends one without a name where none is chosen: that one is not given."""
+    empty = {"image": ("red.png", b"")}
+    answer = filled.put("/items", data={"id": "red", "text": "a caption"}, files=empty)
+    assert answer.status_code == 422 and "`image` is refused" in answer.json()["error"]
+    assert filled.get("/items/red").json()["kind"] == "images"
+    assert filled.get("/pictures/red").content == picture("red")
+    for asked in ({"text": "red"}, {}):
+        assert filled.post("/search", data=asked, files=empty).status_code == 422
+    unchosen = (
+        b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n--b\r\n'
+        b'Content-Disposition: form-data; name="text"\r\n\r\nred\r\n--b\r\n'
+        b'Content-Disposition: form-data; name="image"; filename=""\r\n'
+        b"Content-Type: application/octet-stream\r\n\r\n\r\n--b--\r\n"
+    )
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    put = filled.put("/items", content=unchosen % (b"id", b"t"), headers=headers)
+    assert put.json() == {"id": "t", "kind": "texts", "changed": True}
+    found = filled.post("/search", content=unchosen % (b"k", b"1"), headers=headers)
+    assert [item["id"] for item in found.json()["items"]] == ["red"]
+
+
+def test_an_empty_file_is_told_where_a_folder_is_put_in(catalogue, tmp_path):
+    for name, content in (("red.png", picture("red")), ("empty.png", b"")):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        (tmp_path / "photos" / name).write_bytes(content)
+    told = fill(catalogue, tmp_path / "photos")
+    assert told.written == 1 and [*told.bad] == ["empty.png"]
+
+
 def test_a_column_has_one_type(filled):
     answer = filled.put_picture("a", metadata='{"year": "old"}')
     assert answer.status_code == 422 and "year" in answer.json()["error"]

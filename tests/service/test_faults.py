@@ -1,6 +1,7 @@
 """What the service answers when something around it fails, and what is left then."""
 
 import asyncio
+import errno
 import math
 import os
 import threading
@@ -25,8 +26,10 @@ from tfxmodal.service.config import Limits
 from tfxmodal.service.failures import Unready
 from tfxmodal.service.filling import fill, put_in_order, reembed
 from tfxmodal.service.galleries import Galleries
+from tfxmodal.service.items import NewItem
 from tfxmodal.service.keys import Keys, add_key
 from tfxmodal.service.limits import Limited
+from tfxmodal.service.pictures import Pictures
 
 
 @pytest.fixture(autouse=True)
@@ -82,10 +85,47 @@ def test_a_full_disk_is_told_and_loses_nothing(filled, file_limit):
     ]
     file_limit(None)
     assert [answer.status_code for answer in answers] == [507, 507]
-    assert "full" in answers[0].json()["error"]
+    assert "full, and this may not be written" in answers[0].json()["error"]
     assert filled.found(text="red", find="images") and filled.get("/items/new").status_code == 404
     assert filled.get("/about").json()["items"] == {"images": 3, "texts": 2}
     assert filled.put_picture("new", (1, 2, 3)).status_code == 200
+
+
+def test_a_write_that_finds_the_disk_full_after_it_was_done_is_told_to_be_sent_again(
+    filled, monkeypatch
+):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(filled.catalogue, "tidy", full)
+        for answer in (filled.put_picture("new"), filled.delete("/items/red")):
+            assert answer.status_code == 507 and "and send it again" in answer.json()["error"]
+    assert filled.get("/items/new").status_code == 200
+    assert filled.get("/items/red").status_code == 404
+    assert filled.put_picture("new").status_code == 200
+
+
+def test_a_picture_that_is_replaced_or_deleted_while_it_is_asked_for_is_looked_for_again(
+    filled, monkeypatch
+):
+    read, changes = Pictures.read, []
+
+    def late(*arguments):
+        if changes:
+            changes.pop()()
+        return read(*arguments)
+
+    monkeypatch.setattr(Pictures, "read", late)
+    changes.append(lambda: filled.catalogue.put([NewItem("red", picture("white"))]))
+    assert filled.get("/pictures/red").content == picture("white")
+    changes.append(lambda: filled.catalogue.delete("red"))
+    assert filled.get("/pictures/red").status_code == 404
+    filled.catalogue.galleries.pictures.remove(filled.catalogue.get("blue").picture)
+    for small in (False, True):  # It is missing for good.
+        answer = filled.get("/pictures/blue", params={"small": small})
+        assert answer.status_code == 404 and "no picture of 'blue'" in answer.json()["error"]
+    assert filled.get("/items/blue").status_code == 200
 
 
 def test_a_fault_of_the_program_tells_no_content(filled, monkeypatch):

@@ -75,6 +75,14 @@ USE = """
   at("put").requestSubmit();
   await until(() => at("size").textContent.includes("4 images"));
   said.push(at("told").textContent);
+  const nothing = new DataTransfer();
+  nothing.items.add(new File([], "empty.png"));
+  at("put").elements.id.value = "mine"; at("put").text.value = "my sea";
+  at("put").image.files = nothing.files; at("put").requestSubmit();
+  await until(() => !at("wrong").hidden); said.push(at("wrong").textContent);
+  at("put").image.value = ""; at("put").elements.id.value = "text"; at("put").requestSubmit();
+  await until(() => at("size").textContent.includes("3 texts"));
+  said.push(at("size").textContent);
   frame.contentWindow.confirm = () => true;
   at("ask").text.value = "blue"; at("ask").requestSubmit();
   await found("for “blue”");
@@ -128,7 +136,7 @@ def said_by(html: str) -> list[str]:
 
 def test_the_page_is_used(browse):
     said = said_by(browse("/frames/use", "--dump-dom"))
-    size, columns, first, found, unknown, one, wrong, image, like, put, left = said
+    size, columns, first, found, unknown, one, wrong, image, like, put, empty, text, left = said
     assert size.startswith("3 images and 2 texts") and "warm (boolean), year (number)" in columns
     assert "a red wall" in first and "a green wall" in first
     assert found == "Images for “green quux”: a green wall|a blue wall|a red wall"
@@ -136,7 +144,8 @@ def test_the_page_is_used(browse):
     assert one == "Images for “green quux”: a red wall" and "'month'" in wrong
     assert image.startswith("Images for this image: a blue wall|")
     assert like.startswith("Images like “a blue wall”: ") and "|" in like
-    assert "mine" in put and left.startswith("3 images")
+    assert "mine" in put and "`image` is refused" in empty
+    assert text.startswith("4 images and 3 texts") and left.startswith("3 images")
 
 
 def test_the_page_fits_a_window_and_shows_examples_on_its_first_screen(browse):

@@ -79,7 +79,8 @@ class Index:
     def is_exact(self) -> bool:
         """Whether `search` ranks as the scorer does over the whole gallery."""
         by_vectors = self._space.is_exact and self.store.is_exact
-        return by_vectors or self.candidates(1) == len(self)
+        size = len(self)
+        return by_vectors or self.candidates(1, size) == size
 
     def add(
         self,
@@ -167,8 +168,9 @@ class Index:
             where = parse(where, self.store.columns)
         if self._space.is_exact:
             return _as_arrays(self.store.search(queries, k, where, minimum))
-        count = self.candidates(k)
-        if count == len(self):
+        size = len(self)  # Others may write meanwhile.
+        count = self.candidates(k, size)
+        if count == size:
             hits = self._best_of_all(queries, k, where)
         else:
             step = max(1, BLOCK // count)
@@ -235,10 +237,10 @@ class Index:
             return self._scorer.score_listed(queries, items, query, item)
         return self._scorer.score_listed(items, queries, item, query)
 
-    def candidates(self, k: int) -> int:
-        """Items that are scored exactly for each query, to find the best `k`."""
-        share = int(np.ceil(self.rescore * len(self)))
-        return min(len(self), max(share, k, FEWEST))
+    def candidates(self, k: int, size: int) -> int:
+        """How many of `size` items are scored exactly for each query, to find the best `k`."""
+        share = int(np.ceil(self.rescore * size))
+        return min(size, max(share, k, FEWEST))
 
     @property
     def _dim(self) -> int | None:

@@ -45,6 +45,7 @@ def read_vectors(folder: str | Path, fingerprint: str, gallery: str) -> Iterator
             installed.
     """
     try:
+        import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
         raise InputError(f"Vectors in {folder} need PyArrow: pip install pyarrow.") from None
@@ -70,7 +71,9 @@ def read_vectors(folder: str | Path, fingerprint: str, gallery: str) -> Iterator
                     f"{folder} holds vectors of {name} {about[name]}; the index is of {wanted}: "
                     "embed the corpus with an export of this run, as such a gallery."
                 )
-        tables.append(rows.replace_schema_metadata())
+        # A column without any value fits one of any type in another file.
+        columns = [pa.nulls(len(c)) if c.null_count == len(c) else c for c in rows.columns]
+        tables.append(pa.table(columns, rows.column_names))
         held += len(rows)
         if held >= BATCH:
             yield _embedded(tables, folder)

@@ -147,7 +147,7 @@ def _add_search(app: FastAPI, catalogue: Catalogue, limits: Limits):
         base rate of the pairs that the model was validated on.
         """
         query = items.Query(
-            text.strip(), image or None, like, find, where.strip(), k, min_score, min_probability
+            text.strip(), image, like, find, where.strip(), k, min_score, min_probability
         )
         found = catalogue.search(query)
         return Found(
@@ -173,7 +173,7 @@ def _add_items(app: FastAPI, catalogue: Catalogue, limits: Limits):
         `metadata` is a JSON object of texts, numbers and booleans. What is answered with 200 is on
         the disk.
         """
-        item = items.NewItem(id, image or None, text.strip(), _metadata(metadata))
+        item = items.NewItem(id, image, text.strip(), _metadata(metadata))
         told = catalogue.put([item])
         if told.bad:
             raise InputError(f"`{item.kind.removesuffix('s')}` is refused: {told.bad[id]}.")
@@ -200,7 +200,7 @@ def _add_items(app: FastAPI, catalogue: Catalogue, limits: Limits):
     @app.get("/pictures/{id:path}", response_class=Response)
     def picture(id: str, small: bool = False) -> Response:
         """The picture of an item as it was put in, or a small JPEG of it."""
-        contents, kind = catalogue.picture(id, small) or _missing(id)
+        contents, kind = catalogue.picture(id, small) or _missing(id, "picture of")
         return Response(contents, media_type=kind, headers={"X-Content-Type-Options": "nosniff"})
 
 
@@ -215,8 +215,8 @@ def _told(item: items.Item) -> Item:
     )
 
 
-def _missing(id: str):
-    raise HTTPException(404, f"There is no item {id[: items.MAX_ID]!r}.")
+def _missing(id: str, what: str = "item"):
+    raise HTTPException(404, f"There is no {what} {id[: items.MAX_ID]!r}.")
 
 
 def _metadata(text: str) -> Mapping:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 
 from tfxmodal.io.locks import locked
 from tfxmodal.service import searching
@@ -30,11 +30,14 @@ class Catalogue:
     def put(self, items: Sequence[NewItem]) -> Told:
         """Adds items, and replaces those of the same ids; on the disk when this returns.
 
+        After a failure each item may be as it was or as it was given, and one that changes its kind
+        may be there as both: whoever puts it once more mends that.
+
         Raises:
-            InputError: If metadata do not fit their columns; nothing is changed.
+            InputError: If metadata do not fit their columns. Of one item nothing is changed.
             ServerError: If the model server does not answer; likewise.
-            InUse: If others write all the time; likewise.
-            StoreFailed: If they cannot be written; each is as it was, or as it was given.
+            InUse: If others write all the time. Nothing is changed.
+            StoreFailed: If they cannot be written.
         """
         gallery = self.galleries.current()
         gallery.check()
@@ -57,8 +60,8 @@ class Catalogue:
         """Takes an item out, with its picture; gives whether it was there.
 
         Raises:
-            InUse: If others write all the time.
-            StoreFailed: If it cannot be written.
+            InUse: If others write all the time; nothing is changed.
+            StoreFailed: If it cannot be written; it may be there or not.
         """
         gallery = self.galleries.current()
         with self.step("write"), self._writing(gallery):
@@ -74,11 +77,12 @@ class Catalogue:
 
     def picture(self, name: str, small: bool) -> tuple[bytes, str] | None:
         """The picture of an item, or its small copy, and its media type; None without one."""
-        item = self.get(name)
-        if item is None or item.picture is None:
-            return None
-        with storing():
-            return self.galleries.pictures.read(item.picture, small)
+        seen = None
+        while (item := self.get(name)) and item.picture and item.picture != seen:
+            seen = item.picture
+            with storing(), suppress(FileNotFoundError):  # It may have been replaced meanwhile.
+                return self.galleries.pictures.read(seen, small)
+        return None
 
     def some(self, kind: str, most: int) -> list[Item]:
         """Some items, from all over the gallery."""
@@ -101,7 +105,7 @@ class Catalogue:
         """
         gallery = self.galleries.current()
         # By an item that is there a dot product asks no model.
-        if query.text or query.picture or not gallery.probe.is_dot_product:
+        if query.text or query.picture is not None or not gallery.probe.is_dot_product:
             gallery.check(surely=False)
         with self.step("embed"), storing():
             asked = searching.embed(gallery, query)

@@ -75,7 +75,8 @@ class NewItem:
     @cached_property
     def columns(self) -> dict[str, Value]:
         """All that a store keeps beside the embedding."""
-        own = {CAPTION: self.text or None, PICTURE: self.picture and name_of(self.picture)}
+        picture = None if self.picture is None else name_of(self.picture)
+        own = {CAPTION: self.text or None, PICTURE: picture}
         return {n: value for n, value in {**self.metadata, **own}.items() if value is not None}
 
 

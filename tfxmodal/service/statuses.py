@@ -27,7 +27,8 @@ def told(error: Exception) -> tuple[int, str, dict[str, str]]:
         case InputError():
             return 422, str(error), {}
         case StoreFailed(is_full=True):
-            return 507, "The disk of the gallery is full: nothing was written.", {}
+            said = "The disk is full, and this may not be written: make room, and send it again."
+            return 507, said, {}
         case StoreFailed():
             return 503, "The gallery cannot be read or written now: send it again later.", AGAIN
         case RequestValidationError():

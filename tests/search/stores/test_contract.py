@@ -131,6 +131,23 @@ def test_it_finds_what_numpy_finds_with_filters_and_a_minimum(make):
     assert [each.ids for each in nothing] == [[], [], []]
 
 
+def test_a_condition_may_name_thousands_of_values(make):
+    store, given = make(), items()
+    store.add(given)
+    many = 100 if in_memory(store) else 5000  # There Python compares each with each item.
+    years = ", ".join(map(str, range(2010, 2010 + many)))
+    albums = ", ".join(f"'album {number}'" for number in range(many)) + ", 'it''s'"
+    of_items = [year or 0 for year in given.metadata["year"]]
+    for text, chosen in (
+        (f"year in ({years})", [year >= 2010 for year in of_items]),
+        (f"year not in ({years})", [0 < year < 2010 for year in of_items]),
+        (f"album in ({albums})", [album == "it's" for album in given.metadata["album"]]),
+    ):
+        where = parse(text, store.columns)
+        assert store.count(where) == sum(chosen)
+        assert_found(store.search(vectors(1, 1), N, where), given, vectors(1, 1), N, chosen)
+
+
 def test_items_are_added_replaced_and_deleted(make):
     store, given = make(), items()
     store.add(given)

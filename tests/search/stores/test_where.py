@@ -1,6 +1,7 @@
 """Conditions: what is read and what is refused, and that a mask tells what plain Python tells."""
 
 import operator
+import time
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from tfxmodal.errors import InputError
 from tfxmodal.search.stores.metadata import Metadata
-from tfxmodal.search.stores.where import And, Compare, Missing, Not, Or, parse
+from tfxmodal.search.stores.where import And, Compare, In, Missing, Not, Or, parse
 
 COLUMNS = {"year": "number", "album": "text", "public": "boolean", "Größe_2": "number"}
 FUNCTIONS = {
@@ -29,7 +30,8 @@ def comparison(column: str) -> st.SearchStrategy:
     values = {"number": NUMBERS, "text": TEXTS, "boolean": [True, False]}[kind]
     operators = list(FUNCTIONS) if kind == "number" else ["=", "!="]
     compared = st.builds(Compare, st.just(column), *map(st.sampled_from, (operators, values)))
-    return compared | st.just(Missing(column))
+    several = st.lists(st.sampled_from(values), min_size=1).map(tuple)
+    return compared | st.builds(In, st.just(column), several) | st.just(Missing(column))
 
 
 def several(parts: st.SearchStrategy) -> st.SearchStrategy:
@@ -57,9 +59,14 @@ def written(tree) -> str:
             return f"not ({written(part)})"
         case Missing(column):
             return f"{column} is null"
+        case In(column, values):
+            return f"{column} in ({', '.join(map(literal, values))})"
         case Compare(column, sign, value):
-            text = "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
-            return f"{column} {sign} {text}"
+            return f"{column} {sign} {literal(value)}"
+
+
+def literal(value) -> str:
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
 
 
 def holds(tree, row: dict) -> bool:
@@ -73,6 +80,8 @@ def holds(tree, row: dict) -> bool:
             return not holds(part, row)
         case Missing(column):
             return row[column] is None
+        case In(column, values):
+            return row[column] in values
         case Compare(column, sign, value):
             return row[column] is not None and FUNCTIONS[sign](row[column], value)
 
@@ -97,7 +106,7 @@ def test_what_is_written_is_read_and_masks_what_python_finds(tree, items):
         ("public = TRUE", Compare("public", "=", True)),
         ('album == "it\'s"', Compare("album", "=", "it's")),
         ("year <> -.5e3", Compare("year", "!=", -500)),
-        ("year in (1, 2)", Or((Compare("year", "=", 1), Compare("year", "=", 2)))),
+        ("year in (1, 2)", In("year", (1, 2))),
         ("Größe_2 is not null", Not(Missing("Größe_2"))),
         ("not not year = 1", Compare("year", "=", 1)),
         (
@@ -111,7 +120,7 @@ def test_what_is_written_is_read_and_masks_what_python_finds(tree, items):
         ),
         (
             "album not in ('a')",
-            And((Not(Missing("album")), Not(Or((Compare("album", "=", "a"),))))),
+            And((Not(Missing("album")), Not(In("album", ("a",))))),
         ),
     ],
 )
@@ -151,6 +160,16 @@ def test_mistakes_are_told_with_what_there_is(text, told):
     with pytest.raises(InputError) as error:
         parse(text, COLUMNS)
     assert told in str(error.value) and "`where`" in str(error.value)
+
+
+def test_many_values_take_no_longer_than_they_must():
+    """Each was compared with each item, and the rest of the text copied for each token."""
+    start = time.monotonic()
+    tree = parse(f"year in ({', '.join(map(str, range(100_000)))})", COLUMNS)
+    table = Metadata()
+    table.append(18_000, {"year": [float(row % 9) - 4 for row in range(18_000)]}, COLUMNS)
+    assert np.count_nonzero(table.fulfil(tree)) == 10_000
+    assert time.monotonic() - start < 10  # It takes 0.3; and took minutes.
 
 
 def test_a_gallery_without_metadata_says_so():

@@ -7,15 +7,10 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from tfxmodal.search.stores.store import StoredItems
-from tfxmodal.search.stores.where import And, Compare, Missing, Not, Or, Where
+from tfxmodal.search.stores.where import And, Compare, In, Missing, Not, Or, Where
 
 GIVEN = {"number": "double", "text": "string", "boolean": "bool"}
 """Of a column's type that of Arrow."""
-
-
-def quoted(text: str) -> str:
-    """A text in SQL."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def sql(where: Where) -> str:
@@ -28,14 +23,23 @@ def sql(where: Where) -> str:
             return f"(NOT {sql(part)})"
         case Missing(column):
             return f"(`{column}` IS NULL)"
+        case In(column, values):
+            return f"(`{column}` IS NOT NULL AND {_in(f'`{column}`', values)})"
         case Compare(column, operator, value):
-            literal = quoted(value) if isinstance(value, str) else repr(value)
-            return f"(`{column}` IS NOT NULL AND `{column}` {operator} {literal})"
+            return f"(`{column}` IS NOT NULL AND `{column}` {operator} {_literal(value)})"
 
 
 def ids_in(ids: Iterable[str]) -> str:
     """The condition of having one of these ids, in SQL."""
-    return f"id IN ({', '.join(map(quoted, ids))})"
+    return _in("id", ids)
+
+
+def _in(column: str, values: Iterable[str | float | bool]) -> str:
+    return f"{column} IN ({', '.join(map(_literal, values))})"
+
+
+def _literal(value: str | float | bool) -> str:
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
 
 
 def schema_of(dim: int, embedding_dim: int):

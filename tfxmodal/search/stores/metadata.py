@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfxmodal.search.stores.store import Value
-from tfxmodal.search.stores.where import And, Compare, Missing, Not, Or, Where
+from tfxmodal.search.stores.where import And, Compare, In, Missing, Not, Or, Where
 
 COMPARED = {
     "=": np.equal,
@@ -61,6 +61,9 @@ class Metadata:
                 return ~self.fulfil(part)
             case Missing(column):
                 return self._values[column] == None  # noqa: E711, element by element
+            case In(column, values):
+                wanted = set(values)
+                return np.array([value in wanted for value in self._values[column]], bool)
             case Compare(column, operator, value):
                 values = self._values[column]
                 there = values != None  # noqa: E711

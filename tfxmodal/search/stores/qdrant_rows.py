@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from tfxmodal.search.stores.store import StoredItems
-from tfxmodal.search.stores.where import And, Compare, Missing, Not, Or, Where
+from tfxmodal.search.stores.where import And, Compare, In, Missing, Not, Or, Where
 
 INDEXED = {"number": "float", "text": "keyword", "boolean": "bool"}
 """Of a column's type that of Qdrant's index of it."""
@@ -37,6 +37,8 @@ def filter_of(where: Where | None):
         case Missing(column):
             empty = models.IsEmptyCondition(is_empty=models.PayloadField(key=column))
             return models.Filter(must=[empty])
+        case In(column, values):
+            return filter_of(Or(tuple(Compare(column, "=", value) for value in values)))
         case Compare(column, "!=", value):
             equal = filter_of(Compare(column, "=", value))
             return models.Filter(must_not=[filter_of(Missing(column)), equal])

@@ -32,10 +32,11 @@ DEEPEST = 50
 """Most conditions within each other."""
 
 TOKEN = re.compile(
-    r"""(?P<text>'(?:[^']|'')*'|"(?:[^"]|"")*")
+    r"""\s*(?:
+    (?P<text>'(?:[^']|'')*'|"(?:[^"]|"")*")
     |(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?!\w))
     |(?P<word>[^\W\d]\w*)
-    |(?P<sign><=|>=|!=|<>|==|[=<>(),])""",
+    |(?P<sign><=|>=|!=|<>|==|[=<>(),]))""",
     re.VERBOSE,
 )
 
@@ -47,6 +48,14 @@ class Compare:
     column: str
     operator: str
     value: str | float | bool
+
+
+@dataclass(frozen=True)
+class In:
+    """A column that holds one of several values, however many."""
+
+    column: str
+    values: tuple[str | float | bool, ...]
 
 
 @dataclass(frozen=True)
@@ -77,7 +86,7 @@ class Or:
     parts: tuple[Where, ...]
 
 
-Where = Compare | Missing | Not | And | Or
+Where = Compare | In | Missing | Not | And | Or
 
 
 def parse(text: str, columns: Mapping[str, str]) -> Where:
@@ -163,7 +172,7 @@ class _Parser:
             while self._takes(","):
                 values.append(self._value(column, "="))
             self._expect(")")
-            found = Or(tuple(Compare(column, "=", value) for value in values))
+            found = In(column, tuple(values))
             return And((Not(Missing(column)), Not(found))) if negated else found
         operator = {"<>": "!=", "==": "="}.get(self._token, self._token)
         if operator not in OPERATORS:
@@ -198,11 +207,12 @@ class _Parser:
         return value
 
     def _next(self):
-        rest = self._text[self._place :]
-        self._start = self._place + len(rest) - len(rest.lstrip())
-        if match := TOKEN.match(self._text, self._start):
-            self._kind, self._token, self._place = match.lastgroup or "", match[0], match.end()
+        if match := TOKEN.match(self._text, self._place):
+            self._kind = kind = match.lastgroup or ""
+            self._token, self._start, self._place = match[kind], match.start(kind), match.end()
         else:
+            rest = self._text[self._place :]
+            self._start = self._place + len(rest) - len(rest.lstrip())
             word = rest.split()[:1]
             self._kind, self._token = ("sign", word[0]) if word else ("", "")
 
