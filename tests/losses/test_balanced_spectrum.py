@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from scipy.linalg import eigh
 
-from tfxmodal.losses.balanced_spectrum import balanced_spectrum, similarity_graph
+from tfxmodal.losses.balanced_spectrum import balanced_spectrum, similarity_graph, spectral_map
 
 RANDOM = np.random.default_rng(0)
 LABELS = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 0, 1], [0, 0, 0], [1, 0, 0]], np.float32)
@@ -67,6 +67,17 @@ def test_it_is_computed_in_float64():
     assert float(loss) == pytest.approx(expected, rel=1e-4)
 
 
+def test_the_map_leads_to_the_eigenvectors_which_count_by_their_eigenvalues():
+    z, w = RANDOM.normal(size=(12, 4)) + 5, similarities()
+    mean, directions = map(np.asarray, spectral_map(z, w, 1e-12))
+    codes, degrees = (z - mean) @ directions, w.sum(axis=1, keepdims=True)
+    expected = np.maximum(eigenvalues(z, w), 0)
+    assert expected[-1] > 0.1
+    np.testing.assert_allclose(degrees.T @ codes, np.zeros([1, 4]), atol=1e-9)
+    np.testing.assert_allclose(codes.T @ (degrees * codes), np.diag(expected**2), atol=1e-9)
+    np.testing.assert_allclose(codes.T @ w @ codes, np.diag(expected**3), atol=1e-9)
+
+
 @pytest.mark.parametrize("value", [0.0, 3.0])
 def test_points_that_are_all_alike_give_a_finite_loss_and_gradient(value):
     z = tf.fill([12, 4], value)
@@ -75,6 +86,7 @@ def test_points_that_are_all_alike_give_a_finite_loss_and_gradient(value):
         loss = balanced_spectrum(z, similarities(), 1e-3)
     assert float(loss) == pytest.approx(4)
     assert np.isfinite(tape.gradient(loss, z)).all()
+    assert all(np.isfinite(each).all() for each in spectral_map(z, similarities(), 1e-3))
 
 
 def oracle_graph(sides, labels, k) -> np.ndarray:

@@ -1,14 +1,16 @@
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 
 from tests.training.test_experiment import dataset, settings
-from tests.training.tiny import make_pairs, small_method, unpaired
+from tests.training.tiny import SMALL, make_pairs, small_method, unpaired
 from tfxmodal.data.label_noise import with_label_noise
 from tfxmodal.data.pairs import labelled
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
+from tfxmodal.inputs.spec import MethodInputs
 from tfxmodal.methods import METHODS
 from tfxmodal.methods.few_labels import (
     FewLabels,
@@ -91,6 +93,35 @@ def test_rows_without_a_label_are_left_out_of_a_supervised_training(method):
     train.labels[::3] = 0
     rows = small_method(method, train).streams(train, 0)["pairs"]
     np.testing.assert_array_equal(rows, taught(train.labels, method))
+
+
+@pytest.mark.parametrize(
+    "method", [name for name in LEARNERS if METHODS[name].setting == "supervised"]
+)
+def test_what_follows_from_rows_is_the_same_whatever_a_row_without_a_label_is(method):
+    """Such as the scaling of the features."""
+    found, validation, spec = [], make_pairs(16, seed=1), METHODS[method]
+    for shift in (0, 100):
+        keras.utils.set_random_seed(0)
+        train = make_pairs()
+        train.labels[::3] = 0
+        train.images[::3] += shift
+        train.texts[::3] -= shift
+        scaling = {"image_scaling": "standard", "text_scaling": "standard"}
+        config, _ = spec.decide(spec.config(**SMALL[method] | scaling), train)
+        learner = spec.learner(MethodInputs.of(train), config)
+        before = [variable.numpy() for variable in non_trainable(learner)]
+        learner.adapt(train, validation)
+        learner.settle(train)
+        found.append([variable.numpy() for variable in non_trainable(learner)])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert not all(map(np.array_equal, before, found[0]))
+
+
+def non_trainable(learner) -> list:
+    networks = learner.networks.values()
+    return [each for network in networks for each in network.non_trainable_variables]
 
 
 @pytest.mark.parametrize("method", [name for name in LEARNERS if not METHODS[name].needs_pairs])

@@ -1,6 +1,6 @@
-"""SMLN's loss on the eigenvalues of a batch, and the graph that they are those of.
+"""SMLN's loss on the eigenvalues of a batch, their eigenvectors, and the graph that they are of.
 
-The paper (Hu et al., AAAI 2020) could not be had whole: both are our reading of its summary.
+The paper (Hu et al., AAAI 2020) could not be had whole: all is our reading of its summary.
 """
 
 from __future__ import annotations
@@ -29,9 +29,40 @@ def balanced_spectrum(points, similarities, ridge: float):
     Returns:
         A scalar of the points' dtype, from 0 to 4 k.
     """
+    _, _, m = _whitened(points, similarities, ridge)
+    k = tf.cast(tf.shape(m)[0], tf.float64)
+    loss = k - 2 * tf.linalg.trace(m) + tf.reduce_sum(m**2)
+    return tf.cast(loss, points.dtype)
+
+
+def spectral_map(points, similarities, ridge: float):
+    """The affine map of the points onto the eigenvectors that `balanced_spectrum` is of.
+
+    With M = V diag(lambda) V^T it is z -> (z - mean)^T C^-T V diag(lambda). The axes have equal
+    variance, weighted by D, but for the lambda, which make an axis along which similar points
+    differ small. Where the points go through an invertible map first, the cosines stay, but for the
+    ridge.
+
+    Args:
+        points: Z, `[n, k]`.
+        similarities: W, `[n, n]`.
+        ridge: As in the loss.
+
+    Returns:
+        The mean, weighted by D, `[k]`, and the directions `[k, k]`, float64.
+    """
+    mean, factor, m = _whitened(points, similarities, ridge)
+    values, vectors = tf.linalg.eigh(m)
+    vectors *= tf.maximum(values, 0.0)
+    return mean, tf.linalg.triangular_solve(factor, vectors, adjoint=True)
+
+
+def _whitened(points, similarities, ridge: float):
+    """The mean, C and M of `balanced_spectrum`, float64."""
     z, w = tf.cast(points, tf.float64), tf.cast(similarities, tf.float64)
     degrees = tf.reduce_sum(w, axis=1, keepdims=True)
-    z -= tf.reduce_sum(degrees * z, axis=0) / tf.reduce_sum(degrees)
+    mean = tf.reduce_sum(degrees * z, axis=0) / tf.reduce_sum(degrees)
+    z -= mean
     within = tf.matmul(z, degrees * z, transpose_a=True)
     between = tf.matmul(z, tf.matmul(w, z), transpose_a=True)
     # The last number is for points that are all alike, whose matrix is zero.
@@ -39,10 +70,7 @@ def balanced_spectrum(points, similarities, ridge: float):
     diagonal += ridge * tf.reduce_mean(diagonal) + 1e-12
     factor = tf.linalg.cholesky(tf.linalg.set_diag(within, diagonal))
     half = tf.linalg.triangular_solve(factor, between)
-    m = tf.linalg.triangular_solve(factor, tf.transpose(half))
-    k = tf.cast(tf.shape(z)[1], tf.float64)
-    loss = k - 2 * tf.linalg.trace(m) + tf.reduce_sum(m**2)
-    return tf.cast(loss, points.dtype)
+    return mean, factor, tf.linalg.triangular_solve(factor, tf.transpose(half))
 
 
 def similarity_graph(images, texts, labels, neighbours: int):

@@ -7,7 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from tfxmodal.data.pairs import Pairs, labelled
+from tfxmodal.data.pairs import Features, Pairs, labelled
+from tfxmodal.data.repeated import TakenFeatures
 from tfxmodal.errors import InputError, check_ranges
 
 
@@ -51,6 +52,13 @@ def labelled_streams(train: Pairs) -> dict[str, np.ndarray]:
     if train.paired:
         return {"pairs": labelled(train.labels)}
     return {"images": labelled(train.labels), "texts": labelled(train.text_labels)}
+
+
+def labelled_features(train: Pairs) -> tuple[Features, Features]:
+    """The images and the texts that have labels."""
+    rows = labelled_streams(train)
+    images, texts = (rows["pairs"],) * 2 if train.paired else (rows["images"], rows["texts"])
+    return TakenFeatures(train.images, images), TakenFeatures(train.texts, texts)
 
 
 def labelled_images(train: Pairs, fraction: float, how: str, seed: int) -> np.ndarray:

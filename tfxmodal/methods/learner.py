@@ -121,8 +121,8 @@ class Learner(ABC):
     def begin_epoch(self, done: float):  # noqa: B027
         """Called before each epoch, for what follows a schedule: nothing here.
 
-        It is kept in variables of the networks. A run that is resumed within an epoch calls it
-        again with the same number.
+        It is kept in variables of the networks or the optimizer. A run that is resumed within an
+        epoch calls it again with the same number.
 
         Args:
             done: The fraction of the stage's epochs that is done: from 0 to below 1.

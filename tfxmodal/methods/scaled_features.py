@@ -20,9 +20,9 @@ class ScaledFeatures:
     """What the config of a method begins with whose features may be scaled."""
 
     image_scaling: Literal["none", "unit", "center", "standard"] = "none"
-    """What is done to the image features first, fitted on the training split (papers: nothing):
-    unit divides all by one number, to a mean square of 1; center gives each column mean 0, standard
-    variance 1 as well."""
+    """What is done to the image features first, fitted to the training pairs that the method learns
+    from (papers: nothing): unit divides all by one number, to a mean square of 1; center gives each
+    column mean 0, standard variance 1 as well."""
 
     text_scaling: Literal["none", "unit", "center", "standard"] = "none"
     """The same for the text features."""

@@ -5,7 +5,12 @@ import pytest
 
 from tests.methods.gradient.on_replicas import assert_two_replicas_train_as_one
 from tests.training.tiny import OneReplica, batch_of, make_pairs, method_of
+from tfxmodal.errors import InputError
 from tfxmodal.methods.gradient.mrl import MRL, MRLConfig
+from tfxmodal.training.config import TrainingConfig
+from tfxmodal.training.loop import Trainer
+from tfxmodal.training.replicas import make_strategy
+from tfxmodal.training.settings import Settings
 
 SIZES = {"hidden_units": (8,), "embedding_dim": 5}
 
@@ -56,3 +61,31 @@ def test_one_class_leaves_the_contrast_alone():
     assert float(terms["robust_clustering"]) == 0 and float(terms["contrastive"]) > 0
     alone = method.loss_terms(batch_of(train, slice(0, 1)), OneReplica())
     assert float(alone["contrastive"]) == 0  # A batch of one pair has no negatives.
+
+
+@pytest.mark.parametrize("as_released", [False, True])
+def test_the_learning_rate_falls_with_a_cosine_as_released(as_released, tmp_path):
+    def trainer(minutes=0.0):
+        strategy, train = make_strategy(["CPU:0"]), make_pairs(8)
+        training = TrainingConfig(epochs=4, batch_size=8, learning_rate=0.01, minutes=minutes)
+        with strategy.scope():
+            method = method_of(MRL, train, MRLConfig(**SIZES, as_released=as_released))
+            return Trainer(method, train, training, strategy, tmp_path)
+
+    def rates(of):
+        return [each.learning_rates["all"] for each in of.epochs(lambda: (0.0, {}))]
+
+    found = rates(trainer(minutes=1e-9))  # It ends after an epoch, and another goes on.
+    again = trainer()
+    assert again.restore_last()
+    found += rates(again)
+    falling = 0.01 * (1 + np.cos(np.pi * np.arange(4) / 4)) / 2
+    assert found == pytest.approx(falling if as_released else [0.01] * 4)
+
+
+def test_with_the_released_schedule_a_run_keeps_to_its_epochs():
+    given = Settings("mrl").having(as_released=True)
+    with pytest.raises(InputError, match="`epochs` must be the 30 .* since mrl follows a schedule"):
+        given.having(epochs=60).continuing(given)
+    without = Settings("mrl")
+    assert without.having(epochs=60).continuing(without).training.epochs == 60

@@ -8,8 +8,9 @@ import tensorflow as tf
 from tests.training.test_loop import float64
 from tests.training.tiny import OneReplica, batch_of, make_pairs, method_of, weights
 from tfxmodal.errors import InputError
-from tfxmodal.losses.balanced_spectrum import balanced_spectrum, similarity_graph
+from tfxmodal.losses.balanced_spectrum import balanced_spectrum, similarity_graph, spectral_map
 from tfxmodal.methods.few_labels import with_few_labels
+from tfxmodal.methods.gradient import smln
 from tfxmodal.methods.gradient.smln import SMLN, SMLNConfig
 from tfxmodal.training.config import TrainingConfig
 from tfxmodal.training.loop import Trainer
@@ -25,18 +26,57 @@ def few_labels():
     return with_few_labels(make_pairs(), SMLNConfig(labelled_fraction=0.3), 0)
 
 
+def points_of(method, images, texts):
+    """Both networks' outputs, those for the images first."""
+    both = method.networks["image_network"](images), method.networks["text_network"](texts)
+    return tf.concat(both, axis=0)
+
+
+def scores(method, pairs):
+    scorer = method.scorer()
+    return scorer.score(scorer.embed_images(pairs.images), scorer.embed_texts(pairs.texts))
+
+
 def test_the_loss_is_that_of_both_modalities_points():
     method = small()
     batch = batch_of(few_labels(), slice(0, 16))["pairs"]
     (value,) = method.loss_terms({"pairs": batch}, OneReplica()).values()
-    images, texts = (
-        method.scorer().embed_images(batch["images"]),
-        method.scorer().embed_texts(batch["texts"]),
-    )
     graph = similarity_graph(batch["images"], batch["texts"], batch["labels"], 5)
-    points = tf.concat([images, texts], axis=0)
+    points = points_of(method, batch["images"], batch["texts"])
     assert points.shape == [32, 3]  # As many dimensions as classes.
     assert float(value) == pytest.approx(float(balanced_spectrum(points, graph, 1e-3)), rel=1e-4)
+
+
+def test_an_invertible_map_of_the_outputs_changes_no_score():
+    method, train = small(ridge=1e-9), few_labels()
+    method.settle(train)
+    before = scores(method, make_pairs(9, seed=1))
+    change = np.random.default_rng(0).normal(size=(3, 3))
+    for kind in ("image", "text"):
+        kernel, bias = method.networks[f"{kind}_network"].trainable_variables[-2:]
+        kernel.assign(kernel @ change)
+        bias.assign(bias @ change + 1)
+    assert np.abs(scores(method, make_pairs(9, seed=1)) - before).max() > 0.1
+    method.settle(train)
+    np.testing.assert_allclose(scores(method, make_pairs(9, seed=1)), before, atol=1e-3)
+
+
+@pytest.mark.parametrize("sample", [2000, 16, 2])
+def test_the_last_map_is_fitted_to_pairs_taken_evenly_and_not_trained(sample, monkeypatch):
+    monkeypatch.setattr(smln, "SAMPLE", sample)
+    method, train = small(), few_labels()
+    assert len(method.trainable_variables()) == 8
+    method.settle(train)
+    assert len(method.trainable_variables()) == 8
+    number = {2000: 64, 16: 16, 2: 6}[sample]  # A point has 5 neighbours.
+    rows = np.linspace(0, 63, number).astype(int)
+    images, texts, labels = train.images[rows], train.texts[rows], np.float32(train.labels[rows])
+    graph = similarity_graph(images, texts, labels, 5)
+    mean, directions = map(np.asarray, spectral_map(points_of(method, images, texts), graph, 1e-3))
+    test = make_pairs(9, seed=1)
+    codes = (points_of(method, test.images, test.texts).numpy() - mean) @ directions
+    codes /= np.linalg.norm(codes, axis=1, keepdims=True)
+    np.testing.assert_allclose(scores(method, test), codes[:9] @ codes[9:].T, atol=1e-4)
 
 
 def after_a_step(strategy) -> tuple[list, list[np.ndarray]]:

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfxmodal.data.pairs import Pairs, labelled
-from tfxmodal.data.repeated import TakenFeatures
 from tfxmodal.errors import check_ranges
 from tfxmodal.methods.closed_form.canonical import COMPONENTS
 from tfxmodal.methods.closed_form.moments import moments
 from tfxmodal.methods.closed_form.mvda import ClassView, MvDAConfig, candidates, class_views
 from tfxmodal.methods.closed_form.selection import best_on_validation, choices
-from tfxmodal.methods.few_labels import with_few_labels
+from tfxmodal.methods.few_labels import labelled_features, with_few_labels
 from tfxmodal.methods.spec import Fitted, MethodSpec
 
 CONSISTENCIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -75,8 +74,7 @@ def fit(
         InputError: If the labels separate no classes, or all images or texts are the same.
     """
     views, rows = class_views(train, progress), labelled(train.labels)
-    sides = (TakenFeatures(features, rows) for features in (train.images, train.texts))
-    between = moments(*sides, within=False, progress=progress).between
+    between = moments(*labelled_features(train), within=False, progress=progress).between
     matrix = penalty(*views, len(rows) * between / (views[0].deviation * views[1].deviation))
     settings = [
         {"ridge": ridge, "consistency": weight}

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfxmodal.data.pairs import Features, Pairs, labelled
-from tfxmodal.data.repeated import TakenFeatures
 from tfxmodal.errors import check_ranges
 from tfxmodal.lazy import keras
 from tfxmodal.methods.closed_form.canonical import check_varies
 from tfxmodal.methods.closed_form.selection import best_on_validation, choices
-from tfxmodal.methods.few_labels import FewLabels, with_few_labels
+from tfxmodal.methods.few_labels import FewLabels, labelled_features, with_few_labels
 from tfxmodal.methods.spec import Fitted, MethodSpec
 
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)
@@ -64,11 +63,7 @@ def fit(
     """
     exclusive = train.exclusive
     sides = {"image": train.labels, "text": train.labels if train.paired else train.text_labels}
-    with_class = (
-        TakenFeatures(getattr(train, f"{kind}s"), labelled(labels))
-        for kind, labels in sides.items()
-    )
-    check_varies(*with_class)
+    check_varies(*labelled_features(train))
     strengths = choices(config.strength, STRENGTHS)
     models = {
         kind: _classifiers(

@@ -7,11 +7,11 @@ from functools import cached_property
 
 import numpy as np
 
-from tfxmodal.data.pairs import Pairs
+from tfxmodal.data.pairs import Features, Pairs
 from tfxmodal.inputs.spec import MODALITIES
 from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.quantisation import quantisation
-from tfxmodal.methods.few_labels import labelled_streams
+from tfxmodal.methods.few_labels import labelled_features, labelled_streams
 from tfxmodal.methods.learner import Method
 from tfxmodal.retrieval.cosine import CosineScorer
 from tfxmodal.retrieval.hamming import HammingScorer
@@ -29,7 +29,7 @@ class CosineMethod(Method):
 
     Attributes:
         parts: Keras models by name, of layers that the encoders among `networks` have, too.
-        labelled_only: Whether batches are drawn from the rows that have a label.
+        labelled_only: Whether it learns from the rows alone that have a label.
     """
 
     parts: Mapping[str, keras.Model] = {}
@@ -92,8 +92,13 @@ class CosineMethod(Method):
         """Fits what scaling of the features there is in the encoders."""
         from tfxmodal.heads.scaling import adapt
 
-        adapt(self.networks["image_encoder"], train.images)
-        adapt(self.networks["text_encoder"], train.texts)
+        images, texts = self.learned_features(train)
+        adapt(self.networks["image_encoder"], images)
+        adapt(self.networks["text_encoder"], texts)
+
+    def learned_features(self, train: Pairs) -> tuple[Features, Features]:
+        """The images and the texts that it learns from."""
+        return labelled_features(train) if self.labelled_only else (train.images, train.texts)
 
     def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:
         """All pairs or, where the method says so, `few_labels.labelled_streams`."""

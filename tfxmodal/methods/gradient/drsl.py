@@ -19,7 +19,12 @@ from tfxmodal.losses.relational_similarity import (
     similarity,
 )
 from tfxmodal.methods.closed_form import semantic_matching
-from tfxmodal.methods.few_labels import FewLabels, labelled_streams, with_few_labels
+from tfxmodal.methods.few_labels import (
+    FewLabels,
+    labelled_features,
+    labelled_streams,
+    with_few_labels,
+)
 from tfxmodal.methods.gradient.cosine_method import AT_ONCE
 from tfxmodal.methods.learner import Batch, Method, sides
 from tfxmodal.methods.scaled_features import (
@@ -163,8 +168,9 @@ class DRSL(Method):
         """Fits the scaling of the features, and posteriors where the scores begin as theirs."""
         from tfxmodal.heads.scaling import adapt
 
-        adapt(self.networks["image_encoder"], train.images)
-        adapt(self.networks["text_encoder"], train.texts)
+        images, texts = labelled_features(train)
+        adapt(self.networks["image_encoder"], images)
+        adapt(self.networks["text_encoder"], texts)
         if self._starts:
             config = semantic_matching.SPEC.config()
             matching = semantic_matching.fit(train, validation, config, select_by, 0, progress)

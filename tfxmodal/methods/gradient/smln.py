@@ -7,18 +7,28 @@ had: this is our reading of it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
+
+from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError, check_ranges
 from tfxmodal.heads.feature_network import feature_network
+from tfxmodal.heads.linear import linear_projection, set_projection
 from tfxmodal.inputs.spec import MethodInputs
-from tfxmodal.lazy import tf
-from tfxmodal.losses.balanced_spectrum import balanced_spectrum, similarity_graph
+from tfxmodal.lazy import keras, tf
+from tfxmodal.losses.balanced_spectrum import balanced_spectrum, similarity_graph, spectral_map
 from tfxmodal.methods.binary import Binary, check_bits
 from tfxmodal.methods.few_labels import FewLabels, with_few_labels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod
 from tfxmodal.methods.learner import Batch
 from tfxmodal.methods.scaled_features import ScaledFeatures, scaled_inputs
 from tfxmodal.methods.spec import MethodSpec
+from tfxmodal.retrieval.cosine import CosineScorer
+
+SAMPLE = 2000
+"""Training pairs that the last map is fitted to, at most; it takes time that grows with their
+square."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,15 @@ class SMLN(CosineMethod):
     eigenvalues of (Z^T D Z)^-1 Z^T W Z (`losses.balanced_spectrum`). The paper's function of the
     eigenvalues could not be read; its summary says that it balances them all, which this one does.
 
-    A step takes O(N^2 (d + k)) time beside the networks, and memory for some matrices `[2 N, 2 N]`.
+    The loss does not change when Z goes through an invertible affine map, so that single outputs
+    mean nothing. Therefore, before each validation, one map of both modalities is fitted to the
+    outputs of training pairs, all or `SAMPLE` of them, and their graph: onto the eigenvectors, each
+    with its eigenvalue as weight (`losses.balanced_spectrum.spectral_map`). In that space pairs are
+    scored by the cosine. The map is kept in the encoders' variables. Binary codes (`binary`) have
+    no such map, which no gradient could carry to a bit: Z are the codes, compared as they are.
+
+    A step takes O(N^2 (d + k)) time beside the networks, and memory for some matrices `[2 N, 2 N]`;
+    the last map takes them once before each validation (`validate_every`).
 
     Args:
         inputs: Widths of the features, and the number of classes.
@@ -73,7 +91,17 @@ class SMLN(CosineMethod):
         units = (*config.hidden_units, config.embedding_dim or inputs.classes)
         for kind, features, scaled in scaled_inputs(inputs, config):
             network = feature_network(scaled.shape[-1], units, output_activation="linear")
-            self.add_encoder(kind, features, self.coded(kind, features, network(scaled)))
+            points = self.coded(kind, features, network(scaled))
+            self.networks[f"{kind}_network"] = keras.Model(features, points)
+            codes = points if config.binary else self._last(points)
+            self.networks[f"{kind}_encoder"] = keras.Model(features, codes)
+
+    @cached_property
+    def _last(self) -> keras.Model:
+        """The last map, which both modalities share."""
+        last = linear_projection(np.zeros(self._width), np.eye(self._width))
+        last.trainable = False
+        return last
 
     def check_batch(self, rows: int):
         """Checks that a batch has a point a dimension, and the neighbours of each.
@@ -93,11 +121,31 @@ class SMLN(CosineMethod):
     def loss_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
         """The loss of the global batch."""
         rows = batch["pairs"]
-        points = tf.concat([replicas.gather(code) for code in self.embed(rows)], axis=0)
+        both = self.embed(rows, "network")
+        points = tf.concat([replicas.gather(outputs) for outputs in both], axis=0)
         columns = (replicas.gather(rows[name]) for name in ("images", "texts", "labels"))
         similarities = similarity_graph(*columns, self.config.neighbours)
         spectrum = balanced_spectrum(points, similarities, self.config.ridge)
         return {"balanced_spectrum": spectrum} | self.quantised(rows)
+
+    def settle(self, train: Pairs):
+        """Fits the last map to the networks' outputs for training pairs, taken evenly."""
+        if self.config.binary:
+            return
+        number = min(len(train), max(SAMPLE, self.config.neighbours + 1))
+        rows = np.linspace(0, len(train) - 1, number, dtype=int)
+        images, texts = train.images[rows], train.texts[rows]
+        labels = tf.constant(train.labels[rows], tf.float32)
+        points = np.concatenate(
+            [self._outputs.embed_images(images), self._outputs.embed_texts(texts)]
+        )
+        similarities = similarity_graph(images, texts, labels, self.config.neighbours)
+        set_projection(self._last, *spectral_map(points, similarities, self.config.ridge))
+
+    @cached_property
+    def _outputs(self) -> CosineScorer:
+        """Gives the networks' outputs for features in batches; it scores nothing."""
+        return CosineScorer(self.networks["image_network"], self.networks["text_network"])
 
 
 SPEC = MethodSpec(

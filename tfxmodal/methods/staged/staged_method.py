@@ -190,9 +190,10 @@ class StagedMethod(CosineMethod):
         self._exclusive = train.exclusive
 
     def settle(self, train: Pairs):
-        """Standardises the codes by those of all training pairs."""
-        self._scalings["image"].adapt(self._codes.embed_images(train.images))
-        self._scalings["text"].adapt(self._codes.embed_texts(train.texts))
+        """Standardises the codes by those of all pairs that it learns from."""
+        images, texts = self.learned_features(train)
+        self._scalings["image"].adapt(self._codes.embed_images(images))
+        self._scalings["text"].adapt(self._codes.embed_texts(texts))
 
     @cached_property
     def _codes(self) -> CosineScorer:
