@@ -41,7 +41,7 @@ def test_each_picture_and_word_has_its_own_weights(tmp_path):
         source=SimpleNamespace(test=source),
         features=SimpleNamespace(test=read),
         image_encoder=SimpleNamespace(preprocessing=Preprocessing(8, 4, "none")),
-        text_encoder=load_text_encoder("tf_idf", texts, 100),
+        text_encoder=load_text_encoder("tf_idf", texts, 100).table,
     )
     found = attended(data, {"image": tf.identity, "text": tf.identity}, together=2)
     for row, pair in zip((0, 2, 4), found, strict=True):

@@ -108,7 +108,7 @@ def test_what_follows_from_rows_is_the_same_whatever_a_row_without_a_label_is(me
         train.images[::3] += shift
         train.texts[::3] -= shift
         scaling = {"image_scaling": "standard", "text_scaling": "standard"}
-        config, _ = spec.decide(spec.config(**SMALL[method] | scaling), train)
+        config, _ = spec.decide(spec.config(**SMALL[method] | scaling), train, DataConfig())
         learner = spec.learner(MethodInputs.of(train), config)
         before = [variable.numpy() for variable in non_trainable(learner)]
         learner.adapt(train, validation)

@@ -153,7 +153,7 @@ def test_an_earlier_vocabulary_keeps_its_rule_its_vectors_and_its_features(tmp_p
 def test_a_vocabulary_of_a_later_rule_is_refused(tmp_path):
     (tmp_path / "vocabulary.json").write_text('{"tokenizer": 9, "idf": {"a": 1.0}}')
     with pytest.raises(
-        InputError, match="^[^(]*by the tokenizer 9, and this tfxmodal knows 1 and 2: up"
+        InputError, match="^[^(]*by the tokenizer 9, and this tfxmodal knows 1, 2, characters: up"
     ):
         BagOfWords.load(tmp_path)
 
