@@ -1,7 +1,7 @@
 # make run        from nothing to a trained, evaluated model and a picture of what it retrieves
 # make serve-demo from nothing to a search service with its page, asked by text and by picture
 #                 (METHOD=drsl takes another method; STAY=no ends it after that)
-# make test       the whole test suite, on WORKERS processes (each takes up to 4 GB of memory)
+# make test       the whole test suite, on WORKERS processes (each takes up to 6 GB of memory)
 # make lint       ruff, the import contracts, the types of the public API
 # make benchmark  all methods on wikipedia (../shared/data, or else emoji_scenes), seed 0: benchmarks/all
 # make beam-env   the environment of export/embed_corpus.py: .venv-beam
