@@ -69,7 +69,7 @@ class Result:
     def _about(self) -> dict:
         return self._run.read_json(MODEL)
 
-    @property
+    @cached_property
     def nearest_preset(self) -> tuple[str, dict[str, Any]]:
         """See there; of a choice `minutes` are those of all candidates together."""
         settings, minutes = self.settings, self.choice.minutes

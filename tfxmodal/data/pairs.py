@@ -117,6 +117,11 @@ class Pairs:
         return not hasattr(self.texts, "shape")
 
     @property
+    def has_contents(self) -> bool:
+        """Whether there are image files and captions, which can be shown and read in parts."""
+        return self.has_image_files and self.has_captions
+
+    @property
     def sides(self) -> tuple[np.ndarray | slice, np.ndarray | slice]:
         """The rows that ask and the rows that are searched, as indices of a column."""
         if self.queries is None:

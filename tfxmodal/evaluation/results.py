@@ -148,7 +148,7 @@ def draw(
             first.images, first.texts, source.labels, class_names, seed=seed
         )
     # Photos may be gone: with cached features only the pictures need them.
-    if source.has_image_files and source.has_captions and os.path.isfile(source.images[0]):
+    if source.has_contents and os.path.isfile(source.images[0]):
         drawn["retrieved"] = retrieved_figure(first, seed)
     if missing := lacking(drawn.values()):
         reporter.say(missing)

@@ -23,7 +23,7 @@ def inputs_of(config) -> Mapping[str, str]:
 
 def come_in_parts(train: Pairs, data: DataConfig) -> bool:
     """Whether a method can read locations of images and words of texts."""
-    return train.has_image_files and train.has_captions and data.encodes_parts
+    return train.has_contents and data.encodes_parts
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,11 @@ class CosineMethod(Method):
         kind = HammingScorer if "image_bits" in self.networks else CosineScorer
         return scorer_of(self.networks["image_encoder"], self.networks["text_encoder"], kind)
 
+    @cached_property
+    def outputs(self) -> CosineScorer:
+        """Gives the outputs of `image_network` and `text_network` in batches; it scores nothing."""
+        return scorer_of(self.networks["image_network"], self.networks["text_network"])
+
     def embed(self, rows: dict[str, tf.Tensor], what: str = "encoder") -> tuple:
         """The outputs in training of the networks, or parts, `image_WHAT` and `text_WHAT`."""
         models = {**self.networks, **self.parts}

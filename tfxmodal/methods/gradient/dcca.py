@@ -7,7 +7,6 @@ The paper could not be had: this is our reading of what released codes of it hav
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -23,7 +22,6 @@ from tfxmodal.methods.gradient.cosine_method import CosineMethod
 from tfxmodal.methods.learner import Batch, rmsprop
 from tfxmodal.methods.scaled_features import NONE_OR_STANDARD, ScaledFeatures, scaled_inputs
 from tfxmodal.methods.spec import MethodSpec
-from tfxmodal.retrieval.cosine import CosineScorer
 
 ACTIVATION = "sigmoid"
 """Of the hidden layers (released codes)."""
@@ -118,18 +116,13 @@ class DCCA(CosineMethod):
 
     def settle(self, train: Pairs):
         """Fits linear CCA to the networks' outputs for all training pairs."""
-        images = self._outputs.embed_images(train.images)
-        texts = self._outputs.embed_texts(train.texts)
+        images = self.outputs.embed_images(train.images)
+        texts = self.outputs.embed_texts(train.texts)
         of = moments(images, texts)
         ridge = self.config.ridge * np.eye(self.config.embedding_dim)
         a, _, b = canonical_directions(of.images + ridge, of.between, of.texts + ridge)
         set_projection(self._maps["image"], of.image_mean, a)
         set_projection(self._maps["text"], of.text_mean, b)
-
-    @cached_property
-    def _outputs(self) -> CosineScorer:
-        """Gives the networks' outputs for features in batches; it scores nothing."""
-        return CosineScorer(self.networks["image_network"], self.networks["text_network"])
 
 
 PRESETS = {"": {"training": {"learning_rate": 1e-3, "batch_size": 1000}}}

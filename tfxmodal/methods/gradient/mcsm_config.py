@@ -79,7 +79,7 @@ def decided(config: MCSMConfig, train: Pairs, data: DataConfig) -> tuple[MCSMCon
     locations = config.locations
     if locations == "auto":
         locations = "map" if come_in_parts(train, data) else "global"
-    if locations == "map" and not (train.has_image_files and train.has_captions):
+    if locations == "map" and not train.has_contents:
         raise InputError(
             "`locations` map reads image files and captions, and the training pairs have ready "
             "features: give a dataset with files and captions, or `locations` global."

@@ -24,7 +24,6 @@ from tfxmodal.methods.gradient.cosine_method import CosineMethod
 from tfxmodal.methods.learner import Batch
 from tfxmodal.methods.scaled_features import ScaledFeatures, scaled_inputs
 from tfxmodal.methods.spec import MethodSpec
-from tfxmodal.retrieval.cosine import CosineScorer
 
 SAMPLE = 2000
 """Training pairs that the last map is fitted to, at most; it takes time that grows with their
@@ -137,15 +136,10 @@ class SMLN(CosineMethod):
         images, texts = train.images[rows], train.texts[rows]
         labels = tf.constant(train.labels[rows], tf.float32)
         points = np.concatenate(
-            [self._outputs.embed_images(images), self._outputs.embed_texts(texts)]
+            [self.outputs.embed_images(images), self.outputs.embed_texts(texts)]
         )
         similarities = similarity_graph(images, texts, labels, self.config.neighbours)
         set_projection(self._last, *spectral_map(points, similarities, self.config.ridge))
-
-    @cached_property
-    def _outputs(self) -> CosineScorer:
-        """Gives the networks' outputs for features in batches; it scores nothing."""
-        return CosineScorer(self.networks["image_network"], self.networks["text_network"])
 
 
 SPEC = MethodSpec(

@@ -255,7 +255,7 @@ def decided(config: CCLConfig, train: Pairs, data: DataConfig) -> tuple[CCLConfi
     config = replace(config, grains=grains)
     if grains == "coarse":
         return config, "CCL reads whole items alone, no parts of them: `grains` coarse."
-    if train.has_image_files and train.has_captions:
+    if train.has_contents:
         return config, None
     raise InputError(
         f"`grains` {grains} reads locations of images and words of texts; received ready features, "
