@@ -11,6 +11,7 @@ from tfxmodal.evaluation.figures import (
     Retrieved,
     curve_figure,
     curve_figures,
+    figure_pdf,
     figure_png,
     gallery_figure,
     tsne_figure,
@@ -23,6 +24,12 @@ def picture(figure) -> np.ndarray:
 
 def texts_of(axes) -> list[str]:
     return [text.get_text() for text in axes.texts]
+
+
+def test_a_pdf_holds_no_date():
+    figure = curve_figure({"loss": {"SCL": (np.array([0, 1]), np.array([0.9, 0.2]))}}, "x", "y")
+    pdf = figure_pdf(figure)
+    assert pdf.startswith(b"%PDF") and b"Date" not in pdf
 
 
 def test_one_panel_a_direction_and_one_line_a_name():

@@ -1,4 +1,4 @@
-"""Figures of a benchmark, as PNG files by name."""
+"""Figures of a benchmark."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfxmodal.benchmark.results import SETTINGS, Row, Table
-from tfxmodal.evaluation.figures import curve_figure, curve_figures, figure_png
+from tfxmodal.evaluation.figures import curve_figure, curve_figures
 
 if TYPE_CHECKING:  # What draws takes a second to import, and only those who draw need it.
     from matplotlib.axes import Axes
@@ -20,8 +20,8 @@ QUICKEST = 0.01
 """Seconds at the left end of a logarithmic axis."""
 
 
-def figures_of(table: Table) -> dict[str, bytes]:
-    """All figures of a table.
+def figures_of(table: Table) -> dict[str, Figure]:
+    """All figures of a table, by name.
 
     They are scores, scores against seconds and convergence; curves, where there are labels; and the
     surface of a method's score over two settings, where its rows are a grid of them.
@@ -35,7 +35,7 @@ def figures_of(table: Table) -> dict[str, bytes]:
             drawn[f"surface_{method}"] = _surface(method, scores, table)
     if all(row.results[0].curves for row in table.rows):
         drawn |= curve_figures({row.title: _mean_curves(row) for row in table.rows})
-    return {name: figure_png(figure) for name, figure in drawn.items()}
+    return drawn
 
 
 def _scores(table: Table) -> Figure:

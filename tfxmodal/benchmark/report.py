@@ -1,4 +1,4 @@
-"""The report of a benchmark: `report.html`, `tables.md`, `tables.tex`, `results.csv`."""
+"""The report of a benchmark: `report.html`, `tables.md`, `tables.tex`, `results.csv`, `figures`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import platform
+import re
 from collections.abc import Iterator, Sequence
 from html import escape
 from importlib.metadata import version
@@ -24,10 +25,11 @@ from tfxmodal.benchmark.tables import (
     other_metrics,
     results_csv,
 )
+from tfxmodal.evaluation.figures import figure_pdf, figure_png
 from tfxmodal.evaluation.results import CURVE_QUERIES
 from tfxmodal.io.atomic import whole_file
 
-REPORT, ENVIRONMENT = "report.html", "environment.json"
+REPORT, ENVIRONMENT, FIGURES = "report.html", "environment.json", "figures"
 
 OF_CURVES = f"mean over queries (at most {CURVE_QUERIES:,}, drawn at random) and seeds"
 CAPTIONS = {
@@ -66,13 +68,22 @@ def write_report(folder: Path, tables: Sequence[Table], failures: Failures) -> N
         tables: One a dataset.
         failures: What could not be trained.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in {
+    files = {
         "results.csv": results_csv(tables),
         "tables.md": markdown(tables, failures),
         "tables.tex": latex(tables),
-        REPORT: _page(tables, failures).encode(),
-    }.items():
+    }
+    pictures = []
+    for each in tables:
+        pictures.append({})
+        place = re.sub(r"[^\w.-]+", "-", each.name)
+        for name, figure in figures_of(each).items():
+            pictures[-1][name] = figure_png(figure)
+            files[f"{FIGURES}/{place}/{name}.png"] = pictures[-1][name]
+            files[f"{FIGURES}/{place}/{name}.pdf"] = figure_pdf(figure)
+    files[REPORT] = _page(tables, pictures, failures).encode()
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         with whole_file(folder / name) as file:
             file.write(content)
 
@@ -105,8 +116,9 @@ def write_environment(folder: Path, command: str, data: dict) -> None:
         file.write((json.dumps(about, indent=2) + "\n").encode())
 
 
-def _page(tables: Sequence[Table], failures: Failures) -> str:
-    body = "\n".join(part for each in tables for part in _section(each))
+def _page(tables: Sequence[Table], pictures: Sequence[dict], failures: Failures) -> str:
+    sections = map(_section, tables, pictures)
+    body = "\n".join(part for section in sections for part in section)
     if failures:
         items = (
             f"<li>{escape(reason)} <small>({escape('; '.join(names))})</small></li>"
@@ -120,7 +132,7 @@ def _page(tables: Sequence[Table], failures: Failures) -> str:
     )
 
 
-def _section(each: Table) -> Iterator[str]:
+def _section(each: Table, pictures: dict[str, bytes]) -> Iterator[str]:
     yield f"<h2>{escape(each.name)}</h2>"
     yield f'<div class="wide"><table>{_row(headings(each), "th")}'
     for setting, numbers in numbered_by_setting(each):
@@ -129,7 +141,7 @@ def _section(each: Table) -> Iterator[str]:
             yield _row(cells(each, number, "<b>{}</b>", "<u>{}</u>"), safe=range(1, 4))
     yield "</table></div>"
     yield f'<p class="note">{escape(note(each, "underlined"))}</p>'
-    for name, png in figures_of(each).items():
+    for name, png in pictures.items():
         yield (
             f'<figure><div class="wide">{_picture(name, png)}</div>'
             f"<figcaption>{CAPTIONS.get(name, SURFACE)}</figcaption></figure>"

@@ -21,7 +21,8 @@ HEADINGS = (
 PRINTED = ("printed", "difference")
 """Of the averages, where a paper prints them."""
 PRINTED_SECONDS = ("printed seconds", "printed test seconds")
-"""Of the training and of the test, likewise."""
+"""Of the training and of the test, likewise; `TEST_SECONDS` stands beside them."""
+TEST_SECONDS = "test seconds"
 NOT_IN_LATEX = ("p", "seeds")
 
 NOTE = (
@@ -37,6 +38,9 @@ OF_P = "The column p is that of the average against the best one."
 
 OF_OTHERS = "Seconds are of the training. Settings are the preset, and those that differ from it."
 
+OF_TEST = "Test seconds are of embedding, scoring and measuring the test split."
+"""What stands there where a paper prints these."""
+
 OTHER_METRICS = {name: read for name, read in (SHOWN | MORE | OF_COCO).items() if name != "mAP@all"}
 """What stands in a table of its own, the mean of both directions."""
 
@@ -48,7 +52,7 @@ def results_csv(tables: Sequence[Table]) -> bytes:
     """All runs, one a line."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    facts = ("seconds", "epochs", "parameters", "embedding_dim")
+    facts = ("seconds", "test_seconds", "epochs", "parameters", "embedding_dim")
     names = ("dataset", "setting", "method", "variant", "seed", "settings", "measure")
     printed = [f"printed {name}" for name in COLUMNS] + [*PRINTED_SECONDS]
     writer.writerow([*names, *COLUMNS, *printed, *OTHER_METRICS, *facts, "run", "versions"])
@@ -115,7 +119,7 @@ def latex(tables: Sequence[Table]) -> bytes:
 
 def headings(each: Table) -> list[str]:
     """The columns of a table."""
-    seconds = PRINTED_SECONDS if each.printed_seconds else ()
+    seconds = (TEST_SECONDS, *PRINTED_SECONDS) if each.printed_seconds else ()
     return [*HEADINGS, *seconds, *(PRINTED if each.printed else ())]
 
 
@@ -126,7 +130,9 @@ def note(each: Table, second: str) -> str:
 
 def _note(each: Table, second: str, *others: str) -> str:
     about = NOTE.format(measure=each.measure, second=second)
-    return " ".join(filter(None, [about, *others, OF_OTHERS, each.about, each.inputs, each.mixed]))
+    of_test = OF_TEST if each.printed_seconds else ""
+    told = [about, *others, OF_OTHERS, of_test, each.about, each.inputs, each.mixed]
+    return " ".join(filter(None, told))
 
 
 def numbered_by_setting(each: Table) -> Iterator[tuple[str, list[int]]]:
@@ -149,6 +155,8 @@ def cells(each: Table, number: int, best: str, second: str) -> list[str]:
     facts = (f"{row.results[0].metrics[name]:,}" for name in ("parameters", "embedding_dim"))
     texts = [row.title, *found, p, seconds, *facts, str(len(row.results)), row.settings]
     if each.printed_seconds:
+        of_test = [each.metrics.get("test_seconds") for each in row.results]
+        texts.append("–" if None in of_test else f"{np.mean(of_test):.3f}")
         texts += map(str, row.printed_seconds or ("–", "–"))
     if each.printed:
         texts += ["–", "–"] if row.printed is None else _beside(row)

@@ -1,8 +1,8 @@
 """Trains methods on datasets over seeds under one protocol, and writes tables and figures.
 
 Each training is an ordinary run in TO/runs. Killed and called again the command goes on; a second
-one with the same --to shares the work. The report: TO/report.html, tables.md, tables.tex and
-results.csv; environment.json has versions, machine, commands and hashes of the data.
+one with the same --to shares the work. The report: TO/report.html, tables.md, tables.tex,
+results.csv and figures; environment.json has versions, machine, commands and hashes of the data.
 
 Examples:
   python trainers/benchmark.py --to benchmarks/all --seeds 0 1 2 --jobs 2
@@ -98,3 +98,4 @@ def print_end(folder: Path, tables: Sequence[Table], failures: Mapping[str, Sequ
     for reason, cells in failures.items():
         print(f"Not trained: {'; '.join(cells)}: {reason}")
     print(f"Report: {folder}/report.html; tables: {folder}/tables.md, tables.tex, results.csv")
+    print(f"Figures: {folder}/figures")

@@ -186,11 +186,20 @@ def tsne_figure(
 
 def figure_png(figure: Figure, dpi: int = 100) -> bytes:
     """The figure as a PNG file, for TensorBoard or for disk."""
+    return _saved(figure, format="png", dpi=dpi)
+
+
+def figure_pdf(figure: Figure) -> bytes:
+    """The figure as a PDF file, for print, without the date: it is the same file each time."""
+    return _saved(figure, format="pdf", metadata={"CreationDate": None})
+
+
+def _saved(figure: Figure, **options) -> bytes:
     buffer = io.BytesIO()
     use_fonts(figure)
     with warnings.catch_warnings():  # One for each glyph; `fonts.lacking` says it in a sentence.
         warnings.filterwarnings("ignore", "Glyph .* missing from")
-        figure.savefig(buffer, format="png", dpi=dpi)
+        figure.savefig(buffer, **options)
     return buffer.getvalue()
 
 

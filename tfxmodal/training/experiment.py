@@ -322,8 +322,10 @@ def _measure(settings, run, data: Prepared, outcome: _Outcome, splits, reporter,
     results = {}
     for split in splits:
         features, source = getattr(data.features, split), getattr(data.source, split)
-        scorer = outcome.scorer(split)
+        scorer, start = outcome.scorer(split), time.perf_counter()
         results[split] = evaluate_split(scorer, features, source, data.text_encoder)
+        if split == "test":
+            metrics["test_seconds"] = time.perf_counter() - start
         metrics[split] = results[split].metrics
         summaries.results(split, metrics[split], step)
     if "validation" in results:
