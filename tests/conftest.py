@@ -86,7 +86,7 @@ def one_device():
     """Runs take one of the two devices: see `two_replicas`."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (experiment, encoder_training):
-            patch.setattr(module, "make_strategy", lambda: make_strategy(["CPU:0"]))
+            patch.setattr(module, "make_strategy", lambda: make_strategy("CPU:0"))
         yield
 
 
@@ -120,8 +120,8 @@ def two_devices() -> list[str]:
 
 @pytest.fixture(scope="session")
 def two_replicas(two_devices) -> tf.distribute.MirroredStrategy:
-    """The one strategy over `two_devices`: a second would number its collectives like the first."""
-    return tf.distribute.MirroredStrategy(two_devices)
+    """The one strategy over `two_devices`."""
+    return make_strategy(*two_devices)
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ class Staged(Adversarial):
 def make(folder, method_class=Adversarial, strategy=None, options=None, **training):
     """A method and its trainer."""
     keras.utils.set_random_seed(0)
-    strategy = strategy or make_strategy(["CPU:0"])
+    strategy = strategy or make_strategy("CPU:0")
     training = {"epochs": 4, "batch_size": 16, "learning_rate": 0.05, "patience": 0} | training
     train = make_pairs()
     with strategy.scope():

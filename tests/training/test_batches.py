@@ -100,7 +100,7 @@ def replicas_of(strategy, value):
 
 @pytest.fixture(params=[1, 2])
 def strategy(request, two_replicas):
-    return two_replicas if request.param == 2 else make_strategy(["CPU:0"])
+    return two_replicas if request.param == 2 else make_strategy("CPU:0")
 
 
 def test_both_feeds_give_the_planned_rows_to_each_replica(strategy):
@@ -139,7 +139,7 @@ def test_each_replica_has_its_rows_on_its_own_device(two_replicas, two_devices):
 
 
 def test_feeds_without_labels_have_none():
-    train, strategy = make_pairs(), make_strategy(["CPU:0"])
+    train, strategy = make_pairs(), make_strategy("CPU:0")
     train = type(train)(train.ids, train.images, train.texts)
     assert MemoryFeed(train, strategy).data.keys() == {"images", "texts"}
     batch = next(StreamFeed(train, strategy).batches({"unlabelled": np.zeros((1, 1, 2), int)}))
@@ -158,7 +158,7 @@ def test_feeds_carry_the_numbers_of_images(strategy):
 
 
 def test_feeds_follow_the_float_type_of_keras():
-    train, strategy = make_pairs(), make_strategy(["CPU:0"])
+    train, strategy = make_pairs(), make_strategy("CPU:0")
     keras.config.set_floatx("float64")
     try:
         whole = MemoryFeed(train, strategy).data["labels"]

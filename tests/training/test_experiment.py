@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from functools import partial
 
 import keras
 import numpy as np
@@ -21,6 +22,7 @@ from tfxmodal.methods import METHODS
 from tfxmodal.serving.export.signatures import ServedRun
 from tfxmodal.training import experiment
 from tfxmodal.training.experiment import run_experiment
+from tfxmodal.training.replicas import make_strategy
 from tfxmodal.training.run_evaluation import evaluate_run
 from tfxmodal.training.run_folder import RunFolder
 from tfxmodal.training.settings import Settings
@@ -102,6 +104,13 @@ def test_the_random_numbers_of_the_caller_go_on_as_if_nothing_had_been(tmp_path)
     found = np.random.random(3), keras.random.uniform([3]).numpy()
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_one_process_trains_twice_on_two_replicas(tmp_path, monkeypatch, two_devices):
+    monkeypatch.setattr(experiment, "make_strategy", partial(make_strategy, *two_devices))
+    for dim in (4, 6):  # Of one shape the second training could do with what the first left.
+        given = settings("scl", epochs=1, embedding_dim=dim)
+        assert run_experiment(given, tmp_path / str(dim), dataset=dataset()).finished
 
 
 def test_a_stopped_run_goes_on_by_itself_alone_and_with_more_epochs(tmp_path):

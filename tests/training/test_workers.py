@@ -38,7 +38,7 @@ def several(tmp_path_factory):
 
 @pytest.mark.usefixtures("gradient_norms")
 def test_three_workers_compute_the_numbers_of_one(several, tmp_path):
-    one = worker.numbers(make_strategy(["CPU:0"]), tmp_path)
+    one = worker.numbers(make_strategy("CPU:0"), tmp_path)
     for index in range(3):
         found = np.load(several[0] / "three" / f"numbers-{index}.npz")
         assert found.files == list(one)

@@ -78,7 +78,7 @@ def make_trainer(
     MI, which is slow to compile, is left out unless asked for.
     """
     keras.utils.set_random_seed(0)
-    strategy = strategy or make_strategy(["CPU:0"])
+    strategy = strategy or make_strategy("CPU:0")
     train = train or make_pairs()
     training = TrainingConfig(**{"epochs": 2, "batch_size": 16, "learning_rate": 0.01} | training)
     with strategy.scope():
@@ -94,7 +94,7 @@ def make_trainer(
 def with_sgd(method_class, config, folder, strategy=None, train=None, **training):
     """A method and its trainer for its last stage, by SGD: Adam hides a doubled gradient."""
     keras.utils.set_random_seed(0)
-    strategy = strategy or make_strategy(["CPU:0"])
+    strategy = strategy or make_strategy("CPU:0")
     train = train or make_pairs()
     training = TrainingConfig(**{"epochs": 2, "batch_size": 16, "learning_rate": 0.05} | training)
     with strategy.scope():

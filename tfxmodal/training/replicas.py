@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from tfxmodal.lazy import tf
 
 
-def make_strategy(devices: list[str] | None = None) -> tf.distribute.MirroredStrategy:
-    """A MirroredStrategy over `devices`; by default over every GPU, or the CPU without one."""
-    return tf.distribute.MirroredStrategy(devices)
+@cache
+def make_strategy(*devices: str) -> tf.distribute.MirroredStrategy:
+    """A MirroredStrategy over `devices`; by default over every GPU, or the CPU without one.
+
+    It is the same one each time: a second over several devices would number its collectives as the
+    first did, and TensorFlow ends all of them where their shapes differ.
+    """
+    return tf.distribute.MirroredStrategy(devices or None)
 
 
 class Replicas:

@@ -47,7 +47,7 @@ def make(train=None, **config) -> DRSL:
 
 
 def make_trainer(folder, strategy=None, images_at_once=0, **training) -> tuple[DRSL, Trainer]:
-    strategy, train = strategy or make_strategy(["CPU:0"]), raw_pairs()
+    strategy, train = strategy or make_strategy("CPU:0"), raw_pairs()
     config = TrainingConfig(**{"batch_size": 16, "learning_rate": 0.01} | training)
     with strategy.scope():
         method = make(train, images_at_once=images_at_once)

@@ -65,7 +65,7 @@ def test_what_validation_measures():
 def test_dropout_and_the_largest_norm(tmp_path):
     """The limit holds on every replica's steps; dropout is of training alone."""
     pairs = pairs_of("single")
-    strategy = make_strategy(["CPU:0"])
+    strategy = make_strategy("CPU:0")
     with strategy.scope():
         learner = classifier(pairs, dropout=0.5, max_norm=0.1)
         config = TrainingConfig(epochs=2, batch_size=16, learning_rate=0.1)

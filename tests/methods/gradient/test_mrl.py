@@ -66,7 +66,7 @@ def test_one_class_leaves_the_contrast_alone():
 @pytest.mark.parametrize("as_released", [False, True])
 def test_the_learning_rate_falls_with_a_cosine_as_released(as_released, tmp_path):
     def trainer(minutes=0.0):
-        strategy, train = make_strategy(["CPU:0"]), make_pairs(8)
+        strategy, train = make_strategy("CPU:0"), make_pairs(8)
         training = TrainingConfig(epochs=4, batch_size=8, learning_rate=0.01, minutes=minutes)
         with strategy.scope():
             method = method_of(MRL, train, MRLConfig(**SIZES, as_released=as_released))

@@ -112,7 +112,7 @@ def test_two_replicas_equal_one_in_float64(two_replicas):
     """With SGD: Adam would hide a gradient of twice the size."""
     with float64():
         start = weights(small(hidden_units=()))
-        (whole,), ours = after_a_step(make_strategy(["CPU:0"]))
+        (whole,), ours = after_a_step(make_strategy("CPU:0"))
         losses, theirs = after_a_step(two_replicas)
     assert losses == pytest.approx([whole, whole], rel=1e-10)
     for before, a, b in zip(start, ours, theirs, strict=True):
@@ -136,7 +136,7 @@ def test_a_batch_that_is_too_small_is_refused(config, least, tmp_path):
     training = TrainingConfig(batch_size=least - 1)
     told = f"`batch_size` must be at least {least} for .* of {least - 1} pairs: raise it"
     with pytest.raises(InputError, match=told):
-        Trainer(method, make_pairs(), training, make_strategy(["CPU:0"]), tmp_path)
+        Trainer(method, make_pairs(), training, make_strategy("CPU:0"), tmp_path)
 
 
 @pytest.mark.parametrize("what", ["no label", "one class", "rows alike"])
