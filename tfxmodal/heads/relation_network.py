@@ -268,7 +268,7 @@ def _scores(images, texts, weights):
     return _sum_of_units(images, texts, weights), backward
 
 
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=True, autograph=False)
 def _sum_of_units(a, b, w):
     """sum_u w_u relu(a_iu + b_ju), `[n, m]`."""
     terms = zip(
@@ -277,7 +277,7 @@ def _sum_of_units(a, b, w):
     return tf.reduce_sum(sum(tf.nn.relu(a + b) * w for a, b, w in terms), axis=1)
 
 
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=True, autograph=False)
 def _sum_where_open(a, b, g):
     """sum_j g_ij [a_iu + b_ju > 0], `[n, units]`."""
     terms = zip(*map(_slices, (b[None], g[:, :, None])), strict=True)

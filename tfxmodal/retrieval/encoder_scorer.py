@@ -65,6 +65,8 @@ def _inference(model: keras.Model):
     """The model as one graph for any number of rows, with the weights it has at each call."""
     dtype = tf.as_dtype(model.inputs[0].dtype)  # whole numbers: pixels or token ids
     rows = tf.TensorSpec(model.inputs[0].shape, dtype if dtype.is_integer else tf.float32)
-    return tf.function(
-        lambda features: tf.cast(model(features, training=False), tf.float32)
-    ).get_concrete_function(rows)
+
+    def embed(features):
+        return tf.cast(model(features, training=False), tf.float32)
+
+    return tf.function(embed, autograph=False).get_concrete_function(rows)

@@ -189,7 +189,7 @@ def _compiled_sums(a, b, weights):
     return scores[:n, :m]
 
 
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=True, autograph=False)
 def _compiled_tile(a, b, weights):
     """The sum over units of w max(a, b): a `[units, n]` and b `[units, m]` to `[n, m]`.
 

@@ -47,7 +47,7 @@ class RelationScorer(EncoderScorer):
 
     @cached_property
     def _plain(self):
-        return tf.function(self.graph_score).get_concrete_function(*self._rows)
+        return self._graph(self.graph_score)
 
     @cached_property
     def _compiled(self):
@@ -58,11 +58,11 @@ class RelationScorer(EncoderScorer):
             first = self.graph_images(images), self.graph_texts(texts)
             return self.graph_score_rows(*first, compiled=True)
 
-        return tf.function(score).get_concrete_function(*self._rows)
+        return self._graph(score)
 
     @cached_property
     def _aligned(self):
-        return tf.function(self.graph_score_pairs).get_concrete_function(*self._rows)
+        return self._graph(self.graph_score_pairs)
 
     @cached_property
     def _listed(self):
@@ -71,8 +71,11 @@ class RelationScorer(EncoderScorer):
             weights = self._relation.weights_for_inference()
             return listed_scores(*first, image_rows, text_rows, weights)
 
-        numbers = tf.TensorSpec([None], tf.int32)
-        return tf.function(score).get_concrete_function(*self._rows, numbers, numbers)
+        return self._graph(score, *[tf.TensorSpec([None], tf.int32)] * 2)
+
+    def _graph(self, function, *more: tf.TensorSpec):
+        """A function of embeddings, and of `more`, as a graph."""
+        return tf.function(function, autograph=False).get_concrete_function(*self._rows, *more)
 
     def score(self, images: np.ndarray, texts: np.ndarray) -> np.ndarray:
         """Relation scores of all pairs, `[n, m]`."""

@@ -135,17 +135,17 @@ class Steps:
             values = values.write(step - first, self._sum(shares))
         return values.stack()
 
-    @tf.function
+    @tf.function(autograph=False)
     def _memory_norms(self, data, plan):
         rows = {name: order[0] for name, order in plan.items()}
         norms = self._strategy.run(self._gather_and(self._norms), args=(data, rows))
         return self._strategy.experimental_local_results(norms)[0]
 
-    @tf.function
+    @tf.function(autograph=False)
     def _streamed_step(self, batch):
         return self._sum(self._strategy.run(self._step, args=(batch,)))
 
-    @tf.function
+    @tf.function(autograph=False)
     def _streamed_norms(self, batch):
         norms = self._strategy.run(self._norms, args=(batch,))
         return self._strategy.experimental_local_results(norms)[0]
@@ -167,7 +167,8 @@ class Steps:
 
             return function({stream: batch(stream, order) for stream, order in rows.items()})
 
-        return run
+        # Only the loop over steps is AutoGraph's: to convert all losses takes a second.
+        return tf.autograph.experimental.do_not_convert(run)
 
 
 def _losses(update: Update, batch) -> tuple[list[tf.Tensor], tf.Tensor]:

@@ -114,7 +114,7 @@ class ImageEncoder:
     def _graph(self, model: keras.Model):
         side = self.preprocessing.crop
         spec = tf.TensorSpec([None, side, side, 3], tf.float32)
-        return tf.function(lambda images: model(images, training=False), [spec])
+        return tf.function(lambda images: model(images, training=False), [spec], autograph=False)
 
     def by_openvino(self, kind: str) -> OpenVinoModel:
         """The same graph run by OpenVINO, compiled once.

@@ -81,7 +81,7 @@ def tokens(texts: tf.Tensor, version: Version = VERSION) -> tf.RaggedTensor:
 def _graph(version: Version) -> Callable[[tf.Tensor], tf.RaggedTensor]:
     """A rule as a function of a graph, which an export holds once, whoever calls it."""
     rule = {1: _runs, 2: _words, CHARACTERS: _characters}[version]
-    return tf.function(rule, input_signature=[tf.TensorSpec([None], tf.string)])
+    return tf.function(rule, [tf.TensorSpec([None], tf.string)], autograph=False)
 
 
 def _runs(texts: tf.Tensor) -> tf.RaggedTensor:

@@ -52,6 +52,7 @@ class EncoderClassifier(Learner):
         self._predict = tf.function(
             lambda rows: self.networks["classifier"](rows, training=False),
             [tf.TensorSpec(network.inputs[0].shape, network.inputs[0].dtype)],
+            autograph=False,
         )
 
     def streams(self, train: Pairs, seed: int) -> dict[str, np.ndarray]:
