@@ -1,9 +1,10 @@
 # make run        from nothing to a trained, evaluated model and a picture of what it retrieves
 # make serve-demo from nothing to a search service with its page, asked by text and by picture
 #                 (METHOD=drsl takes another method; STAY=no ends it after that)
-# make test       the whole test suite, on WORKERS processes (each takes up to 6 GB of memory)
+# make test       the whole test suite, on WORKERS processes (one more than the cores it was measured on, since tests
+#                 wait at times; each takes 4 GB of memory)
 # make lint       ruff, the import contracts, the types of the public API
-# make benchmark  all methods on wikipedia (../shared/data, or else emoji_scenes), seed 0: benchmarks/all
+# make benchmark  all methods on wikipedia (../shared/data, or else emoji_scenes), seed 0, JOBS at once: benchmarks/all
 # make beam-env   the environment of export/embed_corpus.py: .venv-beam
 # make docs       the documentation, from docs/ and the docstrings, into site/
 # make bench      the measurements quoted in the documentation, but for those of a trained run
@@ -17,7 +18,8 @@ DEMO_RUN := $(if $(filter scl,$(METHOD)),$(RUN),runs/quickstart-$(METHOD))
 PORT ?= 8500
 HTTP_PORT ?= 8080
 STAY ?= yes
-WORKERS ?= 2
+WORKERS ?= 3
+JOBS ?= 2
 # What the development server says once it answers, and what TensorFlow Serving says.
 UP := ^Ready\|Running gRPC ModelServer
 
@@ -67,7 +69,7 @@ docs: .venv/ready
 
 # Goes on where it was stopped.
 benchmark: .venv/ready
-	$(BIN)/python trainers/benchmark.py --to benchmarks/all --jobs $(WORKERS) --minutes 4 --set scl.mi_negatives=8 \
+	$(BIN)/python trainers/benchmark.py --to benchmarks/all --jobs $(JOBS) --minutes 4 --set scl.mi_negatives=8 \
 		--datasets $(if $(WIKIPEDIA),wikipedia=$(WIKIPEDIA),emoji_scenes)
 
 bench: .venv/ready

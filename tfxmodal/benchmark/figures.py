@@ -81,7 +81,9 @@ def _seconds(table: Table) -> Figure:
 def _convergence(lines: Mapping[str, tuple[np.ndarray, np.ndarray]], table: Table) -> Figure:
     """The validation score of each epoch, a line a row."""
     figure = curve_figure({"validation": lines}, "Epoch", f"{table.measure}, first seed")
-    figure.axes[0].set_xscale("symlog", linthresh=1)  # What starts trained has an epoch 0.
+    (axes,) = figure.axes
+    axes.set_xscale("symlog", linthresh=1)
+    axes.set_xlim(left=min(x[0] for x, _ in lines.values()) - 0.1)  # 0 of what starts trained.
     return figure
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from tfxmodal.benchmark.figures import figures_of
 from tfxmodal.benchmark.results import LEVEL, Table
 from tfxmodal.benchmark.tables import (
+    HEADINGS,
     Failures,
     cells,
     headings,
@@ -58,6 +59,8 @@ figure img { max-width: 100%; min-width: 34rem; height: auto }
 .planes img { min-width: 0 }
 figcaption, p.note { color: #555; font-size: .9rem }
 """
+STYLE += f".results :is(th, td):nth-child({HEADINGS.index('settings') + 1}) "
+STYLE += "{ text-align: left; white-space: normal; min-width: 14rem }\n"
 
 
 def write_report(folder: Path, tables: Sequence[Table], failures: Failures) -> None:
@@ -134,7 +137,7 @@ def _page(tables: Sequence[Table], pictures: Sequence[dict], failures: Failures)
 
 def _section(each: Table, pictures: dict[str, bytes]) -> Iterator[str]:
     yield f"<h2>{escape(each.name)}</h2>"
-    yield f'<div class="wide"><table>{_row(headings(each), "th")}'
+    yield f'<div class="wide"><table class="results">{_row(headings(each), "th")}'
     for setting, numbers in numbered_by_setting(each):
         yield f'<tr class="setting"><td colspan="{len(headings(each))}">{setting}</td></tr>'
         for number in numbers:

@@ -25,6 +25,7 @@ RIGHT, WRONG, PLAIN = "#1e8e3e", "#d93025", "#5f6368"
 PHOTO = (320, 236)  # pixels, the shape of a gallery's cell
 LINE, LINES = 25, 8  # columns and lines of a caption that fit into a cell
 NAME = 30  # columns of a name in a legend
+DOTTED, POINTS = 10, 40  # lines in a panel, and points in a line, up to which points are marked
 
 Lines = Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]
 """For each panel's title, for each line's name, its x and y."""
@@ -62,7 +63,8 @@ def curve_figure(curves: Lines, x_label: str, y_label: str = "Precision") -> Fig
     for panel, (title, lines) in zip(panels, curves.items(), strict=True):
         panel.set_prop_cycle(styles)
         for name, (x, y) in lines.items():
-            panel.plot(x, y, marker="o", markersize=3.5, linewidth=1.8, label=name)
+            marker = "o" if len(x) == 1 or (most <= DOTTED and len(x) <= POINTS) else ""
+            panel.plot(x, y, marker=marker, markersize=3.5, linewidth=1.8, label=name)
         panel.set_title(_title(title), fontsize=11)
         panel.set_xlabel(x_label)
         panel.grid(alpha=0.3)
