@@ -131,6 +131,9 @@ class Learner(ABC):
     def loss_terms(self, batch: Batch, replicas) -> dict[str, tf.Tensor]:
         """The value of each term in `weights`, on this replica's share of the global batch.
 
+        It becomes a graph without AutoGraph: write `tf.cond` and `tf.while_loop` where a condition
+        or a loop depends on tensors.
+
         Args:
             batch: This replica's rows of each stream.
             replicas: Gives `gather(rows)` and `offset(rows)`; see `tfxmodal.training.replicas`.
