@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tests.training.test_experiment import results as without_clock
 from tests.training.tiny import assert_bit_equal, checkpoint_tensors, make_pairs
 from tfxmodal.commands import train
 
@@ -65,9 +66,7 @@ def finish(process, code: int = 0):
 
 def results(run_dir) -> dict:
     """`metrics.json` but for what depends on the clock."""
-    metrics = json.loads((run_dir / "metrics.json").read_text())
-    timed = {"seconds", "pairs_per_second", "test_seconds"}
-    return {name: metrics[name] for name in metrics.keys() - timed}
+    return without_clock(json.loads((run_dir / "metrics.json").read_text()))
 
 
 def test_a_run_killed_and_stopped_ends_as_one_that_was_not(tmp_path, data, complaint):

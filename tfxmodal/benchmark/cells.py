@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +11,7 @@ from typing import Any
 from tfxmodal.data import Dataset
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.io.hashing import fingerprint
+from tfxmodal.io.names import plain_name
 from tfxmodal.training.settings import Settings
 
 FORM = "form"
@@ -120,7 +120,7 @@ class Cell:
             decides += (self.contents,)
         decided = fingerprint(json.dumps(decides, sort_keys=True))[:8]
         words = [self.method, self.dataset, *variant, what, decided]
-        return re.sub(r"[^\w.-]+", "-", "-".join(words))
+        return plain_name("-".join(words))
 
     @property
     def title(self) -> str:

@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import platform
-import re
 from collections.abc import Iterator, Sequence
 from html import escape
 from importlib.metadata import version
@@ -29,6 +28,7 @@ from tfxmodal.benchmark.tables import (
 from tfxmodal.evaluation.figures import figure_pdf, figure_png
 from tfxmodal.evaluation.results import CURVE_QUERIES
 from tfxmodal.io.atomic import whole_file
+from tfxmodal.io.names import plain_name
 
 REPORT, ENVIRONMENT, FIGURES = "report.html", "environment.json", "figures"
 
@@ -79,7 +79,7 @@ def write_report(folder: Path, tables: Sequence[Table], failures: Failures) -> N
     pictures = []
     for each in tables:
         pictures.append({})
-        place = re.sub(r"[^\w.-]+", "-", each.name)
+        place = plain_name(each.name)
         for name, figure in figures_of(each).items():
             pictures[-1][name] = figure_png(figure)
             files[f"{FIGURES}/{place}/{name}.png"] = pictures[-1][name]

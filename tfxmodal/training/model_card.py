@@ -20,6 +20,7 @@ from tfxmodal.inputs.config import DataConfig
 from tfxmodal.io.atomic import whole_file
 from tfxmodal.io.hashing import hash_files, sha256_of
 from tfxmodal.io.markdown import Document, code, one_line
+from tfxmodal.io.names import plain_name
 from tfxmodal.training import card_sections
 from tfxmodal.training.card_sections import Measured
 from tfxmodal.training.presets import preset_of, recommended_forms
@@ -71,7 +72,7 @@ def card_of(run: RunFolder, model: str | None = None) -> Document:
         "library_name": "tfxmodal",
         "pipeline_tag": PIPELINE,
         "tags": ["cross-modal-retrieval", "image-text-retrieval", "keras", settings.method],
-        "datasets": [re.sub(r"[^\w.-]+", "-", name)],
+        "datasets": [plain_name(name)],
         "metrics": list(METRIC.values()) if about["class_names"] else [METRIC["R"]],
         "model-index": [{"name": title, "results": list(_results(measured, settings.method))}],
     }
