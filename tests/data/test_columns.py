@@ -1,6 +1,6 @@
 import pytest
 
-from tfxmodal.data.columns import Columns, plain_name
+from tfxmodal.data.columns import Columns, bare_name
 
 
 @pytest.mark.parametrize(
@@ -51,8 +51,8 @@ def test_documented_names_are_not_told():
     assert columns.of("labels", ["1", "a.jpg", "a dog"]) == []  # a row that is shorter
 
 
-def test_plain_names():
-    assert [plain_name(name) for name in (" Image_Name ", "text-12", "Größe", "5")] == [
+def test_bare_names():
+    assert [bare_name(name) for name in (" Image_Name ", "text-12", "Größe", "5")] == [
         "imagename",
         "text",
         "grösse",

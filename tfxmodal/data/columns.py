@@ -13,7 +13,7 @@ EXACT = {
 }
 """The documented names, and what each of them means."""
 VARIANTS = EXACT | {"images": "image", "label": "labels", "ids": "id", "splits": "split"}
-"""The same in singular and plural, by `plain_name`."""
+"""The same in singular and plural, by `bare_name`."""
 SYNONYMS = {
     "image": "img imagename imagepath imagefile imagefilename filename filepath file path photo "
     "picture",
@@ -48,14 +48,14 @@ class Columns:
         self.names = tuple(names)
         self.remarks: list[str] = []
         self._places: dict[str, list[int]] = {}
-        plain = [plain_name(name) for name in self.names]
+        bare = [bare_name(name) for name in self.names]
         for meaning in ("image", "text", "labels", "id", "split"):
             exact = [i for i, name in enumerate(self.names) if EXACT.get(name) == meaning]
-            found = [i for i, name in enumerate(plain) if VARIANTS.get(name) == meaning]
+            found = [i for i, name in enumerate(bare) if VARIANTS.get(name) == meaning]
             if exact and meaning not in SEVERAL:
                 found = exact
             if not found and meaning in REQUIRED:
-                found = [i for i, name in enumerate(plain) if SYNONYM.get(name) == meaning]
+                found = [i for i, name in enumerate(bare) if SYNONYM.get(name) == meaning]
             if len(found) > 1 and meaning not in SEVERAL:
                 both = " and ".join(repr(self.names[i]) for i in found)
                 raise ValueError(f"has the columns {both}, which may both be `{meaning}`")
@@ -69,7 +69,7 @@ class Columns:
         self._metadata: dict[str, int] = {}
         for i, name in enumerate(self.names):
             if i not in read:
-                meaning = VARIANTS.get(plain[i]) or SYNONYM.get(plain[i])
+                meaning = VARIANTS.get(bare[i]) or SYNONYM.get(bare[i])
                 likely = f" (name it `{meaning}` if it is that)" if meaning else ""
                 self.remarks.append(f"the column {name!r} is metadata{likely}")
                 self._metadata[metadata_name(name, i + 1, self._metadata)] = i
@@ -100,11 +100,11 @@ def metadata_name(name: str, number: int, taken: Container[str]) -> str:
     return f"{word}_{number}" if word in taken else word
 
 
-def plain_name(name: str) -> str:
+def bare_name(name: str) -> str:
     """A column's name without case, spaces, signs and a number at its end."""
     return re.sub(r"[\W_]+|[\W_\d]+$", "", name.casefold())
 
 
 def is_known(name: str) -> bool:
     """Whether a column's name has a meaning, or a likely one."""
-    return plain_name(name) in VARIANTS or plain_name(name) in SYNONYM
+    return bare_name(name) in VARIANTS or bare_name(name) in SYNONYM
