@@ -36,7 +36,7 @@ TRIED = 20
 BLOCK = 100_000
 """Rows that are held as Python's objects at a time."""
 
-NUMBER = re.compile(r"[-+]?(0|[1-9]\d{0,15})(\.\d+)?([eE][-+]?\d{1,2})?")
+NUMBER = re.compile(r"[-+]?(0|[1-9]\d{0,14})(\.\d+)?([eE][-+]?\d{1,2})?")
 BOOLEANS = {"true": True, "false": False}
 """What texts of a table are read as, as in training (`tfxmodal.data.metadata`); 007 is a text."""
 

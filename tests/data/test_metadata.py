@@ -16,6 +16,8 @@ def test_columns_hold_numbers_booleans_or_texts(name, tmp_path, caplog):
         "album": ["beach", "", "7"],
         "code": ["007", "1", "2"],
         "size": ["12", "nan", "3"],
+        "largest": ["999999999999999", "-1", "2"],
+        "account": ["9007199254740993", "9007199254740992", "1"],  # One number as floats.
         "empty": ["", "", ""],
         "Photo date!": ["1", "2", "3"],
     }
@@ -25,6 +27,8 @@ def test_columns_hold_numbers_booleans_or_texts(name, tmp_path, caplog):
         "album": ["beach", None, "7"],
         "code": ["007", "1", "2"],
         "size": ["12", "nan", "3"],
+        "largest": [999999999999999, -1, 2],
+        "account": ["9007199254740993", "9007199254740992", "1"],
         "empty": [None, None, None],
         "Photo_date": [1, 2, 3],
     }

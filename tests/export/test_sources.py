@@ -98,6 +98,8 @@ def test_columns_of_a_table_are_those_of_training(tmp_path, suffix, delimiter):
         "signed": ["+5", "-0", "1E5", "0.5"],
         "zip": ["01234", "1", "2", "3"],
         "photo": ["1234567890123456789", "1", "2", "3"],
+        "account": ["9007199254740993", "9007199254740992", "2", "3"],
+        "largest": ["999999999999999", "-999999999999999.0", "2", "3"],
         "dotted": ["1.", "2", "3", "4"],
         "digits": ["1\u0663", "2", "", "\u30003"],
         "public": ["True", " false", "", "TRUE"],
@@ -111,7 +113,8 @@ def test_columns_of_a_table_are_those_of_training(tmp_path, suffix, delimiter):
     }
     names = [f"{row}.jpg" for row in range(4)]
     # A further text of an image: the metadata are those of its first row.
-    rows = [*zip(names, "abcd", *columns.values(), strict=True), ("1.jpg", "e", *(14 * "x"))]
+    further = ("1.jpg", "e", *(len(columns) * "x"))
+    rows = [*zip(names, "abcd", *columns.values(), strict=True), further]
     with (path := tmp_path / f"pairs.{suffix}").open("w", newline="") as file:
         csv.writer(file, delimiter=delimiter).writerows([("image", "text", *columns), *rows])
     for name in names:

@@ -54,6 +54,7 @@ def test_a_column_without_any_value_fits_one_of_any_type(tmp_path):
 def test_columns_are_metadata_as_those_of_a_manifest_are(tmp_path):
     taken = [datetime.date(2024, 1, 31), None]
     columns = {"taken on": taken, "taken_on": ["a", "b"], "price": [Decimal("1.5"), None]}
+    columns["account"] = [Decimal(9007199254740993), None]
     folder = write(
         tmp_path / "v", "a", [0, 1], raw=[b"x", b"y"], **columns, columns_stamp=["1", "2"]
     )
@@ -62,6 +63,7 @@ def test_columns_are_metadata_as_those_of_a_manifest_are(tmp_path):
         "taken_on": ["2024-01-31", None],
         "taken_on_6": ["a", "b"],
         "price": [1.5, None],
+        "account": [9007199254740993, None],  # As a float it would be another one.
     }
 
 

@@ -8,8 +8,9 @@ from tfxmodal.data.rows import Row
 
 LOG = logging.getLogger(__name__)
 
-NUMBER = re.compile(r"[-+]?(0|[1-9]\d{0,15})(\.\d+)?([eE][-+]?\d{1,2})?")
-"""A number as people write it; 007 and 1_000 are texts, and so are numbers that no float holds."""
+NUMBER = re.compile(r"[-+]?(0|[1-9]\d{0,14})(\.\d+)?([eE][-+]?\d{1,2})?")
+"""A number as people write it; 007 and 1_000 are texts, and so are numbers of 16 digits
+and more, which floats do not tell apart."""
 
 BOOLEANS = {"true": True, "false": False}
 Value = str | float | bool | None

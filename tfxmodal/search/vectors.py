@@ -106,7 +106,8 @@ def _embedded(tables: list[pa.Table], folder: Path) -> Embedded:
         if pa.types.is_temporal(field.type):
             values = [None if value is None else str(value) for value in values]
         elif pa.types.is_decimal(field.type):
-            values = [None if value is None else float(value) for value in values]
+            number = float if field.type.scale > 0 else int  # Large ones are then refused.
+            values = [None if value is None else number(value) for value in values]
         metadata[metadata_name(field.name, number, metadata)] = values
     ids = rows["id"].to_pylist()
     return Embedded(ids, vectors, ids, metadata)
