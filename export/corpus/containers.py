@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
@@ -15,6 +16,8 @@ from corpus.places import located
 CONTAINERS = (".parquet", ".tfrecord", ".tfrecords")
 FILE, ROW = "_file", "_row"
 """Where an item is: a row of a file."""
+BUFFER, BATCH = 2**23, 64
+"""Bytes and pictures of a Parquet file that are read at a time."""
 
 
 def rows_of(files: list[str], image: str) -> pa.Table:
@@ -82,19 +85,21 @@ def _is_bytes(kind: pa.DataType) -> bool:
 def _parquet_pictures(file: str, wanted: list[int], image: str) -> Iterator[bytes]:
     system, path = located(file)
     with system.open_input_file(path) as opened:
-        parquet = pq.ParquetFile(opened)
-        wanted, start = iter(wanted), 0
-        row = next(wanted, None)
+        # A row group may hold a million pictures: it is read in parts, up to the last one wanted.
+        parquet = pq.ParquetFile(opened, buffer_size=BUFFER, pre_buffer=False)
+        wanted, end = iter(wanted), 0
+        row = next(wanted, math.inf)
         for group in range(parquet.num_row_groups):
-            end = start + parquet.metadata.row_group(group).num_rows
-            if row is not None and row < end:
-                column = parquet.read_row_group(group, columns=[image])[image]
+            start, end = end, end + parquet.metadata.row_group(group).num_rows
+            batches = parquet.iter_batches(BATCH, [group], [image])
+            while row < end:
+                column = next(batches)[image]
                 if pa.types.is_struct(column.type):
                     column = pc.struct_field(column, "bytes")
-                while row is not None and row < end:
+                while row < start + len(column):
                     yield column[row - start].as_py() or b""
-                    row = next(wanted, None)
-            start = end
+                    row = next(wanted, math.inf)
+                start += len(column)
 
 
 def _record_rows(file: str, image: str) -> pa.Table:

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 from corpus import InputError
+from corpus.containers import pictures_of
 from corpus.model import Model, contents_of
 from corpus.places import whole
 from corpus.sources import Columns, read_source
@@ -204,6 +205,17 @@ def test_pictures_in_parquet_are_read_row_by_row(tmp_path, kind):
         BYTES[2],
         BYTES[1],
     ]
+
+
+def test_of_a_large_row_group_a_part_is_in_memory(tmp_path):
+    path, rows = str(tmp_path / "a.parquet"), [0, 1, 2900, 4095, 4096, 7998, 7999]
+    pictures = [row.to_bytes(2) + bytes(9998) for row in range(8000)]
+    pq.write_table(pa.table({"image": pictures}), path, compression="none", use_dictionary=False)
+    before = pa.total_allocated_bytes()
+    found = pictures_of(pa.table({"_file": [path] * len(rows), "_row": rows}), "image")
+    for row, picture in zip(rows, found, strict=True):
+        assert picture == pictures[row]
+        assert pa.total_allocated_bytes() - before < 40e6  # of 80 MB
 
 
 def test_paths_in_parquet_begin_at_its_folder(pictures):
