@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.encoders.image.test_as_seen import SEEN, smooth, transparent
+from tests.encoders.image.test_as_seen import SEEN, STORED, smooth, transparent
 from tests.encoders.image.test_pictures import read
 from tfxmodal.encoders.image.pictures import BadImage
 from tfxmodal.encoders.image.with_pillow import UnreadPicture, as_decoded, as_seen
@@ -151,6 +151,30 @@ def test_a_small_copy_looks_as_the_picture(kind, mode):
     found = as_seen(contents, 48)
     assert (found.mode, found.size) == ("RGB", expected.size)
     assert np.abs(np.array(found, float) - np.array(expected, float)).mean() < 5
+
+
+@pytest.mark.parametrize("longest", [None, 64])
+@pytest.mark.parametrize(
+    ("kind", "mode", "clear"),
+    [
+        ("PNG", "I;16", None),
+        ("PNG", "I;16", 128 * 301),
+        ("TIFF", "I;16", None),
+        ("TIFF", "I;16B", None),
+        ("JPEG2000", "I;16", None),
+    ],
+)
+def test_grey_of_16_bits_is_shown_as_the_model_sees_it(kind, mode, clear, longest):
+    samples = np.tile(128 * np.arange(512), (64, 1)).astype(">u2" if mode == "I;16B" else "<u2")
+    image = Image.frombytes(mode, (512, 64), samples.tobytes())
+    contents = encode(image, kind, **({"transparency": clear} if clear else {}))
+    assert Image.open(io.BytesIO(contents)).mode == mode
+    expected = STORED(as_decoded(contents)).numpy()
+    assert expected[0, [0, 300, 301, 511], 0].tolist() == [0, 150, 255 if clear else 150, 255]
+    expected = Image.fromarray(expected)
+    expected.thumbnail((longest or 512, longest or 512))
+    found = np.asarray(as_seen(contents, longest), int)
+    np.testing.assert_allclose(found, np.asarray(expected, int), atol=2 if clear else 1)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
