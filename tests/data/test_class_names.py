@@ -35,6 +35,43 @@ def test_numbers_of_json(tmp_path):
     assert dataset.train.labels.tolist() == [[1, 0], [0, 0], [0, 0]]
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_whole_number_is_one_class_however_it_is_written(tmp_path, suffix):
+    """A table of pandas with an empty place holds fractions; another one does not."""
+    labels = ["3", "3.0", "10", "10.0", "3e0"] if suffix == ".csv" else [[3], [3.0], [10], [10.0]]
+    dataset = load(tmp_path, labels, suffix)
+    assert dataset.class_names == ("10", "3")
+    assert dataset.train.labels.tolist()[:2] == [[0, 1], [0, 1]]
+    assert dataset.validation.labels.tolist() == [[1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "names"),
+    [
+        (["001", "010", "9.0"], None, ("001", "010", "9")),  # The order of codes stays.
+        (
+            ["9007199254740993.0", "9007199254740992", "1"],
+            None,
+            ("1", "9007199254740992", "9007199254740993"),
+        ),
+        (["3.0", "4", "dog"], None, ("3.0", "4", "dog")),
+        (["3.0", "4", "4"], "4\n3\n", ("4", "3")),
+        (["3.0", "4", "4"], "4\n3.0\n", ("4", "3.0")),
+        (["3.0", "3", "3"], "3\n3.0\n", ("3", "3.0")),
+    ],
+)
+def test_names_that_are_no_numbers_or_listed_stay_as_they_are(tmp_path, labels, classes, names):
+    if classes:
+        (tmp_path / "classes.txt").write_text(classes)
+    assert load(tmp_path, labels).class_names == names
+
+
+def test_a_number_that_is_not_listed_is_named_as_it_is_written(tmp_path):
+    (tmp_path / "classes.txt").write_text("4\n")
+    with pytest.raises(InputError, match=r"has the label '3\.0', which .*classes.txt lacks"):
+        load(tmp_path, ["3.0", "4", "4"])
+
+
 @pytest.mark.parametrize("wrong", ["-2", "0.5", "inf"])
 def test_other_numbers_are_refused(tmp_path, wrong):
     with pytest.raises(InputError, match=f"Line 4 of .* has the label {wrong}: number classes"):

@@ -4,6 +4,8 @@ import logging
 import math
 import re
 import unicodedata
+from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
 
 from tfxmodal.data.tables import RowError
@@ -12,6 +14,7 @@ from tfxmodal.io.reading import read_lines
 LOG = logging.getLogger(__name__)
 Labels = dict[int, list[str]]
 """By the line of each pair the names of its classes."""
+FILE = "classes.txt"
 A_LIST = re.compile(r"[,|]|^\[.*\]$")
 """What tells that a label of a table may be several."""
 
@@ -19,24 +22,32 @@ A_LIST = re.compile(r"[,|]|^\[.*\]$")
 def without_unlabelled(path: Path, labels: Labels) -> Labels:
     """The labels without -1 and NaN, by which tables and feature files mark rows without a label.
 
+    Where all are numbers, 3.0 is 3, unless `classes.txt` lists 3.0: a table that lacks some numbers
+    of a column often writes the others so.
+
     Raises:
         RowError: If all labels are numbers, and one is another negative number or a fraction.
     """
     numbers = {name: _number(name) for names in labels.values() for name in names}
     none = {name for name, n in numbers.items() if n is not None and (n == -1 or math.isnan(n))}
     classes = numbers.keys() - none
+    written = {}
     if all(numbers[name] is not None for name in classes):
         for line, names in labels.items():
             for name in classes.intersection(names):
                 if numbers[name] < 0 or not numbers[name].is_integer():
                     what = f"has the label {name}: number classes from 0, with -1 for no label"
                     raise RowError(line, what)
+        written = _as_whole(classes, _listed(path))
     if none:
         marked = sum(not none.isdisjoint(names) for names in labels.values())
         found = " or ".join(sorted(none))
         message = "%d of %d pairs in %s have the label %s, which is taken for none."
         LOG.warning(message, marked, len(labels), path, found)
-    return {line: [name for name in names if name not in none] for line, names in labels.items()}
+    return {
+        line: [written.get(name, name) for name in names if name not in none]
+        for line, names in labels.items()
+    }
 
 
 def class_names(path: Path, labels: Labels, is_table: bool) -> tuple[str, ...] | None:
@@ -56,9 +67,9 @@ def class_names(path: Path, labels: Labels, is_table: bool) -> tuple[str, ...] |
     found = {name for names in labels.values() for name in names}
     if not found:
         return None
-    class_file = path.with_name("classes.txt")
-    if class_file.is_file():
-        classes = [line.strip() for _, line in read_lines(class_file)]
+    class_file = path.with_name(FILE)
+    classes = _listed(path)
+    if classes is not None:
         wrong, what = found - set(classes), f"which {class_file} lacks: add it there"
     else:
         classes = sorted(found)
@@ -73,6 +84,22 @@ def class_names(path: Path, labels: Labels, is_table: bool) -> tuple[str, ...] |
         if other != name:
             LOG.warning("The labels %r and %r in %s are two classes.", other, name, path)
     return tuple(classes)
+
+
+def _listed(path: Path) -> list[str] | None:
+    """The names in `classes.txt` beside a manifest, where it is there."""
+    class_file = path.with_name(FILE)
+    if not class_file.is_file():
+        return None
+    return [line.strip() for _, line in read_lines(class_file)]
+
+
+def _as_whole(names: Iterable[str], listed: list[str] | None) -> dict[str, str]:
+    """Whole numbers without a point or an exponent, by how they are written; 007 stays."""
+    whole = {name: str(int(Decimal(name))) for name in names if not name.isdecimal()}
+    if listed is None:
+        return whole
+    return {name: n for name, n in whole.items() if n in listed and name not in listed}
 
 
 def _number(name: str) -> float | None:
