@@ -38,7 +38,7 @@ def without_unlabelled(path: Path, labels: Labels) -> Labels:
                 if numbers[name] < 0 or not numbers[name].is_integer():
                     what = f"has the label {name}: number classes from 0, with -1 for no label"
                     raise RowError(line, what)
-        written = _as_whole(classes, _listed(path))
+        written = _as_whole(classes, listed_classes(path.parent))
     if none:
         marked = sum(not none.isdisjoint(names) for names in labels.values())
         found = " or ".join(sorted(none))
@@ -68,7 +68,7 @@ def class_names(path: Path, labels: Labels, is_table: bool) -> tuple[str, ...] |
     if not found:
         return None
     class_file = path.with_name(FILE)
-    classes = _listed(path)
+    classes = listed_classes(path.parent)
     if classes is not None:
         wrong, what = found - set(classes), f"which {class_file} lacks: add it there"
     else:
@@ -86,12 +86,10 @@ def class_names(path: Path, labels: Labels, is_table: bool) -> tuple[str, ...] |
     return tuple(classes)
 
 
-def _listed(path: Path) -> list[str] | None:
-    """The names in `classes.txt` beside a manifest, where it is there."""
-    class_file = path.with_name(FILE)
-    if not class_file.is_file():
-        return None
-    return [line.strip() for _, line in read_lines(class_file)]
+def listed_classes(folder: Path) -> list[str] | None:
+    """The names in a folder's `classes.txt`, one a line; None where there is no such file."""
+    path = folder / FILE
+    return [line.strip() for _, line in read_lines(path)] if path.is_file() else None
 
 
 def _as_whole(names: Iterable[str], listed: list[str] | None) -> dict[str, str]:

@@ -225,6 +225,33 @@ def test_what_is_saved_is_loaded_again(tmp_path):
         features.save(dataset, tmp_path / "second")
 
 
+def test_what_is_saved_keeps_images_of_equal_rows_apart_and_the_names_of_classes(tmp_path):
+    def pairs(n, image_ids=None):
+        images = np.random.default_rng(n).random((n, 3), np.float32)
+        images[2], images[3] = images[0], images[1]
+        labels = np.eye(2, dtype=np.uint8)[np.arange(n) % 2]
+        return Pairs(np.arange(n), images, images, labels, image_ids=image_ids)
+
+    splits = pairs(6), pairs(5), pairs(7, np.array([0, 1, 0, 3, 4, 5, 6]))
+    dataset = Dataset("features", *splits, class_names=("Größe", "a b"))
+    features.save(dataset, tmp_path / "out")
+    again = features.load(tmp_path / "out")
+    assert again.class_names == dataset.class_names
+    for (_, ours), (_, theirs) in zip(again.splits(), dataset.splits(), strict=True):
+        np.testing.assert_array_equal(ours.owners, theirs.owners)
+        np.testing.assert_array_equal(ours.labels, theirs.labels)
+    assert isinstance(again.train.images, np.memmap)
+
+
+def test_classes_are_named_in_the_order_of_their_numbers(tmp_path):
+    write_npy(tmp_path, made_up(validation=5))
+    (tmp_path / "classes.txt").write_text("dog\ncat\nsea\n")
+    assert features.load(tmp_path).class_names == ("dog", "cat", "sea")
+    (tmp_path / "classes.txt").write_text("dog\ncat\n")
+    with pytest.raises(InputError, match="are of 3 classes, and classes.txt there names 2: write"):
+        features.load(tmp_path)
+
+
 def test_rows_without_the_one_class_are_saved_as_such(tmp_path):
     columns = [np.array([[1], [0], [1], [0]]), np.array([[1], [1]]), np.array([[0], [0]])]
     splits = [

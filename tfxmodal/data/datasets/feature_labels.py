@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfxmodal.data.class_names import FILE, listed_classes
 from tfxmodal.errors import InputError
 
 LOG = logging.getLogger(__name__)
@@ -23,7 +24,8 @@ def labels_of(
         rows: Of each split the number of rows, and the names that its labels may have.
 
     Raises:
-        InputError: If labels are not as `numbers` takes them, or do not fit together.
+        InputError: If labels are not as `numbers` takes them, or do not fit together or the
+            classes that are listed.
     """
     labels = {}
     for split, (n, names) in rows.items():
@@ -56,7 +58,15 @@ def labels_of(
         for split, form in labels.items()
         if form.any() or split in unpaired
     }
-    return labels, tuple(str(value) for value in values) if labels else None
+    if not labels:
+        return {}, None
+    names = listed_classes(data_dir) or [str(value) for value in values]
+    if len(names) != len(values):
+        raise InputError(
+            f"The labels in {data_dir} are of {len(values)} classes, and {FILE} there names "
+            f"{len(names)}: write a line for each class."
+        )
+    return labels, tuple(names)
 
 
 def numbers(data_dir: Path, name: str, labels: np.ndarray, n: int) -> np.ndarray:

@@ -4,7 +4,8 @@ Each is a file `train_img.npy`, a file `train_img.mat` with one array of any nam
 field's published features; labels there are `train_img_lab.mat` and, optionally,
 `train_txt_lab.mat`), or an array in an `.npz`. Features are `[n, dim]`; labels are class numbers
 `[n]` of any base or one- or multi-hot `[n, classes]`, and may be absent. A row of -1 or NaN has no
-label. float32 `.npy` files stay on disk, mapped into memory; the rest is converted in memory.
+label. `classes.txt` may name the classes, one a line, in the order of their numbers or columns.
+float32 `.npy` files stay on disk, mapped into memory; the rest is converted in memory.
 
 Training images and texts need not be paired, nor of one number: where `train_img_lab` and
 `train_txt_lab` differ, they are two sets that only their classes relate (DRSL learns from such).
@@ -28,9 +29,10 @@ from pathlib import Path
 
 import numpy as np
 
+from tfxmodal.data.class_names import FILE
 from tfxmodal.data.datasets.feature_arrays import features_of, read_folder
 from tfxmodal.data.datasets.feature_labels import labels_of, numbers, written
-from tfxmodal.data.pairs import Dataset, Pairs
+from tfxmodal.data.pairs import Dataset, Features, Pairs
 from tfxmodal.data.repeated import TakenFeatures, rows_of_captions, with_image_ids
 from tfxmodal.errors import InputError
 from tfxmodal.io.atomic import whole_folder
@@ -77,9 +79,9 @@ def load(data_dir: Path) -> Dataset:
         ids = np.array([f"{name}/{row}" for row in range(len(images[name]))])
         text_labels = labels.get(f"{name} texts")
         pairs = Pairs(ids, images[name], texts[name], labels.get(name), text_labels)
-        if name in mapped:
+        if isinstance(images[name], TakenFeatures):
             pairs = replace(pairs, image_ids=images[name].rows)
-        elif name in of_pairs:
+        elif name in of_pairs and name not in mapped:
             pairs = with_image_ids(pairs)
         splits[name] = pairs
     if QUERIES in arrays:
@@ -117,15 +119,19 @@ def save(dataset: Dataset, folder: Path, progress=None) -> None:
         if not pairs.paired:
             arrays[f"{split}_img_lab"] = written(pairs.labels)
             arrays[f"{split}_txt_lab"] = written(pairs.text_labels)
-        elif pairs.labels is not None:
-            arrays[f"{split}_lab"] = written(pairs.labels)
-        if pairs.image_ids is not None:
+        else:
+            # Without it, images that are not one and have equal rows would be taken for one.
             arrays[f"{split}_cap_img"] = pairs.owners, np.int64
+            if pairs.labels is not None:
+                arrays[f"{split}_lab"] = written(pairs.labels)
     if dataset.test.queries is not None:
         arrays[QUERIES] = dataset.test.queries, np.uint8
     progress = progress or (lambda items, **_: items)
     try:
         with whole_folder(folder) as partial:
+            if dataset.class_names is not None:
+                lines = "".join(f"{name}\n" for name in dataset.class_names)
+                (partial / FILE).write_text(lines, "utf-8")
             for name, (rows, dtype) in progress(arrays.items(), desc="export"):
                 _save_rows(partial / f"{name}.npy", rows, dtype)
     except OSError as error:
@@ -152,8 +158,11 @@ def _save_rows(path: Path, rows, dtype, chunk: int = 4096) -> None:
 
 def _of_captions(
     data_dir: Path, arrays: dict, split: str, images: np.ndarray, captions: int
-) -> TakenFeatures:
-    """The image of each caption; labels `[m]` of images become the captions', too."""
+) -> Features:
+    """The image of each caption; labels `[m]` of images become the captions', too.
+
+    Where none is repeated, the images stay as they are, and on disk.
+    """
     name = f"{split}_cap_img"
     rows = rows_of_captions(arrays[name], images, captions, f"{name} in {data_dir}")
     for kind in ("lab", "img_lab"):
@@ -161,7 +170,8 @@ def _of_captions(
         labels = labels.reshape(-1) if labels.size == len(images) else labels
         if labels.shape[:1] == (len(images),) and len(images) != captions:
             arrays[f"{split}_{kind}"] = labels[rows]
-    return TakenFeatures(images, rows)
+    one_each = np.array_equal(rows, np.arange(len(images)))
+    return images if one_each else TakenFeatures(images, rows)
 
 
 def _unpaired(data_dir: Path, arrays: dict) -> bool:
