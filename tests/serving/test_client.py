@@ -295,6 +295,20 @@ def test_pairs_and_rows_of_wrong_types_are_told(careful):
         careful.embed_images([tiny.picture(), None])
 
 
+@pytest.mark.parametrize("bad", [np.nan, -np.inf, 1e300])
+@pytest.mark.parametrize("row", [0, 2])
+def test_embeddings_that_are_not_finite_have_no_score(careful, bad, row):
+    good, rows = tiny.rows(3), tiny.rows(3).astype(float)
+    rows[row, 1] = bad
+    told = f"must be finite as float32; row {row} is not"
+    with pytest.raises(InputError, match=f"`image_embedding` {told}"):
+        careful.score_embeddings(rows, good)
+    with pytest.raises(InputError, match=f"`text_embedding` {told}"):
+        careful.score_embeddings(good, rows.tolist())
+    with pytest.raises(Sent):
+        careful.score_embeddings(good, good)
+
+
 def test_a_text_that_no_model_takes_is_not_sent(careful):
     longest = "a " * (MAX_TEXT_BYTES // 2)
     with pytest.raises(Sent):

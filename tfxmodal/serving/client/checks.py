@@ -47,6 +47,19 @@ def check_lengths(texts: Iterable[str]) -> list[str]:
     return texts
 
 
+def check_finite(name: str, rows: np.ndarray):
+    """Checks that rows of numbers `[b, ...]` hold neither NaN nor infinity.
+
+    Raises:
+        InputError: If one does.
+    """
+    finite = np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
+    if not finite.all():
+        raise InputError(
+            f"`{name}` must be finite as {rows.dtype}; row {finite.argmin()} is not: leave it out."
+        )
+
+
 def tensor_of(name: str, rows) -> pb.TensorProto:
     """The tensor of an input.
 

@@ -15,7 +15,13 @@ import numpy as np
 from tfxmodal.encoders.image.with_pillow import UnreadPicture, as_decoded
 from tfxmodal.errors import InputError
 from tfxmodal.io.reading import read_json
-from tfxmodal.serving.client.checks import check_lengths, check_several, fault_of, tensor_of
+from tfxmodal.serving.client.checks import (
+    check_finite,
+    check_lengths,
+    check_several,
+    fault_of,
+    tensor_of,
+)
 from tfxmodal.serving.client.protos import serving_pb2 as pb
 from tfxmodal.serving.client.refusals import (
     BY_OTHERS,
@@ -125,12 +131,17 @@ class Client:
 
         One output is asked for. A server that batches takes no such request into its batches, and
         has no limit of rows for it, where the signature has several outputs.
+
+        Raises:
+            InputError: If a row is not finite as float32, which would have the score 0.
         """
         request = self._request(
             "score_embedding_pairs", {"image_embedding": images, "text_embedding": texts}
         )
         request.output_filter.append("score")
         self._checked(request)
+        for name in ("image_embedding", "text_embedding"):
+            check_finite(name, to_array(request.inputs[name]))
         answer = self._predict(request, time.monotonic() + self.deadline)
         return to_array(answer.outputs["score"])
 

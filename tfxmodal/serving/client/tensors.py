@@ -88,7 +88,8 @@ def to_tensor(value) -> pb.TensorProto:
     array = np.asarray(value, getattr(value, "dtype", object))
     if array.dtype.kind in "USO" and all(isinstance(x, str | bytes) for x in array.flat):
         return encode(array.astype(object))
-    return encode(np.asarray(value, np.float32))
+    with np.errstate(over="ignore"):  # It is infinity then, which the model calls a bad row.
+        return encode(np.asarray(value, np.float32))
 
 
 def to_array(tensor: pb.TensorProto) -> np.ndarray:
