@@ -126,7 +126,7 @@ class Output:
             if found is None:
                 raise InputError(f"--to {self.place} holds other Parquet files: give a new folder.")
             found = json.loads(found)
-            for key in ("fingerprint", "gallery"):
+            for key in ("fingerprint", "gallery", "weights"):
                 if found[key] != about[key]:
                     raise InputError(
                         f"--to {self.place} holds vectors of {key} {found[key]}, and these are of "

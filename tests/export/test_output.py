@@ -14,7 +14,7 @@ from corpus.output import ABOUT, WORK, Output, plan, shard_name
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-MODEL = {"fingerprint": "abc", "gallery": "images"}
+MODEL = {"fingerprint": "abc", "gallery": "images", "weights": "float32"}
 
 
 def rows(stamps: dict[str, str]) -> pa.Table:
@@ -117,6 +117,8 @@ def test_vectors_of_another_model_or_gallery_are_refused(output):
         output.check(MODEL | {"fingerprint": "xyz"})
     with pytest.raises(InputError, match="holds vectors of gallery images, and these are of texts"):
         output.check(MODEL | {"gallery": "texts"})
+    with pytest.raises(InputError, match="of weights float32, and these are of bfloat16: give an"):
+        output.check(MODEL | {"weights": "bfloat16"})
     output.write("part-0.parquet", rows({"a": "1"}))
     with pytest.raises(InputError, match="holds other Parquet files: give a new folder"):
         output.check(MODEL)

@@ -11,7 +11,7 @@ from tfxmodal.errors import InputError
 from tfxmodal.search import vectors
 from tfxmodal.search.vectors import is_vectors, read_vectors
 
-ABOUT = {"fingerprint": "abc", "gallery": "texts"}
+ABOUT = {"fingerprint": "abc", "gallery": "texts", "weights": "float32"}
 
 
 def write(folder, name, ids, about=ABOUT, **columns):
@@ -72,6 +72,7 @@ def test_columns_are_metadata_as_those_of_a_manifest_are(tmp_path):
     [
         ({"fingerprint": "xyz"}, "vectors of fingerprint xyz; the index is of abc"),
         ({"gallery": "images"}, "vectors of gallery images; the index is of texts"),
+        ({"weights": "bfloat16"}, "vectors of weights bfloat16; the index is of float32"),
     ],
 )
 def test_vectors_of_another_model_or_gallery_are_refused(tmp_path, about, message):

@@ -37,7 +37,7 @@ def read_vectors(folder: str | Path, fingerprint: str, gallery: str) -> Iterator
 
     Args:
         folder: What `embed_corpus.py` wrote.
-        fingerprint: Names the model that must have made them.
+        fingerprint: Names the model that must have made them, with weights of float32.
         gallery: `images` or `texts`, which they must be.
 
     Raises:
@@ -65,7 +65,9 @@ def read_vectors(folder: str | Path, fingerprint: str, gallery: str) -> Iterator
                 f"{path} holds no whole vectors ({first_line(error)}): remove it, and run "
                 "export/embed_corpus.py again."
             ) from error
-        for name, wanted in (("gallery", gallery), ("fingerprint", fingerprint)):
+        # Those of a run are not rounded, and its fingerprint is of them.
+        needs = {"gallery": gallery, "fingerprint": fingerprint, "weights": "float32"}
+        for name, wanted in needs.items():
             if about[name] != wanted:
                 raise InputError(
                     f"{folder} holds vectors of {name} {about[name]}; the index is of {wanted}: "

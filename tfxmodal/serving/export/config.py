@@ -20,7 +20,8 @@ class ExportConfig:
 
     weights: Literal["float32", "bfloat16"] = "float32"
     """How weights are stored; bfloat16 takes half the space and rounds them to three digits. The
-    arithmetic stays float32, and so do a gallery's vectors."""
+    arithmetic stays float32, and so do a gallery's vectors. An index of the run takes float32
+    alone."""
 
     def __post_init__(self):
         check_ranges(self, top_k="[1, inf)")

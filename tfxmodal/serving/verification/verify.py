@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tfxmodal.errors import InputError
-from tfxmodal.serving.export.examples import examples
+from tfxmodal.serving.export.examples import distance, examples
 from tfxmodal.serving.export.signatures import ServedRun
 from tfxmodal.serving.model_config import versions
 from tfxmodal.serving.verification.examined import Fault, Version
@@ -66,7 +66,8 @@ def verify(folder: Path, run: TrainedRun | None = None) -> Report:
     Args:
         folder: MODELS/NAME, whose newest version it is, or MODELS/NAME/VERSION.
         run: The run that was exported: its answers are computed again, in place of those that the
-            export recorded (a search's apart, which depend on its gallery).
+            export recorded (a search's apart, which depend on its gallery). Where the export has
+            rounded the weights, so are they here, and the report tells how far that is off.
 
     Raises:
         InputError: If there is no such folder.
@@ -119,17 +120,32 @@ def _result(name: str, check, version: Version) -> Result:
 
 def _check_run(version: Version, run: TrainedRun) -> str:
     """Like `check_parity`, with the answers of a run, but for searches."""
-    about = version.about
-    served = ServedRun(run, about["on_bad_input"], weights=about["weights"])
-    signatures = served.signatures() | served.matrix_signatures()
-    kept = {name: each for name, each in signatures.items() if name in version.examples}
-    if lost := {name for name in version.examples if not name.startswith("search")} - kept.keys():
+    weights = version.about["weights"]
+    answers = _answers(version, run, weights)
+    names = {name for name in version.examples if not name.startswith("search")}
+    if lost := names - answers.keys():
         raise Fault(f"the run {run.folder.path} does not have the signature {sorted(lost)[0]}")
-    for name, (inputs, outputs) in examples(served, kept).items():
+    for name, (inputs, outputs) in answers.items():
         there = version.signatures[name].outputs  # Earlier exports do not tell unknown words.
         wanted = {key: rows for key, rows in outputs.items() if key in there}
         version.examples[name] = inputs, wanted
-    return check_parity(version)
+    seen = check_parity(version)
+    if weights == "float32":
+        return seen
+    off = max(
+        distance(rows, outputs[key])
+        for name, (_, outputs) in _answers(version, run, "float32").items()
+        for key, rows in answers[name][1].items()
+        if rows.dtype.kind == "f"
+    )
+    return f"{seen}; with its weights of {weights} it is {off:.1e} off the run"
+
+
+def _answers(version: Version, run: TrainedRun, weights: str) -> dict[str, tuple]:
+    """The `examples` of a run with these weights, of those signatures that the version has."""
+    served = ServedRun(run, version.about["on_bad_input"], weights=weights)
+    offered = served.signatures() | served.matrix_signatures()
+    return examples(served, {n: each for n, each in offered.items() if n in version.examples})
 
 
 def _version_folder(folder: Path) -> Path:
