@@ -9,14 +9,18 @@ import pytest
 from PIL import Image
 
 from tests.serving import tiny
+from tests.waiting import PATIENCE
 from tfxmodal.commands import query
 from tfxmodal.data.items import Items, read_items
+from tfxmodal.dev_server.server import DevServer
 from tfxmodal.errors import InputError
 from tfxmodal.inputs import cache
 from tfxmodal.io.locks import held, lock_beside
-from tfxmodal.serving.client import bulk
+from tfxmodal.serving.client import bulk, probe
 from tfxmodal.serving.client.client import Client
 from tfxmodal.serving.client.page import write_page
+from tfxmodal.serving.model_config import model_config
+from tfxmodal.serving.model_server import free_port
 
 
 @pytest.fixture
@@ -172,9 +176,10 @@ def test_embedding_goes_on_where_it_was_killed(ask, photos, tmp_path, monkeypatc
     predict, asked, allowed = Client.predict, [], 3
 
     def counted(self, signature, **inputs):
-        if len(asked) == allowed:
-            raise KeyboardInterrupt
-        asked.append(inputs["image"])
+        if inputs["image"] != [probe.picture()]:
+            if len(asked) == allowed:
+                raise KeyboardInterrupt
+            asked.append(inputs["image"])
         return predict(self, signature, **inputs)
 
     monkeypatch.setattr(Client, "predict", counted)
@@ -191,6 +196,41 @@ def test_embedding_goes_on_where_it_was_killed(ask, photos, tmp_path, monkeypatc
     assert [x for batch in asked for x in batch] == [path.read_bytes() for path in again]
     assert len(np.load(tmp_path / "v.npy")) == 10
     assert sorted(path.name for path in tmp_path.glob("v.*")) == ["v.ids.json", "v.npy"]
+
+
+@pytest.mark.parametrize("kind", ["images", "texts"])
+def test_embedding_does_not_go_on_with_another_model(kind, photos, publish, tmp_path, monkeypatch):
+    """Of the same address, name and version: a cluster behind a port-forward, a model made anew."""
+    monkeypatch.setattr(cache, "SHARD_ROWS", 4)
+    lines, rows = tmp_path / "lines.txt", bulk._rows
+    lines.write_text("\n".join(f"a red {number}" for number in range(9)))
+    items = read_items(photos if kind == "images" else lines)
+    port, out = free_port(), tmp_path / "v.npy"
+
+    def embed(version: int, till: int = 99):
+        def killed(client, signature, items, numbers):
+            if numbers[0] >= till:
+                raise KeyboardInterrupt
+            return rows(client, signature, items, numbers)
+
+        base = tmp_path / str(version) / "tiny"
+        if not base.exists():
+            base.mkdir(parents=True)
+            publish(base, version, "1")
+        monkeypatch.setattr(bulk, "_rows", killed)
+        with (
+            DevServer(model_config([base]), port, log=lambda line: None),
+            Client(f"localhost:{port}", "tiny", deadline=PATIENCE, retries=4) as client,
+        ):
+            return bulk.embed_all(client, items, out)[0]
+
+    with pytest.raises(KeyboardInterrupt):
+        embed(1, till=4)
+    with pytest.raises(InputError, match="v.parts holds vectors of another model .* to begin anew"):
+        embed(2)
+    assert not out.exists()
+    one = embed(1)
+    assert np.linalg.norm(one - embed(2)) > 0.1  # From the beginning: `v.parts` is gone.
 
 
 def test_unknown_words_of_a_text_are_named(ask, monkeypatch):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ import numpy as np
 from tfxmodal.encoders.image.with_pillow import UnreadPicture, as_decoded
 from tfxmodal.errors import InputError
 from tfxmodal.retrieval.scorer import Scorer
-from tfxmodal.search.index import SAME
 from tfxmodal.service.pictures import DECODED_AT_ONCE
 from tfxmodal.serving.client.client import Client
+from tfxmodal.serving.client.probe import TEXT, is_near, picture
 from tfxmodal.serving.client.refusals import FAULTS, ServerError
 
 ROWS = 16
@@ -23,7 +22,6 @@ ROWS = 16
 PAIRS = 4096
 """Pairs of embeddings in a request."""
 
-TEXT = "two people with a dog and a red car on the street, a white cat in the green grass"
 NEEDED = ("embed_image", "embed_text", "score_embedding_pairs")
 
 
@@ -52,7 +50,7 @@ class Probe:
         pairs = [(self.image, other.image), ([self.score], [other.score])]
         if self.text and other.text:
             pairs.append((self.text, other.text))
-        return bool(self.text) == bool(other.text) and all(_near(*pair) for pair in pairs)
+        return bool(self.text) == bool(other.text) and all(is_near(*pair) for pair in pairs)
 
 
 class ServedScorer(Scorer):
@@ -178,7 +176,7 @@ class ServedModel:
                 f"The model {self.name!r} refuses a request for one bad row: export it with "
                 "`on_bad_input` flag."
             )
-        image = self.embed_image(_picture())
+        image = self.embed_image(picture())
         try:
             text, _ = self.embed_text(TEXT)
         except ServerError:
@@ -188,19 +186,3 @@ class ServedModel:
         other = image if text is None else text
         score = self._client.score_embeddings(image[None], other[None])
         return Probe(image.tolist(), None if text is None else text.tolist(), float(score[0]))
-
-
-def _picture() -> bytes:
-    """A picture in which every colour and edge is a little different."""
-    from PIL import Image
-
-    rows, columns = np.mgrid[:64, :64]
-    pixels = np.stack([4 * rows, 4 * columns, 8 * (rows // 8 * columns // 8)], axis=-1)
-    buffer = io.BytesIO()
-    Image.fromarray((pixels % 256).astype(np.uint8)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def _near(one: Sequence[float], other: Sequence[float]) -> bool:
-    one, other = np.array(one), np.array(other)
-    return one.shape == other.shape and np.linalg.norm(one - other) <= SAME * np.linalg.norm(one)

@@ -16,6 +16,7 @@ from tfxmodal.io.atomic import whole_file
 from tfxmodal.io.hashing import hash_text
 from tfxmodal.io.locks import held, lock_beside
 from tfxmodal.serving.client.client import Client
+from tfxmodal.serving.client.probe import TEXT, is_near, picture
 
 FAULTS = {
     "image": "the server finds no image in it",
@@ -44,7 +45,8 @@ def embed_all(
         The embeddings `[n, d]`, and the reasons why items are bad, by id.
 
     Raises:
-        InputError: If the model cannot do it, or another process writes `out`.
+        InputError: If the model cannot do it, another one made the finished parts, or another
+            process writes `out`.
     """
     signature = "embed_image" if items.kind == "images" else "embed_text"
     version, signatures = client.metadata()
@@ -69,6 +71,7 @@ def embed_all(
         key = {"server": client.target, "model": client.spec.name, "version": version}
         cache = FeatureCache(parts, Space(key | {"signature": signature}, (width,)))
         client = client.at_version(version)
+        _check_model(client, signature, parts)
         with ThreadPoolExecutor(in_flight) as pool:
 
             def compute(rows: np.ndarray):
@@ -89,6 +92,26 @@ def embed_all(
             np.save(file, vectors)
         shutil.rmtree(parts)
     return vectors, bad
+
+
+def _check_model(client: Client, signature: str, parts: Path):
+    """Checks that the model is the one that made `parts`, by its answer to what is always the same.
+
+    Raises:
+        InputError: If another one has its address, name and version now.
+    """
+    name, path = signature.removeprefix("embed_"), parts / "probe.npy"
+    asked = {"image": picture(), "text": TEXT}[name]
+    (answer,) = client.predict(signature, **{name: [asked]})["embedding"]
+    if path.exists() and not is_near(np.load(path), answer):
+        raise InputError(
+            f"{parts} holds vectors of another model than version {client.spec.version.value} of "
+            f"{client.spec.name!r} at {client.target} is now: remove that folder to begin anew, or "
+            "ask the server that made them."
+        )
+    parts.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as file:
+        np.save(file, answer)
 
 
 def _rows(
