@@ -509,6 +509,16 @@ def test_where_no_version_may_lie(run_of, exported, complaint):
     assert {path.name for path in (folder / "m_matrix").iterdir()} == {"1"}
 
 
+def test_a_matrix_is_no_version_of_a_model_that_has_its_name(trained, tmp_path, complaint):
+    theirs = tmp_path / "coco_matrix/1"
+    theirs.mkdir(parents=True)
+    (theirs / "signatures.json").write_text('{"batchable": true}')
+    flags = ("--run", str(trained("features")), "--to", str(tmp_path / "coco"))
+    told = complaint(export_savedmodel.main, *flags)
+    assert "--to" in told and "coco_matrix, which holds a model of another kind: give" in told
+    assert [*tmp_path.iterdir()] == [theirs.parent] and [*theirs.parent.iterdir()] == [theirs]
+
+
 def test_mistakes_end_in_one_sentence(run_of, tmp_path, complaint):
     def told(*flags):
         run = str(run_of("scl"))

@@ -20,7 +20,7 @@ from tfxmodal.serving.export.writing import (
     write_gallery,
     write_savedmodel,
 )
-from tfxmodal.serving.model_config import is_batchable
+from tfxmodal.serving.model_config import is_batchable, versions
 from tfxmodal.serving.verification.verify import Report, verify_afresh
 from tfxmodal.training.trained_run import TrainedRun
 
@@ -61,9 +61,8 @@ def export_run(
     """
     to = Path(to)
     check_exportable(run)
-    check_target(to)
+    matrix = check_target(to)
     config = ExportConfig() if config is None else config
-    matrix = to.with_name(f"{to.name}_matrix")
     with publish([to, matrix]) as folders:
         calibration = run.folder.calibration
         own = {  # The fingerprint is that of the weights before they are folded or rounded.
@@ -101,11 +100,15 @@ def check_exportable(run: TrainedRun):
         )
 
 
-def check_target(to: Path):
+def check_target(to: Path) -> Path:
     """Checks that the next version may lie in a folder.
 
+    Returns:
+        The folder of the matrix of scores.
+
     Raises:
-        InputError: If it has no name, is a version itself, or is of a model not to be batched.
+        InputError: If it has no name, is a version itself, or is of a model not to be batched; or
+            if the folder of the matrix is of a model to be batched.
     """
     is_version = to.name.isdecimal() or (to / "saved_model.pb").exists()
     if is_version or to.name in ("", ".."):
@@ -117,6 +120,13 @@ def check_target(to: Path):
         raise InputError(
             f"`to` {to} holds a model of another kind, the matrix of scores: give another name."
         )
+    matrix = to.with_name(f"{to.name}_matrix")
+    if versions(matrix) and is_batchable(matrix):
+        raise InputError(
+            f"`to` {to} puts its matrix of scores into {matrix}, which holds a model of another "
+            "kind: give another name."
+        )
+    return matrix
 
 
 def check(folders: list[Path], report: Callable[[Report], None]):
