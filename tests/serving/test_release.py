@@ -225,6 +225,26 @@ def test_servers_that_poll_the_file_are_looked_at_and_sent_nothing(config, serve
     assert not service.configs
 
 
+def test_a_pod_that_is_gone_does_not_stop_what_loads_nothing(
+    config, server, service, unused_port, capsys
+):
+    text, gone = config.read_text(), f"localhost:{unused_port}"
+    text = text.replace("versions: 1 }", "versions: 1 versions: 2 }")
+    text = text.replace('"canary" value: 1', '"previous" value: 2')
+    config.write_text(text)
+    service.wanted = {1, 2}
+    with pytest.raises(InputError, match=f"answers at {gone} .* leave it out of `server` if it is"):
+        run("canary", config, "--version", "3", "--polled", "--server", server, gone)
+    with pytest.raises(InputError, match=f"answers at {gone} "):
+        run("rollback", config, "--polled", "--server", gone)
+    with pytest.raises(InputError, match=f"answers at {gone} "):
+        run("rollback", config, "--server", server, gone)
+    assert config.read_text() == text and not service.configs
+    run("rollback", config, "--polled", "--server", gone, server)
+    assert labels(config) == ({"stable": 2}, [2])
+    assert f"{gone} is left out: No server answers" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("action", ["canary", "promote", "rollback"])
 def test_no_label_moves_to_what_nobody_looked_at(config, action):
     before = config.read_text()

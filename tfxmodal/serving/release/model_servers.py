@@ -1,7 +1,7 @@
 """Model servers as an operator sees them: states of versions, and changes of configuration."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import grpc
@@ -14,6 +14,9 @@ POLL_SECONDS = 0.2
 ENDED_FOR = 5.0
 """Seconds that an END with an error has to stand to be a failure: a server that is told to load a
 version once more goes on for a moment to tell how the earlier attempt ended."""
+
+SILENT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+"""What is told in place of a server that does not answer."""
 
 SERVED = ("START", "LOADING", "AVAILABLE")
 """States of a version that is served, or soon will be."""
@@ -64,6 +67,21 @@ class ModelServers:
             ServerError: If a server does not answer.
         """
         return {target: server.states() for target, server in self._servers.items()}
+
+    def leave_out_silent(self, log: Callable[[str], None]):
+        """Goes on without the servers that do not answer, where others do; tells of each."""
+        silent = {}
+        for target, server in self._servers.items():
+            try:
+                server.states()
+            except ServerError as error:
+                if error.code not in SILENT:
+                    raise
+                silent[target] = error
+        if len(silent) < len(self._servers):
+            for target, why in silent.items():
+                self._servers.pop(target).close()
+                log(f"{target} is left out: {why}")
 
     def require_serving(self, kept: set[int], new: set[int]):
         """Checks that the servers run with the models.config that is about to be changed.
@@ -165,7 +183,10 @@ class _Server(Client):
         except ServerError as error:
             if error.code is grpc.StatusCode.NOT_FOUND:  # no version of it so far
                 return {}
-            raise
+            if error.code not in SILENT:
+                raise
+            told = f"{str(error)[:-1]}, or leave it out of `server` if it is gone."
+            raise ServerError(told, error.code, error.details) from None
 
     def reload(self, config: ModelServerConfig):
         request = ReloadConfigRequest(config=config)

@@ -28,7 +28,7 @@ def roll_out(
         labels: The models.config, which is rewritten.
         servers: Every server of the model. Where they poll the file, a version that it does not
             load yet takes two calls, a step each.
-        log: Is told of each server that could not be set back.
+        log: Is told of each server that could not be set back, or is left out.
 
     Returns:
         Versions that servers which poll the file have to load before the same call moves the
@@ -50,6 +50,8 @@ def roll_out(
             "`server` is empty, and a label must not move to a version that a server has not "
             "loaded: give every server of the model, and `polled` where they poll the file."
         )
+    if servers.polled and not first:  # Nothing is to be loaded, and a pod may be gone meanwhile.
+        servers.leave_out_silent(log)
     servers.require_serving(kept, new)  # Nothing is written while one does not answer.
     try:
         if first:
