@@ -200,6 +200,9 @@ def test_arguments_that_do_not_fit():
         Client("localhost:1", "m", version=1, label="stable")
     with pytest.raises(InputError, match="retries is 9: give 0 to 4"):
         Client("localhost:1", "m", retries=9)
+    for deadline in (None, 0, -5.0, np.nan, np.inf):
+        with pytest.raises(InputError, match=f"`deadline` must be above 0; received {deadline}"):
+            Client("localhost:1", "m", deadline=deadline)
     with pytest.raises(InputError, match="Cannot read no.pem .* give a PEM file"):
         Client("localhost:1", "m", tls="no.pem")
 

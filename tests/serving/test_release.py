@@ -334,6 +334,13 @@ def test_bad_input_is_told(config, action, flags, message):
     assert config.read_text() == before
 
 
+@pytest.mark.parametrize("wait", ["0", "-1", "nan"])
+def test_a_time_that_nothing_takes_is_refused(config, wait):
+    for action in ("canary", "status"):
+        with pytest.raises(InputError, match="`wait` must be above 0; received"):
+            run(action, config, "--wait", wait)
+
+
 def test_a_model_without_labels_begins_with_stable(config, server):
     text = config.read_text()
     config.write_text("".join(line for line in text.splitlines(True) if "labels" not in line))

@@ -74,6 +74,8 @@ def test_what_does_not_go_together_is_told(place, tmp_path, complaint):
     assert "--keys and --name" in complaint(search_service.main, "key", *place)
     wrong = complaint(search_service.main, "serve", *place, "--max-requests", "0")
     assert "--max-requests must be at least 1" in wrong
+    wrong = complaint(search_service.main, "serve", *place, "--metrics-port", "99999")
+    assert "--metrics-port must be from 0 to 65535; received 99999" in wrong
 
 
 def _models(folder, version: int):

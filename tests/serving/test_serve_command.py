@@ -92,6 +92,14 @@ def test_what_cannot_be_served(complaint, base, tmp_path, monkeypatch):
     assert "holds no version" in complaint(serve.main, "--model", str(base / "1"))
     assert "named 'tiny'" in complaint(serve.main, *served, *served)
     assert "go together" in complaint(serve.main, *served, "--tls-key", "key.pem")
+    for flag, value in (
+        ("--port", "99999"),
+        ("--rest-port", "-1"),
+        ("--threads", "-2"),
+        ("--poll-seconds", "nan"),
+    ):
+        wrong = complaint(serve.main, *served, "--development", flag, value)
+        assert re.search(rf"{flag} must be .*; received {value}", wrong)
     config = tmp_path / "models.config"
     config.write_text("model_config_list { ")
     assert "is no models.config" in complaint(serve.main, "--config", str(config))

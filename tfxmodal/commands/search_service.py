@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from tfxmodal.commands import cli
-from tfxmodal.errors import InputError
+from tfxmodal.errors import InputError, check_ranges
 from tfxmodal.service.config import Limits
 from tfxmodal.serving.model_config import DESCRIPTION, MODEL
 
@@ -104,6 +104,9 @@ class Flags:
     """serve: origins of other websites whose pages may ask, such as https://example.org."""
 
     limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self):
+        check_ranges(self, port="[0, 65535]", metrics_port="[0, 65535]")
 
 
 def main(argv: list[str] | None = None):

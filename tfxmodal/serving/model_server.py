@@ -11,7 +11,7 @@ from pathlib import Path
 
 from google.protobuf import text_format
 
-from tfxmodal.errors import InputError
+from tfxmodal.errors import InputError, check_ranges
 from tfxmodal.io.reading import read_text
 from tfxmodal.serving.client.protos.serving_pb2 import ModelServerConfig
 
@@ -48,6 +48,8 @@ class ServerConfig:
     """Time between two looks for new versions."""
 
     def __post_init__(self):
+        ports = dict.fromkeys(("port", "rest_port"), "[0, 65535]")
+        check_ranges(self, **ports, threads="[0, inf)", poll_seconds="(0, inf)")
         if (self.tls_key is None) != (self.tls_cert is None):
             raise InputError("`tls_key` and `tls_cert` go together: give both, or neither.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 import unicodedata
@@ -80,12 +81,15 @@ class Client:
             tls: Encrypt: True trusts the system's authorities, a path those in the PEM file.
 
         Raises:
-            InputError: If the arguments do not fit together, or the PEM file cannot be read.
+            InputError: If the arguments do not fit together, one is out of range, or the PEM file
+                cannot be read.
         """
         if version is not None and label is not None:
             raise InputError(f"Version {version} and label {label!r} are both given: give one.")
         if not 0 <= retries <= MAX_RETRIES:
             raise InputError(f"retries is {retries}: give 0 to {MAX_RETRIES}.")
+        if deadline is None or not 0 < deadline < math.inf:
+            raise InputError(f"`deadline` must be above 0; received {deadline}: give seconds.")
         self.target, self.deadline = target, deadline
         self.spec = pb.ModelSpec(name=model)
         if version is not None:

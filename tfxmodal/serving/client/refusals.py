@@ -83,7 +83,8 @@ def explain(client: Client, code: grpc.StatusCode, details: str, what: str) -> s
         except ServerError:
             names = "unknown ones"
         return f"The {model} has no {what}: it has {names}."
-    return f"The {model} refused the request ({what}, {code.name}): {details}"
+    remedy = ": send fewer rows at once." if TOO_MANY in details else ""
+    return f"The {model} refused the request ({what}, {code.name}): {details}{remedy}"
 
 
 def bad_rows(inputs: dict[str, Sequence], valid: np.ndarray) -> InputError:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import grpc
 
-from tfxmodal.errors import InputError
+from tfxmodal.errors import InputError, check_ranges
 from tfxmodal.serving.client.client import Client, ServerError
 from tfxmodal.serving.client.protos.serving_pb2 import ModelServerConfig, ReloadConfigRequest
 
@@ -41,8 +41,12 @@ class ModelServers:
             wait: Seconds that a version may take to load.
             tls: PEM file of the authority that signed the servers' certificates; encrypts.
             polled: They poll their models.config, so that they are sent none.
+
+        Raises:
+            InputError: If `wait` is not above 0.
         """
-        self._model, self._wait = model, wait
+        self._model, self.wait = model, wait
+        check_ranges(self, wait="(0, inf)")
         self._servers = {
             target: _Server(target, model, deadline=wait, retries=0, tls=tls or False)
             for target in targets
@@ -122,7 +126,7 @@ class ModelServers:
             ServerError: If a server does not answer.
             InputError: If a version does not load, or not in time, or one is served no more.
         """
-        give_up = time.monotonic() + self._wait
+        give_up = time.monotonic() + self.wait
         for target, server in self._servers.items():
             ended = {}  # by version, since when
             while waiting := {
@@ -143,7 +147,7 @@ class ModelServers:
                     raise InputError(f"{what} does not load ({state}): export it again.")
                 if now > give_up:
                     raise InputError(
-                        f"{what} is not AVAILABLE after {self._wait:g} s, but {state}: see that "
+                        f"{what} is not AVAILABLE after {self.wait:g} s, but {state}: see that "
                         "the server finds it under the base_path, or give a longer `wait`."
                     )
                 time.sleep(POLL_SECONDS)
