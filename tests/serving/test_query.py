@@ -276,6 +276,22 @@ def test_what_cannot_be_asked(complaint, server, tmp_path, photos):
     assert "are both given" in of("--text", "x", "--version", 1, "--label", "stable")
 
 
+@pytest.mark.parametrize(
+    ("task", "flag", "value"),
+    [
+        ("--embed", "--html", "page.html"),
+        ("--embed", "--top-k", "-3"),
+        ("--embed", "--gallery-info", "/no/such"),
+        ("--text", "--out", "v.npy"),
+        ("--image", "--embed-as", "texts"),
+        ("--image", "--in-flight", "2"),
+    ],
+)
+def test_a_flag_of_another_task_is_refused(complaint, task, flag, value):
+    told = complaint(query.main, task, "x", flag, value)
+    assert f"{flag} is read by --" in told and f", and not by {task}: leave it out." in told
+
+
 def test_a_page_shows_a_picture_turned_and_over_white(tmp_path):
     pixels = np.zeros((40, 60, 4), np.uint8)
     pixels[..., 0], pixels[:, 30:] = 255, (0, 0, 255, 255)

@@ -318,6 +318,7 @@ def unused_port():
 @pytest.mark.parametrize(
     ("action", "flags", "message"),
     [
+        ("status", ("--version", "2"), "`version` is read by canary, .* and not by status"),
         ("canary", (), "Which `version` is the canary"),
         ("canary", ("--version", "9"), "no version 9 of m .*/m/9.*: export it, or .* `models`"),
         (

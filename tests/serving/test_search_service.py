@@ -78,6 +78,29 @@ def test_what_does_not_go_together_is_told(place, tmp_path, complaint):
     assert "--metrics-port must be from 0 to 65535; received 99999" in wrong
 
 
+@pytest.mark.parametrize(
+    ("action", "flag", "value", "readers"),
+    [
+        ("fill", "--version", "7", "new, reembed, remove"),
+        ("serve", "--version", "7", "new, reembed, remove"),
+        ("new", "--data", "/no/such", "fill"),
+        ("reembed", "--split", "test", "fill"),
+        ("fill", "--landmarks", "pairs.jsonl", "new, reembed"),
+        ("remove", "--allow-bad", "", "reembed"),
+        ("new", "--keys", "keys.json", "serve, key"),
+        ("serve", "--name", "me", "key"),
+        ("serve", "--right", "write", "key"),
+        ("key", "--port", "80", "serve"),
+        ("fill", "--metrics-port", "80", "serve"),
+        ("fill", "--host", "0.0.0.0", "serve"),
+        ("fill", "--cors", "https://example.org", "serve"),
+    ],
+)
+def test_a_flag_of_another_action_is_refused(action, flag, value, readers, complaint):
+    told = complaint(search_service.main, action, flag, *filter(None, [value]))
+    assert f"{flag} is read by {readers}, and not by {action}: leave it out." in told
+
+
 def _models(folder, version: int):
     about = folder / f"others/tiny/{version}/signatures.json"
     about.parent.mkdir(parents=True)

@@ -324,6 +324,11 @@ def test_a_folder_that_is_not_there(tmp_path, complaint):
     assert "no-model is no folder" in complaint(verify_savedmodel.main, str(tmp_path / "no-model"))
 
 
+def test_weights_of_no_run_are_told(tmp_path, complaint):
+    told = complaint(verify_savedmodel.main, str(tmp_path), "--image-weights", "w.h5")
+    assert "--image-weights are of a run: give --run as well" in told
+
+
 def test_the_command_ends_with_status_1(version, capsys):
     folder = version(function=compiled)
     with pytest.raises(SystemExit) as end:

@@ -96,6 +96,25 @@ def flag_names(flags_class) -> Iterator[str]:
             yield name
 
 
+def refuse_unread(flags, task: str, read: dict[str, set[str]]):
+    """Refuses flags that the task would pass over.
+
+    Args:
+        flags: The command's dataclass.
+        task: What it does.
+        read: By task the fields that it reads; one that is named nowhere is of all tasks.
+
+    Raises:
+        InputError: If a field has not its default, and other tasks alone read it.
+    """
+    for field in dataclasses.fields(flags):
+        readers = [name for name in read if field.name in read[name]]
+        if readers and task not in readers and getattr(flags, field.name) != field.default:
+            raise InputError(
+                f"`{field.name}` is read by {', '.join(readers)}, and not by {task}: leave it out."
+            )
+
+
 def with_flags(message: str) -> str:
     """A message of the library, where it names an argument that is a flag of this command.
 

@@ -23,6 +23,10 @@ from tfxmodal.serving.model_config import MODEL
 if TYPE_CHECKING:
     from tfxmodal.serving.client.client import Client
 
+SHOWING = {"top_k", "gallery_info", "html"}
+READ = {"--image": SHOWING, "--text": SHOWING, "--embed": {"embed_as", "out", "in_flight"}}
+"""By task its own flags."""
+
 
 @dataclass(frozen=True)
 class Flags:
@@ -81,8 +85,10 @@ def main(argv: list[str] | None = None):
     """Asks as the command line says."""
     flags = cli.parse(Flags, __doc__, argv)
     tasks = {"--image": flags.image, "--text": flags.text, "--embed": flags.embed}
-    if sum(task is not None for task in tasks.values()) != 1:
+    given = [task for task, what in tasks.items() if what is not None]
+    if len(given) != 1:
         raise InputError(f"Nothing or too much is asked: give one of {', '.join(tasks)}.")
+    cli.refuse_unread(flags, given[0], READ)
     from tfxmodal.serving.client.client import Client
 
     with Client(

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from tfxmodal.serving.release.labels import ModelLabels
     from tfxmodal.serving.release.model_servers import ModelServers
 
+READ = {"canary": {"version"}, "promote": {"version"}, "rollback": {"version"}, "status": set()}
+"""By action its own flags."""
+
 
 @dataclass(frozen=True)
 class Flags:
@@ -77,6 +80,7 @@ class Flags:
 def main(argv: list[str] | None = None):
     """Does as the command line says."""
     flags = cli.parse(Flags, __doc__, argv)
+    cli.refuse_unread(flags, flags.action, READ)
     from tfxmodal.serving.release.labels import ModelLabels
     from tfxmodal.serving.release.model_servers import ModelServers
     from tfxmodal.serving.release.rollout import roll_out

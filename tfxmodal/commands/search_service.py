@@ -38,6 +38,16 @@ if TYPE_CHECKING:
     from tfxmodal.service.items import Told
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+READ = {
+    "new": {"version", "landmarks"},
+    "fill": {"data", "split"},
+    "serve": {"keys", "host", "port", "metrics_port", "cors"},
+    "key": {"keys", "name", "right"},
+    "reembed": {"version", "landmarks", "allow_bad"},
+    "remove": {"version"},
+}
+"""By action its own flags. Those that tell a place, and the limits, may be given to all."""
+
 SHOWN = 20
 """Bad items that are named."""
 
@@ -112,6 +122,7 @@ class Flags:
 def main(argv: list[str] | None = None):
     """Does as the command line says."""
     flags = cli.parse(Flags, __doc__, argv)
+    cli.refuse_unread(flags, flags.action, READ)
     if flags.action == "key":
         return key(flags)
     from tfxmodal.service.galleries import Galleries

@@ -46,6 +46,8 @@ def main(argv: list[str] | None = None):
     flags = cli.parse(Flags, __doc__, argv)
     if not flags.folders:
         raise InputError("Name the folder of a model, or of a version of it.")
+    if flags.image_weights and flags.run is None:
+        raise InputError("--image-weights are of a run: give --run as well.")
     from tfxmodal.serving.verification.verify import verify
     from tfxmodal.training.trained_run import load_run
 
