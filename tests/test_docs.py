@@ -109,6 +109,16 @@ def test_a_link_of_the_readme_leads_to_a_file(link):
     assert (ROOT / link).exists()
 
 
+def test_compose_is_told_its_file():
+    told = re.findall(r"docker compose (\S+ \S+)", TEXT)
+    assert len(told) > 5 and set(told) == {"-f export/deploy/compose.yaml"}
+
+
+def test_pip_is_not_asked_for_the_package_which_no_index_has():
+    code = [path.read_text("utf-8") for path in (ROOT / "tfxmodal").rglob("*.py")]
+    assert not re.findall(r"pip install (?:\S+ )*\W?tfxmodal\b.*", "\n".join([TEXT, *code]))
+
+
 def test_the_readme_is_short():
     assert len(README.splitlines()) < 200
 

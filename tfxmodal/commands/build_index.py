@@ -71,7 +71,7 @@ class Flags:
     store: Literal[*STORES] | None = None
     """Where a new index keeps its items: faiss (by default: in memory, fastest; each change writes
     the whole index again), lancedb (on disk, for galleries that change or do not fit into memory;
-    pip install 'tfxmodal[lancedb]') or qdrant (a server; pip install 'tfxmodal[qdrant]')."""
+    pip install '.[lancedb]') or qdrant (a server; pip install '.[qdrant]')."""
 
     url: str | None = None
     """Address of the store of a new index, where it is not the folder: of a Qdrant server

@@ -239,7 +239,7 @@ def serve(flags: Flags, galleries: Galleries):
         from tfxmodal.service.app import make_app
     except ImportError as error:
         raise InputError(
-            f"The service needs the package {error.name}: pip install 'tfxmodal[service]'."
+            f"The service needs the package {error.name}: pip install '.[service]'."
         ) from None
     from tfxmodal.service.catalogue import Catalogue
     from tfxmodal.service.keys import Keys

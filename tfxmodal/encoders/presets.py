@@ -24,7 +24,7 @@ def keras_hub() -> ModuleType:
         import keras_hub
     except ImportError as error:
         raise InputError(
-            f"Networks of KerasHub need a package more ({error}): pip install 'tfxmodal[hub]'."
+            f"Networks of KerasHub need a package more ({error}): pip install '.[hub]'."
         ) from error
     return keras_hub
 

@@ -75,5 +75,5 @@ def test_what_cannot_be_an_image_encoder_is_refused(sentence_encoder, siglip, tm
 
 def test_what_is_missing_is_told(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "keras_hub", None)
-    with pytest.raises(InputError, match=r"need a package more .*: pip install 'tfxmodal\[hub\]'"):
+    with pytest.raises(InputError, match=r"need a package more .*: pip install '.\[hub\]'"):
         load_image_encoder("keras_hub:siglip2_base_patch16_224")

@@ -100,7 +100,7 @@ class LanceStore:
             import lancedb
         except ImportError:
             raise InputError(
-                "`store` lancedb needs the package lancedb: pip install 'tfxmodal[lancedb]'."
+                "`store` lancedb needs the package lancedb: pip install '.[lancedb]'."
             ) from None
         self.about, self.folder, self.url = about, Path(folder), url
         # Each search looks whether there is a newer version.

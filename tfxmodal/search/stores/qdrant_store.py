@@ -57,7 +57,7 @@ class QdrantStore:
             from qdrant_client import QdrantClient
         except ImportError:
             raise InputError(
-                "`store` qdrant needs the package qdrant-client: pip install 'tfxmodal[qdrant]'."
+                "`store` qdrant needs the package qdrant-client: pip install '.[qdrant]'."
             ) from None
         server, _, self.collection = (url or "").rpartition("/")
         if not server or not self.collection:
