@@ -12,7 +12,8 @@ The source is one of
   columns are image, text or texts, and id, unless flags name others, and each text is an item;
 - a file or a folder of Parquet or TFRecords (tf.train.Example), with ids and pictures (bytes, or
   paths from the file) or texts in columns.
-All other columns travel along. Places may be in an object store (gs://, s3://).
+All other columns travel along. Places may be in an object store (gs://, s3://); the
+model and TFRecords, which TensorFlow reads, in gs:// alone.
 
 What comes after -- is Beam's: without it, the work is done here by one process.
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from corpus import InputError
-from corpus.places import located
+from corpus.places import check_tensorflow_reads, located
 
 CONTAINERS = (".parquet", ".tfrecord", ".tfrecords")
 FILE, ROW = "_file", "_row"
@@ -125,6 +125,7 @@ def _record_pictures(file: str, wanted: list[int], image: str) -> Iterator[bytes
 def _records(file: str) -> Iterable[bytes]:
     import tensorflow as tf
 
+    check_tensorflow_reads("--source", file)
     try:
         yield from tf.data.TFRecordDataset(file).as_numpy_iterator()
     except tf.errors.DataLossError as error:

@@ -14,7 +14,7 @@ from pyarrow import fs
 
 from corpus import InputError
 from corpus.containers import FILE, pictures_of
-from corpus.places import joined, located, read
+from corpus.places import check_tensorflow_reads, joined, located, read
 from corpus.sources import PATH
 
 READERS = 32
@@ -45,8 +45,10 @@ class Model:
         """The version at MODELS/NAME/VERSION, or the highest one at MODELS/NAME.
 
         Raises:
-            InputError: If there is none, or it does not embed what the gallery is of.
+            InputError: If there is none, it does not embed what the gallery is of, or TensorFlow
+                cannot read it there.
         """
+        check_tensorflow_reads("--model", place)
         system, path = located(place)
         found = system.get_file_info(fs.FileSelector(path, allow_not_found=True))
         versions = [int(each.base_name) for each in found if each.base_name.isdecimal()]

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 
 from pyarrow import fs
 
+from corpus import InputError
+
 
 def located(place: str) -> tuple[fs.FileSystem, str]:
     """The file system of a place, and the place's path in it."""
@@ -24,6 +26,20 @@ def whole(place: str) -> str:
 def joined(folder: str, name: str) -> str:
     """A place in a folder; one that is absolute stays as it is."""
     return name if "://" in name else posixpath.join(folder, name)
+
+
+def check_tensorflow_reads(flag: str, place: str):
+    """Checks that TensorFlow reads a place: of object stores it knows Google's alone.
+
+    Raises:
+        InputError: If it does not; it names `flag`.
+    """
+    scheme, is_uri, _ = place.partition("://")
+    if is_uri and scheme not in ("gs", "file"):
+        raise InputError(
+            f"{flag} {place} is for TensorFlow, which cannot read {scheme}://: copy it to a disk "
+            "or to gs://."
+        )
 
 
 def read(place: str) -> bytes:

@@ -4,7 +4,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
-from corpus.containers import pictures_of
+from corpus import InputError
+from corpus.containers import pictures_of, rows_of
 from corpus.model import Model, embed
 
 BAD = "bad"
@@ -24,6 +25,13 @@ class Signature:
             raise tf.errors.InvalidArgumentError(None, None, "row 0 of `text` is bad")
         outputs = {"embedding": tf.cast(tf.strings.length(text), tf.float32)[:, None]}
         return outputs if self.refuses else outputs | {"valid": valid}
+
+
+def test_what_tensorflow_cannot_read_is_refused_before_the_work_begins():
+    with pytest.raises(InputError, match="--model s3://b/m is .* cannot read s3://: copy it to"):
+        Model.find("s3://b/m", "texts")
+    with pytest.raises(InputError, match="--source s3://b/t.tfrecord is .* cannot read s3://"):
+        rows_of(["s3://b/t.tfrecord"], "image")
 
 
 @pytest.mark.parametrize("refuses", [True, False])

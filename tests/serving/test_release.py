@@ -386,6 +386,21 @@ def test_models_may_lie_elsewhere_here(config, models, server):
     assert labels(config)[1] == [1, 2]
 
 
+def test_a_version_in_a_bucket_is_for_the_servers_to_find(
+    config, models, server, service, monkeypatch
+):
+    """The service's image, in which a release runs, has no TensorFlow, and no key of the bucket."""
+    monkeypatch.setattr(model_servers, "ENDED_FOR", 0.1)
+    config.write_text(config.read_text().replace(str(models), "gs://bucket"))
+    before = config.read_text()
+    service.broken = {9}
+    with pytest.raises(InputError, match="version 9 of m at .* does not load"):
+        run("canary", config, "--version", "9", "--server", server)
+    assert config.read_text() == before
+    run("canary", config, "--version", "2", "--server", server)
+    assert labels(config) == ({"stable": 1, "canary": 2}, [1, 2])
+
+
 def test_status_shows_labels_and_states(config, server, capsys):
     run("canary", config, "--version", "2", "--server", server)
     capsys.readouterr()

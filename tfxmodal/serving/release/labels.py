@@ -12,7 +12,6 @@ from google.protobuf import text_format
 from tfxmodal.errors import InputError, choose
 from tfxmodal.io.atomic import whole_file
 from tfxmodal.io.reading import read_text
-from tfxmodal.lazy import tf
 from tfxmodal.serving.model_config import parsed
 
 
@@ -84,15 +83,15 @@ class ModelLabels:
         self._entry.model_version_policy.specific.versions[:] = sorted(set(versions))
 
     def require_folder(self, version: int):
-        """Checks that a version was exported.
+        """Checks that a version was exported, where this machine can see it.
 
         Raises:
-            InputError: If its folder is missing.
+            InputError: If its folder on a disk is missing.
         """
         base = str(self._models / self.model) if self._models else self._entry.base_path
         folder = f"{base}/{version}"
-        is_there = tf.io.gfile.isdir if "://" in folder else os.path.isdir  # a bucket, or a disk
-        if not is_there(folder):
+        # What is in a bucket the servers tell: a version that they do not load is taken back.
+        if "://" not in folder and not os.path.isdir(folder):
             raise InputError(
                 f"There is no version {version} of {self.model} ({folder}): export it, or give "
                 "the folder that holds the models here as `models`."
