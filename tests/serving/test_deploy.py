@@ -176,6 +176,7 @@ def test_the_tls_template_is_a_config_of_pem_text():
     ssl = text_format.Parse(text, _message(**fields)())
     for pem, kind in ((ssl.server_key, "PRIVATE KEY"), (ssl.server_cert, "CERTIFICATE")):
         assert re.fullmatch(rf"-----BEGIN {kind}-----\n.*\n-----END {kind}-----\n", pem)
+    assert not ssl.client_verify  # None of our clients has a certificate to show.
 
 
 @pytest.mark.parametrize("name", SERVERS)
