@@ -59,15 +59,18 @@ def main(argv: list[str] | None = None, method: str | None = None):
         auto.main(words)
         return
     spec = METHODS[method]
-    flags, forms = parse(spec, words)
+    flags, forms, left_out = parse(spec, words)
 
     from tfxmodal.commands.tables import print_run, print_tried
     from tfxmodal.training.candidates import run_forms
     from tfxmodal.training.interrupts import stop_signals
 
     with stop_signals() as stop_asked:
+        reporter = Terminal()
+        for name, reason in left_out.items():
+            reporter.say(f"{name} is left out: {reason}")
         result = run_forms(
-            forms, flags.run_dir, flags.resume, reporter=Terminal(), stop_asked=stop_asked
+            forms, flags.run_dir, flags.resume, reporter=reporter, stop_asked=stop_asked
         )
     if result.finished and len(forms) > 1:
         print_tried(result)
@@ -89,8 +92,10 @@ def _check_strategy(method: str, words: list[str]):
         )
 
 
-def parse(spec: MethodSpec, words: list[str]) -> tuple[Flags, dict[str, Settings]]:
-    """The flags, and the settings of each form of the preset that goes with them.
+def parse(
+    spec: MethodSpec, words: list[str]
+) -> tuple[Flags, dict[str, Settings], dict[str, InputError]]:
+    """The flags, the settings of each form of the preset that goes with them, why others do not.
 
     Raises:
         InputError: If no form does.
@@ -101,7 +106,7 @@ def parse(spec: MethodSpec, words: list[str]) -> tuple[Flags, dict[str, Settings
         *preset_lines(spec, given.dataset, given.preset),
         examples(spec),
     )
-    flags, forms = None, {}
+    flags, forms, left_out = None, {}, {}
     for name, form in defaults(spec, given).items():
         groups = {spec.name: form.config, "training": form.training}
         default = replace(flags_class(spec)(), data=form.data, **groups)
@@ -109,13 +114,13 @@ def parse(spec: MethodSpec, words: list[str]) -> tuple[Flags, dict[str, Settings
             flags = cli.parse(flags_class(spec), "\n".join(parts), words, lambda _, d=default: d)
             settings = Settings(spec.name, flags.data, getattr(flags, spec.name), flags.training)
         except InputError as error:
-            refused = error
+            left_out[name] = error
             continue
         if settings not in forms.values():
             forms[name] = settings
     if flags is None:
-        raise refused
-    return flags, forms
+        raise next(reversed(left_out.values()))
+    return flags, forms, left_out
 
 
 def flags_class(spec: MethodSpec) -> type:
