@@ -24,7 +24,13 @@ from tfxmodal.inputs.config import DataConfig
 from tfxmodal.inputs.data_hash import data_hashes
 from tfxmodal.inputs.pixels import Pixels
 from tfxmodal.inputs.prepare import named_image_encoder
-from tfxmodal.inputs.raw import check_trainable, text_cnn_to_train, token_ids, without_bad
+from tfxmodal.inputs.raw import (
+    check_trainable,
+    synchronize,
+    text_cnn_to_train,
+    token_ids,
+    without_bad,
+)
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.lazy import keras
 from tfxmodal.methods.gradient.encoder_classifier import EncoderClassifier
@@ -223,6 +229,7 @@ def _image_stage(settings: EncoderSettings, source: Dataset, reporter: Reporter)
     """The image encoder on pictures without the crop, which training makes at random."""
     encoder = named_image_encoder(settings.data, settings.training.seed)
     check_trainable(encoder)
+    synchronize(encoder.model)
     if settings.freeze:
         _freeze(encoder)
 
