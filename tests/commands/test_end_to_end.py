@@ -90,6 +90,7 @@ def test_an_export_of_a_run_on_characters_is_verified(small, monkeypatch):
         ("coco", "--text-encoder hub:X", "text encoder hub:X cannot be trained further"),
         ("coco", "--text-encoder text_cnn:gone", "gone holds no trained TextCNN"),
         ("coco", "--text-encoder bert", "Unknown text encoder 'bert'"),
+        ("coco", "--precision mixed_bfloat16", "that --end-to-end trains compute in float32"),
     ],
 )
 def test_what_cannot_be_trained_end_to_end_is_told(small, complaint, dataset, flags, message):

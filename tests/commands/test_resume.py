@@ -126,6 +126,20 @@ def test_a_choice_between_forms_goes_on_with_its_own_settings(killed_in, complai
     assert share == pytest.approx(3 / len(tried))
 
 
+def test_a_preset_is_refused_where_the_run_began_with_another(killed_in, complaint):
+    resume = ["--run-dir", "run", "--resume"]
+    recommended = [*FORMS, "--preset", "recommended", *resume]  # Begins the run, too.
+    killed_in(2, train.main, recommended)
+    told = complaint(train.main, *FORMS, "--preset", "paper", *resume)
+    assert "--preset paper has other settings than the run began with: leave it out" in told
+    for _ in ("the choice", "its winner"):
+        train.main(recommended)
+    before = read("run/config.json")
+    told = complaint(train.main, "scl", "--preset", "paper", *resume)
+    assert "--preset paper has other settings than the run began with" in told
+    assert read("run/config.json") == before
+
+
 def test_a_choice_by_auto_goes_on_with_its_own_settings(monkeypatch, killed_in, complaint):
     def two(dataset, data, fitting):
         form = replace(settings("scl", seed=fitting.seed), data=data)

@@ -73,7 +73,10 @@ def test_the_recommended_forms_are_tried_as_the_flags_change_them(flags, capsys)
     forms = [each["settings"]["scl"] for each in tried]
     # A form that starts as a linear map does not go with ReLU, and is left out.
     assert {(each["start"], each["output_activation"]) for each in forms} == {("random", "relu")}
-    assert "Candidates" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "Candidates" in told
+    left_out = "scl-from-linear is left out: --start linear needs --output-activation linear: "
+    assert told.index(left_out) < told.index("Candidate 1 of")
     train.main(["scl", "--run-dir", "run", "--resume", "--epochs", "3"])
     assert metrics("run")["epochs"] == 3
 

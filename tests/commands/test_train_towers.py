@@ -12,6 +12,7 @@ from tests.runs import PHOTOS
 from tfxmodal.commands import extract_features, train, train_towers
 from tfxmodal.data import load_dataset
 from tfxmodal.data.label_noise import with_label_noise
+from tfxmodal.data.repeated import without_number
 from tfxmodal.encoders.image import IMAGE_ENCODERS, load_image_encoder
 from tfxmodal.encoders.text.text_cnn import TextCNN
 from tfxmodal.errors import InputError
@@ -165,13 +166,29 @@ def test_a_training_that_is_stopped_is_no_success(learn, monkeypatch, capsys):
     assert exit.value.code == 143 and "Go on with the same flags" in capsys.readouterr().out
 
 
-def test_bad_photos_are_refused_or_left_out(small, complaint, capsys, tmp_path):
+@pytest.fixture
+def one_bad(small, tmp_path):
+    """Flags that name the photos, one of which cannot be read."""
     shutil.copytree(small("pascal_sentences")[3], tmp_path / "photos", symlinks=True)
     bad = sorted((tmp_path / "photos/images").iterdir())[0]
     bad.unlink()
     bad.write_bytes(b"no photo")
-    flags = ["--dataset", "pascal_sentences", "--data-dir", str(tmp_path / "photos"), "--to", "t"]
-    flags += [*LEARN.split(), "--modality", "image", "--epochs-image", "1"]
+    return ["--dataset", "pascal_sentences", "--data-dir", str(tmp_path / "photos"), "--to", "t"]
+
+
+@pytest.mark.parametrize("captions", ["joined", "each"])
+def test_both_towers_learn_the_same_wrong_labels_without_a_bad_photo(captions, one_bad, learned):
+    flags = f"{LEARN} --epochs-image 1 --epochs-text 1 --label-noise 0.8 --seed 3"
+    flags += f" --on-bad-image skip --captions {captions}"
+    train_towers.main([*one_bad, *flags.split()])
+    image, text = (dict(zip(each.ids, each.labels.tolist(), strict=True)) for each in learned)
+    if captions == "each":
+        text = {without_number(row): labels for row, labels in text.items()}
+    assert len(image) == PHOTOS * 3 // 4 - 1 and text == image
+
+
+def test_bad_photos_are_refused_or_left_out(one_bad, complaint, capsys):
+    flags = [*one_bad, *LEARN.split(), "--modality", "image", "--epochs-image", "1"]
     assert "1 of 30 images are bad (row " in complaint(train_towers.main, *flags)
     assert not Path("t").exists()
     train_towers.main([*flags, "--on-bad-image", "skip"])

@@ -128,10 +128,35 @@ def test_maps_are_scaled_by_their_locations():
     np.testing.assert_allclose(network(maps), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_above_other_layers_scaling_is_fitted_to_what_they_make_of_the_first_rows():
+def scaled_double() -> keras.Model:
+    """A network that scales what a layer makes of its rows."""
     rows = keras.Input([4])
-    doubled = keras.layers.Rescaling(2.0)(rows)
-    network = keras.Model(rows, feature_scaling(4, "standard")(doubled))
+    return keras.Model(rows, feature_scaling(4, "standard")(keras.layers.Rescaling(2.0)(rows)))
+
+
+def test_above_other_layers_scaling_is_fitted_to_what_they_make_of_the_rows():
+    network = scaled_double()
     adapt(network, FEATURES)
-    first = 2 * FEATURES[:32]
-    np.testing.assert_allclose(network(FEATURES[:32]), fitted(first)(first), rtol=1e-4, atol=1e-4)
+    every = 2 * FEATURES
+    np.testing.assert_allclose(network(FEATURES), fitted(every)(every), rtol=1e-4, atol=1e-4)
+
+
+def test_above_other_layers_scaling_fits_rows_in_order_of_class():
+    """The first half is of one class, and one picture in 2,000 alone has the last column."""
+    rows = np.random.default_rng(0).normal(size=(4000, 4)).astype("float32")
+    rows[2000:, :2] += 8
+    rows[:, 2:] = 0
+    rows[3000:3700, 2] = rows[[3, 5], 3] = 1
+    network = scaled_double()
+    adapt(network, rows)
+    scaling = network.layers[-1]
+    deviations = 2 * rows.std(axis=0)
+    np.testing.assert_allclose(scaling.mean, 2 * rows.mean(axis=0), atol=0.2)
+    np.testing.assert_allclose(1 / scaling.scale[:3], deviations[:3], rtol=0.1)
+    np.testing.assert_allclose(1 / scaling.scale[3], deviations[:3].mean(), rtol=0.1)
+
+
+def test_above_other_layers_columns_that_are_all_constant_keep_their_scale():
+    network = scaled_double()
+    adapt(network, FEATURES[:1])
+    np.testing.assert_array_equal(network.layers[-1].scale, 1)

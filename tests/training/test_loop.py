@@ -14,6 +14,7 @@ from tests.training.tiny import (
     make_trainer,
     weights,
 )
+from tfxmodal.errors import InputError
 from tfxmodal.evaluation.protocol import evaluate, selection_score
 from tfxmodal.training import loop
 from tfxmodal.training.batches import epoch_rows
@@ -106,6 +107,16 @@ def test_gradient_norms_are_those_of_each_weighted_term(runs):
         gradients = [g for g in tape.gradient(target, variables) if g is not None]
         norm = np.sqrt(sum(np.sum(np.square(tf.convert_to_tensor(g))) for g in gradients))
         assert reports[0].gradient_norms[name] == pytest.approx(norm, rel=1e-9)
+
+
+@pytest.mark.parametrize(("batch_size", "sizes"), [(15, "14 or 16"), (63, "62 or 64"), (1, "2")])
+def test_a_batch_that_replicas_cannot_share_equally_is_refused(
+    batch_size, sizes, two_replicas, tmp_path
+):
+    message = f"`batch_size` {batch_size} cannot be shared equally by 2 replicas: give {sizes}, or"
+    with pytest.raises(InputError, match=message):
+        make_trainer(tmp_path, two_replicas, batch_size=batch_size)
+    make_trainer(tmp_path, two_replicas, batch_size=65)  # All 64 rows are one batch.
 
 
 # --- the feeds ----------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from tfxmodal.inputs.config import DataConfig
 from tfxmodal.methods import METHODS, MethodSpec
 from tfxmodal.training.presets import Preset, forms_of, preset_of
 from tfxmodal.training.run_folder import RunFolder, newest_run_dir
-from tfxmodal.training.settings import Settings, begun_settings, training_config
+from tfxmodal.training.settings import CannotGoOn, Settings, begun_settings, training_config
 
 
 @dataclass(frozen=True)
@@ -59,15 +59,18 @@ def main(argv: list[str] | None = None, method: str | None = None):
         auto.main(words)
         return
     spec = METHODS[method]
-    flags, forms = parse(spec, words)
+    flags, forms, left_out = parse(spec, words)
 
     from tfxmodal.commands.tables import print_run, print_tried
     from tfxmodal.training.candidates import run_forms
     from tfxmodal.training.interrupts import stop_signals
 
     with stop_signals() as stop_asked:
+        reporter = Terminal()
+        for name, reason in left_out.items():
+            reporter.say(f"{name} is left out: {reason}")
         result = run_forms(
-            forms, flags.run_dir, flags.resume, reporter=Terminal(), stop_asked=stop_asked
+            forms, flags.run_dir, flags.resume, reporter=reporter, stop_asked=stop_asked
         )
     if result.finished and len(forms) > 1:
         print_tried(result)
@@ -89,11 +92,13 @@ def _check_strategy(method: str, words: list[str]):
         )
 
 
-def parse(spec: MethodSpec, words: list[str]) -> tuple[Flags, dict[str, Settings]]:
-    """The flags, and the settings of each form of the preset that goes with them.
+def parse(
+    spec: MethodSpec, words: list[str]
+) -> tuple[Flags, dict[str, Settings], dict[str, InputError]]:
+    """The flags, the settings of each form of the preset that goes with them, why others do not.
 
     Raises:
-        InputError: If no form does.
+        InputError: If no form does, or a run is to go on that began with another preset.
     """
     given = cli.look(words, **auto.LOOKED_AT, preset={"choices": typing.get_args(Preset)})
     parts = (
@@ -101,21 +106,50 @@ def parse(spec: MethodSpec, words: list[str]) -> tuple[Flags, dict[str, Settings
         *preset_lines(spec, given.dataset, given.preset),
         examples(spec),
     )
-    flags, forms = None, {}
-    for name, form in defaults(spec, given).items():
+    begun = begun_with(spec, given)
+    data = next((each.data for each in begun.values()), DataConfig.for_dataset(given.dataset))
+    of_preset = forms_of(spec.name, data, given.preset)
+    flags, forms, left_out = _changed(spec, begun or of_preset, words, "\n".join(parts))
+    if begun and given.preset:
+        _, asked, _ = _changed(spec, of_preset, words, "\n".join(parts))
+        if not all(any(_continues(a, each) for a in asked.values()) for each in begun.values()):
+            raise InputError(
+                f"`preset` {given.preset} has other settings than the run began with: leave it out "
+                "to go on with the run's own, or name another folder."
+            )
+    return flags, forms, left_out
+
+
+def _changed(
+    spec: MethodSpec, forms: dict[str, Settings], words: list[str], description: str
+) -> tuple[Flags, dict[str, Settings], dict[str, InputError]]:
+    """The flags, forms as the flags change them, and why some cannot be changed so.
+
+    Raises:
+        InputError: If none can.
+    """
+    flags, changed, left_out = None, {}, {}
+    for name, form in forms.items():
         groups = {spec.name: form.config, "training": form.training}
         default = replace(flags_class(spec)(), data=form.data, **groups)
         try:
-            flags = cli.parse(flags_class(spec), "\n".join(parts), words, lambda _, d=default: d)
+            flags = cli.parse(flags_class(spec), description, words, lambda _, d=default: d)
             settings = Settings(spec.name, flags.data, getattr(flags, spec.name), flags.training)
         except InputError as error:
-            refused = error
+            left_out[name] = error
             continue
-        if settings not in forms.values():
-            forms[name] = settings
+        if settings not in changed.values():
+            changed[name] = settings
     if flags is None:
-        raise refused
-    return flags, forms
+        raise next(reversed(left_out.values()))
+    return flags, changed, left_out
+
+
+def _continues(settings: Settings, begun: Settings) -> bool:
+    try:
+        return bool(settings.continuing(begun))
+    except CannotGoOn:
+        return False
 
 
 def flags_class(spec: MethodSpec) -> type:
@@ -125,16 +159,20 @@ def flags_class(spec: MethodSpec) -> type:
     return make_dataclass("Flags", fields, bases=(Flags,), frozen=True)
 
 
-def defaults(spec: MethodSpec, given) -> dict[str, Settings]:
-    """The settings before any flag: the preset's forms, or those of the run that goes on."""
-    if given.resume:
-        newest = newest_run_dir(f"{spec.name}-{given.dataset}")
-        run = RunFolder(newest if given.run_dir is None else given.run_dir)
-        if begun := begun_settings(run):
-            methods = {each.method for each in begun.values()}
-            choose(f"method for {run.path}", spec.name, methods if len(methods) == 1 else ["auto"])
-            return begun
-    return forms_of(spec.name, DataConfig.for_dataset(given.dataset), given.preset)
+def begun_with(spec: MethodSpec, given) -> dict[str, Settings]:
+    """The settings of the run that goes on; empty where there is none.
+
+    Raises:
+        InputError: If it is of another method.
+    """
+    if not given.resume:
+        return {}
+    newest = newest_run_dir(f"{spec.name}-{given.dataset}")
+    run = RunFolder(newest if given.run_dir is None else given.run_dir)
+    if begun := begun_settings(run):
+        methods = {each.method for each in begun.values()}
+        choose(f"method for {run.path}", spec.name, methods if len(methods) == 1 else ["auto"])
+    return begun
 
 
 def preset_lines(spec: MethodSpec, dataset: str, preset: Preset | None) -> list[str]:

@@ -13,8 +13,11 @@ SCALINGS = ("none", "unit", "center", "standard")
 VECTORS = 4096
 """Vectors read at a time."""
 
-SAMPLE = 32
-"""Raw rows whose features scaling is fitted to."""
+SAMPLE = 256
+"""Raw rows whose features scaling is fitted to, taken evenly: rows may be in order of class."""
+
+AT_ONCE = 32
+"""Raw rows whose features are computed at a time."""
 
 
 def feature_scaling(dim: int, how: str) -> keras.layers.Layer:
@@ -62,11 +65,13 @@ class Scaling(keras.layers.Layer):
         """Features `[..., dim]`, scaled."""
         return (inputs - self.mean) * self.scale
 
-    def adapt(self, features: Features):
+    def adapt(self, features: Features, sampled: bool = False):
         """Fits the numbers to training features, so that they are saved with the model.
 
         Args:
             features: `[n, dim]` or `[n, locations, dim]`, read in chunks.
+            sampled: Whether other rows follow, in which a column may vary that is constant in
+                these: it is scaled by the mean deviation of the others, not to zero.
         """
         *_, dim = features.shape
         locations = int(np.prod(features.shape[1:-1]))
@@ -89,7 +94,11 @@ class Scaling(keras.layers.Layer):
             # A column that is constant but for rounding says nothing: it becomes zero.
             deviation = np.sqrt(variance)
             varies = deviation > 1e-6 * np.abs(mean)
-            scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=varies)
+            constant = 0.0
+            if sampled:
+                constant = 1 / np.mean(deviation[varies]) if varies.any() else 1.0
+            scale = np.full_like(deviation, constant)
+            np.divide(1, deviation, out=scale, where=varies)
         self.mean.assign(mean)
         self.scale.assign(scale)
 
@@ -101,14 +110,18 @@ class Scaling(keras.layers.Layer):
 def adapt(network: keras.Model, rows: Features):
     """Fits what scaling there is in a network to the training rows that it reads.
 
-    Where layers make the features of pixels or words, they are those of the first `SAMPLE` rows.
+    Where layers make the features of pixels or words, they are those of `SAMPLE` rows.
     """
     for layer in network.layers:
         if not isinstance(layer, Scaling):
             continue
-        features = rows
-        if layer.input is not network.input:
-            below = keras.Model(network.input, layer.input)
-            sample = keras.ops.convert_to_tensor(rows[:SAMPLE], network.input.dtype)
-            features = keras.ops.convert_to_numpy(below(sample, training=False))
-        layer.adapt(features)
+        if layer.input is network.input:
+            layer.adapt(rows)
+            continue
+        below = keras.Model(network.input, layer.input)
+        taken = np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows)), dtype=int)
+        features = [
+            below(keras.ops.convert_to_tensor(rows[some], network.input.dtype), training=False)
+            for some in np.array_split(taken, -(-len(taken) // AT_ONCE))
+        ]
+        layer.adapt(np.concatenate(features), sampled=True)

@@ -22,6 +22,7 @@ from tfxmodal.inputs.raw import (
     check_raw,
     check_trainable,
     known_words,
+    synchronize,
     text_cnn_to_train,
     token_ids,
     without_bad,
@@ -107,6 +108,7 @@ def prepare(
     networks = {}
     if kinds["image"] == "pixels":
         check_trainable(images)
+        synchronize(images.model)
         networks["image"] = images.model
     if kinds["text"] == "words":
         networks["text"], texts = texts.network, TokenIds(texts)

@@ -26,6 +26,7 @@ from tfxmodal.inputs.config import DataConfig
 from tfxmodal.inputs.pixels import Pixels
 from tfxmodal.inputs.shards import ShardedFeatures
 from tfxmodal.io.reporter import SILENT, Reporter
+from tfxmodal.lazy import keras, tf
 
 
 def check_raw(source: Dataset, kinds: Sequence[str], who: str):
@@ -55,6 +56,19 @@ def check_trainable(encoder: ImageEncoder):
             f"The image encoder {encoder.name} has no weights that can be trained: take vgg19, "
             "efficientnet_lite0 or a network of keras.applications."
         )
+
+
+def synchronize(model: keras.Model):
+    """Lets batch normalisation take its statistics from the global batch, where replicas share it.
+
+    Args:
+        model: What is trained, made in the scope of the strategy in force.
+    """
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        return  # Keras sums otherwise there, and rounds otherwise.
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True
 
 
 def text_cnn_to_train(

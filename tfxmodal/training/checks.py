@@ -26,6 +26,7 @@ def check_pairs(settings: Settings, source: Dataset, reporter: Reporter):
     spec = settings.spec
     spec.check(source.train)
     check_selection(source.validation, settings.training.select_by)
+    _check_precision(settings)
     _check_label_noise(settings)
     _check_refit(settings, source)
     _tell_transductive(settings, reporter)
@@ -131,6 +132,16 @@ def check_same_inputs(
 def _is_elsewhere(now: str, before: str) -> bool:
     """Whether a text encoder has another place; several in one are opened from their own places."""
     return now != placed(before) and len(names_of_parts(now)) == 1
+
+
+def _check_precision(settings: Settings):
+    """Checks that the networks that are trained compute as they are to."""
+    precision = getattr(settings.training, "precision", "float32")
+    if precision != "float32" and getattr(settings.config, "end_to_end", False):
+        raise InputError(
+            f"`precision` {precision} is of networks on features, and encoders that `end_to_end` "
+            "trains compute in float32: leave one of them out."
+        )
 
 
 def _check_label_noise(settings: Settings):

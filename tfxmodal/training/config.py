@@ -51,7 +51,7 @@ class TrainingConfig:
     (to compile the first takes some seconds a stage)."""
 
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
-    """Arithmetic of the networks; losses are always computed in float32."""
+    """Arithmetic of the networks; losses, and image encoders, are always computed in float32."""
 
     feed: Literal["auto", "memory", "stream"] = "auto"
     """Keep the training features on the device, or stream them from the cache; auto decides by

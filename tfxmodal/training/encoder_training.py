@@ -16,7 +16,7 @@ import numpy as np
 from tfxmodal.data.label_noise import with_label_noise
 from tfxmodal.data.pairs import Dataset, Pairs
 from tfxmodal.data.repeated import one_row_a_caption
-from tfxmodal.encoders.image import ImageEncoder, trained
+from tfxmodal.encoders.image import ImageEncoder, Preprocessing, trained
 from tfxmodal.encoders.image.augmentation import augmented
 from tfxmodal.encoders.text.text_cnn import TokenIds
 from tfxmodal.errors import InputError
@@ -24,7 +24,13 @@ from tfxmodal.inputs.config import DataConfig
 from tfxmodal.inputs.data_hash import data_hashes
 from tfxmodal.inputs.pixels import Pixels
 from tfxmodal.inputs.prepare import named_image_encoder
-from tfxmodal.inputs.raw import check_trainable, text_cnn_to_train, token_ids, without_bad
+from tfxmodal.inputs.raw import (
+    check_trainable,
+    synchronize,
+    text_cnn_to_train,
+    token_ids,
+    without_bad,
+)
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.lazy import keras
 from tfxmodal.methods.gradient.encoder_classifier import EncoderClassifier
@@ -223,6 +229,7 @@ def _image_stage(settings: EncoderSettings, source: Dataset, reporter: Reporter)
     """The image encoder on pictures without the crop, which training makes at random."""
     encoder = named_image_encoder(settings.data, settings.training.seed)
     check_trainable(encoder)
+    synchronize(encoder.model)
     if settings.freeze:
         _freeze(encoder)
 
@@ -230,24 +237,33 @@ def _image_stage(settings: EncoderSettings, source: Dataset, reporter: Reporter)
     squares = replace(encoder.preprocessing, crop=side)
 
     def rows(split: str) -> Pairs:
-        pairs = getattr(source, split)
-        bar = reporter.named(f"{split} images", "image")
-        pixels = Pixels(
-            pairs.images, squares, settings.data.cache_dir, settings.data.on_bad_image, bar
-        )
-        pairs = without_bad(split, pairs, pixels, settings.data.cache_dir, reporter)
+        pairs, pixels = _with_pixels(split, getattr(source, split), squares, settings, reporter)
         return pairs.with_features(pixels, np.zeros([len(pairs), 0]))
 
     network = augmented(encoder)
     return Stage(network, rows("train"), rows("validation"), lambda to: trained.save(encoder, to))
 
 
+def _with_pixels(
+    split: str, pairs: Pairs, how: Preprocessing, settings: EncoderSettings, reporter: Reporter
+) -> tuple[Pairs, Pixels]:
+    """The pairs whose pictures can be read, and those."""
+    data, bar = settings.data, reporter.named(f"{split} images", "image")
+    pixels = Pixels(pairs.images, how, data.cache_dir, data.on_bad_image, bar)
+    return without_bad(split, pairs, pixels, data.cache_dir, reporter), pixels
+
+
 def _text_stage(settings: EncoderSettings, source: Dataset, reporter: Reporter) -> Stage:
     """The text encoder on token ids."""
-    each = settings.data.captions == "each"
+    data, train = settings.data, source.train
+    each = data.captions == "each"
     splits = {name: one_row_a_caption(s) if each else s for name, s in source.splits()}
     captions = splits["train"].texts
-    encoder = text_cnn_to_train(settings.data, captions, settings.training.seed, reporter)
+    encoder = text_cnn_to_train(data, captions, settings.training.seed, reporter)
+    if data.label_noise and data.on_bad_image == "skip" and train.has_image_files:
+        # Which labels become wrong depends on the rows, which are to be those of the image encoder.
+        train, _ = _with_pixels("train", train, Preprocessing(1, 1, ""), settings, reporter)
+        splits["train"] = one_row_a_caption(train) if each else train
 
     def rows(split: str) -> Pairs:
         pairs = splits[split]

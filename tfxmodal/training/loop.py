@@ -47,7 +47,8 @@ class Trainer:
         folder: The run's folder, for checkpoints.
 
     Raises:
-        InputError: If batches have too few rows for the replicas or for the method.
+        InputError: If batches have too few rows for the replicas or for the method, or replicas
+            cannot have equal shares of them.
         ValueError: If the method's updates or networks cannot be trained or saved as they are.
     """
 
@@ -55,6 +56,8 @@ class Trainer:
         self._method, self._train, self._config, self._strategy = method, train, config, strategy
         self._workers = Workers(strategy)
         self._networks, self._stages = method.networks, method.stages()
+        self._streams = method.streams(train, config.seed)
+        self._check_shares()
         self._starts_trained = method.starts_trained
         self.state = TrainState()
         self.checkpoints = Checkpoints(folder, method.networks, self.state, self._workers)
@@ -62,7 +65,6 @@ class Trainer:
             config.feed == "auto" and memory_bytes(train) <= config.memory_gb * 1e9
         )
         self._feed = (MemoryFeed if in_memory else StreamFeed)(train, strategy)
-        self._streams = method.streams(train, config.seed)
         first = next(iter(self.plan(1).values()))
         method.check_batch(first[0].size)
         self._workers.take_chiefs(v for net in self._networks.values() for v in net.variables)
@@ -161,6 +163,21 @@ class Trainer:
         if not self.state.finished:
             self.state.finished = True
             self.checkpoints.save_last({})
+
+    def _check_shares(self):
+        """Checks that replicas have equal shares of full batches, as losses of one machine need.
+
+        Raises:
+            InputError: If they have not.
+        """
+        size, replicas = self._config.batch_size, self._strategy.num_replicas_in_sync
+        below = size // replicas * replicas
+        if below < size <= max(map(len, self._streams.values())):
+            sizes = " or ".join(str(each) for each in (below, below + replicas) if each)
+            raise InputError(
+                f"`batch_size` {size} cannot be shared equally by {replicas} replicas: give "
+                f"{sizes}, or take a number of devices that divides it."
+            )
 
     # --- stages -------------------------------------------------------------------------------
 

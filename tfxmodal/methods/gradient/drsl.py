@@ -81,8 +81,8 @@ class DRSLConfig(ScaledFeatures, FewLabels):
 
     end_to_end: bool = False
     """Train the encoders too, from pixels and token ids, instead of on cached features;
-    image_scaling and text_scaling are fitted to the features of a few training rows before the
-    training."""
+    image_scaling and text_scaling are fitted before the training, to the features of 256 training
+    rows, taken evenly."""
 
     images_at_once: int = 0
     """Images of a batch whose activations are in memory together, end to end; those of the others
