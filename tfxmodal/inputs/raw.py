@@ -144,7 +144,7 @@ def without_bad(
     """
     if not images.bad:
         return pairs
-    told = list_bad(images.bad, Path(cache_dir) / f"bad_images_{split}.txt")
+    told = list_bad(images.bad, pairs.images, cache_dir, f"bad_images_{split}")
     reporter.say(f"{len(images.bad)} of {len(pairs)} {split} images are left out: {told}")
     if not len(images):
         raise InputError(f"No image of the {split} split can be read; check `data_dir`.")
