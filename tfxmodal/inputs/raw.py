@@ -44,6 +44,19 @@ def check_raw(source: Dataset, kinds: Sequence[str], who: str):
             )
 
 
+def check_one_text(config: DataConfig):
+    """Checks that each row has one text, on which an encoder can be trained.
+
+    Raises:
+        InputError: If it has the mean of several texts' features.
+    """
+    if config.captions == "averaged":
+        raise InputError(
+            "`captions` averaged is the mean of several texts' features, and an encoder is "
+            "trained on texts: give joined or each."
+        )
+
+
 def check_trainable(encoder: ImageEncoder):
     """Checks that an encoder has weights that can be trained.
 

@@ -24,7 +24,13 @@ from tfxmodal.inputs.config import DataConfig
 from tfxmodal.inputs.data_hash import data_hashes
 from tfxmodal.inputs.pixels import Pixels
 from tfxmodal.inputs.prepare import named_image_encoder
-from tfxmodal.inputs.raw import check_trainable, text_cnn_to_train, token_ids, without_bad
+from tfxmodal.inputs.raw import (
+    check_one_text,
+    check_trainable,
+    text_cnn_to_train,
+    token_ids,
+    without_bad,
+)
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.lazy import keras
 from tfxmodal.methods.gradient.encoder_classifier import EncoderClassifier
@@ -69,11 +75,7 @@ class EncoderSettings:
                 f"`encoders` {self.data.encoders} takes the place of what is trained here: leave "
                 "it out, or begin with one of its encoders by `image_weights` or `text_encoder`."
             )
-        if self.data.captions == "averaged":
-            raise InputError(
-                "`captions` averaged is the mean of several texts' features, and an encoder is "
-                "trained on texts: give joined or each."
-            )
+        check_one_text(self.data)
 
     def to_json(self) -> dict:
         """What the folder's `config.json` holds."""
