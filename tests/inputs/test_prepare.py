@@ -106,6 +106,9 @@ def test_characters_are_of_a_text_cnn_that_is_new_and_trained(tmp_path):
     with pytest.raises(InputError, match="`text_tokens` characters .* reads features of texts"):
         prepare(ready(), config, {"image": "global", "text": "global"})
     encoder.save(tmp_path)
-    trained = DataConfig("mine", text_tokens="characters", text_encoder=f"text_cnn:{tmp_path}")
-    with pytest.raises(InputError, match="`text_encoder` names the trained .*: leave one of them"):
-        text_cnn_to_train(trained, [("a dog",)])
+    for given in ({"text_tokens": "characters"}, {"word_vectors": "v"}, {"text_mode": "static"}):
+        trained = DataConfig("mine", text_encoder=f"text_cnn:{tmp_path}", **given)
+        with pytest.raises(
+            InputError, match="`text_encoder` names the trained .*: leave one of them"
+        ):
+            text_cnn_to_train(trained, [("a dog",)])

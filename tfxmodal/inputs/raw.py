@@ -84,11 +84,12 @@ def text_cnn_to_train(
             "a TextCNN."
         )
     if encoder_class(config.text_encoder) is TextCNN:
-        if config.text_tokens == "characters":
-            raise InputError(
-                "`text_tokens` characters is of a new TextCNN, and `text_encoder` names the "
-                f"trained {config.text_encoder}: leave one of them out."
-            )
+        for name in ("text_tokens", "word_vectors", "text_mode"):
+            if (value := getattr(config, name)) != getattr(DataConfig, name):
+                raise InputError(
+                    f"`{name}` {value} is of a new TextCNN, and `text_encoder` names the trained "
+                    f"{config.text_encoder}: leave one of them out."
+                )
         return load_text_encoder(config.text_encoder, captions)
     mode = config.text_mode or ("random" if config.word_vectors == "random" else "non_static")
     encoder = TextCNN.create(
