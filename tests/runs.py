@@ -69,6 +69,7 @@ def trained(small, cache_dir, tmp_path_factory):
         folder = tmp_path_factory.mktemp("runs") / dataset
         where = "--cache-dir", str(cache_dir), "--run-dir", str(folder)
         flags = {"scl": QUICK, "codes": CODES, "drsl": DRSL}.get(method, FITTED)
+        flags = flags[len(FITTED) :] if dataset in ("features", "wikipedia") else flags
         train.main(["scl" if method == "codes" else method, *small(dataset), *flags, *where])
         return folder
 

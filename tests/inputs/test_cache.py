@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import resource
 import subprocess
 import sys
 import textwrap
@@ -93,6 +94,39 @@ def test_pairs_take_features(features):
     pairs = Pairs(np.arange(N).astype(str), features, [("a",)] * N)
     assert not pairs.has_image_files
     np.testing.assert_array_equal(pairs.take(np.array([7, 2])).images, TRUTH[[7, 2]])
+
+
+def test_more_shards_than_a_process_may_have_open_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "SHARD_ROWS", 1)
+    keys = [hash_text(str(row)) for row in range(300)]
+    folder, rows = FeatureCache(tmp_path, Space({}, (1,))), np.arange(300.0)[:, None]
+    folder.features(keys, lambda these: (rows[these], {}))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before = len(os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before + 50, limits[1]))
+    try:
+        splits = [folder.features(keys[part::3], lambda these: ([], {})) for part in range(3)]
+        assert folder.missing(keys) == []
+        for part, split in enumerate(splits):
+            np.testing.assert_array_equal(split[:], rows[part::3])
+        assert len(os.listdir("/proc/self/fd")) == before
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_a_shard_that_cannot_be_opened_is_not_taken_for_a_damaged_one(tmp_path):
+    fill(tmp_path, Encoder())
+    (tmp_path / "shard_00001.npy").unlink()
+    (tmp_path / "shard_00001.npy").mkdir()
+    with pytest.raises(IsADirectoryError):
+        FeatureCache(tmp_path, SPACE).missing(KEYS)
+
+
+def test_a_shard_that_is_cut_while_it_is_in_use_is_told(tmp_path):
+    features = fill(tmp_path, Encoder())
+    os.truncate(tmp_path / "shard_00001.npy", 140)
+    with pytest.raises(OSError, match="shard_00001.npy was cut short"):
+        features[:]
 
 
 # === Growing ====================================================================================

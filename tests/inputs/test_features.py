@@ -139,11 +139,16 @@ def test_many_bad_photos_are_listed_in_a_file(encoder, tmp_path):
     for row in range(12):
         paths.append(str(tmp_path / f"{row}.png"))
         open(paths[-1], "wb").write(b"text" * row)
-    with pytest.raises(InputError, match=r"12 of 12 .*all are listed in .*bad_images.txt") as told:
+    with pytest.raises(InputError, match=r"12 of 12 .*all are listed in .*bad_images") as told:
         image_features(encoder, paths, tmp_path / "cache")
+    (listed,) = (tmp_path / "cache").glob("bad_images*.txt")
+    assert str(listed) in str(told.value)
     assert paths[9] in str(told.value) and paths[10] not in str(told.value)
-    lines = (tmp_path / "cache" / "bad_images.txt").read_text().splitlines()
+    lines = listed.read_text().splitlines()
     assert [path in line for path, line in zip(paths, lines, strict=True)] == [True] * 12
+    with pytest.raises(InputError):
+        image_features(encoder, paths[1:], tmp_path / "cache")
+    assert listed.read_text().splitlines() == lines
 
 
 def test_each_split_lists_the_photos_that_it_leaves_out(encoder, photos, tmp_path):
@@ -155,7 +160,7 @@ def test_each_split_lists_the_photos_that_it_leaves_out(encoder, photos, tmp_pat
         found = image_features(encoder, pairs.images, tmp_path / "cache", on_bad="skip")
         assert len(without_bad(split, pairs, found, tmp_path / "cache", reporter)) == 1
     for split, line in zip(("train", "validation"), said, strict=True):
-        listed = tmp_path / "cache" / f"bad_images_{split}.txt"
+        (listed,) = (tmp_path / "cache").glob(f"bad_images_{split}-*.txt")
         assert str(listed) in line and listed.read_text().count(split) == 11
 
 

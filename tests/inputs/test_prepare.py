@@ -45,6 +45,16 @@ def test_ready_features_are_not_read_as_another_kind(image, text, message):
         prepare(ready(), DataConfig("mine"), {"image": image, "text": text})
 
 
+def test_the_mean_of_captions_is_not_read_as_words():
+    captions, kinds = [("one dog", "a dog")] * 4, {"image": "global", "text": "words"}
+    averaged = DataConfig("mine", captions="averaged")
+    with pytest.raises(InputError, match="`captions` averaged .*: give joined or each"):
+        prepare(ready(texts=captions), averaged, kinds)
+    encoder = text_cnn_to_train(DataConfig(), captions)  # As in runs of earlier versions.
+    texts = prepare(ready(texts=captions), averaged, kinds, text_encoder=lambda: encoder).features
+    assert len(texts.train.texts) == 4
+
+
 def test_what_word_vectors_know_is_told(tmp_path):
     (tmp_path / "v.txt").write_text("dog 1 2\ncat 3 4\n")
     told, reporter = [], Reporter()
@@ -96,6 +106,9 @@ def test_characters_are_of_a_text_cnn_that_is_new_and_trained(tmp_path):
     with pytest.raises(InputError, match="`text_tokens` characters .* reads features of texts"):
         prepare(ready(), config, {"image": "global", "text": "global"})
     encoder.save(tmp_path)
-    trained = DataConfig("mine", text_tokens="characters", text_encoder=f"text_cnn:{tmp_path}")
-    with pytest.raises(InputError, match="`text_encoder` names the trained .*: leave one of them"):
-        text_cnn_to_train(trained, [("a dog",)])
+    for given in ({"text_tokens": "characters"}, {"word_vectors": "v"}, {"text_mode": "static"}):
+        trained = DataConfig("mine", text_encoder=f"text_cnn:{tmp_path}", **given)
+        with pytest.raises(
+            InputError, match="`text_encoder` names the trained .*: leave one of them"
+        ):
+            text_cnn_to_train(trained, [("a dog",)])

@@ -346,6 +346,28 @@ def test_each_caption_is_a_pair_and_what_selects_is_what_is_reported(tmp_path):
     assert again.results["ridge_cca"].metrics == result.metrics["test"]
 
 
+def test_settings_without_effect_are_refused_when_a_run_begins(tmp_path):
+    data, run = dataset(), RunFolder(tmp_path / "run")
+    given = settings("ridge_cca", image_encoder="efficientnet_lite0")
+    with pytest.raises(InputError, match="`image_encoder` efficientnet_lite0 would have no effect"):
+        run_experiment(given, run.path, dataset=data)
+    assert not run.path.exists()
+    first = run_experiment(settings("ridge_cca"), run.path, dataset=data, figures=False)
+    run.write_json("config.json", given.to_json())  # As an earlier version let it begin.
+    again = run_experiment(given, run.path, True, data, figures=False)
+    assert again.metrics["test"] == first.metrics["test"]
+    evaluate_run(load_run(run.path), data, figures=False)
+
+
+def test_what_one_of_several_methods_reads_is_given_to_all(tmp_path):
+    data = Dataset("pairs", *(captioned(n, n) for n in (40, 20, 10)))
+    config = DataConfig("pairs", text_mode="static", cache_dir=tmp_path / "c")
+    given = replace(settings("ridge_cca"), data=config)
+    with pytest.raises(InputError, match="`text_mode` static would have no effect"):
+        run_experiment(given, tmp_path / "run", dataset=data)
+    assert run_experiment(given, tmp_path / "run", dataset=data, shared={}, figures=False).finished
+
+
 def test_refit_learns_from_validation_too_and_is_measured_there_before(tmp_path):
     data = dataset()
     before = run_experiment(settings("ridge_cca"), tmp_path / "before", dataset=data)

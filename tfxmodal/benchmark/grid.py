@@ -66,7 +66,7 @@ class Grid:
 
     set: tuple[str, ...] = ()
     """Single settings, NAME.SETTING=VALUE: of a method (scl.learning_rate=0.001) or a dataset
-    (wikipedia.vocabulary_size=1000)."""
+    (pascal_sentences.vocabulary_size=1000)."""
 
     tune: int = 0
     """Trials of tuning for each row of the tables, on validation only (needs pip install optuna); 0

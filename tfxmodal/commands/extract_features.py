@@ -56,6 +56,7 @@ def main(argv: list[str] | None = None):
 
     from tfxmodal.data.datasets import features as feature_folder
     from tfxmodal.inputs.prepare import prepare
+    from tfxmodal.inputs.unread import check_given
     from tfxmodal.methods.spec import GLOBAL
 
     with ExitStack() as stack:
@@ -63,7 +64,9 @@ def main(argv: list[str] | None = None):
             stack.enter_context(held(lock_beside(flags.export), f"`export` {flags.export}"))
             feature_folder.check_free(flags.export)
         config, reporter = flags.data.with_trained_encoders(), Terminal()
-        prepared = prepare(load(config, reporter.bar), config, GLOBAL, reporter=reporter)
+        source = load(config, reporter.bar)
+        check_given(source, config, GLOBAL)
+        prepared = prepare(source, config, GLOBAL, reporter=reporter)
         print_summary(prepared)
         if flags.export is not None:
             feature_folder.save(prepared.features, flags.export, reporter.bar)

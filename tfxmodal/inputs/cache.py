@@ -1,4 +1,4 @@
-"""Features cached on disk by the content of their items: computed once, resumed, memory-mapped.
+"""Features cached on disk by the content of their items: computed once, resumed, read from disk.
 
 A cache's folder holds the features of one space: all that decides the features of an item, such as
 the encoder and its weights, is alike. An item is known by a hash of its content, so that it is

@@ -83,7 +83,7 @@ def image_features(
     features = cache.features(keys, compute, progress)
     features.bad = {row: f"{paths[row]}: {reason}" for row, reason in features.bad.items()}
     if features.bad and on_bad == "refuse":
-        raise bad_images(features.bad, len(paths), Path(cache_dir))
+        raise bad_images(features.bad, paths, cache_dir)
     return features
 
 
@@ -114,7 +114,7 @@ def check_files(
     faults = {keys[rows[i]]: fault.reason for i, fault in checked if fault}
     if faults:
         bad = {row: f"{paths[row]}: {faults[key]}" for row, key in enumerate(keys) if key in faults}
-        raise bad_images(bad, len(paths), Path(cache_dir))
+        raise bad_images(bad, paths, cache_dir)
 
 
 def _image_cache(encoder: ImageEncoder, kind: str, cache_dir: Path) -> FeatureCache:

@@ -55,7 +55,7 @@ class Pixels:
             if isinstance(picture, BadImage)
         }
         if self.bad and on_bad == "refuse":
-            raise bad_images(self.bad, len(paths), Path(cache_dir))
+            raise bad_images(self.bad, paths, cache_dir)
         self.kept = np.setdiff1d(np.arange(len(paths)), list(self.bad))
 
     @property

@@ -19,6 +19,7 @@ from tfxmodal.inputs.config import DataConfig
 from tfxmodal.inputs.features import caption_features, check_files, image_features
 from tfxmodal.inputs.pixels import Pixels
 from tfxmodal.inputs.raw import (
+    check_one_text,
     check_raw,
     check_trainable,
     known_words,
@@ -97,6 +98,8 @@ def prepare(
         InputError: If anything the user gave is wrong; see the encoders.
     """
     _check_kinds(source, config, kinds)
+    if kinds["text"] == "words" and text_encoder is None:  # Else it is trained already.
+        check_one_text(config)
     images = texts = None
     if source.train.has_image_files:
         images = (image_encoder or (lambda: named_image_encoder(config, seed)))()

@@ -45,6 +45,19 @@ def check_raw(source: Dataset, kinds: Sequence[str], who: str):
             )
 
 
+def check_one_text(config: DataConfig):
+    """Checks that each row has one text, on which an encoder can be trained.
+
+    Raises:
+        InputError: If it has the mean of several texts' features.
+    """
+    if config.captions == "averaged":
+        raise InputError(
+            "`captions` averaged is the mean of several texts' features, and an encoder is "
+            "trained on texts: give joined or each."
+        )
+
+
 def check_trainable(encoder: ImageEncoder):
     """Checks that an encoder has weights that can be trained.
 
@@ -85,11 +98,12 @@ def text_cnn_to_train(
             "a TextCNN."
         )
     if encoder_class(config.text_encoder) is TextCNN:
-        if config.text_tokens == "characters":
-            raise InputError(
-                "`text_tokens` characters is of a new TextCNN, and `text_encoder` names the "
-                f"trained {config.text_encoder}: leave one of them out."
-            )
+        for name in ("text_tokens", "word_vectors", "text_mode"):
+            if (value := getattr(config, name)) != getattr(DataConfig, name):
+                raise InputError(
+                    f"`{name}` {value} is of a new TextCNN, and `text_encoder` names the trained "
+                    f"{config.text_encoder}: leave one of them out."
+                )
         return load_text_encoder(config.text_encoder, captions)
     mode = config.text_mode or ("random" if config.word_vectors == "random" else "non_static")
     encoder = TextCNN.create(
@@ -158,7 +172,7 @@ def without_bad(
     """
     if not images.bad:
         return pairs
-    told = list_bad(images.bad, Path(cache_dir) / f"bad_images_{split}.txt")
+    told = list_bad(images.bad, pairs.images, cache_dir, f"bad_images_{split}")
     reporter.say(f"{len(images.bad)} of {len(pairs)} {split} images are left out: {told}")
     if not len(images):
         raise InputError(f"No image of the {split} split can be read; check `data_dir`.")

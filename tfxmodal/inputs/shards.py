@@ -7,6 +7,7 @@ one that is being extended counts as it was before.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,34 @@ from tfxmodal.io.atomic import whole_file
 from tfxmodal.io.hashing import DIGEST
 
 KEYS = ".keys.npy"
+
+
+class RowsOnDisk:
+    """Rows of a `.npy` file, which is open only while they are read.
+
+    A mapped file stays open, and COCO has more shards than the 1,024 files a process may have open.
+
+    Args:
+        mapped: The rows, one after the other in their file.
+    """
+
+    def __init__(self, mapped: np.memmap):
+        self._path, self._start = mapped.filename, mapped.offset
+        self.shape, self.dtype = mapped.shape, mapped.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        found = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        file = os.open(self._path, os.O_RDONLY)
+        try:
+            for place, row in zip(found, rows.tolist(), strict=True):
+                if os.preadv(file, [place], self._start + row * place.nbytes) < place.nbytes:
+                    raise OSError(f"{self._path} was cut short while its features were in use.")
+        finally:
+            os.close(file)
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,14 +60,15 @@ class Shard:
 
     number: int
     keys: list[bytes]
-    rows: np.ndarray
+    rows: np.ndarray | RowsOnDisk
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def extended(self, keys: list[bytes], rows: np.ndarray) -> Shard:
         """This shard with more rows at its end."""
-        return Shard(self.number, self.keys + keys, np.concatenate([self.rows, rows]))
+        before = self.rows[np.arange(len(self))]
+        return Shard(self.number, self.keys + keys, np.concatenate([before, rows]))
 
 
 class ShardedFeatures:
@@ -105,6 +135,9 @@ def open_shards(folder: Path, shape: tuple[int, ...], dtype: str) -> list[Shard]
         folder: Where they are.
         shape: The shape of one row.
         dtype: The dtype of the features.
+
+    Raises:
+        OSError: If a file is there and cannot be opened.
     """
     opened = (_open(path, shape, dtype) for path in sorted(folder.glob(f"shard_*{KEYS}")))
     return [shard for shard in opened if shard is not None]
@@ -163,10 +196,12 @@ def _open(path: Path, shape: tuple[int, ...], dtype: str) -> Shard | None:
     try:
         keys = np.load(path)  # before the rows: another process may extend both meanwhile
         rows = np.load(_paths(path.parent, _number(path))[0], mmap_mode="r")
-    except (OSError, EOFError, ValueError):
+    except (FileNotFoundError, EOFError, ValueError):
         return None
     if keys.shape[1:] != (DIGEST,) or keys.dtype != np.uint8:
         return None
     if rows.shape[1:] != shape or rows.dtype != dtype or len(rows) < len(keys):
         return None
-    return Shard(_number(path), unpack(keys), np.asarray(rows[: len(keys)]))
+    if not rows.flags.c_contiguous:  # `RowsOnDisk` reads them one after the other.
+        return None
+    return Shard(_number(path), unpack(keys), RowsOnDisk(rows[: len(keys)]))

@@ -25,6 +25,7 @@ from tfxmodal.inputs.data_hash import data_hashes
 from tfxmodal.inputs.pixels import Pixels
 from tfxmodal.inputs.prepare import named_image_encoder
 from tfxmodal.inputs.raw import (
+    check_one_text,
     check_trainable,
     synchronize,
     text_cnn_to_train,
@@ -75,11 +76,7 @@ class EncoderSettings:
                 f"`encoders` {self.data.encoders} takes the place of what is trained here: leave "
                 "it out, or begin with one of its encoders by `image_weights` or `text_encoder`."
             )
-        if self.data.captions == "averaged":
-            raise InputError(
-                "`captions` averaged is the mean of several texts' features, and an encoder is "
-                "trained on texts: give joined or each."
-            )
+        check_one_text(self.data)
 
     def to_json(self) -> dict:
         """What the folder's `config.json` holds."""

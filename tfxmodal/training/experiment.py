@@ -27,6 +27,7 @@ from tfxmodal.inputs.data_hash import data_hashes
 from tfxmodal.inputs.duplicates import tell_duplicates
 from tfxmodal.inputs.prepare import Prepared, prepare
 from tfxmodal.inputs.spec import RAW
+from tfxmodal.inputs.unread import check_given
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.lazy import keras
 from tfxmodal.methods import Fitted
@@ -144,6 +145,8 @@ def run_claimed(
         reporter.say(decision)
     kinds = spec.inputs(settings.config)
     raw = not RAW.isdisjoint(kinds.values())
+    if not begun:  # One of an earlier version goes on as it began.
+        check_given(source, settings.data, kinds, alone=shared is None)
 
     # --- Inputs, and the method -----------------------------------------------------------------
     strategy = (workers.strategy or make_strategy()) if spec.learner else None

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+import textwrap
 import zlib
 from io import BytesIO
 
@@ -162,3 +165,15 @@ def test_damaged_files_never_end_a_run(tmp_path_factory, start, damage, at):
         assert result.reason
     else:
         assert np.isfinite(result).all()
+
+
+def test_processes_that_share_a_cache_list_bad_pictures_at_once(tmp_path):
+    code = f"""
+        from tfxmodal.encoders.image.pictures import list_bad
+
+        for _ in range(40):
+            list_bad({{row: "gone" for row in range(12)}}, ["a"] * 12, {str(tmp_path)!r})
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    processes = [subprocess.Popen(command) for _ in range(2)]
+    assert [process.wait() for process in processes] == [0, 0]

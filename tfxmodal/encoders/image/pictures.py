@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
@@ -18,6 +18,8 @@ from tfxmodal.encoders.image.image_encoder import Preprocessing
 from tfxmodal.encoders.image.with_pillow import UnreadPicture, as_decoded
 from tfxmodal.errors import InputError, first_line
 from tfxmodal.io.atomic import whole_file
+from tfxmodal.io.hashing import fingerprint
+from tfxmodal.io.locks import locked
 from tfxmodal.io.picture_kinds import picture_kind
 from tfxmodal.lazy import tf
 
@@ -40,33 +42,43 @@ class BadImage:
     reason: str
 
 
-def bad_images(bad: Mapping[int, str], n: int, folder: Path) -> InputError:
+def bad_images(
+    bad: Mapping[int, str], paths: Sequence[str | Path], folder: str | Path
+) -> InputError:
     """The error for pictures that cannot be read: how many, which, what to do.
 
     Args:
         bad: The reasons, by row.
-        n: How many pictures there are.
-        folder: Where all are listed, if they are many.
+        paths: All pictures.
+        folder: Where the bad ones are listed, if they are many.
     """
-    told = list_bad(bad, folder / "bad_images.txt")
+    told = list_bad(bad, paths, folder)
     return InputError(
-        f"{len(bad)} of {n} images are bad ({told}); repair them, or leave them out with "
+        f"{len(bad)} of {len(paths)} images are bad ({told}); repair them, or leave them out with "
         "`on_bad_image` skip."
     )
 
 
-def list_bad(bad: Mapping[int, str], path: Path) -> str:
+def list_bad(
+    bad: Mapping[int, str],
+    paths: Sequence[str | Path],
+    folder: str | Path,
+    name: str = "bad_images",
+) -> str:
     """Bad pictures in one line: all, or the first and the file that lists all.
 
     Args:
         bad: The reasons, by row.
-        path: The file, which is written if there are many.
+        paths: All pictures, which decide the file, so that each dataset has its own.
+        folder: Where the file is written, if there are many.
+        name: What the file's name begins with.
     """
     lines = [f"row {row}: {reason}" for row, reason in sorted(bad.items())]
     if len(lines) <= SHOWN:
         return "; ".join(lines)
+    path = Path(folder) / f"{name}-{fingerprint(*map(str, paths))[:8]}.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as file:
+    with locked(path.with_suffix(".lock")), whole_file(path) as file:
         file.write("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
     return "; ".join([*lines[:SHOWN], f"... all are listed in {path}"])
 
