@@ -401,6 +401,37 @@ def test_pairs_of_two_folders_share_a_table_where_their_test_pairs_are_the_same(
     ]
 
 
+def test_seeds_are_one_row_only_where_validation_pairs_and_encoders_are_the_same(tmp_path):
+    one, other = (write_features(tmp_path / name) for name in ("v1", "v2"))
+    np.save(other / "validation_img.npy", np.load(other / "validation_img.npy")[::-1])
+    board, runs = Board(tmp_path), []
+    for seed, folder in enumerate((one, other)):
+        asked = grid(folder, "pls", seeds=(seed,))
+        sources = asked.sources()
+        runs += [board.run(cell) for cell in train(asked, sources, asked.cells(sources), board)]
+
+    def titles():
+        (table,) = tables_of_runs([Result(run) for run in runs])
+        return [row.title for row in table.rows]
+
+    def record(run, **about):
+        model = json.loads((run / "model.json").read_text())
+        (run / "model.json").write_text(json.dumps(model | about))
+        return model
+
+    assert titles() == ["pls, validation pairs v1", "pls, validation pairs v2"]
+    first, _ = (record(run, image_encoder="aa") for run in runs)
+    record(runs[1], hashes=first["hashes"])
+    assert titles() == ["pls"]
+    record(runs[1], image_encoder="bb")
+    assert titles() == ["pls, image encoder vgg19 (aa)", "pls, image encoder vgg19 (bb)"]
+    for run in runs:  # Its random weights are other ones of each seed.
+        config = json.loads((run / "config.json").read_text())
+        config["data"]["image_weights"] = "random"
+        (run / "config.json").write_text(json.dumps(config))
+    assert titles() == ["pls"]
+
+
 def chosen_from(run, settings: list[dict], minutes: float):
     """Makes a run one that validation chose from candidates, by their settings."""
     listed = [{"name": f"form {n}", "settings": each} for n, each in enumerate(settings)]
