@@ -7,8 +7,6 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tfxmodal.errors import first_line
 from tfxmodal.io.picture_kinds import CONVERTED, DECODED, picture_kind
 
@@ -72,8 +70,7 @@ def as_seen(picture: str | Path | bytes, longest: int | None = None) -> Image.Im
     kind = picture_kind(contents)
     if kind not in (*DECODED, *CONVERTED):
         raise UnreadPicture("the file is no picture of a known format")
-    seen = _opened(contents, kind, longest)
-    seen = _storable(_upper_bytes(seen) if seen.mode.startswith("I;16") else seen)
+    seen = _storable(_opened(contents, kind, longest))
     if seen.mode != "RGBA":
         seen = seen.convert("RGB")  # Of others, such as black and white, a small copy is rough.
     if longest:
@@ -107,18 +104,6 @@ def _opened(contents: bytes, kind: str, longest: int | None = None) -> Image.Ima
         raise
     except Exception as error:  # A damaged file may fail in any way.
         raise UnreadPicture(f"Invalid {kind} data: {first_line(error)}") from None
-
-
-def _upper_bytes(picture: Image.Image) -> Image.Image:
-    """A grey picture of 16 bits in 8, as a model sees it: Pillow's own would be white above 255."""
-    from PIL import Image
-
-    samples = np.asarray(picture)
-    grey = Image.fromarray((samples >> 8).astype(np.uint8))
-    if "transparency" in picture.info:  # One grey, which the upper byte alone does not tell.
-        opaque = samples != picture.info["transparency"]
-        grey.putalpha(Image.fromarray(opaque.astype(np.uint8) * 255))
-    return grey
 
 
 def _storable(picture: Image.Image) -> Image.Image:
