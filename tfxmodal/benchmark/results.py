@@ -28,7 +28,7 @@ from tfxmodal.training.run_folder import (
     PER_QUERY,
     RunFolder,
 )
-from tfxmodal.training.settings import Settings
+from tfxmodal.training.settings import ENCODERS, Settings
 from tfxmodal.training.summaries import LOGS, validation_scores
 
 COLUMNS = (*DIRECTIONS, "average")
@@ -86,6 +86,23 @@ class Result:
     def hashes(self) -> Mapping[str, str]:
         """A hash of the pairs of each split."""
         return self._about["hashes"]
+
+    @property
+    def learned_through(self) -> dict[str, str]:
+        """Its encoders and its teacher, by the fields that name them, each with its hash.
+
+        Not those that validation chose, or whose weights the seed draws.
+        """
+        facts = self.choice.facts
+        drawn = {
+            "image_encoder": facts["image_weights"] == "random",
+            "text_encoder": self.inputs.text.kind == "words",
+        }
+        return {
+            name: f"{facts[name]} ({self._about[name]})"
+            for name in (*ENCODERS, "teacher")
+            if isinstance(facts.get(name), str) and self._about.get(name) and not drawn.get(name)
+        }
 
     @property
     def pairs(self) -> str:
@@ -338,29 +355,38 @@ def _names(results: Sequence[Result], split: str) -> dict[str, str]:
 def _rows(results: Sequence[Result]) -> list[Row]:
     """Runs on one test split in rows, told apart by the settings in which they differ."""
     rows: dict[str, list[Result]] = {}
-    facts: dict[str, dict] = {}
-    names = _names(results, "train")
+    facts: dict[str, tuple[str, dict, dict]] = {}
+    names = {split: _names(results, split) for split in ("train", "validation")}
     for result in results:
-        flat = result.choice.facts | {"training_pairs": names[result.hashes["train"]]}
-        key = repr((result.choice.method, flat))
+        pairs = {split: of[result.hashes[split]] for split, of in names.items()}
+        own = {"training_pairs": pairs["train"], "validation_pairs": pairs["validation"]}
+        told_apart = result.choice.method, result.choice.facts | own, result.learned_through
+        key = repr(told_apart)
         if result.seed in (other.seed for other in rows.get(key, ())):
             raise InputError(
                 f"`runs` names two of the same settings and seed ({rows[key][0].folder} and "
                 f"{result.folder}): name one of them."
             )
         rows.setdefault(key, []).append(result)
-        facts[key] = flat
+        facts[key] = told_apart
     found = []
     for key, of_row in rows.items():
-        method = of_row[0].choice.method
-        alike = [facts[k] for k, other in rows.items() if other[0].choice.method == method]
-        variant = {
-            name: value
-            for name, value in facts[key].items()
-            if not isinstance(value, tuple) and any(other.get(name) != value for other in alike)
-        }
+        method, flat, through = facts[key]
+        alike = [other for other in facts.values() if other[0] == method]
+        variant = _differing(flat, [other for _, other, _ in alike])
+        # Encoders follow from settings and pairs, where these differ.
+        variant |= _differing(through, [other for _, same, other in alike if same == flat])
         found.append(Row(method, variant, of_row))
     return found
+
+
+def _differing(facts: dict, others: Sequence[dict]) -> dict:
+    """Those that are not the same in all others, but for the tuples of a choice."""
+    return {
+        name: value
+        for name, value in facts.items()
+        if not isinstance(value, tuple) and any(other.get(name) != value for other in others)
+    }
 
 
 def _as_given(value) -> str:
