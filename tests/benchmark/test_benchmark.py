@@ -110,6 +110,31 @@ def test_the_report_of_what_is_done_is_written_where_an_error_ends_the_rest(
         run_benchmark(grid(folder, "pls", "random"), tmp_path / "to", "a command")
 
 
+def test_the_report_names_what_is_left_and_rows_of_fewer_seeds(folder, tmp_path, monkeypatch):
+    def stopped(grid, sources, cells, *given):
+        yield from train(grid, sources, cells[:4], *given)
+
+    asked = grid(folder, "pls", "random", "semantic_matching", seeds=(0, 1, 2))
+    cells = asked.cells(asked.sources())
+    assert [(cell.method, cell.seed) for cell in cells[3:5]] == [("pls", 1), ("random", 1)]
+    monkeypatch.setattr(benchmark, "train", stopped)
+    assert run_benchmark(asked, tmp_path / "to", "a command").open == 5
+    monkeypatch.undo()
+    for name in FILES[:3]:
+        text = (tmp_path / "to" / name).read_text().replace(r"\_", "_")
+        assert "Rows are of 1 to 2 seeds" in text
+        assert "(random, mine, seed 1 2; semantic_matching, mine, seed 1 2; pls" in text
+    assert "Seeds" in (tmp_path / "to/tables.tex").read_text()
+    Board(tmp_path / "to").fail(cells[4], InputError("by hand"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Board, "forget_failures", lambda _: None)
+        assert run_benchmark(asked, tmp_path / "to", "a command").open == 0
+    for name in FILES[:3]:
+        text = (tmp_path / "to" / name).read_text()
+        assert "by hand" in text and "random, mine, seed 1" in text
+        assert "Rows are of 2 to 3 seeds" in text and "Not trained yet" not in text
+
+
 def test_what_failed_is_told_though_a_second_command_tries_it_again(folder, tmp_path, monkeypatch):
     def shared(grid, sources, cells, *given):
         for cell in train(grid, sources, cells, *given):
@@ -268,7 +293,7 @@ def test_what_a_paper_prints_stands_beside_ours(whole):
     there = {"printed": (0.5, 0.302, 0.402), "printed_seconds": (17.975, 0.483)}
     rows = [replace(row, **there) for row in table.rows]
     printed = replace(table, rows=rows, about="Printed: elsewhere.")
-    page, lines = markdown([printed], {}).decode(), latex([printed]).decode().splitlines()
+    page, lines = markdown([printed], {}).decode(), latex([printed], {}).decode().splitlines()
     for row in rows:  # The average as it is printed, though that of both directions is .401.
         line = next(line for line in page.splitlines() if line.startswith(f"| {row.method} "))
         difference = f"{row.means[-1] - 0.402:+.3f}"
@@ -290,7 +315,7 @@ def test_what_a_paper_prints_stands_beside_ours(whole):
     curves_alone = replace(table, about="Printed: a figure, without numbers.")
     page = markdown([curves_alone], {}).decode()
     assert "without numbers" in page and "| printed |" not in page
-    assert latex([curves_alone]).decode().count("without numbers") == 1
+    assert latex([curves_alone], {}).decode().count("without numbers") == 1
 
 
 def test_a_start_that_is_trained_has_a_place_among_the_epochs(whole):

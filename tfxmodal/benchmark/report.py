@@ -69,12 +69,12 @@ def write_report(folder: Path, tables: Sequence[Table], failures: Failures) -> N
     Args:
         folder: Where.
         tables: One a dataset.
-        failures: What could not be trained.
+        failures: What is not in them, by reason.
     """
     files = {
         "results.csv": results_csv(tables),
         "tables.md": markdown(tables, failures),
-        "tables.tex": latex(tables),
+        "tables.tex": latex(tables, failures),
     }
     pictures = []
     for each in tables:

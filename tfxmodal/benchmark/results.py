@@ -283,6 +283,15 @@ class Table:
         )
 
     @property
+    def uneven(self) -> str:
+        """That its rows differ in their number of seeds, where they do."""
+        seeds = [len(row.results) for row in self.rows]
+        fewest, most = min(seeds), max(seeds)
+        if fewest == most:
+            return ""
+        return f"Rows are of {fewest} to {most} seeds: the mean of fewer is less certain."
+
+    @property
     def measure(self) -> str:
         """What its numbers are."""
         labelled = self.rows[0].results[0].queries.labelled

@@ -12,7 +12,7 @@ import numpy as np
 from tfxmodal.benchmark.results import COLUMNS, LEVEL, Result, Row, Table
 from tfxmodal.evaluation.per_query import DIRECTIONS
 from tfxmodal.evaluation.protocol import MORE, OF_COCO, SHOWN
-from tfxmodal.io.markdown import code, table
+from tfxmodal.io.markdown import code, one_line, table
 
 HEADINGS = (
     *("method", "image to text", "text to image", "average"),
@@ -23,7 +23,6 @@ PRINTED = ("printed", "difference")
 PRINTED_SECONDS = ("printed seconds", "printed test seconds")
 """Of the training and of the test, likewise; `TEST_SECONDS` stands beside them."""
 TEST_SECONDS = "test seconds"
-NOT_IN_LATEX = ("p", "seeds")
 
 NOTE = (
     "{measure} on the test split, mean and standard deviation over seeds. The best of a column is "
@@ -45,7 +44,7 @@ OTHER_METRICS = {name: read for name, read in (SHOWN | MORE | OF_COCO).items() i
 """What stands in a table of its own, the mean of both directions."""
 
 Failures = Mapping[str, Sequence[str]]
-"""What could not be trained: by reason the cells."""
+"""What is not in the tables: by reason the cells."""
 
 
 def results_csv(tables: Sequence[Table]) -> bytes:
@@ -85,16 +84,17 @@ def markdown(tables: Sequence[Table], failures: Failures) -> bytes:
         others = table(*other_metrics(each))
         parts.append(f"## {each.name}\n\n{lines}\n\n{below}\n\n{others}\n\n{commands}\n")
     if failures:
-        told = (f"- {reason} ({'; '.join(cells)})" for reason, cells in failures.items())
+        told = (f"- {reason} ({'; '.join(left)})" for reason, left in failures.items())
         parts.append("## Not in the tables\n\n" + "\n".join(told) + "\n")
     return "\n".join(parts).encode()
 
 
-def latex(tables: Sequence[Table]) -> bytes:
-    """All tables for `booktabs`."""
+def latex(tables: Sequence[Table], failures: Failures) -> bytes:
+    """All tables for `booktabs`; comments name what is in none."""
     parts = []
     for each in tables:
-        shown = [name not in NOT_IN_LATEX for name in headings(each)]
+        left_out = ("p",) if each.uneven else ("p", "seeds")
+        shown = [name not in left_out for name in headings(each)]
         lines = [[name.capitalize() for name in compress(headings(each), shown)]]
         for setting, numbers in numbered_by_setting(each):
             lines.append([rf"\midrule \multicolumn{{{sum(shown)}}}{{l}}{{\emph{{{setting}}}}}"])
@@ -114,6 +114,9 @@ def latex(tables: Sequence[Table]) -> bytes:
             r"\end{table}",
             "",
         ]
+    for reason, left in failures.items():
+        told = _escaped(one_line(f"{reason} ({'; '.join(left)})"))
+        parts.append(f"% not in the tables: {told}\n")
     return "\n".join(parts).encode()
 
 
@@ -131,7 +134,7 @@ def note(each: Table, second: str) -> str:
 def _note(each: Table, second: str, *others: str) -> str:
     about = NOTE.format(measure=each.measure, second=second)
     of_test = OF_TEST if each.printed_seconds else ""
-    told = [about, *others, OF_OTHERS, of_test, each.about, each.inputs, each.mixed]
+    told = [about, each.uneven, *others, OF_OTHERS, of_test, each.about, each.inputs, each.mixed]
     return " ".join(filter(None, told))
 
 
