@@ -15,7 +15,7 @@ from tfxmodal.benchmark import benchmark
 from tfxmodal.benchmark import grid as grids
 from tfxmodal.benchmark.benchmark import run_benchmark, tables_of
 from tfxmodal.benchmark.figures import _convergence, _line, _over_two_settings, _surface, figures_of
-from tfxmodal.benchmark.report import write_environment
+from tfxmodal.benchmark.report import write_environment, write_report
 from tfxmodal.benchmark.results import Result, tables_of_runs
 from tfxmodal.benchmark.runner import Board, train
 from tfxmodal.benchmark.tables import cells as cells_of
@@ -316,6 +316,14 @@ def test_what_a_paper_prints_stands_beside_ours(whole):
     page = markdown([curves_alone], {}).decode()
     assert "without numbers" in page and "| printed |" not in page
     assert latex([curves_alone], {}).decode().count("without numbers") == 1
+
+
+def test_tables_of_names_that_no_file_system_tells_apart_keep_their_figures(whole, tmp_path):
+    (table,) = whole[1].tables
+    names = "my data", "my?data", "My-data", "my-data-2"
+    write_report(tmp_path, [replace(table, name=name) for name in names], {})
+    folders = [path.name for path in (tmp_path / "figures").iterdir()]
+    assert sorted(folders) == ["My-data-3", "my-data", "my-data-2", "my-data-2-2"]
 
 
 def test_a_start_that_is_trained_has_a_place_among_the_epochs(whole):

@@ -28,7 +28,7 @@ from tfxmodal.benchmark.tables import (
 from tfxmodal.evaluation.figures import figure_pdf, figure_png
 from tfxmodal.evaluation.results import CURVE_QUERIES
 from tfxmodal.io.atomic import whole_file
-from tfxmodal.io.names import plain_name
+from tfxmodal.io.names import plain_names
 
 REPORT, ENVIRONMENT, FIGURES = "report.html", "environment.json", "figures"
 
@@ -77,9 +77,8 @@ def write_report(folder: Path, tables: Sequence[Table], failures: Failures) -> N
         "tables.tex": latex(tables, failures),
     }
     pictures = []
-    for each in tables:
+    for each, place in zip(tables, plain_names(each.name for each in tables), strict=True):
         pictures.append({})
-        place = plain_name(each.name)
         for name, figure in figures_of(each).items():
             pictures[-1][name] = figure_png(figure)
             files[f"{FIGURES}/{place}/{name}.png"] = pictures[-1][name]
