@@ -24,7 +24,7 @@ from tfxmodal.commands.benchmark import print_end
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig, load
 from tfxmodal.io.reporter import Reporter
-from tfxmodal.training import run_evaluation
+from tfxmodal.training import model_card, run_evaluation
 from tfxmodal.training.run_evaluation import evaluate_run
 from tfxmodal.training.summaries import Summaries
 from tfxmodal.training.trained_run import load_run
@@ -173,6 +173,23 @@ def test_runs_and_calls_of_several_versions_are_told(folder, tmp_path, capsys):
         "second",
         "third",
     ]
+
+
+def test_runs_of_other_sources_are_of_another_version(folder, tmp_path, monkeypatch):
+    def one(grid, sources, cells, *given):
+        return train(grid, sources, cells[:1], *given)
+
+    monkeypatch.setattr(benchmark, "train", one)
+    asked, to = grid(folder, *METHODS[:2], seeds=(0, 1, 2)), tmp_path / "to"
+    for code in ("aaaa", "bbbb", "bbbb", "cccc", "dddd"):
+        monkeypatch.setattr(model_card, "sources_hash", lambda code=code: code)
+        (table,) = run_benchmark(asked, to, "a command").tables
+        if code == "aaaa":
+            assert not table.mixed
+    now = json.loads((to / "environment.json").read_text())
+    assert now["versions"]["tfxmodal"].endswith(" (dddd)") and len(now["earlier"]) == 3
+    assert re.match(r".* \(2 by tfxmodal \S+ \(bbbb\), tensorflow .*, \.\.\.\), which", table.mixed)
+    assert len(re.findall("by tfxmodal", table.mixed)) == 3
 
 
 def test_it_tells_what_it_does(whole):

@@ -29,6 +29,7 @@ from tfxmodal.evaluation.figures import figure_pdf, figure_png
 from tfxmodal.evaluation.results import CURVE_QUERIES
 from tfxmodal.io.atomic import whole_file
 from tfxmodal.io.names import plain_names
+from tfxmodal.training.model_card import versions
 
 REPORT, ENVIRONMENT, FIGURES = "report.html", "environment.json", "figures"
 
@@ -41,7 +42,8 @@ CAPTIONS = {
     "precision_scope": f"Precision among the first K items, {OF_CURVES}.",
 }
 SURFACE = "The score over two settings, mean over seeds."
-LIBRARIES = ("tfxmodal", "tensorflow", "keras", "numpy", "scipy", "scikit-learn")
+LIBRARIES = ("numpy", "scipy", "scikit-learn")
+"""Beside what `versions` names."""
 
 STYLE = """
 body { font: 16px/1.45 system-ui, sans-serif; margin: 1rem auto; max-width: 72rem;
@@ -101,7 +103,9 @@ def write_environment(folder: Path, command: str, data: dict) -> None:
     path = folder / ENVIRONMENT
     before = json.loads(path.read_text("utf-8")) if path.exists() else {}
     now = {
-        "versions": {"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
+        "versions": {"python": platform.python_version()}
+        | versions()
+        | {name: version(name) for name in LIBRARIES},
         "machine": {
             "system": platform.platform(),
             "processor": platform.processor() or platform.machine(),

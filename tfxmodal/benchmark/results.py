@@ -15,7 +15,7 @@ import numpy as np
 
 from tfxmodal.benchmark.cells import told
 from tfxmodal.benchmark.choice import Choice
-from tfxmodal.errors import InputError
+from tfxmodal.errors import InputError, some_of
 from tfxmodal.evaluation.per_query import DIRECTIONS, PerQuery
 from tfxmodal.evaluation.significance import bootstrap_means, holm, randomisation_test
 from tfxmodal.inputs.spec import MODALITIES, InputSpec, MethodInputs
@@ -275,7 +275,7 @@ class Table:
         runs = Counter(result.versions for row in self.rows for result in row.results)
         if len(runs) == 1:
             return ""
-        told = "; ".join(f"{count} by {versions}" for versions, count in runs.items())
+        told = some_of([f"{count} by {versions}" for versions, count in runs.most_common()])
         return (
             f"Its runs were trained by several versions ({told}), which may differ in what they "
             "learn: remove the folders of one version's runs, and train them again by the other "

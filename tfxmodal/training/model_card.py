@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,15 @@ WEIGHTS = ("networks", "best")
 
 
 def versions() -> dict[str, str]:
-    """The versions of what trains, for `model.json`."""
-    return {name: version(name) for name in ("tfxmodal", "tensorflow", "keras")}
+    """The versions of what trains, for `model.json`; of this library with a hash of its sources."""
+    found = {name: version(name) for name in ("tfxmodal", "tensorflow", "keras")}
+    return found | {"tfxmodal": f"{found['tfxmodal']} ({sources_hash()})"}
+
+
+@cache
+def sources_hash() -> str:
+    """A hash of the library's own sources, as they are when it is first asked for."""
+    return hash_files(Path(__file__).parents[1], {".py", ".yaml"})[:8]
 
 
 def weights_hash(run: RunFolder) -> str | None:
