@@ -22,6 +22,7 @@ from tfxmodal.benchmark.tables import cells as cells_of
 from tfxmodal.benchmark.tables import latex, markdown, results_csv
 from tfxmodal.commands.benchmark import print_end
 from tfxmodal.errors import InputError
+from tfxmodal.evaluation import significance
 from tfxmodal.inputs.config import DataConfig, load
 from tfxmodal.io.reporter import Reporter
 from tfxmodal.training import model_card, run_evaluation
@@ -274,6 +275,18 @@ def test_each_file_shows_every_row(whole):
     assert "a command" in about["commands"] and set(about["data"]["mine"]) == {
         *("train", "validation", "test")
     }
+
+
+def test_the_report_tells_what_its_tests_cannot(whole, tmp_path, monkeypatch):
+    (table,) = whole[1].tables
+    monkeypatch.setattr(significance, "SAMPLES", (200, 200))
+    monkeypatch.setattr(significance, "SAMPLES_PER_PAIR", (1, 1))
+    write_report(tmp_path, [replace(table)], {})  # The smallest p is 1 of 201, for 3 pairs of rows.
+    page, lines = (tmp_path / "report.html").read_text(), (tmp_path / "tables.md").read_text()
+    assert "<td>≤ 0.015</td>" in page and "<b>≤ 0.0149</b>" in page and "| ≤ 0.015 |" in lines
+    assert "of a row of one seed over queries alone" in page
+    for text in (page, lines):
+        assert "a row of one seed has none" in text and "Other metrics, mean of both" in text
 
 
 def test_the_page_is_one_file_that_is_well_formed(whole):

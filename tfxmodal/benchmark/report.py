@@ -15,6 +15,7 @@ from tfxmodal.benchmark.figures import figures_of
 from tfxmodal.benchmark.results import LEVEL, Table
 from tfxmodal.benchmark.tables import (
     HEADINGS,
+    OF_OTHER_METRICS,
     Failures,
     cells,
     headings,
@@ -24,6 +25,7 @@ from tfxmodal.benchmark.tables import (
     numbered_by_setting,
     other_metrics,
     results_csv,
+    told_p,
 )
 from tfxmodal.evaluation.figures import figure_pdf, figure_png
 from tfxmodal.evaluation.results import CURVE_QUERIES
@@ -41,6 +43,10 @@ CAPTIONS = {
     "precision_recall": f"Precision at each level of recall, {OF_CURVES}.",
     "precision_scope": f"Precision among the first K items, {OF_CURVES}.",
 }
+OF_DIFFERENCES = (
+    "Bootstrap over queries and seeds, of a row of one seed over queries alone; p in bold where "
+    "significant."
+)
 SURFACE = "The score over two settings, mean over seeds."
 LIBRARIES = ("numpy", "scipy", "scikit-learn")
 """Beside what `versions` names."""
@@ -153,7 +159,7 @@ def _section(each: Table, pictures: dict[str, bytes]) -> Iterator[str]:
             f"<figcaption>{CAPTIONS.get(name, SURFACE)}</figcaption></figure>"
         )
     yield from _planes(each)
-    yield "<details><summary>Other metrics, mean of both directions</summary>"
+    yield f"<details><summary>{OF_OTHER_METRICS}</summary>"
     names, rows = other_metrics(each)
     yield f'<div class="wide"><table>{_row(names, "th")}'
     yield from map(_row, rows)
@@ -189,13 +195,13 @@ def _differences(each: Table) -> Iterator[str]:
     yield _row(["", "", "difference of averages", "95 % interval", "p"], "th")
     for (one, other), found in each.comparisons.items():
         low, high = found.interval
-        p = f"{found.p[-1]:.4f}"
+        p = escape(told_p(found, digits=4))
         marked = f"<b>{p}</b>" if found.p[-1] < LEVEL else p
         titles = (each.rows[number].title for number in (one, other))
         numbers = f"{found.difference:+.4f}", f"{low:+.4f} to {high:+.4f}", marked
         yield _row([*titles, *numbers], safe=[4])
     yield "</table></div>"
-    yield '<p class="note">Bootstrap over queries and seeds; p in bold where significant.</p>'
+    yield f'<p class="note">{OF_DIFFERENCES}</p>'
     yield "</details>"
 
 

@@ -17,7 +17,12 @@ from tfxmodal.benchmark.cells import told
 from tfxmodal.benchmark.choice import Choice
 from tfxmodal.errors import InputError, some_of
 from tfxmodal.evaluation.per_query import DIRECTIONS, PerQuery
-from tfxmodal.evaluation.significance import bootstrap_means, holm, randomisation_test
+from tfxmodal.evaluation.significance import (
+    bootstrap_means,
+    holm,
+    randomisation_test,
+    samples_for,
+)
 from tfxmodal.inputs.spec import MODALITIES, InputSpec, MethodInputs
 from tfxmodal.training.presets import OWN_DATA, nearest_preset
 from tfxmodal.training.run_folder import (
@@ -226,11 +231,13 @@ class Comparison:
 
     Attributes:
         p: Of the randomisation test for each of `COLUMNS`, corrected over the table.
+        least: Whether that of the averages is the smallest that the sign patterns can tell.
         difference: Of the averages.
         interval: The 95 % bootstrap interval of `difference`.
     """
 
     p: np.ndarray
+    least: bool
     difference: float
     interval: tuple[float, float]
 
@@ -306,13 +313,18 @@ class Table:
         shares = [np.array([each.shares for each in row.results]) for row in self.rows]
         means = np.array([of_row.mean(axis=0) for of_row in shares])  # [rows, 3, pairs]
         first, second = np.transpose(pairs)
-        p = np.transpose([holm(each) for each in randomisation_test(means.swapaxes(0, 1))])
+        drawn_p = randomisation_test(means.swapaxes(0, 1))
+        p = np.transpose([holm(each) for each in drawn_p])
+        least = drawn_p[-1] <= 1 / (1 + samples_for(len(self.rows)))
         drawn = bootstrap_means([of_row[:, -1] for of_row in shares])
         low, high = np.percentile(drawn[:, first] - drawn[:, second], [2.5, 97.5], axis=0)
         averages = means[:, -1].sum(axis=1)
         return {
             (one, other): Comparison(
-                p[k], float(averages[one] - averages[other]), (float(low[k]), float(high[k]))
+                p[k],
+                bool(least[k]),
+                float(averages[one] - averages[other]),
+                (float(low[k]), float(high[k])),
             )
             for k, (one, other) in enumerate(pairs)
         }
