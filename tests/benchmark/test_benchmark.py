@@ -15,16 +15,17 @@ from tfxmodal.benchmark import benchmark
 from tfxmodal.benchmark import grid as grids
 from tfxmodal.benchmark.benchmark import run_benchmark, tables_of
 from tfxmodal.benchmark.figures import _convergence, _line, _over_two_settings, _surface, figures_of
-from tfxmodal.benchmark.report import write_environment
+from tfxmodal.benchmark.report import write_environment, write_report
 from tfxmodal.benchmark.results import Result, tables_of_runs
 from tfxmodal.benchmark.runner import Board, train
 from tfxmodal.benchmark.tables import cells as cells_of
 from tfxmodal.benchmark.tables import latex, markdown, results_csv
 from tfxmodal.commands.benchmark import print_end
 from tfxmodal.errors import InputError
+from tfxmodal.evaluation import significance
 from tfxmodal.inputs.config import DataConfig, load
 from tfxmodal.io.reporter import Reporter
-from tfxmodal.training import run_evaluation
+from tfxmodal.training import model_card, run_evaluation
 from tfxmodal.training.run_evaluation import evaluate_run
 from tfxmodal.training.summaries import Summaries
 from tfxmodal.training.trained_run import load_run
@@ -110,6 +111,31 @@ def test_the_report_of_what_is_done_is_written_where_an_error_ends_the_rest(
         run_benchmark(grid(folder, "pls", "random"), tmp_path / "to", "a command")
 
 
+def test_the_report_names_what_is_left_and_rows_of_fewer_seeds(folder, tmp_path, monkeypatch):
+    def stopped(grid, sources, cells, *given):
+        yield from train(grid, sources, cells[:4], *given)
+
+    asked = grid(folder, "pls", "random", "semantic_matching", seeds=(0, 1, 2))
+    cells = asked.cells(asked.sources())
+    assert [(cell.method, cell.seed) for cell in cells[3:5]] == [("pls", 1), ("random", 1)]
+    monkeypatch.setattr(benchmark, "train", stopped)
+    assert run_benchmark(asked, tmp_path / "to", "a command").open == 5
+    monkeypatch.undo()
+    for name in FILES[:3]:
+        text = (tmp_path / "to" / name).read_text().replace(r"\_", "_")
+        assert "Rows are of 1 to 2 seeds" in text
+        assert "(random, mine, seed 1 2; semantic_matching, mine, seed 1 2; pls" in text
+    assert "Seeds" in (tmp_path / "to/tables.tex").read_text()
+    Board(tmp_path / "to").fail(cells[4], InputError("by hand"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Board, "forget_failures", lambda _: None)
+        assert run_benchmark(asked, tmp_path / "to", "a command").open == 0
+    for name in FILES[:3]:
+        text = (tmp_path / "to" / name).read_text()
+        assert "by hand" in text and "random, mine, seed 1" in text
+        assert "Rows are of 2 to 3 seeds" in text and "Not trained yet" not in text
+
+
 def test_what_failed_is_told_though_a_second_command_tries_it_again(folder, tmp_path, monkeypatch):
     def shared(grid, sources, cells, *given):
         for cell in train(grid, sources, cells, *given):
@@ -148,6 +174,23 @@ def test_runs_and_calls_of_several_versions_are_told(folder, tmp_path, capsys):
         "second",
         "third",
     ]
+
+
+def test_runs_of_other_sources_are_of_another_version(folder, tmp_path, monkeypatch):
+    def one(grid, sources, cells, *given):
+        return train(grid, sources, cells[:1], *given)
+
+    monkeypatch.setattr(benchmark, "train", one)
+    asked, to = grid(folder, *METHODS[:2], seeds=(0, 1, 2)), tmp_path / "to"
+    for code in ("aaaa", "bbbb", "bbbb", "cccc", "dddd"):
+        monkeypatch.setattr(model_card, "sources_hash", lambda code=code: code)
+        (table,) = run_benchmark(asked, to, "a command").tables
+        if code == "aaaa":
+            assert not table.mixed
+    now = json.loads((to / "environment.json").read_text())
+    assert now["versions"]["tfxmodal"].endswith(" (dddd)") and len(now["earlier"]) == 3
+    assert re.match(r".* \(2 by tfxmodal \S+ \(bbbb\), tensorflow .*, \.\.\.\), which", table.mixed)
+    assert len(re.findall("by tfxmodal", table.mixed)) == 3
 
 
 def test_it_tells_what_it_does(whole):
@@ -234,6 +277,18 @@ def test_each_file_shows_every_row(whole):
     }
 
 
+def test_the_report_tells_what_its_tests_cannot(whole, tmp_path, monkeypatch):
+    (table,) = whole[1].tables
+    monkeypatch.setattr(significance, "SAMPLES", (200, 200))
+    monkeypatch.setattr(significance, "SAMPLES_PER_PAIR", (1, 1))
+    write_report(tmp_path, [replace(table)], {})  # The smallest p is 1 of 201, for 3 pairs of rows.
+    page, lines = (tmp_path / "report.html").read_text(), (tmp_path / "tables.md").read_text()
+    assert "<td>≤ 0.015</td>" in page and "<b>≤ 0.0149</b>" in page and "| ≤ 0.015 |" in lines
+    assert "of a row of one seed over queries alone" in page
+    for text in (page, lines):
+        assert "a row of one seed has none" in text and "Other metrics, mean of both" in text
+
+
 def test_the_page_is_one_file_that_is_well_formed(whole):
     class Checker(HTMLParser):
         open_tags: list = []
@@ -268,7 +323,7 @@ def test_what_a_paper_prints_stands_beside_ours(whole):
     there = {"printed": (0.5, 0.302, 0.402), "printed_seconds": (17.975, 0.483)}
     rows = [replace(row, **there) for row in table.rows]
     printed = replace(table, rows=rows, about="Printed: elsewhere.")
-    page, lines = markdown([printed], {}).decode(), latex([printed]).decode().splitlines()
+    page, lines = markdown([printed], {}).decode(), latex([printed], {}).decode().splitlines()
     for row in rows:  # The average as it is printed, though that of both directions is .401.
         line = next(line for line in page.splitlines() if line.startswith(f"| {row.method} "))
         difference = f"{row.means[-1] - 0.402:+.3f}"
@@ -290,7 +345,15 @@ def test_what_a_paper_prints_stands_beside_ours(whole):
     curves_alone = replace(table, about="Printed: a figure, without numbers.")
     page = markdown([curves_alone], {}).decode()
     assert "without numbers" in page and "| printed |" not in page
-    assert latex([curves_alone]).decode().count("without numbers") == 1
+    assert latex([curves_alone], {}).decode().count("without numbers") == 1
+
+
+def test_tables_of_names_that_no_file_system_tells_apart_keep_their_figures(whole, tmp_path):
+    (table,) = whole[1].tables
+    names = "my data", "my?data", "My-data", "my-data-2"
+    write_report(tmp_path, [replace(table, name=name) for name in names], {})
+    folders = [path.name for path in (tmp_path / "figures").iterdir()]
+    assert sorted(folders) == ["My-data-3", "my-data", "my-data-2", "my-data-2-2"]
 
 
 def test_a_start_that_is_trained_has_a_place_among_the_epochs(whole):
@@ -399,6 +462,37 @@ def test_pairs_of_two_folders_share_a_table_where_their_test_pairs_are_the_same(
     assert [row.title for row in table.rows] == [
         *("pls, training pairs v1", "pls, training pairs v2", "random")
     ]
+
+
+def test_seeds_are_one_row_only_where_validation_pairs_and_encoders_are_the_same(tmp_path):
+    one, other = (write_features(tmp_path / name) for name in ("v1", "v2"))
+    np.save(other / "validation_img.npy", np.load(other / "validation_img.npy")[::-1])
+    board, runs = Board(tmp_path), []
+    for seed, folder in enumerate((one, other)):
+        asked = grid(folder, "pls", seeds=(seed,))
+        sources = asked.sources()
+        runs += [board.run(cell) for cell in train(asked, sources, asked.cells(sources), board)]
+
+    def titles():
+        (table,) = tables_of_runs([Result(run) for run in runs])
+        return [row.title for row in table.rows]
+
+    def record(run, **about):
+        model = json.loads((run / "model.json").read_text())
+        (run / "model.json").write_text(json.dumps(model | about))
+        return model
+
+    assert titles() == ["pls, validation pairs v1", "pls, validation pairs v2"]
+    first, _ = (record(run, image_encoder="aa") for run in runs)
+    record(runs[1], hashes=first["hashes"])
+    assert titles() == ["pls"]
+    record(runs[1], image_encoder="bb")
+    assert titles() == ["pls, image encoder vgg19 (aa)", "pls, image encoder vgg19 (bb)"]
+    for run in runs:  # Its random weights are other ones of each seed.
+        config = json.loads((run / "config.json").read_text())
+        config["data"]["image_weights"] = "random"
+        (run / "config.json").write_text(json.dumps(config))
+    assert titles() == ["pls"]
 
 
 def chosen_from(run, settings: list[dict], minutes: float):

@@ -27,6 +27,10 @@ def test_a_folder_is_known_by_names_and_contents(tmp_path):
     renamed = hash_files(tmp_path)
     (tmp_path / "b").write_text("y")
     assert len({first, renamed, hash_files(tmp_path)}) == 3
+    (tmp_path / "a.py").write_text("x")
+    code = hash_files(tmp_path, {".py"})
+    (tmp_path / "b").write_text("z")
+    assert hash_files(tmp_path, {".py"}) == code
 
 
 def test_a_file_has_the_hash_that_sha256sum_prints(tmp_path):

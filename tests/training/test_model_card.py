@@ -113,6 +113,23 @@ def test_it_tells_what_is_measured_later_until_the_weights_are_others(fitted):
     assert key not in values(read(fitted)[0]) and "elsewhere" not in read(fitted)[1]["Metrics"]
 
 
+def test_pairs_of_one_name_are_told_apart_and_the_same_pairs_are_listed_once(fitted):
+    own = dataclasses.replace(dataset(), name="beach dogs")
+    evaluate_run(load_run(fitted), own)
+
+    def listed():
+        return [each["dataset"] for each in read(fitted)[0]["model-index"][0]["results"]]
+
+    assert len(listed()) == 2 * 2
+    for seed in (1, 2):
+        evaluate_run(load_run(fitted), own.replace_splits(test=make_pairs(16, seed=seed)))
+    *_, one, _, other, _ = listed()
+    assert one["name"] == other["name"] and one["config"] != other["config"]
+    folders = [path.name for path in (fitted / "evaluation").iterdir()]
+    assert f"beach dogs-test-{one['config'][:8]}" in folders
+    assert "&id" not in (fitted / CARD).read_text("utf-8")
+
+
 def test_a_run_under_way_has_no_card_and_the_end_writes_a_true_one(fitted, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt

@@ -22,6 +22,9 @@ from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.methods import METHODS
 from tfxmodal.training.interrupts import asking
 
+NOT_YET = "Not trained yet: the same command goes on."
+"""Why the cells that are left are in no table."""
+
 
 @dataclass(frozen=True)
 class Benchmark:
@@ -75,9 +78,10 @@ def run_benchmark(
 
     def reported() -> Benchmark:
         tables, failures = tables_of(cells, board, about), failures_of(cells, board)
+        rest = [cell for cell in cells if not board.settled(cell)]
         with locked(folder):
-            write_report(folder, tables, failures)
-        return Benchmark(tables, failures, sum(not board.settled(cell) for cell in cells))
+            write_report(folder, tables, failures | open_of(rest))
+        return Benchmark(tables, failures, len(rest))
 
     try:
         with asking():
@@ -120,6 +124,15 @@ def failures_of(cells: Iterable[Cell], board: Board) -> dict[str, list[str]]:
         if failure := board.failure(cell):
             found.setdefault(failure["reason"], []).append(cell.title)
     return found
+
+
+def open_of(cells: Iterable[Cell]) -> dict[str, list[str]]:
+    """By what is to be done the cells that are left, the seeds of a row together."""
+    rows: dict[str, list[str]] = {}
+    for cell in cells:
+        rows.setdefault(cell.row, []).append(str(cell.seed))
+    left = [f"{row}, seed {' '.join(seeds)}" for row, seeds in rows.items()]
+    return {NOT_YET: left} if left else {}
 
 
 def _hashes(sources: Iterable[Source]) -> dict[str, Mapping[str, str]]:

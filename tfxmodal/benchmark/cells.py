@@ -123,9 +123,14 @@ class Cell:
         return plain_name("-".join(words))
 
     @property
+    def row(self) -> str:
+        """The name for people that it shares with other seeds."""
+        return ", ".join([self.method, self.dataset, *told(self.variant)])
+
+    @property
     def title(self) -> str:
         """Its name for people."""
-        return ", ".join([self.method, self.dataset, *told(self.variant), f"seed {self.seed}"])
+        return f"{self.row}, seed {self.seed}"
 
 
 def told(variant: Mapping[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ from tfxmodal.benchmark.figures import figures_of
 from tfxmodal.benchmark.results import LEVEL, Table
 from tfxmodal.benchmark.tables import (
     HEADINGS,
+    OF_OTHER_METRICS,
     Failures,
     cells,
     headings,
@@ -24,11 +25,13 @@ from tfxmodal.benchmark.tables import (
     numbered_by_setting,
     other_metrics,
     results_csv,
+    told_p,
 )
 from tfxmodal.evaluation.figures import figure_pdf, figure_png
 from tfxmodal.evaluation.results import CURVE_QUERIES
 from tfxmodal.io.atomic import whole_file
-from tfxmodal.io.names import plain_name
+from tfxmodal.io.names import plain_names
+from tfxmodal.training.model_card import versions
 
 REPORT, ENVIRONMENT, FIGURES = "report.html", "environment.json", "figures"
 
@@ -40,8 +43,13 @@ CAPTIONS = {
     "precision_recall": f"Precision at each level of recall, {OF_CURVES}.",
     "precision_scope": f"Precision among the first K items, {OF_CURVES}.",
 }
+OF_DIFFERENCES = (
+    "Bootstrap over queries and seeds, of a row of one seed over queries alone; p in bold where "
+    "significant."
+)
 SURFACE = "The score over two settings, mean over seeds."
-LIBRARIES = ("tfxmodal", "tensorflow", "keras", "numpy", "scipy", "scikit-learn")
+LIBRARIES = ("numpy", "scipy", "scikit-learn")
+"""Beside what `versions` names."""
 
 STYLE = """
 body { font: 16px/1.45 system-ui, sans-serif; margin: 1rem auto; max-width: 72rem;
@@ -69,17 +77,16 @@ def write_report(folder: Path, tables: Sequence[Table], failures: Failures) -> N
     Args:
         folder: Where.
         tables: One a dataset.
-        failures: What could not be trained.
+        failures: What is not in them, by reason.
     """
     files = {
         "results.csv": results_csv(tables),
         "tables.md": markdown(tables, failures),
-        "tables.tex": latex(tables),
+        "tables.tex": latex(tables, failures),
     }
     pictures = []
-    for each in tables:
+    for each, place in zip(tables, plain_names(each.name for each in tables), strict=True):
         pictures.append({})
-        place = plain_name(each.name)
         for name, figure in figures_of(each).items():
             pictures[-1][name] = figure_png(figure)
             files[f"{FIGURES}/{place}/{name}.png"] = pictures[-1][name]
@@ -102,7 +109,9 @@ def write_environment(folder: Path, command: str, data: dict) -> None:
     path = folder / ENVIRONMENT
     before = json.loads(path.read_text("utf-8")) if path.exists() else {}
     now = {
-        "versions": {"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
+        "versions": {"python": platform.python_version()}
+        | versions()
+        | {name: version(name) for name in LIBRARIES},
         "machine": {
             "system": platform.platform(),
             "processor": platform.processor() or platform.machine(),
@@ -150,7 +159,7 @@ def _section(each: Table, pictures: dict[str, bytes]) -> Iterator[str]:
             f"<figcaption>{CAPTIONS.get(name, SURFACE)}</figcaption></figure>"
         )
     yield from _planes(each)
-    yield "<details><summary>Other metrics, mean of both directions</summary>"
+    yield f"<details><summary>{OF_OTHER_METRICS}</summary>"
     names, rows = other_metrics(each)
     yield f'<div class="wide"><table>{_row(names, "th")}'
     yield from map(_row, rows)
@@ -186,13 +195,13 @@ def _differences(each: Table) -> Iterator[str]:
     yield _row(["", "", "difference of averages", "95 % interval", "p"], "th")
     for (one, other), found in each.comparisons.items():
         low, high = found.interval
-        p = f"{found.p[-1]:.4f}"
+        p = escape(told_p(found, digits=4))
         marked = f"<b>{p}</b>" if found.p[-1] < LEVEL else p
         titles = (each.rows[number].title for number in (one, other))
         numbers = f"{found.difference:+.4f}", f"{low:+.4f} to {high:+.4f}", marked
         yield _row([*titles, *numbers], safe=[4])
     yield "</table></div>"
-    yield '<p class="note">Bootstrap over queries and seeds; p in bold where significant.</p>'
+    yield f'<p class="note">{OF_DIFFERENCES}</p>'
     yield "</details>"
 
 

@@ -15,9 +15,14 @@ import numpy as np
 
 from tfxmodal.benchmark.cells import told
 from tfxmodal.benchmark.choice import Choice
-from tfxmodal.errors import InputError
+from tfxmodal.errors import InputError, some_of
 from tfxmodal.evaluation.per_query import DIRECTIONS, PerQuery
-from tfxmodal.evaluation.significance import bootstrap_means, holm, randomisation_test
+from tfxmodal.evaluation.significance import (
+    bootstrap_means,
+    holm,
+    randomisation_test,
+    samples_for,
+)
 from tfxmodal.inputs.spec import MODALITIES, InputSpec, MethodInputs
 from tfxmodal.training.presets import OWN_DATA, nearest_preset
 from tfxmodal.training.run_folder import (
@@ -28,7 +33,7 @@ from tfxmodal.training.run_folder import (
     PER_QUERY,
     RunFolder,
 )
-from tfxmodal.training.settings import Settings
+from tfxmodal.training.settings import ENCODERS, Settings
 from tfxmodal.training.summaries import LOGS, validation_scores
 
 COLUMNS = (*DIRECTIONS, "average")
@@ -86,6 +91,23 @@ class Result:
     def hashes(self) -> Mapping[str, str]:
         """A hash of the pairs of each split."""
         return self._about["hashes"]
+
+    @property
+    def learned_through(self) -> dict[str, str]:
+        """Its encoders and its teacher, by the fields that name them, each with its hash.
+
+        Not those that validation chose, or whose weights the seed draws.
+        """
+        facts = self.choice.facts
+        drawn = {
+            "image_encoder": facts["image_weights"] == "random",
+            "text_encoder": self.inputs.text.kind == "words",
+        }
+        return {
+            name: f"{facts[name]} ({self._about[name]})"
+            for name in (*ENCODERS, "teacher")
+            if isinstance(facts.get(name), str) and self._about.get(name) and not drawn.get(name)
+        }
 
     @property
     def pairs(self) -> str:
@@ -209,11 +231,13 @@ class Comparison:
 
     Attributes:
         p: Of the randomisation test for each of `COLUMNS`, corrected over the table.
+        least: Whether that of the averages is the smallest that the sign patterns can tell.
         difference: Of the averages.
         interval: The 95 % bootstrap interval of `difference`.
     """
 
     p: np.ndarray
+    least: bool
     difference: float
     interval: tuple[float, float]
 
@@ -258,12 +282,21 @@ class Table:
         runs = Counter(result.versions for row in self.rows for result in row.results)
         if len(runs) == 1:
             return ""
-        told = "; ".join(f"{count} by {versions}" for versions, count in runs.items())
+        told = some_of([f"{count} by {versions}" for versions, count in runs.most_common()])
         return (
             f"Its runs were trained by several versions ({told}), which may differ in what they "
             "learn: remove the folders of one version's runs, and train them again by the other "
             "(results.csv tells the version of each)."
         )
+
+    @property
+    def uneven(self) -> str:
+        """That its rows differ in their number of seeds, where they do."""
+        seeds = [len(row.results) for row in self.rows]
+        fewest, most = min(seeds), max(seeds)
+        if fewest == most:
+            return ""
+        return f"Rows are of {fewest} to {most} seeds: the mean of fewer is less certain."
 
     @property
     def measure(self) -> str:
@@ -280,13 +313,18 @@ class Table:
         shares = [np.array([each.shares for each in row.results]) for row in self.rows]
         means = np.array([of_row.mean(axis=0) for of_row in shares])  # [rows, 3, pairs]
         first, second = np.transpose(pairs)
-        p = np.transpose([holm(each) for each in randomisation_test(means.swapaxes(0, 1))])
+        drawn_p = randomisation_test(means.swapaxes(0, 1))
+        p = np.transpose([holm(each) for each in drawn_p])
+        least = drawn_p[-1] <= 1 / (1 + samples_for(len(self.rows)))
         drawn = bootstrap_means([of_row[:, -1] for of_row in shares])
         low, high = np.percentile(drawn[:, first] - drawn[:, second], [2.5, 97.5], axis=0)
         averages = means[:, -1].sum(axis=1)
         return {
             (one, other): Comparison(
-                p[k], float(averages[one] - averages[other]), (float(low[k]), float(high[k]))
+                p[k],
+                bool(least[k]),
+                float(averages[one] - averages[other]),
+                (float(low[k]), float(high[k])),
             )
             for k, (one, other) in enumerate(pairs)
         }
@@ -338,29 +376,38 @@ def _names(results: Sequence[Result], split: str) -> dict[str, str]:
 def _rows(results: Sequence[Result]) -> list[Row]:
     """Runs on one test split in rows, told apart by the settings in which they differ."""
     rows: dict[str, list[Result]] = {}
-    facts: dict[str, dict] = {}
-    names = _names(results, "train")
+    facts: dict[str, tuple[str, dict, dict]] = {}
+    names = {split: _names(results, split) for split in ("train", "validation")}
     for result in results:
-        flat = result.choice.facts | {"training_pairs": names[result.hashes["train"]]}
-        key = repr((result.choice.method, flat))
+        pairs = {split: of[result.hashes[split]] for split, of in names.items()}
+        own = {"training_pairs": pairs["train"], "validation_pairs": pairs["validation"]}
+        told_apart = result.choice.method, result.choice.facts | own, result.learned_through
+        key = repr(told_apart)
         if result.seed in (other.seed for other in rows.get(key, ())):
             raise InputError(
                 f"`runs` names two of the same settings and seed ({rows[key][0].folder} and "
                 f"{result.folder}): name one of them."
             )
         rows.setdefault(key, []).append(result)
-        facts[key] = flat
+        facts[key] = told_apart
     found = []
     for key, of_row in rows.items():
-        method = of_row[0].choice.method
-        alike = [facts[k] for k, other in rows.items() if other[0].choice.method == method]
-        variant = {
-            name: value
-            for name, value in facts[key].items()
-            if not isinstance(value, tuple) and any(other.get(name) != value for other in alike)
-        }
+        method, flat, through = facts[key]
+        alike = [other for other in facts.values() if other[0] == method]
+        variant = _differing(flat, [other for _, other, _ in alike])
+        # Encoders follow from settings and pairs, where these differ.
+        variant |= _differing(through, [other for _, same, other in alike if same == flat])
         found.append(Row(method, variant, of_row))
     return found
+
+
+def _differing(facts: dict, others: Sequence[dict]) -> dict:
+    """Those that are not the same in all others, but for the tuples of a choice."""
+    return {
+        name: value
+        for name, value in facts.items()
+        if not isinstance(value, tuple) and any(other.get(name) != value for other in others)
+    }
 
 
 def _as_given(value) -> str:

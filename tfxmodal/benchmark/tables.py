@@ -9,10 +9,10 @@ from itertools import compress, groupby
 
 import numpy as np
 
-from tfxmodal.benchmark.results import COLUMNS, LEVEL, Result, Row, Table
+from tfxmodal.benchmark.results import COLUMNS, LEVEL, Comparison, Result, Row, Table
 from tfxmodal.evaluation.per_query import DIRECTIONS
 from tfxmodal.evaluation.protocol import MORE, OF_COCO, SHOWN
-from tfxmodal.io.markdown import code, table
+from tfxmodal.io.markdown import code, one_line, table
 
 HEADINGS = (
     *("method", "image to text", "text to image", "average"),
@@ -23,13 +23,13 @@ PRINTED = ("printed", "difference")
 PRINTED_SECONDS = ("printed seconds", "printed test seconds")
 """Of the training and of the test, likewise; `TEST_SECONDS` stands beside them."""
 TEST_SECONDS = "test seconds"
-NOT_IN_LATEX = ("p", "seeds")
 
 NOTE = (
     "{measure} on the test split, mean and standard deviation over seeds. The best of a column is "
     f"bold, the second {{second}} where it is not significantly worse (p of {LEVEL} or more by a "
     "paired randomisation test over queries, seeds averaged, with Holm's correction over all pairs "
-    "of rows)."
+    "of rows). The test takes the trained models as they are: other seeds may differ by more (see "
+    "the ±; a row of one seed has none)."
 )
 """What stands below a table."""
 
@@ -42,10 +42,12 @@ OF_TEST = "Test seconds are of embedding, scoring and measuring the test split."
 """What stands there where a paper prints these."""
 
 OTHER_METRICS = {name: read for name, read in (SHOWN | MORE | OF_COCO).items() if name != "mAP@all"}
-"""What stands in a table of its own, the mean of both directions."""
+"""What stands in a table of its own, as `OF_OTHER_METRICS` says."""
+
+OF_OTHER_METRICS = "Other metrics, mean of both directions"
 
 Failures = Mapping[str, Sequence[str]]
-"""What could not be trained: by reason the cells."""
+"""What is not in the tables: by reason the cells."""
 
 
 def results_csv(tables: Sequence[Table]) -> bytes:
@@ -82,19 +84,20 @@ def markdown(tables: Sequence[Table], failures: Failures) -> bytes:
             rows += [cells(each, number, "**{}**", "*{}*") for number in of_setting]
         commands = code(row.command for row in each.rows)
         lines, below = table(headings(each), rows), note(each, "in italics")
-        others = table(*other_metrics(each))
+        others = f"{OF_OTHER_METRICS}:\n\n{table(*other_metrics(each))}"
         parts.append(f"## {each.name}\n\n{lines}\n\n{below}\n\n{others}\n\n{commands}\n")
     if failures:
-        told = (f"- {reason} ({'; '.join(cells)})" for reason, cells in failures.items())
+        told = (f"- {reason} ({'; '.join(left)})" for reason, left in failures.items())
         parts.append("## Not in the tables\n\n" + "\n".join(told) + "\n")
     return "\n".join(parts).encode()
 
 
-def latex(tables: Sequence[Table]) -> bytes:
-    """All tables for `booktabs`."""
+def latex(tables: Sequence[Table], failures: Failures) -> bytes:
+    """All tables for `booktabs`; comments name what is in none."""
     parts = []
     for each in tables:
-        shown = [name not in NOT_IN_LATEX for name in headings(each)]
+        left_out = ("p",) if each.uneven else ("p", "seeds")
+        shown = [name not in left_out for name in headings(each)]
         lines = [[name.capitalize() for name in compress(headings(each), shown)]]
         for setting, numbers in numbered_by_setting(each):
             lines.append([rf"\midrule \multicolumn{{{sum(shown)}}}{{l}}{{\emph{{{setting}}}}}"])
@@ -114,6 +117,9 @@ def latex(tables: Sequence[Table]) -> bytes:
             r"\end{table}",
             "",
         ]
+    for reason, left in failures.items():
+        told = _escaped(one_line(f"{reason} ({'; '.join(left)})"))
+        parts.append(f"% not in the tables: {told}\n")
     return "\n".join(parts).encode()
 
 
@@ -131,7 +137,7 @@ def note(each: Table, second: str) -> str:
 def _note(each: Table, second: str, *others: str) -> str:
     about = NOTE.format(measure=each.measure, second=second)
     of_test = OF_TEST if each.printed_seconds else ""
-    told = [about, *others, OF_OTHERS, of_test, each.about, each.inputs, each.mixed]
+    told = [about, each.uneven, *others, OF_OTHERS, of_test, each.about, each.inputs, each.mixed]
     return " ".join(filter(None, told))
 
 
@@ -150,7 +156,8 @@ def cells(each: Table, number: int, best: str, second: str) -> list[str]:
         deviation = "" if row.deviations is None else f" ± {row.deviations[column]:.3f}"
         found.append(mark.format(f"{row.means[column]:.3f}") + deviation)
     best_row, _ = each.best()
-    p = "–" if number == best_row else _p(each.p(best_row, number))
+    two = min(best_row, number), max(best_row, number)
+    p = "–" if number == best_row else told_p(each.comparisons[two])
     seconds = f"{row.mean_of('seconds'):.0f}"
     facts = (f"{row.results[0].metrics[name]:,}" for name in ("parameters", "embedding_dim"))
     texts = [row.title, *found, p, seconds, *facts, str(len(row.results)), row.settings]
@@ -189,8 +196,10 @@ def _both_ways(result: Result, read) -> float | None:
     return None if None in values else float(np.mean(values))
 
 
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+def told_p(found: Comparison, digits: int = 3) -> str:
+    """The p of two averages; it may be below the smallest that the sign patterns can tell."""
+    p, least = float(found.p[-1]), 10**-digits
+    return f"< {least:.{digits}f}" if p < least else f"{'≤ ' * found.least}{p:.{digits}f}"
 
 
 def _escaped(text: str) -> str:

@@ -1,6 +1,7 @@
 """Short stable hashes: of values for keys, of files and texts by their content."""
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -47,11 +48,14 @@ def hash_file(path: str | Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()[:DIGEST]
 
 
-def hash_files(folder: Path) -> str:
-    """A hash of the names and contents of all files in a folder: 16 hexadecimal digits."""
+def hash_files(folder: Path, suffixes: Collection[str] = ()) -> str:
+    """A hash of the names and contents of all files in a folder: 16 hexadecimal digits.
+
+    With `suffixes`, such as `.py`, of the files alone whose names end in one of them.
+    """
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
-        if path.is_file():
+        if path.is_file() and (not suffixes or path.suffix in suffixes):
             digest.update(str(path.relative_to(folder)).encode())
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())

@@ -40,6 +40,7 @@ class Measured:
         split: `validation` or `test`.
         place: The file with the numbers, from the run's folder on.
         metrics: What `evaluate` returned.
+        pairs: The hash of the pairs, where it is recorded.
     """
 
     method: str
@@ -47,6 +48,7 @@ class Measured:
     split: str
     place: str
     metrics: dict
+    pairs: str | None
 
 
 def data(name: str, settings: Settings, about: dict) -> str:

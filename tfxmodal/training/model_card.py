@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,15 @@ WEIGHTS = ("networks", "best")
 
 
 def versions() -> dict[str, str]:
-    """The versions of what trains, for `model.json`."""
-    return {name: version(name) for name in ("tfxmodal", "tensorflow", "keras")}
+    """The versions of what trains, for `model.json`; of this library with a hash of its sources."""
+    found = {name: version(name) for name in ("tfxmodal", "tensorflow", "keras")}
+    return found | {"tfxmodal": f"{found['tfxmodal']} ({sources_hash()})"}
+
+
+@cache
+def sources_hash() -> str:
+    """A hash of the library's own sources, as they are when it is first asked for."""
+    return hash_files(Path(__file__).parents[1], {".py", ".yaml"})[:8]
 
 
 def weights_hash(run: RunFolder) -> str | None:
@@ -64,7 +72,7 @@ def card_of(run: RunFolder, model: str | None = None) -> Document:
     settings, about = Settings.from_json(run.config), run.read_json(MODEL)
     dataset = about.get("dataset", {})
     name = dataset.get("name") or settings.data.dataset
-    measured = list(_measured(run, settings.method, name))
+    measured = list(_measured(run, settings.method, name, about))
     title = run.path.resolve().name
     front = {
         "language": dataset.get("language"),
@@ -74,7 +82,7 @@ def card_of(run: RunFolder, model: str | None = None) -> Document:
         "tags": ["cross-modal-retrieval", "image-text-retrieval", "keras", settings.method],
         "datasets": [plain_name(name)],
         "metrics": list(METRIC.values()) if about["class_names"] else [METRIC["R"]],
-        "model-index": [{"name": title, "results": list(_results(measured, settings.method))}],
+        "model-index": [{"name": title, "results": _results(measured, settings.method, about)}],
     }
     sections = {
         "Data": card_sections.data(name, settings, about),
@@ -161,19 +169,21 @@ def _in_python(dataset: str) -> str:
     return f"# trained in Python, on the pairs of {one_line(dataset)}"
 
 
-def _measured(run: RunFolder, method: str, dataset: str) -> Iterator[Measured]:
+def _measured(run: RunFolder, method: str, dataset: str, about: dict) -> Iterator[Measured]:
     """All that was measured of these weights."""
     metrics = run.read_json(METRICS) if (run.path / METRICS).exists() else {}
     for split in ("validation", "test"):
         if split in metrics:
-            yield Measured(method, dataset, split, METRICS, metrics[split])
+            pairs = about.get("hashes", {}).get(split)
+            yield Measured(method, dataset, split, METRICS, metrics[split], pairs)
     later = sorted(run.path.glob(f"evaluation/*/{METRICS}"))
     weights = weights_hash(run) if later else None
     for path in later:
         found, place = RunFolder(path.parent).read_json(METRICS), path.relative_to(run.path)
         if found.get("weights") == weights:
             for name, each in found["methods"].items():
-                yield Measured(name, found["dataset"], found["split"], place.as_posix(), each)
+                what = found["dataset"], found["split"], place.as_posix(), each, found.get("hash")
+                yield Measured(name, *what)
 
 
 def _license(given: str) -> dict[str, str]:
@@ -183,20 +193,29 @@ def _license(given: str) -> dict[str, str]:
     return {"license": "other", "license_name": given}
 
 
-def _results(measured: list[Measured], method: str) -> Iterator[dict]:
-    """The entries of `model-index`, one a direction: of the model alone, not of baselines."""
+def _results(measured: list[Measured], method: str, about: dict) -> list[dict]:
+    """The entries of `model-index`, one a direction: of the model alone, not of baselines.
+
+    The hash of pairs that are not the run's own is their `config`, as two folders may share a name.
+    """
+    found: dict[tuple, dict] = {}
     for each in measured:
+        own = each.pairs == about.get("hashes", {}).get(each.split)
+        pairs = {"name": each.dataset, "type": each.dataset, "split": each.split}
+        pairs |= {} if own else {"config": each.pairs}
         for way in DIRECTIONS if each.method == method else ():
             values = {heading: read(each.metrics, way) for heading, read in SHOWN.items()}
-            yield {
+            entry = {
                 "task": {"type": PIPELINE, "name": way.replace("_", " ")},
-                "dataset": {"name": each.dataset, "type": each.dataset, "split": each.split},
+                "dataset": dict(pairs),  # YAML would refer from one entry to another.
                 "metrics": [
                     {"type": METRIC[heading[0]], "name": heading, "value": value}
                     for heading, value in values.items()
                     if value is not None
                 ],
             }
+            found.setdefault((way, *pairs.values()), entry)
+    return list(found.values())
 
 
 def _commands(title: str, name: str, settings: Settings, about: dict) -> list[str]:
