@@ -172,6 +172,18 @@ def test_many_values_take_no_longer_than_they_must():
     assert time.monotonic() - start < 10  # It takes 0.3; and took minutes.
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["1" * 9990 + "a", "x" * 9990, "year = 1 " * 1110, f"year > '{'x' * 9990}'", "\ud800" * 9990],
+)
+def test_a_long_mistake_is_told_at_once_and_not_repeated(text):
+    """The digits took 4 seconds, in which no other thread could run."""
+    start = time.process_time()
+    with pytest.raises(InputError) as error:
+        parse(text, COLUMNS)
+    assert time.process_time() - start < 0.5 and len(str(error.value)) < 1000
+
+
 def test_a_gallery_without_metadata_says_so():
     with pytest.raises(InputError, match="the gallery has no metadata columns"):
         parse("year > 1", {})

@@ -34,11 +34,15 @@ DEEPEST = 50
 TOKEN = re.compile(
     r"""\s*(?:
     (?P<text>'(?:[^']|'')*'|"(?:[^"]|"")*")
-    |(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?!\w))
+    |(?P<number>[-+]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d++)?(?!\w))
     |(?P<word>[^\W\d]\w*)
     |(?P<sign><=|>=|!=|<>|==|[=<>(),]))""",
     re.VERBOSE,
 )
+"""Digits are taken whole (`++`): else the time of many digits before a letter is their square."""
+
+SHOWN = 80
+"""Characters of a condition that an error repeats."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ def parse(text: str, columns: Mapping[str, str]) -> Where:
         InputError: If it is no condition, or names other columns or values of another type.
     """
     if not is_utf8(text):
-        raise InputError(f"`where` {text!r} holds half a character: write it in UTF-8.")
+        raise InputError(f"`where` {_shown(text)} holds half a character: write it in UTF-8.")
     return _Parser(text, columns).parse()
 
 
@@ -195,8 +199,8 @@ class _Parser:
             raise self._error("a number, a text in quotes, `true` or `false`")
         if TYPES[type(value)] != wanted:
             raise InputError(
-                f"`where` compares the column {column}, which holds {wanted} values, with {token}: "
-                f"give a {wanted}, {EXAMPLES[wanted]}."
+                f"`where` compares the column {column}, which holds {wanted} values, with "
+                f"{_cut(token)}: give a {wanted}, {EXAMPLES[wanted]}."
             )
         if operator in ORDERED and wanted != "number":
             raise InputError(
@@ -230,14 +234,22 @@ class _Parser:
             raise self._error(f"`{token}`" if token.isalpha() else token)
 
     def _error(self, wanted: str) -> InputError:
-        found = repr(self._token) if self._kind else "its end"
+        found = _shown(self._token) if self._kind else "its end"
         return InputError(
-            f"`where` {self._text!r} has {found} at character {self._start + 1} in place of "
+            f"`where` {_shown(self._text)} has {found} at character {self._start + 1} in place of "
             f"{wanted}; {_told(self._columns)}."
         )
 
     def _unknown(self, column: str) -> InputError:
-        return InputError(f"`where` names the column {column!r}; {_told(self._columns)}.")
+        return InputError(f"`where` names the column {_shown(column)}; {_told(self._columns)}.")
+
+
+def _shown(text: str) -> str:
+    return repr(_cut(text))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 EXAMPLES = {"text": "as in 'beach'", "number": "as in 2020", "boolean": "true or false"}
