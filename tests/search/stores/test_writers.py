@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from tests.search.stores.test_contract import ABOUT, DIM, vectors
+from tfxmodal.errors import InputError
+from tfxmodal.io.locks import InUse
 from tfxmodal.search.stores import STORES, StoredItems, open_store
 
 WRITER = """
@@ -71,3 +73,38 @@ def test_several_writers_lose_nothing(tmp_path):
             for name, number in zip(kept, list(range(writes)) * writers, strict=True)
         ]
         assert found.metadata[f"of_{writer}"][:-1] == numbers
+
+
+def test_the_first_write_of_faiss_replaces_no_index_of_another(tmp_path):
+    one, two = (STORES["faiss"](ABOUT, tmp_path / "index") for _ in range(2))
+    one.add(StoredItems(["a", "b"], vectors(2)))
+    with pytest.raises(InputError, match="index was made by another process meanwhile: open it"):
+        two.add(StoredItems(["c"], vectors(1)))
+    assert two.count() == 0 and one.delete(["a"]) == 1
+    assert open_store(tmp_path / "index", ABOUT.fingerprint).get(["a", "b", "c"]).ids == ["b"]
+
+
+def test_two_first_writes_of_faiss_are_not_at_once(tmp_path, monkeypatch):
+    one, two = (STORES["faiss"](ABOUT, tmp_path / "index") for _ in range(2))
+    write = one.snapshot
+
+    def later(folder):
+        with pytest.raises(InUse, match="index is in use by process"):
+            two.add(StoredItems(["c"], vectors(1)))
+        write(folder)
+
+    monkeypatch.setattr(one, "snapshot", later)
+    one.add(StoredItems(["a"], vectors(1)))
+    assert open_store(tmp_path / "index", ABOUT.fingerprint).get(["a", "c"]).ids == ["a"]
+    assert [path.name for path in tmp_path.iterdir()] == ["index"]
+
+
+def test_a_first_write_of_faiss_that_fails_can_be_sent_again(tmp_path):
+    store, given = STORES["faiss"](ABOUT, tmp_path / "index"), StoredItems(["a"], vectors(1))
+    (tmp_path / "index").write_text("no folder")
+    with pytest.raises(OSError):
+        store.add(given)
+    assert store.count() == 0 and store.dim is None
+    (tmp_path / "index").unlink()
+    store.add(given)
+    assert open_store(tmp_path / "index", ABOUT.fingerprint).count() == 1
