@@ -16,6 +16,11 @@ ASSETS = "/static-offline-docs/"
 WRITES = ("PUT", "DELETE")
 
 
+def is_open(path: str) -> bool:
+    """Whether a path needs no key."""
+    return path in OPEN or path.startswith(ASSETS)
+
+
 class Guarded:
     """An ASGI application that asks for a key, as `Authorization: Bearer KEY`.
 
@@ -29,8 +34,7 @@ class Guarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send):
         """Answers a request, or refuses it."""
-        path = scope.get("path", "")
-        if scope["type"] == "http" and path not in OPEN and not path.startswith(ASSETS):
+        if scope["type"] == "http" and not is_open(scope["path"]):
             refusal = self._refusal(scope)
             if refusal:
                 return await refusal(scope, receive, send)
