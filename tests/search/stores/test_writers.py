@@ -11,7 +11,7 @@ import pytest
 from tests.search.stores.test_contract import ABOUT, DIM, vectors
 from tfxmodal.errors import InputError
 from tfxmodal.io.locks import InUse
-from tfxmodal.search.stores import STORES, StoredItems, open_store
+from tfxmodal.search.stores import STORES, StoredItems, lancedb_store, open_store
 
 WRITER = """
 import itertools, sys
@@ -73,6 +73,39 @@ def test_several_writers_lose_nothing(tmp_path):
             for name, number in zip(kept, list(range(writes)) * writers, strict=True)
         ]
         assert found.metadata[f"of_{writer}"][:-1] == numbers
+
+
+def test_writers_of_one_table_from_two_folders_write_no_item_twice(tmp_path):
+    url, ids = str(tmp_path / "shared"), [f"{number}" for number in range(20)]
+
+    def write(writer: int):
+        store = STORES["lancedb"](ABOUT, tmp_path / f"index {writer}", url)
+        for number in range(len(ids)):
+            store.upsert(StoredItems(ids[: number + 1], vectors(number + 1)))
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, range(2)))
+    store = open_store(tmp_path / "index 0", ABOUT.fingerprint)
+    assert store.count() == len(ids)
+    assert sorted(name for part in store.items() for name in part.ids) == sorted(ids)
+
+
+def test_a_doubled_row_hides_no_other_item(tmp_path):
+    """As earlier versions wrote them."""
+    store = STORES["lancedb"](ABOUT, tmp_path / "index")
+    store.add(StoredItems(["a", "b"], vectors(2)))
+    table = store._table
+    table.add(table.search().where("id = 'a'").to_arrow())
+    assert store.get(["a", "b"]).ids == ["a", "b"]
+
+
+def test_many_items_are_deleted_by_one_write(tmp_path, monkeypatch):
+    monkeypatch.setattr(lancedb_store, "ASKED", 4)
+    store, ids = STORES["lancedb"](ABOUT, tmp_path / "index"), [f"{row}" for row in range(10)]
+    store.add(StoredItems(ids, vectors(10)))
+    before = store._table.version
+    assert store.delete([*ids[:9], "nobody", ids[0]]) == 9
+    assert store._table.version == before + 1 and store.count() == 1
 
 
 def test_the_first_write_of_faiss_replaces_no_index_of_another(tmp_path):
