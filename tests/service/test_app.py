@@ -424,3 +424,13 @@ def test_ids_that_would_be_one_are_told(catalogue, tmp_path):
     (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
     with pytest.raises(InputError, match="both would be the item 'a/b.png'"):
         fill(catalogue, tmp_path / "pairs.jsonl")
+
+
+def test_without_keys_no_other_name_of_this_machine_is_answered(filled):
+    """A website that gives it one of its own could read and empty the gallery."""
+    for host in ("example.org", "localhost.example.org", "127.0.0.1.example.org:8080", ""):
+        answer = filled.delete("/items/red", headers={"host": host})
+        assert answer.status_code == 403 and "localhost alone" in answer.json()["error"]
+        assert filled.get("/health", headers={"host": host}).status_code == 200
+    for host in ("localhost:8080", "LOCALHOST", "127.0.0.1:80", "[::1]:8080", "[::1]"):
+        assert filled.get("/items/red", headers={"host": host}).status_code == 200
