@@ -6,6 +6,7 @@ import pytest
 from tests.service.conftest import Asking
 from tests.service.fake import picture
 from tfxmodal.errors import InputError
+from tfxmodal.service import items
 from tfxmodal.service.catalogue import Catalogue
 from tfxmodal.service.config import Limits
 from tfxmodal.service.filling import fill
@@ -434,3 +435,15 @@ def test_without_keys_no_other_name_of_this_machine_is_answered(filled):
         assert filled.get("/health", headers={"host": host}).status_code == 200
     for host in ("localhost:8080", "LOCALHOST", "127.0.0.1:80", "[::1]:8080", "[::1]"):
         assert filled.get("/items/red", headers={"host": host}).status_code == 200
+
+
+def test_a_gallery_has_so_many_columns_and_no_more(filled, monkeypatch):
+    monkeypatch.setattr(items, "MOST_COLUMNS", 4)
+    before = filled.get("/about").json(), filled.get("/items/red").json()
+    answer = filled.put_picture("red", "blue", metadata='{"a": 1, "b": 2, "c": 3}')
+    assert answer.status_code == 422
+    assert "3 new columns to the 2 that are there" in answer.json()["error"]
+    assert (filled.get("/about").json(), filled.get("/items/red").json()) == before
+    assert filled.get("/pictures/red").content == picture("red")
+    assert filled.put_picture("a", metadata='{"a": 1, "b": 2, "c": null}').status_code == 200
+    assert filled.put_picture("b", metadata='{"a": 1, "year": 2}').status_code == 200
