@@ -106,6 +106,8 @@ def test_what_is_written_is_read_and_masks_what_python_finds(tree, items):
         ("public = TRUE", Compare("public", "=", True)),
         ('album == "it\'s"', Compare("album", "=", "it's")),
         ("year <> -.5e3", Compare("year", "!=", -500)),
+        ("year = 9007199254740992", Compare("year", "=", 2**53)),
+        ("year < 1e17", Compare("year", "<", 1e17)),
         ("year in (1, 2)", In("year", (1, 2))),
         ("Größe_2 is not null", Not(Missing("Größe_2"))),
         ("not not year = 1", Compare("year", "=", 1)),
@@ -140,6 +142,8 @@ def test_forms(text, tree):
         ("album < 'b'", "orders the column album by <, and it holds text values"),
         ("", "has its end at character 1 in place of a column"),
         ("year < 1e999", "holds 1e999, which is too large"),
+        ("year = -9007199254740993", "holds -9007199254740993, and numbers are kept to 9007199254"),
+        (f"year in (1, {'0' * 5000}9007199254740993)", "and numbers are kept to 9007199254740992"),
         ("year >", "has its end at character 7 in place of a number"),
         ("year 5", "has '5' at character 6 in place of one of = != < <= > >=, `in` or `is`"),
         (

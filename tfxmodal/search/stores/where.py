@@ -18,11 +18,15 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from tfxmodal.errors import InputError
 
 TYPES = {str: "text", float: "number", bool: "boolean"}
 """Of a value the type of its column."""
+
+LARGEST = 2**53
+"""Integers up to which a float holds each."""
 
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
 ORDERED = ("<", "<=", ">", ">=")
@@ -193,6 +197,11 @@ class _Parser:
             value = float(token)
             if not math.isfinite(value):
                 raise InputError(f"`where` holds {token[:20]}, which is too large: give a number.")
+            if token.lstrip("+-").isdecimal() and abs(Decimal(token)) > LARGEST:
+                raise InputError(
+                    f"`where` holds {_cut(token)}, and numbers are kept to {LARGEST}: keep such "
+                    "ones as texts."
+                )
         elif kind == "word" and token.lower() in ("true", "false"):
             value = token.lower() == "true"
         else:
