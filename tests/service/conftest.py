@@ -52,7 +52,7 @@ class Asking(TestClient):
             log=lambda **told: self.log.append(told),
             **options,
         )
-        super().__init__(app, raise_server_exceptions=False)
+        super().__init__(app, "http://localhost", raise_server_exceptions=False)
 
     def put_picture(self, name: str, colour="red", **fields):
         return self.put("/items", data={"id": name, **fields}, files={"image": picture(colour)})

@@ -6,6 +6,7 @@ import pytest
 from tests.service.conftest import Asking
 from tests.service.fake import picture
 from tfxmodal.errors import InputError
+from tfxmodal.service import items
 from tfxmodal.service.catalogue import Catalogue
 from tfxmodal.service.config import Limits
 from tfxmodal.service.filling import fill
@@ -424,3 +425,25 @@ def test_ids_that_would_be_one_are_told(catalogue, tmp_path):
     (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
     with pytest.raises(InputError, match="both would be the item 'a/b.png'"):
         fill(catalogue, tmp_path / "pairs.jsonl")
+
+
+def test_without_keys_no_other_name_of_this_machine_is_answered(filled):
+    """A website that gives it one of its own could read and empty the gallery."""
+    for host in ("example.org", "localhost.example.org", "127.0.0.1.example.org:8080", ""):
+        answer = filled.delete("/items/red", headers={"host": host})
+        assert answer.status_code == 403 and "localhost alone" in answer.json()["error"]
+        assert filled.get("/health", headers={"host": host}).status_code == 200
+    for host in ("localhost:8080", "LOCALHOST", "127.0.0.1:80", "[::1]:8080", "[::1]"):
+        assert filled.get("/items/red", headers={"host": host}).status_code == 200
+
+
+def test_a_gallery_has_so_many_columns_and_no_more(filled, monkeypatch):
+    monkeypatch.setattr(items, "MOST_COLUMNS", 4)
+    before = filled.get("/about").json(), filled.get("/items/red").json()
+    answer = filled.put_picture("red", "blue", metadata='{"a": 1, "b": 2, "c": 3}')
+    assert answer.status_code == 422
+    assert "3 new columns to the 2 that are there" in answer.json()["error"]
+    assert (filled.get("/about").json(), filled.get("/items/red").json()) == before
+    assert filled.get("/pictures/red").content == picture("red")
+    assert filled.put_picture("a", metadata='{"a": 1, "b": 2, "c": null}').status_code == 200
+    assert filled.put_picture("b", metadata='{"a": 1, "year": 2}').status_code == 200

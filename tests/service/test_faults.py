@@ -209,6 +209,37 @@ def test_a_request_that_does_not_arrive_is_ended():
     assert ended.value.status_code == 408
 
 
+def test_an_answer_that_nobody_takes_keeps_nobody_out():
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def statuses():
+        sent = []
+
+        async def note(message):
+            sent.append(message)
+
+        async def never(message):
+            await asyncio.sleep(60)
+
+        def asked(path, send):
+            return asyncio.create_task(limited({"type": "http", "path": path}, None, send))
+
+        idle = asked("/items", never)
+        await asyncio.sleep(0.01)
+        for path in ("/items", "/static-offline-docs/a.js", "/"):
+            await asked(path, note)
+        with pytest.raises(TimeoutError):
+            await idle
+        await asked("/items", note)
+        return [message["status"] for message in sent if "status" in message]
+
+    limited = Limited(app, Limits(body_seconds=0.2, max_requests=1))
+    start = time.monotonic()
+    assert asyncio.run(statuses()) == [503, 200, 200, 200]
+    assert time.monotonic() - start < 30
+
+
 def test_what_a_version_cannot_embed_is_there_again_after_going_back(filled, model):
     galleries = filled.catalogue.galleries
     model.versions |= {2: 2, 3: 3}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -15,13 +17,22 @@ ASSETS = "/static-offline-docs/"
 """Paths that need no key: they show nothing of the gallery."""
 WRITES = ("PUT", "DELETE")
 
+LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
+"""`Host` of who asks this machine by its own names. A website can give the machine one more, by
+which its pages may ask (DNS rebinding)."""
+
+
+def is_open(path: str) -> bool:
+    """Whether a path needs no key."""
+    return path in OPEN or path.startswith(ASSETS)
+
 
 class Guarded:
     """An ASGI application that asks for a key, as `Authorization: Bearer KEY`.
 
     Args:
         app: The application; finds the `Caller` in the state of a request.
-        keys: The keys; without them everybody may read and write.
+        keys: The keys; without them everybody may read and write who asks by a name of `LOOPBACK`.
     """
 
     def __init__(self, app: ASGIApp, keys: Keys | None):
@@ -29,8 +40,7 @@ class Guarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send):
         """Answers a request, or refuses it."""
-        path = scope.get("path", "")
-        if scope["type"] == "http" and path not in OPEN and not path.startswith(ASSETS):
+        if scope["type"] == "http" and not is_open(scope["path"]):
             refusal = self._refusal(scope)
             if refusal:
                 return await refusal(scope, receive, send)
@@ -38,9 +48,17 @@ class Guarded:
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         """Why a request may not be answered."""
-        caller = ANYBODY
-        if self._keys is not None:
-            scheme, _, key = Request(scope).headers.get("authorization", "").partition(" ")
+        caller, headers = ANYBODY, Request(scope).headers
+        if self._keys is None:
+            host = headers.get("host", "")
+            if not LOOPBACK.fullmatch(host):
+                return _refused(
+                    403,
+                    f"`Host` is {host[:80]!r}, and a service without keys answers to localhost "
+                    "alone: ask http://localhost, or give it keys.",
+                )
+        else:
+            scheme, _, key = headers.get("authorization", "").partition(" ")
             try:
                 caller = self._keys.caller(key.strip()) if scheme.lower() == "bearer" else None
             except (InputError, OSError) as error:

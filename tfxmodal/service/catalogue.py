@@ -10,7 +10,7 @@ from tfxmodal.service import searching
 from tfxmodal.service.failures import Unready, storing
 from tfxmodal.service.galleries import Galleries
 from tfxmodal.service.gallery import Embedded, Gallery
-from tfxmodal.service.items import PICTURE, Found, Item, NewItem, Query, Told
+from tfxmodal.service.items import PICTURE, Found, Item, NewItem, Query, Told, check_columns
 from tfxmodal.service.joined_writes import JoinedWrites
 
 
@@ -34,7 +34,8 @@ class Catalogue:
         may be there as both: whoever puts it once more mends that.
 
         Raises:
-            InputError: If metadata do not fit their columns. Of one item nothing is changed.
+            InputError: If metadata do not fit their columns, or bring too many. Of one item nothing
+                is changed.
             ServerError: If the model server does not answer; likewise.
             InUse: If others write all the time. Nothing is changed.
             StoreFailed: If they cannot be written.
@@ -50,6 +51,7 @@ class Catalogue:
 
     def _written(self, gallery: Gallery, embedded: Sequence[Embedded]):
         with self._writing(gallery):
+            check_columns(gallery.columns, [each.item for each in embedded])
             before = gallery.get([each.item.id for each in embedded])
             gallery.write(embedded)
             # Of a picture that an item has now nobody needs to look through the gallery.

@@ -18,10 +18,10 @@ class Limits:
     """Megabytes of a request."""
 
     max_requests: int = 32
-    """Requests under way at once; more are told to come again."""
+    """Requests under way at once, those that need no key aside; more are told to come again."""
 
     body_seconds: float = 30.0
-    """Time in which a request must have arrived."""
+    """Time in which a request must have arrived, and the caller take each part of the answer."""
 
     deadline: float = 10.0
     """Seconds that the model server may take for a request, retries included."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -14,6 +14,11 @@ CAPTION, PICTURE = OWN = ("caption", "picture")
 """Columns of the service itself: what is shown of an item, and its name among `Pictures`."""
 
 MAX_COLUMNS = 64
+"""Columns of an item."""
+
+MOST_COLUMNS = 256
+"""Columns of a gallery: each write takes longer by every one, and none can be removed."""
+
 MAX_ID = 200
 
 
@@ -176,6 +181,21 @@ class Found:
     items: list[Item]
     kind: str
     unknown_words: list[str]
+
+
+def check_columns(there: Collection[str], items: Iterable[NewItem]) -> None:
+    """Checks that items bring no more columns than a gallery may have.
+
+    Raises:
+        InputError: If they do.
+    """
+    given = {n for item in items for n, value in item.metadata.items() if value is not None}
+    if (new := given - {*there}) and len(there) + len(new) > MOST_COLUMNS:
+        raise InputError(
+            f"`metadata` brings {len(new)} new columns to the {len(there)} that are there, and a "
+            f"gallery has at most {MOST_COLUMNS}: put names that vary into one column, as its "
+            "values."
+        )
 
 
 def _check_value(name: str, value) -> None:

@@ -9,10 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tfxmodal.service.access import is_open
 from tfxmodal.service.config import Limits
-
-ALWAYS = ("/health", "/ready")
-"""Paths that are answered also when there are too many requests."""
 
 
 class Limited:
@@ -30,20 +28,30 @@ class Limited:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send):
         """Answers a request, or refuses it."""
-        if scope["type"] != "http" or scope["path"] in ALWAYS:
+        if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        if self._under_way >= self._limits.max_requests:
+        counts = not is_open(scope["path"])  # Else who has no key could keep the others out.
+        if counts and self._under_way >= self._limits.max_requests:
             answer = JSONResponse(
                 {"error": "Too many requests are under way: send it again in a second."},
                 503,
                 {"Retry-After": "1"},
             )
             return await answer(scope, receive, send)
-        self._under_way += 1
+        self._under_way += counts
         try:
-            await self._app(scope, self._counted(receive), send)
+            await self._app(scope, self._counted(receive), self._timed(send))
         finally:
-            self._under_way -= 1
+            self._under_way -= counts
+
+    def _timed(self, send: Send) -> Send:
+        """`send`, which fails where nobody takes the answer: the server then hangs up."""
+
+        async def timed(message: Message):
+            async with asyncio.timeout(self._limits.body_seconds):
+                await send(message)
+
+        return timed
 
     def _counted(self, receive: Receive) -> Receive:
         """`receive`, which ends a request that is too large or too slow."""

@@ -13,6 +13,7 @@ import pytest
 
 from tfxmodal.errors import InputError
 from tfxmodal.search.stores import STORES, About, StoredItems, open_store, parse, qdrant_store
+from tfxmodal.search.stores.where import DEEPEST
 
 DIM, N = 8, 60
 ABOUT = About("A", "images")
@@ -146,6 +147,33 @@ def test_a_condition_may_name_thousands_of_values(make):
         where = parse(text, store.columns)
         assert store.count(where) == sum(chosen)
         assert_found(store.search(vectors(1, 1), N, where), given, vectors(1, 1), N, chosen)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "year = 2003 or year not in (2001, 2002) and ({})",
+        "year = 2003 or year not in (2001, 2002) and not ({})",
+        "not (year = 2003 or album != 'beach' or {})",
+        "not (year = 2003 or album != 'beach' and {})",
+        "year > 2002 and (album = 'beach' or {})",
+        "not ({})",
+    ],
+)
+def test_conditions_as_deep_as_are_read_count_the_same_in_all_stores(make, shape):
+    store, masked = make(), STORES["faiss"](ABOUT)
+    store.add(items())
+    masked.add(items())
+    for text in (
+        "year not in (2001, 2004)",
+        "public = true or not album = 'beach' and year > 2010",
+    ):
+        for _ in range(DEEPEST - 1):
+            text = shape.format(text)
+        where = parse(text, store.columns)
+        assert store.count(where) == masked.count(where)
+        with pytest.raises(InputError, match="`where` holds more than"):
+            parse(f"({text})", store.columns)
 
 
 def test_items_are_added_replaced_and_deleted(make):

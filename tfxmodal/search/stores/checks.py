@@ -11,10 +11,7 @@ import numpy as np
 
 from tfxmodal.errors import InputError, some_of
 from tfxmodal.search.stores.store import StoredItems, Value
-from tfxmodal.search.stores.where import TYPES, is_utf8
-
-LARGEST = 2**53
-"""Integers up to which a float holds each."""
+from tfxmodal.search.stores.where import LARGEST, TYPES, is_utf8
 
 
 def check_vectors(vectors: np.ndarray, argument: str, dim: int | None) -> np.ndarray:

@@ -10,13 +10,19 @@ from pathlib import Path
 import numpy as np
 
 from tfxmodal.errors import InputError
-from tfxmodal.io.atomic import whole_folder
-from tfxmodal.io.locks import locked
+from tfxmodal.io.atomic import recover_folder, whole_folder
+from tfxmodal.io.locks import held, lock_beside, locked
 from tfxmodal.search.stores.checks import check_new, check_vectors, checked
 from tfxmodal.search.stores.faiss_codes import FaissCodes
 from tfxmodal.search.stores.faiss_files import appended, read_files, remove_earlier, write_files
 from tfxmodal.search.stores.faiss_vectors import FaissVectors
-from tfxmodal.search.stores.folder import check_free, read_folder, write_folder, write_index
+from tfxmodal.search.stores.folder import (
+    INDEX,
+    check_free,
+    read_folder,
+    write_folder,
+    write_index,
+)
 from tfxmodal.search.stores.metadata import Metadata
 from tfxmodal.search.stores.store import About, Hits, StoredItems
 from tfxmodal.search.stores.where import Where
@@ -49,6 +55,10 @@ class FaissStore:
     ):
         self.about, self.folder = about, None if folder is None else Path(folder)
         self._new_vectors = FaissCodes if codes else partial(FaissVectors, kind)
+        self._empty()
+
+    def _empty(self):
+        """Holds nothing, in memory."""
         self._vectors = self._new_vectors()
         self._ids: list[str] = []
         self._rows: dict[str, int] = {}  # of those that are not deleted
@@ -199,12 +209,13 @@ class FaissStore:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Changes in memory, and then in the folder: there all of them, or none."""
-        if self.folder is None or not self._settings:
+        if self.folder is None:
             yield
             self._compact()
-            if self.folder is not None:
-                self.snapshot(self.folder)
-                self._written, self._settings = 1, read_folder(self.folder)[2]
+            return
+        if not self._settings:
+            with self._first_write():
+                yield
             return
         with locked(self.folder):
             if read_folder(self.folder)[2] != self._settings:
@@ -222,6 +233,24 @@ class FaissStore:
                 self.__dict__.update(FaissStore.open(self.folder).__dict__)
                 raise
             remove_earlier(self.folder, self._written)
+
+    @contextmanager
+    def _first_write(self) -> Iterator[None]:
+        """`_writing` into a folder that holds no index; after a failure nothing is in memory."""
+        alone = lock_beside(Path(f"{self.folder}.partial"))  # Commands hold that of the folder.
+        with held(alone, f"The index {self.folder}"):
+            recover_folder(self.folder)
+            if (self.folder / INDEX).exists():
+                raise InputError(
+                    f"The index {self.folder} was made by another process meanwhile: open it."
+                )
+            try:
+                yield
+                self.snapshot(self.folder)
+                self._written, self._settings = 1, read_folder(self.folder)[2]
+            except BaseException:
+                self._empty()
+                raise
 
     def _compact(self):
         """Leaves out what was deleted, where that is more than what was not."""

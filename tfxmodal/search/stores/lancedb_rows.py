@@ -13,20 +13,32 @@ GIVEN = {"number": "double", "text": "string", "boolean": "bool"}
 """Of a column's type that of Arrow."""
 
 
-def sql(where: Where) -> str:
-    """A condition in SQL, in which a comparison with no value is false, not unknown."""
+NEGATED = {"=": "!=", "!=": "=", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
+
+
+def sql(where: Where, holds: bool = True) -> str:
+    """A condition, or its contrary, in SQL.
+
+    Only comparisons are negated, so that the parentheses, of which LanceDB reads some twenty within
+    each other, are no deeper than those of the condition.
+    """
     match where:
-        case And(parts) | Or(parts):
-            word = " AND " if isinstance(where, And) else " OR "
-            return "(" + word.join(map(sql, parts)) + ")"
         case Not(part):
-            return f"(NOT {sql(part)})"
+            return sql(part, not holds)
+        case And(parts) | Or(parts):
+            told = [sql(part, holds) for part in parts]
+            if isinstance(where, Or) == holds:
+                return " OR ".join(told)
+            return " AND ".join(f"({part})" for part in told)
         case Missing(column):
-            return f"(`{column}` IS NULL)"
+            return f"`{column}` IS NULL" if holds else f"`{column}` IS NOT NULL"
         case In(column, values):
-            return f"(`{column}` IS NOT NULL AND {_in(f'`{column}`', values)})"
+            one, other = _in(f"`{column}`", values), _in(f"`{column}` NOT", values)
         case Compare(column, operator, value):
-            return f"(`{column}` IS NOT NULL AND `{column}` {operator} {_literal(value)})"
+            one, other = (
+                f"`{column}` {sign} {_literal(value)}" for sign in (operator, NEGATED[operator])
+            )
+    return one if holds else f"`{column}` IS NULL OR {other}"
 
 
 def ids_in(ids: Iterable[str]) -> str:

@@ -82,7 +82,8 @@ class LanceStore:
     Up to `EXACT` items all vectors are compared. For more, `optimize` divides them into cells and
     makes short codes of them (IVF_RQ, or IVF_SQ where the width is no multiple of 8), and items
     that were written since are compared one by one. Writers wait for each other by a lock of the
-    folder, whose file system must have locks.
+    table's folder, whose file system must have locks; those of a table in a bucket by a lock of
+    `folder`, so that one such folder alone may write it.
 
     Args:
         about: What it is made for.
@@ -103,6 +104,8 @@ class LanceStore:
                 "`store` lancedb needs the package lancedb: pip install '.[lancedb]'."
             ) from None
         self.about, self.folder, self.url = about, Path(folder), url
+        # Where the table is: a folder, or the address of a bucket.
+        self._place = url if "://" in (url or "") else Path(url or folder)
         # Each search looks whether there is a newer version.
         self._database = lancedb.connect(url or str(folder), read_consistency_interval=timedelta(0))
         self._opened = None
@@ -126,6 +129,14 @@ class LanceStore:
                 )
             self._opened = table
         return self._opened
+
+    def _locked(self):
+        """Waits for other writers, and keeps them waiting while a block runs."""
+        place = self._place
+        if not isinstance(place, Path):
+            return locked(self.folder)
+        place.mkdir(parents=True, exist_ok=True)
+        return locked(place)
 
     # === Items ==================================================================================
 
@@ -171,7 +182,7 @@ class LanceStore:
         if there is None and not (self.folder / INDEX).exists():
             check_free(self.folder)
             write_folder(self.folder, self.name, self.about, {"url": self.url})
-        with locked(self.folder):
+        with self._locked():
             there = self._table
             if there is None:  # One that holds nothing is false.
                 there = self._made(items)
@@ -212,12 +223,13 @@ class LanceStore:
         """Removes items; see `Store`."""
         if self._table is None:
             return 0
-        with locked(self.folder):
+        with self._locked():
             there = self._there(ids)  # Else a version would be written where there are none.
-            parts = [self._table.delete(ids_in(some)) for some in _parts(there)]
-            if parts:
-                self._tidy()
-        return sum(part.num_deleted_rows for part in parts)
+            if not there:
+                return 0
+            deleted = self._table.delete(ids_in(there)).num_deleted_rows  # One write for all.
+            self._tidy()
+        return deleted
 
     def _there(self, ids: Sequence[str]) -> list[str]:
         """Those of some ids that are there."""
@@ -229,7 +241,7 @@ class LanceStore:
         return [name for name in ids if name in found]
 
     def _asked(self, ids: Sequence[str]):
-        return self._table.search().where(ids_in(ids)).limit(len(ids))
+        return self._table.search().where(ids_in(ids))
 
     def get(self, ids: Sequence[str]) -> StoredItems:
         """The items of these ids; see `Store`."""
@@ -304,7 +316,7 @@ class LanceStore:
         """Makes or completes the cells, joins small files, and drops old versions."""
         if self._table is not None:
             self._index()
-            with locked(self.folder):
+            with self._locked():
                 self._join()
 
     def _join(self):
@@ -314,9 +326,8 @@ class LanceStore:
         that to the system.
         """
         self._table.optimize(cleanup_older_than=NEVER)
-        place = self.url or str(self.folder)
-        if "://" not in place:
-            sync_changes(place, 0.0)
+        if isinstance(self._place, Path):
+            sync_changes(self._place, 0.0)
         self._table.optimize(cleanup_older_than=KEPT)
 
     def _index(self):

@@ -18,27 +18,35 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from tfxmodal.errors import InputError
 
 TYPES = {str: "text", float: "number", bool: "boolean"}
 """Of a value the type of its column."""
 
+LARGEST = 2**53
+"""Integers up to which a float holds each."""
+
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
 ORDERED = ("<", "<=", ">", ">=")
 """Operators of numbers alone: texts have no order that all stores know."""
 
-DEEPEST = 50
-"""Most conditions within each other."""
+DEEPEST = 12
+"""Most conditions within each other: LanceDB reads 14, and Qdrant some twenty."""
 
 TOKEN = re.compile(
     r"""\s*(?:
     (?P<text>'(?:[^']|'')*'|"(?:[^"]|"")*")
-    |(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?!\w))
+    |(?P<number>[-+]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d++)?(?!\w))
     |(?P<word>[^\W\d]\w*)
     |(?P<sign><=|>=|!=|<>|==|[=<>(),]))""",
     re.VERBOSE,
 )
+"""Digits are taken whole (`++`): else the time of many digits before a letter is their square."""
+
+SHOWN = 80
+"""Characters of a condition that an error repeats."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +108,7 @@ def parse(text: str, columns: Mapping[str, str]) -> Where:
         InputError: If it is no condition, or names other columns or values of another type.
     """
     if not is_utf8(text):
-        raise InputError(f"`where` {text!r} holds half a character: write it in UTF-8.")
+        raise InputError(f"`where` {_shown(text)} holds half a character: write it in UTF-8.")
     return _Parser(text, columns).parse()
 
 
@@ -189,14 +197,19 @@ class _Parser:
             value = float(token)
             if not math.isfinite(value):
                 raise InputError(f"`where` holds {token[:20]}, which is too large: give a number.")
+            if token.lstrip("+-").isdecimal() and abs(Decimal(token)) > LARGEST:
+                raise InputError(
+                    f"`where` holds {_cut(token)}, and numbers are kept to {LARGEST}: keep such "
+                    "ones as texts."
+                )
         elif kind == "word" and token.lower() in ("true", "false"):
             value = token.lower() == "true"
         else:
             raise self._error("a number, a text in quotes, `true` or `false`")
         if TYPES[type(value)] != wanted:
             raise InputError(
-                f"`where` compares the column {column}, which holds {wanted} values, with {token}: "
-                f"give a {wanted}, {EXAMPLES[wanted]}."
+                f"`where` compares the column {column}, which holds {wanted} values, with "
+                f"{_cut(token)}: give a {wanted}, {EXAMPLES[wanted]}."
             )
         if operator in ORDERED and wanted != "number":
             raise InputError(
@@ -230,14 +243,22 @@ class _Parser:
             raise self._error(f"`{token}`" if token.isalpha() else token)
 
     def _error(self, wanted: str) -> InputError:
-        found = repr(self._token) if self._kind else "its end"
+        found = _shown(self._token) if self._kind else "its end"
         return InputError(
-            f"`where` {self._text!r} has {found} at character {self._start + 1} in place of "
+            f"`where` {_shown(self._text)} has {found} at character {self._start + 1} in place of "
             f"{wanted}; {_told(self._columns)}."
         )
 
     def _unknown(self, column: str) -> InputError:
-        return InputError(f"`where` names the column {column!r}; {_told(self._columns)}.")
+        return InputError(f"`where` names the column {_shown(column)}; {_told(self._columns)}.")
+
+
+def _shown(text: str) -> str:
+    return repr(_cut(text))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 EXAMPLES = {"text": "as in 'beach'", "number": "as in 2020", "boolean": "true or false"}
