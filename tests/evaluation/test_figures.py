@@ -60,6 +60,15 @@ def test_no_two_of_forty_lines_look_alike():
     assert len(looks) == 40
 
 
+def test_a_legend_tells_names_apart_that_differ_at_their_end():
+    names = [f"dscmr, labelled fraction 0.{n}, label noise 0.{m}" for n in (1, 3) for m in (0, 2)]
+    figure = curve_figure({"": {name: ([0, 1], [0, 1]) for name in ["PLS", *names]}}, "Recall")
+    shown = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert [text.replace("\n", " ") for text in shown] == ["PLS", *names]
+    long = curve_figure({"": {f"PLS {'0' * 40}": ([0, 1], [0, 1])}}, "Recall")
+    assert long.legends[0].get_texts()[0].get_text().endswith("…")
+
+
 def test_no_line_leaves_its_panel():
     low, high = ({"SCL": ([0, 1], [top, 0.1])} for top in (0.5, 0.9))
     figure = curve_figure({"image_to_text": low, "text_to_image": high}, "Recall")

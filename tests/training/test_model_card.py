@@ -130,6 +130,18 @@ def test_pairs_of_one_name_are_told_apart_and_the_same_pairs_are_listed_once(fit
     assert "&id" not in (fitted / CARD).read_text("utf-8")
 
 
+def test_numbers_of_single_captions_are_called_those_of_recall(fitted):
+    heading = "| R@10 | queries | gallery | ties |"
+    assert heading in read(fitted)[1]["Metrics"]
+    metrics = json.loads((fitted / "metrics.json").read_text())
+    metrics["test"]["gallery"]["image_to_text"] *= 5
+    (fitted / "metrics.json").write_text(json.dumps(metrics))
+    write_card(RunFolder(fitted))
+    told = read(fitted)[1]["Metrics"]
+    assert heading not in told and "| queries of R@K | gallery of R@K | ties of R@K |" in told
+    assert "the captions of a pair are one text" in " ".join(told.split())
+
+
 def test_a_run_under_way_has_no_card_and_the_end_writes_a_true_one(fitted, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt

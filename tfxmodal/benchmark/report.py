@@ -40,7 +40,7 @@ CAPTIONS = {
     "scores": "Mean over seeds; the line is the standard deviation.",
     "seconds": "Score against the seconds of the training.",
     "convergence": "Validation score of each epoch. Methods in stages go through them one by one.",
-    "precision_recall": f"Precision at each level of recall, {OF_CURVES}.",
+    "precision_recall": f"Interpolated precision at each level of recall, {OF_CURVES}.",
     "precision_scope": f"Precision among the first K items, {OF_CURVES}.",
 }
 OF_DIFFERENCES = (

@@ -56,8 +56,9 @@ def curve_figure(curves: Lines, x_label: str, y_label: str = "Precision") -> Fig
     from matplotlib import colormaps, cycler
     from matplotlib.figure import Figure
 
-    most = max(map(len, curves.values()))
-    figure = Figure(figsize=(4.6 * len(curves), max(3.6, 0.22 * most)), layout="constrained")
+    most, names = max(map(len, curves.values())), list(next(iter(curves.values())))
+    height = 0.22 * max(most, sum(name.count("\n") + 1 for name in _in_legend(names)))
+    figure = Figure(figsize=(4.6 * len(curves), max(3.6, height)), layout="constrained")
     panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
     styles = cycler(linestyle=["-", "--", ":", "-."]) * cycler(color=colormaps["tab10"].colors)
     for panel, (title, lines) in zip(panels, curves.items(), strict=True):
@@ -208,9 +209,16 @@ def _saved(figure: Figure, **options) -> bytes:
 def _legend(figure: Figure, handles: list, names: Sequence[str], place: str) -> None:
     """A legend of names as they are: a dollar sign or an underscore is no command."""
     legend = figure.legend(handles, ["-"] * len(names), loc=place, frameon=False)
-    for text, name in zip(legend.get_texts(), names, strict=True):
+    for text, name in zip(legend.get_texts(), _in_legend(names), strict=True):
         text.set_parse_math(False)
-        text.set_text(fitted(name, NAME))
+        text.set_text(name)
+
+
+def _in_legend(names: Sequence[str]) -> list[str]:
+    """Names in a line each, or where those that are cut are alike, in several."""
+    short = [fitted(name, NAME) for name in names]
+    alike = len(set(short)) < len(set(names))
+    return [fitted(name, NAME, LINES) for name in names] if alike else short
 
 
 def _draw_text(cell: Axes, text: str) -> None:

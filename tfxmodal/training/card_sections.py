@@ -24,7 +24,8 @@ COUNTS = {"queries": "queries", "gallery": "gallery", "queries_with_ties": "ties
 PROTOCOL = """\
 Each image ranks all texts of the gallery, and each text its images: those of the whole split, or
 where only some pairs of it ask, those of the others. mAP: an item is relevant if it shares a class
-with the query; mAP@50 is normalised by the relevant items among the first 50. R@K:
+with the query, and the captions of a pair are one text; mAP@50 is normalised by the relevant items
+among the first 50. R@K:
 the fraction of queries whose own partner is among the first K; several captions of an image are
 ranked one by one, and the best counts. Of equal scores the wrong items come first ("ties" counts
 the queries with such). Queries without a relevant item are left out."""
@@ -134,7 +135,13 @@ def metrics(measured: Sequence[Measured], settings: Settings) -> str:
             counts = (each.metrics[name][way] for name in COUNTS)
             what = f"{each.dataset} {each.split}", each.method, way.replace("_", " ")
             rows.append((*what, *values, *counts, f"`{each.place}`"))
-    headings = ["split", "method", "direction", *SHOWN, *COUNTS.values(), "in"]
+    # One by one captions are more than the whole texts, which mAP ranks.
+    by_one = settings.data.captions != "each" and any(
+        each.metrics["gallery"]["image_to_text"] > each.metrics["gallery"]["text_to_image"]
+        for each in measured
+    )
+    counts = [f"{name} of R@K" if by_one else name for name in COUNTS.values()]
+    headings = ["split", "method", "direction", *SHOWN, *counts, "in"]
     by = settings.training.select_by
     chosen = "The last epoch was taken" if by == "last" else f"{CHOSEN} (`select_by` {by})"
     return f"{table(headings, rows)}\n\n{PROTOCOL}\n\n{chosen}."
