@@ -25,10 +25,9 @@ PROTOCOL = """\
 Each image ranks all texts of the gallery, and each text its images: those of the whole split, or
 where only some pairs of it ask, those of the others. mAP: an item is relevant if it shares a class
 with the query, and the captions of a pair are one text; mAP@50 is normalised by the relevant items
-among the first 50. R@K:
-the fraction of queries whose own partner is among the first K; several captions of an image are
-ranked one by one, and the best counts. Of equal scores the wrong items come first ("ties" counts
-the queries with such). Queries without a relevant item are left out."""
+among the first 50. R@K: the fraction of queries whose own partner is among the first K; several
+captions of an image are ranked one by one, and the best counts. Of equal scores the wrong items
+come first ("ties" counts the queries with such). Queries without a relevant item are left out."""
 
 
 @dataclass(frozen=True)

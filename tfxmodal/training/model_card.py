@@ -200,7 +200,7 @@ def _results(measured: list[Measured], method: str, about: dict) -> list[dict]:
     """
     found: dict[tuple, dict] = {}
     for each in measured:
-        own = each.pairs == about.get("hashes", {}).get(each.split)
+        own = each.pairs in (None, about.get("hashes", {}).get(each.split))
         pairs = {"name": each.dataset, "type": each.dataset, "split": each.split}
         pairs |= {} if own else {"config": each.pairs}
         for way in DIRECTIONS if each.method == method else ():
