@@ -445,6 +445,9 @@ def test_bad_options():
     assert "use one of: auto, flat, scan" in told(cosine_index, kind="tree")
     assert "use one of: images, texts" in told(build_index, Cosine(), "A", "sounds")
     assert "0 to 1; received 5" in told(relation_index, rescore=5)
+    for given in ({"rescore": 1}, {"rescore": 7}, {"landmarks": 5}):
+        assert f"`{[*given][0]}` " in (message := told(cosine_index, **given))
+        assert "no dot product; this model's is one" in message
     for store in ("lancedb", "qdrant"):
         assert f"The store {store} needs a `folder`" in told(cosine_index, store=store)
     elsewhere = told(cosine_index, url="s3://bucket/path")

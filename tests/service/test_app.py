@@ -380,6 +380,15 @@ def test_a_manifest_is_put_in_and_again_what_is_new(catalogue, tmp_path):
     assert service.found(text="red", find="texts", where="year = 2020")[0] == "red.png#1"
 
 
+def test_a_split_is_of_a_manifest(catalogue, tmp_path):
+    (tmp_path / "texts.txt").write_text("red\n")
+    (tmp_path / "pictures").mkdir()
+    for name in ("texts.txt", "pictures"):
+        with pytest.raises(InputError, match=f"`split` test is of a manifest, and .*{name} is non"):
+            fill(catalogue, tmp_path / name, "test")
+    assert catalogue.sizes() == {"images": 0, "texts": 0}
+
+
 def test_a_write_of_one_kind_leaves_the_other_kinds_store_alone(filled):
     """Else each would be a version more of a store in which nothing changed."""
     stores = {k: i.store for k, i in filled.catalogue.galleries.current().indexes.items()}

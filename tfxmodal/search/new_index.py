@@ -12,6 +12,9 @@ from tfxmodal.search.landmarks import LandmarkSpace, oriented_score
 from tfxmodal.search.stores import STORES, About, FaissStore
 from tfxmodal.search.stores.folder import INDEX
 
+LANDMARKS, RESCORE = 256, 0.005
+"""Of a score that is no dot product, by default."""
+
 FIT = 2048
 """Training items on which a relation score's queries are fitted."""
 
@@ -22,9 +25,9 @@ def build_index(
     gallery: str,
     images: Features | None = None,
     texts: Features | None = None,
-    landmarks: int = 256,
+    landmarks: int | None = None,
     kind: str | None = None,
-    rescore: float = 0.005,
+    rescore: float | None = None,
     seed: int = 0,
     folder: str | Path | None = None,
     store: str = "faiss",
@@ -42,22 +45,31 @@ def build_index(
         gallery: `texts` or `images`: what is searched, by the other modality.
         images: Features `[n, d_image]` of training images; none are needed for a dot product.
         texts: Features `[m, d_text]` of training texts; likewise.
-        landmarks: Training items of the query's modality that items are scored against.
+        landmarks: Training items of the query's modality that items are scored against, by default
+            `LANDMARKS`; none for a dot product.
         kind: How FAISS searches: `flat` (all vectors), `scan` (their codes) or, by default, `auto`
             (by size).
-        rescore: Share of the gallery that is scored exactly for each query, see `Index`; of a
-            dot product no item needs to be.
+        rescore: Share of the gallery that is scored exactly for each query, see `Index`, by default
+            `RESCORE`; likewise.
         seed: Of the draw.
         folder: Where it is; of FAISS by default in memory, from where `save` writes it.
         store: One of `STORES`: what keeps its items.
         **place: Where the store is, if not in the folder: see its class.
 
     Raises:
-        InputError: If a name is unknown, a number out of range, there are no training items, or the
-            store cannot be had.
+        InputError: If a name is unknown, a number out of range or given for a dot product, there
+            are no training items, or the store cannot be had.
     """
     choose("gallery", gallery, GALLERIES)
     choose("store", store, STORES)
+    for name, value in {"landmarks": landmarks, "rescore": rescore}.items():
+        if scorer.is_dot_product and value is not None:
+            raise InputError(
+                f"`{name}` {value} is of a score that is no dot product; this model's is one, and "
+                "needs none: leave it out."
+            )
+    landmarks = LANDMARKS if landmarks is None else landmarks
+    rescore = RESCORE if rescore is None else rescore
     if not 0 <= rescore <= 1:
         raise InputError(f"`rescore` is a share of the gallery, 0 to 1; received {rescore}.")
     if store != "faiss" and folder is None:

@@ -47,11 +47,13 @@ def fill(
         reporter: Is told of the progress.
 
     Raises:
-        InputError: If the source cannot be read.
+        InputError: If the source cannot be read, or has no splits and one is given.
         ServerError: If the model server does not answer.
         StoreFailed: If the gallery cannot be written.
     """
     of_manifest = is_manifest(source) and not source.is_dir()
+    if split is not None and not of_manifest:
+        raise InputError(f"`split` {split} is of a manifest, and {source} is none: leave it out.")
     drafts = _of_manifest(source, split) if of_manifest else _of_items(source, reporter)
     told = Told()
     for start in reporter.bar(range(0, len(drafts), BATCH), desc="items"):
