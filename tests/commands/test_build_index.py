@@ -57,7 +57,8 @@ def test_vectors_of_a_corpus_are_an_index_as_the_photos_are(trained, photos, cap
     """As export/embed_corpus.py writes them."""
     run = trained("pascal_sentences")
     opened, files = load_run(run), sorted(photos.iterdir())
-    about = json.dumps({"fingerprint": opened.fingerprint, "gallery": "images"})
+    model = {"fingerprint": opened.fingerprint, "weights": "float32"}
+    about = json.dumps(model | {"gallery": "images"})
     for part in range(2):
         some = files[part::2]
         columns = {"id": [path.name for path in some], "number": range(len(some))}

@@ -66,7 +66,7 @@ def test_the_workers_have_no_rights_and_hear_signals():
 def test_the_command_is_one_that_trains_on_several_machines():
     program, command, method, *words = CONTAINER["args"]
     assert (program, command) == ("tfxmodal", "train")
-    flags, forms = train.parse(METHODS[method], words)
+    flags, forms, _ = train.parse(METHODS[method], words)
     assert flags.training.strategy == "multi_worker" and flags.resume
     assert len(forms) == 1
 

@@ -247,7 +247,7 @@ def test_pairs_that_no_command_can_load_have_no_command_to_train(fitted):
 @pytest.mark.parametrize("dataset", ["pairs", "wikipedia"])
 def test_the_command_of_a_choice_chooses_between_the_same_forms_again(dataset):
     flags = ["--dataset", dataset, "--preset", "recommended", "--seed", "3", "--dropout", "0.3"]
-    _, forms = train.parse(METHODS["drsl"], [*flags, "--minutes", "7"])
+    _, forms, _ = train.parse(METHODS["drsl"], [*flags, "--minutes", "7"])
     shares = {name: form.having(minutes=1.25) for name, form in forms.items()}
     _, _, method, *words = shlex.split(choice_command(shares, 7.0))
     assert method == "drsl" and len(forms) > 1

@@ -112,7 +112,7 @@ def parse(
     flags, forms, left_out = _changed(spec, begun or of_preset, words, "\n".join(parts))
     if begun and given.preset:
         _, asked, _ = _changed(spec, of_preset, words, "\n".join(parts))
-        if not all(any(_continues(a, each) for a in asked.values()) for each in begun.values()):
+        if not all(any(_continues(a, each) for a in asked.values()) for each in forms.values()):
             raise InputError(
                 f"`preset` {given.preset} has other settings than the run began with: leave it out "
                 "to go on with the run's own, or name another folder."

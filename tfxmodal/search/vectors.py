@@ -68,10 +68,10 @@ def read_vectors(folder: str | Path, fingerprint: str, gallery: str) -> Iterator
         # Those of a run are not rounded, and its fingerprint is of them.
         needs = {"gallery": gallery, "fingerprint": fingerprint, "weights": "float32"}
         for name, wanted in needs.items():
-            if about[name] != wanted:
+            if (found := about.get(name)) != wanted:
                 raise InputError(
-                    f"{folder} holds vectors of {name} {about[name]}; the index is of {wanted}: "
-                    "embed the corpus with an export of this run, as such a gallery."
+                    f"{folder} holds vectors of {name} {found}; the index is of {wanted}: embed "
+                    "the corpus with an export of this run, as such a gallery."
                 )
         # A column without any value fits one of any type in another file.
         columns = [pa.nulls(len(c)) if c.null_count == len(c) else c for c in rows.columns]
