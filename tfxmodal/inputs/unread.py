@@ -1,4 +1,4 @@
-"""Checks that what was given is read: without it the results would be those of something else."""
+"""Checks that settings that were given are read: else the results would be of other settings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OF_TEXTS = ("encoders", "text_encoder", "captions", *OF_VOCABULARY)
 def check_given(
     source: Dataset, config: DataConfig, kinds: Mapping[str, str], alone: bool = True
 ) -> None:
-    """Checks, before any work, that fields that are no defaults have something to be read for.
+    """Checks, before any work, that each field that is not at its default is read.
 
     Args:
         source: The dataset.
@@ -35,7 +35,7 @@ def check_given(
         alone: Whether no other method is trained by the same fields, which may read more of them.
 
     Raises:
-        InputError: If they have not.
+        InputError: If one is not.
     """
     files, captions = source.train.has_image_files, source.train.has_captions
     for modality, raw, other, fields in (

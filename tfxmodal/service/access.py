@@ -32,7 +32,7 @@ class Guarded:
 
     Args:
         app: The application; finds the `Caller` in the state of a request.
-        keys: The keys; without them everybody may read and write who asks by a name of `LOOPBACK`.
+        keys: The keys; without them all who ask by a name of `LOOPBACK` may read and write.
     """
 
     def __init__(self, app: ASGIApp, keys: Keys | None):

@@ -12,8 +12,8 @@ from tfxmodal.search.stores.where import And, Compare, In, Missing, Not, Or, Whe
 GIVEN = {"number": "double", "text": "string", "boolean": "bool"}
 """Of a column's type that of Arrow."""
 
-
 NEGATED = {"=": "!=", "!=": "=", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
+"""Of a comparison its contrary."""
 
 
 def sql(where: Where, holds: bool = True) -> str:
