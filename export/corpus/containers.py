@@ -126,8 +126,10 @@ def _records(file: str) -> Iterable[bytes]:
     import tensorflow as tf
 
     check_tensorflow_reads("--source", file)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # Its thread may keep the end of a file waiting.
     try:
-        yield from tf.data.TFRecordDataset(file).as_numpy_iterator()
+        yield from tf.data.TFRecordDataset(file).with_options(options).as_numpy_iterator()
     except tf.errors.DataLossError as error:
         raise InputError(f"{file} is no whole TFRecord file ({error.message}).") from None
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
+from tfxmodal.io.datasets import untuned
 from tfxmodal.lazy import keras, tf
 from tfxmodal.training.workers import Workers
 
@@ -146,7 +147,7 @@ class StreamFeed:
                 }
 
         dataset = tf.data.Dataset.from_generator(read, output_signature=signature)
-        for batch in dataset.prefetch(self._ahead):
+        for batch in untuned(dataset.prefetch(self._ahead)):
             yield _on_each_replica(
                 self._strategy,
                 lambda replica, batch=batch: tf.nest.map_structure(

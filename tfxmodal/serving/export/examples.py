@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tfxmodal.io.datasets import records
 from tfxmodal.lazy import tf
 from tfxmodal.serving.export.eager import Arrays, EagerModel
 from tfxmodal.serving.export.signatures import ServedRun, Signature
@@ -82,7 +83,7 @@ def write_examples(folder: Path, model: str, found: dict[str, tuple[Arrays, Arra
 
 def read_examples(folder: Path) -> Iterator[tuple[str, Arrays, Arrays]]:
     """What `write_examples` wrote: signature, inputs, outputs."""
-    for record in tf.data.TFRecordDataset(str(folder / WARM_UP)).as_numpy_iterator():
+    for record in records(folder / WARM_UP):
         log = prediction_log_pb2.PredictionLog.FromString(record).predict_log
         arrays = (
             {key: tf.make_ndarray(tensor) for key, tensor in tensors.items()}

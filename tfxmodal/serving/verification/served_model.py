@@ -15,6 +15,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 
+from tfxmodal.io.datasets import records
 from tfxmodal.lazy import tf
 from tfxmodal.serving.messages import config_pb2, predict_pb2, prediction_log_pb2, types_pb2
 from tfxmodal.serving.model_config import WARM_UP
@@ -127,8 +128,7 @@ class ServedModel:
     def _warm_up(self, path: Path):
         if not path.exists():
             return
-        records = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
-        for number, record in enumerate(records, start=1):
+        for number, record in enumerate(records(path), start=1):
             log = prediction_log_pb2.PredictionLog.FromString(record)
             if number > MAX_WARM_UP_RECORDS:
                 raise invalid(f"Number of warmup records exceeds {MAX_WARM_UP_RECORDS}")
