@@ -19,6 +19,7 @@ import numpy as np
 from tests.benchmarks.bench_index import mixed
 from tfxmodal.commands import cli
 from tfxmodal.search.stores import STORES, About, StoredItems, open_store, parse
+from tfxmodal.search.stores.faiss_package import load_faiss
 
 K = 10
 PARTS = 100
@@ -62,9 +63,7 @@ def resident() -> int:
 
 def searched(folder: Path, queries: np.ndarray, true: dict[str, np.ndarray], pipe, threads: int):
     """What a process of its own measures; then it searches on until it is told to stop."""
-    import faiss
-
-    faiss.omp_set_num_threads(threads)
+    load_faiss().omp_set_num_threads(threads)
     before = resident()
     store = open_store(folder, "bench")
     wheres = {"all": None, "filtered": parse("part = 7", store.columns)}
@@ -109,9 +108,7 @@ def size(folder: Path) -> int:
 
 def measure(name: str, folder: Path, items, queries, true, whole: float, threads: int):
     """Builds a store, and prints what it does."""
-    import faiss
-
-    faiss.omp_set_num_threads(threads)
+    load_faiss().omp_set_num_threads(threads)
     store = STORES[name](About("bench", "images"), folder)
     metadata = {"part": (np.arange(len(items)) % PARTS).tolist()}
     start = time.perf_counter()

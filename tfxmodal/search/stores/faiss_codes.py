@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tfxmodal.search.stores.faiss_package import load_faiss
+
 
 class FaissCodes:
     """Binary codes in memory, as `FaissVectors`: unit vectors of numbers of one size.
@@ -41,7 +43,7 @@ class FaissCodes:
         self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Numbers and dot products, `[q, k]` each, best first; see `FaissVectors.search`."""
-        import faiss
+        faiss = load_faiss()
 
         rows = slice(None) if allowed is None else np.flatnonzero(allowed)
         # A slice is no copy of the gallery.

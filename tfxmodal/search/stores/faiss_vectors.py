@@ -13,6 +13,7 @@ import numpy as np
 
 from tfxmodal.errors import choose
 from tfxmodal.retrieval.scorer import best
+from tfxmodal.search.stores.faiss_package import load_faiss
 
 KINDS = ("auto", "flat", "scan")
 LARGE = 100_000
@@ -77,7 +78,7 @@ class FaissVectors:
         old, n = len(self), len(self) + len(vectors)
         if n == old:
             return
-        import faiss
+        faiss = load_faiss()
 
         learns = self._scans(n) and (not self._scans(old) or n > GROWTH * self._made_for)
         if old and learns:
@@ -98,7 +99,7 @@ class FaissVectors:
 
     def vectors(self, rows) -> np.ndarray:
         """Some vectors, by their numbers: `[..., d]`; a slice of them is not to be kept."""
-        import faiss
+        faiss = load_faiss()
 
         flat = self._flat()
         numbers = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d)
@@ -136,7 +137,7 @@ class FaissVectors:
             order = np.argsort(~there, axis=1, kind="stable")[:, :k]
             if np.take_along_axis(there, order, axis=1).all():
                 return np.take_along_axis(rows, order, axis=1)
-        import faiss
+        faiss = load_faiss()
 
         options = None
         if allowed is not None:
@@ -146,7 +147,7 @@ class FaissVectors:
 
     def _scanned(self, queries: np.ndarray, k: int) -> np.ndarray:
         """Numbers `[q, k]` by the codes, best first; -1 where the cells that are read hold less."""
-        import faiss
+        faiss = load_faiss()
 
         cells = None
         if self._faiss.d > NARROW:
@@ -168,7 +169,7 @@ class FaissVectors:
         Raises:
             OSError: If it cannot be written.
         """
-        import faiss
+        faiss = load_faiss()
 
         if not len(self):
             return
@@ -188,7 +189,7 @@ class FaissVectors:
         Raises:
             RuntimeError: If the file is missing or damaged.
         """
-        import faiss
+        faiss = load_faiss()
 
         vectors = cls(kind)
         vectors._made_for = made_for
@@ -201,7 +202,7 @@ class FaissVectors:
 
     def _flat(self):
         """The FAISS index of the vectors themselves."""
-        import faiss
+        faiss = load_faiss()
 
         index = self._faiss
         return faiss.downcast_index(index.refine_index) if self._scans(len(self)) else index
