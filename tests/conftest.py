@@ -38,6 +38,10 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
 
+# Rewriting graphs takes a tenth of the suite's time, for trainings of a second. They are rewritten
+# in the processes that tests start, and in servers' sessions.
+tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
 LONG = (
     *("packaging/test_wheel", "serving/test_export_savedmodel", "training/test_loop"),
     *("training/test_experiment", "training/test_workers", "serving/test_keras_hub"),

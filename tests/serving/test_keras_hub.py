@@ -9,7 +9,10 @@ import pytest
 
 from tests.serving.conftest import start
 from tfxmodal.commands import export_savedmodel, train
+from tfxmodal.dev_server import server
 from tfxmodal.serving.export import export as exporting
+from tfxmodal.serving.verification import examined
+from tfxmodal.serving.verification.served_model import ServedModel
 from tfxmodal.serving.verification.verify import verify
 from tfxmodal.training.trained_run import TrainedRun, load_run
 
@@ -27,8 +30,18 @@ def zero_shot(siglip, small, cache_dir, tmp_path_factory) -> Path:
 def test_a_shared_space_is_scored_without_training_served_and_searched(
     zero_shot, small, tmp_path, capsys, monkeypatch
 ):
-    # In this process, and without the model of the matrix: it has no text.
+    # In this process, and without the model of the matrix: it has no text. The server has what was
+    # verified, since a model with many operations on texts and pictures takes long to load.
     monkeypatch.setattr(exporting, "verify_afresh", lambda folders: [verify(folders[0])])
+    kept = []
+
+    def load(folder, **_):
+        if not kept:
+            kept.append(ServedModel(folder))
+        return kept[0]
+
+    for module in (examined, server):
+        monkeypatch.setattr(module, "ServedModel", load)
     run, folder = load_run(zero_shot), Path(small("pairs")[3]).parent
     pictures = sorted((folder / "images").iterdir())
     texts = ["a red car", "two cats on a wall"]
@@ -44,13 +57,13 @@ def test_a_shared_space_is_scored_without_training_served_and_searched(
     verified = capsys.readouterr().out
     assert "3 of TensorFlow Text, which TensorFlow Serving has from 2.12.1 on" in verified
     assert json.loads((model / "1/signatures.json").read_text())["tensorflow_text"]
-    with start("development", tmp_path, model) as server, server.client("model") as client:
+    with start("development", tmp_path, model) as served, served.client("model") as client:
         embedded = client.embed_texts(texts)
         np.testing.assert_allclose(embedded, unit, atol=1e-5)
-        served = client.embed_images(pictures[:2])
-        np.testing.assert_allclose(served, run.embed_images(pictures[:2]), atol=1e-4)
+        shown = client.embed_images(pictures[:2])
+        np.testing.assert_allclose(shown, run.embed_images(pictures[:2]), atol=1e-4)
         np.testing.assert_allclose(
-            client.score_pairs(pictures[:2], texts), (served * unit).sum(axis=1), atol=1e-5
+            client.score_pairs(pictures[:2], texts), (shown * unit).sum(axis=1), atol=1e-5
         )
         ids, scores = client.search_images(texts, 3)
         assert len(ids[0]) == 3 and np.all(np.diff(scores) <= 0)
