@@ -18,8 +18,8 @@ import numpy as np
 
 from tests.benchmarks.bench_index import mixed
 from tfxmodal.commands import cli
+from tfxmodal.retrieval.faiss_package import load_faiss
 from tfxmodal.search.stores import STORES, About, StoredItems, open_store, parse
-from tfxmodal.search.stores.faiss_package import load_faiss
 
 K = 10
 PARTS = 100

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfxmodal.methods.closed_form.standardised import Standardised, chunks, product
+from tfxmodal.retrieval.faiss_package import load_faiss
 
 
 def roughness(
@@ -24,16 +25,16 @@ def roughness(
         progress: Wraps an iterable, as tqdm does.
         desc: The name of the progress.
     """
-    from scipy.sparse import vstack
+    from scipy.sparse import csr_array
     from scipy.sparse.csgraph import laplacian
-    from sklearn.neighbors import NearestNeighbors
 
     held = rows.in_memory()
-    finder = NearestNeighbors(n_neighbors=min(neighbours + 1, len(held)), algorithm="brute")
-    finder.fit(held)
-    parts = chunks(len(held))
+    n, k = len(held), min(neighbours + 1, len(held))
+    parts = chunks(n)
     parts = progress(parts, total=len(parts), desc=desc) if progress else parts
-    edges = vstack([finder.kneighbors_graph(held[part]).astype(np.float32) for part in parts])
+    nearest = np.concatenate([load_faiss().knn(held[part], held, k)[1] for part in parts])
+    ends = np.arange(0, n * k + 1, k)
+    edges = csr_array((np.ones(n * k, np.float32), nearest.ravel(), ends), (n, n))
     edges = edges.maximum(edges.T)
     edges.setdiag(0)
     if not as_released:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfxmodal.search.stores.faiss_package import load_faiss
+from tfxmodal.retrieval.faiss_package import load_faiss
 
 
 class FaissCodes:

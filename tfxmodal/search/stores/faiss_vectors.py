@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from tfxmodal.errors import choose
+from tfxmodal.retrieval.faiss_package import load_faiss
 from tfxmodal.retrieval.scorer import best
-from tfxmodal.search.stores.faiss_package import load_faiss
 
 KINDS = ("auto", "flat", "scan")
 LARGE = 100_000

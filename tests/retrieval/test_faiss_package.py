@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from tfxmodal.search.stores import faiss_package
-from tfxmodal.search.stores.faiss_package import CHOSEN, kernels
+from tfxmodal.retrieval import faiss_package
+from tfxmodal.retrieval.faiss_package import CHOSEN, kernels
 
 FEATURES = np._core._multiarray_umath.__cpu_features__
 NUMPYS = "SkylakeX" if FEATURES.get("AVX512_SKX") else "Haswell" if FEATURES.get("AVX2") else None
@@ -15,7 +15,7 @@ NUMPYS = "SkylakeX" if FEATURES.get("AVX512_SKX") else "Haswell" if FEATURES.get
 CODE = """
 import os
 from threadpoolctl import threadpool_info
-from tfxmodal.search.stores.faiss_package import load_faiss
+from tfxmodal.retrieval.faiss_package import load_faiss
 before = dict(os.environ)
 faiss = load_faiss()
 assert os.environ == before and load_faiss() is faiss
