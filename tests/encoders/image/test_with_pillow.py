@@ -177,6 +177,28 @@ def test_grey_of_16_bits_is_shown_as_the_model_sees_it(kind, mode, clear, longes
     np.testing.assert_allclose(found, np.asarray(expected, int), atol=2 if clear else 1)
 
 
+def tiff_of_12_bits(samples, orientation=1):
+    """The file; two samples are three bytes."""
+    height, width = samples.shape
+    one, other = samples.reshape(-1, 2).T
+    pixels = np.stack([one >> 4, one % 16 * 16 + (other >> 8), other % 256], axis=1)
+    tags = {256: width, 257: height, 258: 12, 259: 1, 262: 1, 273: 8, 274: orientation}
+    tags |= {277: 1, 278: height, 279: pixels.size}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    start = struct.pack("<2sHI", b"II", 42, 8 + pixels.size) + pixels.astype(np.uint8).tobytes()
+    return start + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+@pytest.mark.parametrize("orientation", [1, 3])
+def test_white_of_12_bits_is_white(orientation):
+    samples = np.tile(8 * np.arange(512), (4, 1))
+    samples[:, -1] = 4095
+    expected = samples // 16 if orientation == 1 else samples[::-1, ::-1] // 16
+    contents = tiff_of_12_bits(samples, orientation)
+    np.testing.assert_array_equal(STORED(as_decoded(contents)).numpy()[..., 0], expected)
+    np.testing.assert_array_equal(np.asarray(as_seen(contents))[..., 0], expected)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_a_small_copy_of_a_photo_copies_nothing_large(kind, monkeypatch):
     contents, sizes = encode(smooth(1600, 1200), kind), []

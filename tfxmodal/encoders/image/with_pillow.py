@@ -22,6 +22,8 @@ PILLOW_NAMES = {"HEIC": "HEIF", "JPEG 2000": "JPEG2000", "WebP": "WEBP"}
 PLAIN_BITMAPS = {8, 24, 32}
 """Bits a pixel of the BMP files that TensorFlow decodes."""
 
+BITS_PER_SAMPLE = 258
+"""The tag of TIFF."""
 
 PHOTOS = ("L", "RGB", "CMYK")
 """Modes in which a picture can be made small as it is."""
@@ -102,7 +104,11 @@ def _opened(contents: bytes, kind: str, longest: int | None = None) -> Image.Ima
             raise UnreadPicture(f"{pixels} pixels are more than {MAX_PIXELS:,}")
         if longest and picture.mode in PHOTOS and not picture.has_transparency_data:
             picture.thumbnail((longest, longest))  # Before anything is copied at its full size.
-        return ImageOps.exif_transpose(picture)
+        turned = ImageOps.exif_transpose(picture)
+        bits = getattr(picture, "tag_v2", {}).get(BITS_PER_SAMPLE, (16,))[0]
+        if turned.mode.startswith("I;16") and bits < 16:  # Pillow's white is then 2^bits - 1.
+            turned = Image.fromarray(np.asarray(turned) << (16 - bits))
+        return turned
     except UnreadPicture:
         raise
     except Exception as error:  # A damaged file may fail in any way.
