@@ -164,6 +164,7 @@ def test_a_mistake_makes_no_index(drsl, photos, complaint, tmp_path):
     assert "--to new holds no index: correct it" in told("--text", "dog")
     assert "--to new holds no index: correct it" in told(*pictures, "--add")
     assert "--top-k must be at least 1; received 0" in told(*pictures, "--top-k", "0")
+    assert "--top-k limits a search: give --image or --text" in told(*pictures, "--top-k", "3")
     assert "search a gallery of images by text" in told(*pictures, "--image", "x.jpg")
     assert "search a gallery of texts by image" in told(*texts, *pictures, "--text", "a")
     assert "nowhere holds no images: give a folder of pictures" in told("--data", "nowhere")

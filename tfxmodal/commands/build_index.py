@@ -95,8 +95,8 @@ class Flags:
     text: str | None = None
     """A text whose best items are printed."""
 
-    top_k: int = 10
-    """How many at most."""
+    top_k: int | None = None
+    """How many at most, by default 10."""
 
     where: str | None = None
     """A condition on metadata that they must fulfil, as in "year > 2020 and album = 'beach'", of =,
@@ -161,7 +161,7 @@ def work(flags: Flags):
 
     # --- What is found -------------------------------------------------------------------------
     if query is not None:
-        ids, scores = index.index.search(query, flags.top_k, flags.where, least)
+        ids, scores = index.index.search(query, flags.top_k or 10, flags.where, least)
         print_found(ids, scores)
     else:
         asked = "--image FILE" if index.index.gallery == "texts" else "--text TEXT"
@@ -182,12 +182,12 @@ def check(flags: Flags, there: bool):
         raise InputError(
             "Nothing is asked: give --data, --delete or, without --add, --image or --text."
         )
-    limits = given(flags, ("where", "min_score", "min_probability"))
+    if flags.top_k is not None and flags.top_k < 1:
+        raise InputError(f"--top-k must be at least 1; received {flags.top_k}.")
+    limits = given(flags, ("top_k", "where", "min_score", "min_probability"))
     if limits and not queries:
         named = ", ".join(f"`{name}`" for name in limits)
         raise InputError(f"{named} limits a search: give --image or --text.")
-    if flags.top_k < 1:
-        raise InputError(f"--top-k must be at least 1; received {flags.top_k}.")
     if there and flags.data is not None and not flags.add:
         raise InputError(f"--to {flags.to} holds an index already: give --add or another folder.")
     if not there and (flags.data is None or flags.add or flags.delete):
