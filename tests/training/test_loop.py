@@ -301,6 +301,22 @@ def test_a_training_ends_when_its_time_is_up(tmp_path, select_by):
         np.testing.assert_array_equal(kept, value)
 
 
+@pytest.mark.parametrize("limits", [{"select_by": "last"}, {"validate_every": 9}])
+def test_a_run_that_is_resumed_to_end_early_keeps_its_last_epoch(limits, tmp_path):
+    _, trainer = make_trainer(tmp_path, epochs=9, **limits)
+    for report in trainer.epochs(same_score):
+        if report.epoch == 3:
+            break
+    method, trainer = make_trainer(tmp_path, epochs=2, **limits)
+    trainer.restore_last()
+    ended = weights(method)
+    assert list(trainer.epochs(scores())) == []
+    assert trainer.state.best_epoch == 2
+    trainer.checkpoints.restore_best()
+    for kept, value in zip(weights(method), ended, strict=True):
+        np.testing.assert_array_equal(kept, value)
+
+
 # --- the end ------------------------------------------------------------------------------
 
 

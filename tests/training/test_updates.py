@@ -242,6 +242,33 @@ def test_a_run_killed_in_any_stage_ends_as_one_that_was_not(
     assert held["state/epoch"] == epochs
 
 
+@pytest.mark.parametrize("select_by", ["auto", "last"])
+def test_a_run_stopped_in_the_epoch_in_which_its_time_passes(select_by, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "_SECONDS_A_CALL", 0)  # Single steps.
+
+    def train(folder, stops: bool):
+        limits = {"minutes": 5.0, "select_by": select_by}
+        method, trainer = make(folder, with_adam(Staged), **limits)
+        trainer.restore_last()
+
+        def asked() -> bool:
+            if (trainer.state.epoch, trainer.state.step) != (1, 2):
+                return False
+            trainer.state.seconds = 1e3
+            return stops
+
+        list(trainer.epochs(score_of(method), asked))
+        return trainer.state
+
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert train(whole, False).cut_short == ["alone"]
+    with pytest.raises(loop.Interrupted):
+        train(parts, True)
+    assert train(parts, False).epoch == 3
+    for kind in ("last", "best"):
+        assert_bit_equal(*(checkpoint_tensors(folder / kind) for folder in (whole, parts)))
+
+
 def test_a_run_killed_between_two_stages(tmp_path, monkeypatch):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     options = {"optimizer": keras.optimizers.Adam, "validated": (True, True)}

@@ -202,6 +202,11 @@ class Trainer:
         """Whether there is another epoch; goes on to the next stage where one is over."""
         state = self.state
         while self._stage_is_over():
+            starts_kept = self._starts_trained and self._selects()
+            if state.stage_epoch and not state.best_epoch and not starts_kept:
+                # Limits were lowered when it was resumed, so that no epoch was the last one.
+                state.best_epoch = state.epoch
+                self.checkpoints.save_best(state.epoch)
             if state.stage + 1 == len(self._stages):
                 return False
             if not self._waited_enough() and not self._has_its_epochs():
@@ -216,7 +221,8 @@ class Trainer:
         return True
 
     def _stage_is_over(self) -> bool:
-        return self._waited_enough() or self._is_last_epoch()
+        """Never within an epoch: one that is resumed ends as if it had not been stopped."""
+        return not self.state.step and (self._waited_enough() or self._is_last_epoch())
 
     def _waited_enough(self) -> bool:
         return self._selects() and 0 < self._config.patience <= self.state.waited
