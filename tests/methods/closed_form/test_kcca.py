@@ -45,9 +45,9 @@ def oracle_scores(train, test, kernel, ridge):
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "linear"])
-@pytest.mark.parametrize("ridge", [1e-3, 1e-1])
-def test_scores_are_those_of_the_definition(kernel, ridge):
-    train, test = (related(n, 12, 7, n) for n in (60, 20))
+@pytest.mark.parametrize(("n", "d", "ridge"), [(60, 12, 1e-3), (60, 12, 1e-1), (20, 60, 1e-3)])
+def test_scores_are_those_of_the_definition(kernel, n, d, ridge):
+    train, test = related(n, d, 7, n), related(20, d, 7, 1)
     fitted = fit(train, test, kernel=kernel, ridge=ridge)
     np.testing.assert_allclose(
         scores(fitted, test), oracle_scores(train, test, kernel, ridge), atol=1e-3

@@ -9,14 +9,19 @@ from tests.methods.closed_form.scores import cosines, scores
 from tests.training.tiny import make_pairs
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
-from tfxmodal.methods.closed_form import mvda
-from tfxmodal.methods.closed_form.mvda import MvDAConfig, class_views, discriminants
+from tfxmodal.methods.closed_form import mvda, mvda_vc
+from tfxmodal.methods.closed_form.mvda import class_views, discriminants
 
 CLASSES = 4
 
 
+both = pytest.mark.parametrize("kind", [{}, {"consistency": 1.0}], ids=["mvda", "mvda_vc"])
+
+
 def fit(train, validation, **config):
-    return mvda.fit(train, validation, MvDAConfig(**{"ridge": 0.1} | config))
+    """MvDA, or MvDA-VC with a `consistency`."""
+    method = mvda_vc if "consistency" in config else mvda
+    return method.fit(train, validation, method.SPEC.config(**{"ridge": 0.1} | config))
 
 
 def of_classes(n: int, seed: int = 0, several: bool = False, d_image: int = 9, d_text: int = 7):
@@ -126,18 +131,19 @@ def test_rows_without_a_class_teach_nothing():
     )
 
 
-def test_shifts_constant_columns_repeated_rows_and_classes_of_none_change_nothing():
+@both
+def test_shifts_constant_columns_repeated_rows_and_classes_of_none_change_nothing(kind):
     train, test = of_classes(60), of_classes(20, 2)
-    expected = scores(fit(train, test), test)
+    expected = scores(fit(train, test, **kind), test)
     same = train.take(np.repeat(np.arange(60), 2))
     same = replace(same, labels=np.pad(same.labels, [(0, 0), (0, 2)]))
-    np.testing.assert_allclose(scores(fit(same, test), test), expected, atol=1e-5)
+    np.testing.assert_allclose(scores(fit(same, test, **kind), test), expected, atol=1e-5)
     changed = [
         pairs.with_features(pairs.images + 64, np.pad(pairs.texts, [(0, 0), (0, 1)]))
         for pairs in (train, test)
     ]
     # A column more makes the mean variance of the texts' features smaller.
-    options = {"ridge": 1e-9}
+    options = {"ridge": 1e-9} | kind
     np.testing.assert_allclose(
         scores(fit(*changed, **options), changed[1]),
         scores(fit(train, test, **options), test),
@@ -145,28 +151,31 @@ def test_shifts_constant_columns_repeated_rows_and_classes_of_none_change_nothin
     )
 
 
-def test_a_class_of_one_row():
+@both
+def test_a_class_of_one_row(kind):
     train, test = of_classes(60), of_classes(20, 2)
     labels = np.pad(train.labels, [(0, 0), (0, 1)])
     labels[7] = np.eye(5, dtype=np.uint8)[4]
-    fitted = fit(replace(train, labels=labels), test)
+    fitted = fit(replace(train, labels=labels), test, **kind)
     assert fitted.chosen["components"] == 4
     assert np.isfinite(scores(fitted, test)).all()
 
 
-def test_what_separates_nothing_is_told():
+@both
+def test_what_separates_nothing_is_told(kind):
     train = of_classes(40)
     one = replace(train, labels=np.eye(4, dtype=np.uint8)[np.zeros(40, int)])
     with pytest.raises(InputError, match="`labels` must separate .* received .*1 class.* give"):
-        fit(one, train)
+        fit(one, train, **kind)
     with pytest.raises(InputError, match="`ridge` must be at least 1e-09; received 0"):
-        MvDAConfig(ridge=0)
+        fit(train, train, ridge=0, **kind)
 
 
-def test_the_smallest_ridge_keeps_a_singular_scatter_apart_from_rounding():
+@both
+def test_the_smallest_ridge_keeps_a_singular_scatter_apart_from_rounding(kind):
     train, test = of_classes(12), of_classes(20, 2)
     train.images[:, 1], train.texts[5] = train.images[:, 0], train.texts[1]
-    assert np.isfinite(scores(fit(train, test, ridge=1e-9), test)).all()
+    assert np.isfinite(scores(fit(train, test, ridge=1e-9, **kind), test)).all()
 
 
 def test_validation_chooses_ridge_and_components():

@@ -18,12 +18,11 @@ from tfxmodal.errors import InputError
 from tfxmodal.methods import METHODS
 from tfxmodal.methods.closed_form import mvda_vc
 from tfxmodal.methods.closed_form.mvda import class_views
-from tfxmodal.methods.closed_form.mvda_vc import KAPPA, MvDAVCConfig, penalty
+from tfxmodal.methods.closed_form.mvda_vc import KAPPA, penalty
 
 
 def fit(train, validation, **config):
-    given = {"ridge": 0.1, "consistency": 1.0} | config
-    return mvda_vc.fit(train, validation, MvDAVCConfig(**given))
+    return test_mvda.fit(train, validation, **{"consistency": 1.0} | config)
 
 
 def unit_rows(train):

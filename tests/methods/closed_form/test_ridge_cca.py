@@ -6,8 +6,8 @@ from tests.methods.closed_form.scores import cosines, directions, scores
 from tests.methods.closed_form.test_pls import related, without_labels
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
-from tfxmodal.methods.closed_form import mcca, pls, ridge_cca
-from tfxmodal.methods.closed_form.canonical import views_of, with_ridge
+from tfxmodal.methods.closed_form import cca, mcca, pls, ridge_cca, standardised
+from tfxmodal.methods.closed_form.canonical import independent_pairs, views_of, with_ridge
 from tfxmodal.methods.closed_form.ridge_cca import (
     COMPONENTS,
     RIDGES,
@@ -108,12 +108,40 @@ def test_without_regularisation_correlations_that_say_nothing_are_refused(method
     enough, few = pairs.take(np.arange(40)), pairs.take(np.arange(39))
     rho = [views_of(each).directions(with_ridge(0), 1)[1][0] for each in (enough, few)]
     assert rho[0] < 1 - 1e-6 and rho[1] == pytest.approx(1, abs=1e-7)
-    method.fit(enough, pairs, config(**{name: 0}))
+    for fit_to in (enough, enough.take(np.repeat(np.arange(40), 2))):
+        method.fit(fit_to, pairs, config(**{name: 0}))
     with pytest.raises(
         InputError,
         match=f"`{name}` 0 needs 40 training pairs.* in 25 dimensions .* in 14; received 39: raise",
     ):
         method.fit(few, pairs, config(**{name: 0}))
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "value"),
+    [(cca, "rank", 39), (mcca, "shrinkage", 0), (ridge_cca, "ridge", 0)],
+)
+def test_repeated_pairs_do_not_make_correlations_say_something(method, name, value):
+    rng = np.random.default_rng(0)
+    pairs = without_labels(rng.standard_normal((40, 60)), rng.standard_normal((40, 50)))
+    twice = pairs.take(np.repeat(np.arange(40), 2))
+    with pytest.raises(
+        InputError, match=f"`{name}` {value} needs 79 training pairs without.*; received 40: "
+    ):
+        method.fit(twice, pairs, method.SPEC.config(**{name: value}))
+
+
+@pytest.mark.parametrize("n", [5, 20, 90])
+def test_independent_pairs_are_those_that_add_a_dimension(n, monkeypatch):
+    """Each of 20 images and 15 texts may be in several pairs."""
+    monkeypatch.setattr(standardised, "CHUNK", 7)
+    rng = np.random.default_rng(n)
+    images, texts = (
+        rng.standard_normal((size, 60))[rng.integers(size, size=n)] for size in (20, 15)
+    )
+    joined = np.hstack([images, texts])
+    rank = np.linalg.matrix_rank(joined - joined.mean(axis=0))
+    assert independent_pairs(without_labels(images, texts)) == rank + 1
 
 
 def test_validation_chooses_ridge_and_components():

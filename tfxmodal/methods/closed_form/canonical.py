@@ -101,26 +101,53 @@ def with_ridge(ridge: float) -> Regularise:
     return lambda side: side.variances + ridge * side.unit
 
 
-def check_unregularised(views: Views, pairs: int, name: str):
+def independent_pairs(train: Pairs) -> int:
+    """How many training pairs there are without repeats.
+
+    Pairs with the same image or the same text are of one group. Over the pairs, what depends on the
+    image alone and what depends on the text alone together span
+    `different images + different texts - groups` dimensions: n, where n pairs repeat nothing.
+
+    Args:
+        train: Training pairs as features, read in chunks.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    images, texts = (_numbered(features) for features in (train.images, train.texts))
+    size = images.max() + 1 + texts.max() + 1
+    links = coo_array((np.ones(len(images)), (images, images.max() + 1 + texts)), (size, size))
+    return int(size - connected_components(links, directed=False, return_labels=False))
+
+
+def _numbered(features: Features) -> np.ndarray:
+    """The number of each row among those that differ, `[n]`, by hashes of 64 bits."""
+    numbers: dict[int, int] = {}
+    rows = (row for part in chunks(len(features)) for row in np.asarray(features[part]))
+    return np.array([numbers.setdefault(hash(row.tobytes()), len(numbers)) for row in rows])
+
+
+def check_unregularised(views: Views, train: Pairs, name: str):
     """Checks that correlations say something where nothing regularises them.
 
-    The centred rows of n pairs span n - 1 dimensions. Images that vary along r of them and texts
-    that vary along s meet in r + s - (n - 1), whatever the data are: as many correlations are 1.
+    The centred rows of n independent pairs span n - 1 dimensions. Images that vary along r of them
+    and texts that vary along s meet in r + s - (n - 1), whatever the data are: as many correlations
+    are 1.
 
     Args:
         views: Of the training pairs.
-        pairs: How many there are.
+        train: These, read in chunks.
         name: The argument that is 0, for the message.
 
     Raises:
         InputError: If there are too few pairs.
     """
-    r, s = len(views.images.variances), len(views.texts.variances)
+    r, s, pairs = len(views.images.variances), len(views.texts.variances), independent_pairs(train)
     if r + s > pairs - 1:
         raise InputError(
-            f"`{name}` 0 needs {r + s + 1} training pairs, so that a correlation says something, "
-            f"where images vary in {r} dimensions and texts in {s}; received {pairs}: raise it, "
-            "give more pairs, or take cca."
+            f"`{name}` 0 needs {r + s + 1} training pairs without repeats, so that a correlation "
+            f"says something, where images vary in {r} dimensions and texts in {s}; received "
+            f"{pairs}: raise it, give more pairs, or take cca."
         )
 
 

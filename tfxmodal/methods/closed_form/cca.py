@@ -10,7 +10,13 @@ from dataclasses import dataclass
 
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError, check_ranges
-from tfxmodal.methods.closed_form.canonical import COMPONENTS, candidates, views_of, with_ridge
+from tfxmodal.methods.closed_form.canonical import (
+    COMPONENTS,
+    candidates,
+    independent_pairs,
+    views_of,
+    with_ridge,
+)
 from tfxmodal.methods.closed_form.selection import best_on_validation, choices
 from tfxmodal.methods.spec import Fitted, MethodSpec
 
@@ -23,8 +29,9 @@ class CCAConfig:
     """CCA."""
 
     rank: int | None = None
-    """Principal components of each modality that are kept, at most half of the training pairs; by
-    default validation chooses among 20, 50, 100, 200 and 500 (ours: the papers tell nothing)."""
+    """Principal components of each modality that are kept, at most half of the training pairs
+    without repeats; by default validation chooses among 20, 50, 100, 200 and 500 (ours: the papers
+    tell nothing)."""
 
     components: int | None = None
     """Dimensions of the common space; by default validation chooses among 5, 10, 20, 50, 100 and
@@ -43,15 +50,15 @@ def fit(
     and texts y are their first `rank` principal components. A pair is scored by the cosine of
     A^T (x - E x) and B^T (y - E y).
 
-    The n centred rows span n - 1 dimensions. With more than (n - 1) / 2 components in each
-    modality, the spaces of both meet there whatever the data are: with fewer rows than dimensions
-    every correlation is 1. So larger ranks are not tried. The rank is what regularises this method,
-    as the ridge does `ridge_cca`, whose solution is the same in all other respects: at full rank
-    this is `ridge_cca` with a ridge of 0.
+    The centred rows of n pairs without repeats span n - 1 dimensions. With more than (n - 1) / 2
+    components in each modality, the spaces of both meet there whatever the data are: with fewer
+    rows than dimensions every correlation is 1. So larger ranks are not tried. The rank is what
+    regularises this method, as the ridge does `ridge_cca`, whose solution is the same in all other
+    respects: at full rank this is `ridge_cca` with a ridge of 0.
 
     Args:
-        train: Training pairs as features, read once in chunks; covariances and decompositions take
-            some `50 d^2` bytes and a time of `n d^2 + d^3` for features of width d.
+        train: Training pairs as features, read in chunks; covariances and decompositions take some
+            `50 d^2` bytes and a time of `n d^2 + d^3` for features of width d.
         validation: Validation pairs as features.
         config: Hyper-parameters.
         select_by: See `evaluation.protocol.selection_score`.
@@ -61,11 +68,13 @@ def fit(
     Raises:
         InputError: If the pairs are too few for the rank.
     """
-    most, least = (len(train) - 1) // 2, config.rank or 1
+    pairs, least = independent_pairs(train), config.rank or 1
+    most = (pairs - 1) // 2
     if most < least:
         raise InputError(
-            f"`rank` {least} needs {2 * least + 1} training pairs, so that a correlation says "
-            f"something; received {len(train)}: lower it, give more pairs, or take ridge_cca."
+            f"`rank` {least} needs {2 * least + 1} training pairs without repeats, so that a "
+            f"correlation says something; received {pairs}: lower it, give more pairs, or take "
+            "ridge_cca."
         )
     views = views_of(train, progress)
     most = min(most, max(len(side.variances) for side in (views.images, views.texts)))

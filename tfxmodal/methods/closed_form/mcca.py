@@ -32,7 +32,7 @@ class MCCAConfig:
     shrinkage: float | None = None
     """What share c of each covariance is replaced by a multiple of the identity: 0 is CCA, 1 is
     PLS. By default validation chooses among .001, .01, .1, .3, .5, .7, .9 and 1. With 0 there
-    must be more pairs than features of both modalities together."""
+    must be more pairs, without repeats, than features of both modalities together."""
 
     components: int | None = None
     """Dimensions of the common space; by default validation chooses among 5, 10, 20, 50, 100 and
@@ -60,8 +60,8 @@ def fit(
     tell. A pair is scored by the cosine of w_1^T (x - E x) and w_2^T (y - E y).
 
     Args:
-        train: Training pairs as features, read once in chunks; covariances and decompositions take
-            some `50 d^2` bytes and a time of `n d^2 + d^3` for features of width d.
+        train: Training pairs as features, read in chunks; covariances and decompositions take some
+            `50 d^2` bytes and a time of `n d^2 + d^3` for features of width d.
         validation: Validation pairs as features.
         config: Hyper-parameters.
         select_by: See `evaluation.protocol.selection_score`.
@@ -74,7 +74,7 @@ def fit(
     """
     views = views_of(train, progress)
     if config.shrinkage == 0:
-        check_unregularised(views, len(train), "shrinkage")
+        check_unregularised(views, train, "shrinkage")
     settings = [({"shrinkage": c}, views, shrunk(c)) for c in choices(config.shrinkage, SHRINKAGES)]
     found = candidates(settings, choices(config.components, COMPONENTS), progress)
     return best_on_validation(found, validation, select_by)

@@ -44,7 +44,8 @@ def fit(
     rounding alone, such as those beyond n - 1 of n pairs, are left out.
 
     Args:
-        train: Training pairs as features, read once in chunks; C takes `8 d_image d_text` bytes.
+        train: Training pairs as features, read once in chunks; C takes `8 d_image d_text` bytes
+            and a time of `n d^2`, its directions one of `d^3`, for features of width d.
         validation: Validation pairs as features.
         config: Hyper-parameters.
         select_by: See `evaluation.protocol.selection_score`.

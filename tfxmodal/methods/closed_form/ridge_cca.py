@@ -36,7 +36,8 @@ class RidgeCCAConfig:
     ridge: float | None = None
     """What is added to both covariances' diagonals, relative to the mean variance of a feature; by
     default validation chooses among .0001, .001 and so on to 100, where CCA is nearly PLS. Without
-    any ridge (0) there must be more pairs than features of both modalities together."""
+    any ridge (0) there must be more pairs, without repeats, than features of both modalities
+    together."""
 
     components: int | None = None
     """Dimensions of the common space; by default validation chooses among 10, 20, 50, 100, 200."""
@@ -63,8 +64,8 @@ def fit(
     docs/results.md shows what they gain.
 
     Args:
-        train: Training pairs as features, read once in chunks; covariances and decompositions take
-            some `50 d^2` bytes for features of width d.
+        train: Training pairs as features, read in chunks; covariances and decompositions take some
+            `50 d^2` bytes and a time of `n d^2 + d^3` for features of width d.
         validation: Validation pairs as features.
         config: Hyper-parameters.
         select_by: See `evaluation.protocol.selection_score`.
@@ -77,7 +78,7 @@ def fit(
     """
     views = views_of(train, progress)
     if config.ridge == 0:
-        check_unregularised(views, len(train), "ridge")
+        check_unregularised(views, train, "ridge")
     settings = [
         ({"ridge": ridge}, views, with_ridge(ridge)) for ridge in choices(config.ridge, RIDGES)
     ]
