@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.training.tiny import make_pairs
+from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
 from tfxmodal.evaluation import calibration
 from tfxmodal.evaluation.calibration import Calibration, calibrate, fit
@@ -85,3 +86,26 @@ def test_right_is_what_the_metrics_count_as_right(labelled, monkeypatch):
     n = kept.sum()
     step = -(-n * n // 500)
     assert calibrate(results).pairs == n * len(range(0, n, step)) <= 500
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_an_image_counts_once_however_many_captions_it_has(labelled):
+    """Fifty images have one caption each, fifty have nine, and each caption is a row."""
+    rng = np.random.default_rng(0)
+    of_row = rng.permutation(np.repeat(np.arange(100), [1, 9] * 50))
+    vectors = rng.standard_normal((100, 5), np.float32)
+    texts = vectors[of_row] + rng.standard_normal((500, 5), np.float32)
+    labels = np.eye(10, dtype=np.uint8)[rng.integers(0, 10, 100)]
+    labels[:5] = 0
+    of_rows = labels[of_row] if labelled else None
+    pairs = Pairs(np.arange(500), vectors[of_row], texts, of_rows, image_ids=of_row)
+    found = calibrate(evaluate_split(GivenVectors(), pairs, pairs, None))
+    right = labels @ labels.T > 0 if labelled else np.eye(100, dtype=bool)
+    kept = labels.any(axis=1) if labelled else np.ones(100, bool)
+    cells = np.ix_(kept, kept[of_row])
+    expected = fit((vectors @ texts.T)[cells].ravel(), right[:, of_row][cells].ravel())
+    assert (found.pairs, found.base_rate) == (expected.pairs, expected.base_rate)
+    assert labelled or found.base_rate == 0.01
+    np.testing.assert_allclose(
+        (found.slope, found.intercept), (expected.slope, expected.intercept), rtol=1e-4
+    )

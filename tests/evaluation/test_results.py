@@ -12,6 +12,7 @@ from tfxmodal.data.pairs import Pairs
 from tfxmodal.evaluation import results as results_module
 from tfxmodal.evaluation.curves import mean_over_queries, precision_recall
 from tfxmodal.evaluation.metrics import relevance
+from tfxmodal.evaluation.protocol import evaluate, evaluate_pairs
 from tfxmodal.evaluation.results import captions_or_ids, draw, evaluate_split, retrieved_figure
 
 
@@ -113,6 +114,36 @@ def test_curves_take_a_repeated_image_once(source):
         ("text_to_image", scores.T, relevant.T),
     ):
         np.testing.assert_allclose(panels[direction], curve_of(matrix, right))
+
+
+class Doubled(Bilinear):
+    """Embeds each row by itself, exactly, and notes the rows of images it was given."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def embed_images(self, features):
+        self.seen += features[:].tolist()
+        return 2 * features[:]
+
+    def embed_texts(self, features):
+        return features
+
+
+def test_a_repeated_image_is_embedded_once(source):
+    owners = np.array([2, 0, 2, 1, 1, 1, 0, 2, 3, 3, 0, 1])  # Not in the order of the rows.
+    source = replace(source, labels=np.eye(4, dtype=np.uint8)[owners], image_ids=owners)
+    features = features_of(source)
+    distinct = features.images[:4]
+    features = replace(features, images=distinct[owners])
+    expected = evaluate(Bilinear(), features.with_features(2 * distinct[owners]))
+    once, split = Doubled(), Doubled()
+    assert evaluate_pairs(once, features) == expected
+    found = evaluate_split(split, features, source, None)
+    assert found.metrics == expected
+    assert once.seen == split.seen == distinct[[2, 0, 1, 3]].tolist()
+    np.testing.assert_array_equal(found.images, 2 * distinct[owners])
 
 
 @pytest.mark.parametrize("labelled", [True, False])

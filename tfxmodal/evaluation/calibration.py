@@ -67,14 +67,16 @@ class Calibration:
 def calibrate(results: SplitResults) -> Calibration | None:
     """The map of a split's scores; None where no pair is right, or none is wrong.
 
+    An image that rows repeat is taken once, as by the metrics.
+
     Args:
         results: A validation split under the scorer.
     """
     labels = results.source.labels
     captions = results.captions
-    images = np.arange(len(results.images))
+    images = results.source.once(slice(None))
     if labels is not None:
-        images = images[labels.any(axis=1)]
+        images = images[labels[images].any(axis=1)]
         captions = captions.take(labels[captions.pairs].any(axis=1))
     step = max(1, -(-len(images) * len(captions.pairs) // PAIRS))
     captions = captions.take(slice(None, None, step))

@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from tfxmodal.data.pairs import Pairs
+from tfxmodal.data.repeated import TakenFeatures
 from tfxmodal.errors import InputError, choose
 from tfxmodal.evaluation.class_metrics import class_metrics
 from tfxmodal.evaluation.metrics import ranks, relevance, ties
@@ -141,8 +142,22 @@ def measure_queries(scorer: Scorer, embedded: Pairs, captions: Side | None = Non
 
 def evaluate_pairs(scorer: Scorer, pairs: Pairs) -> dict:
     """Evaluates pairs of features, the text of each as a whole; see `evaluate`."""
-    images, texts = scorer.embed_images(pairs.images), scorer.embed_texts(pairs.texts)
-    return evaluate(scorer, pairs.with_features(images, texts))
+    return evaluate(scorer, pairs.with_features(*embed_pairs(scorer, pairs)))
+
+
+def embed_pairs(scorer: Scorer, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings of pairs of features; an image that rows repeat is embedded once.
+
+    Returns:
+        Those of the images `[n, d]`, the same in all rows of an image, and of the texts `[n, d]`.
+    """
+    if pairs.image_ids is None:
+        images = scorer.embed_images(pairs.images)
+    else:
+        rows = pairs.once(slice(None))
+        distinct = scorer.embed_images(TakenFeatures(pairs.images, rows))
+        images = distinct[np.searchsorted(rows, pairs.owners)]
+    return images, scorer.embed_texts(pairs.texts)
 
 
 def between_trainings(by: str) -> str:

@@ -18,7 +18,7 @@ from tfxmodal.evaluation.curves import (
 from tfxmodal.evaluation.fonts import lacking
 from tfxmodal.evaluation.metrics import relevance
 from tfxmodal.evaluation.per_query import PerQuery
-from tfxmodal.evaluation.protocol import Side, measure_blocks, measure_queries
+from tfxmodal.evaluation.protocol import Side, embed_pairs, measure_blocks, measure_queries
 from tfxmodal.io.reporter import SILENT, Reporter
 from tfxmodal.retrieval.scorer import Scorer
 
@@ -109,7 +109,7 @@ def evaluate_split(scorer: Scorer, features: Pairs, source: Pairs, encoder) -> S
     """
     from tfxmodal.encoders.text.bag_of_words import EncodedTexts  # Its package loads TensorFlow.
 
-    images, texts = scorer.embed_images(features.images), scorer.embed_texts(features.texts)
+    images, texts = embed_pairs(scorer, features)
     captions = None
     if encoder is not None and features.queries is None:
         counts = [len(each) for each in source.texts]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfxmodal.data.pairs import Pairs
-from tfxmodal.evaluation.protocol import evaluate_pairs, selection_score
+from tfxmodal.evaluation.protocol import embed_pairs, evaluate_pairs, selection_score
 from tfxmodal.lazy import keras
 from tfxmodal.methods.spec import Fitted
 from tfxmodal.retrieval.cosine import GivenVectors
@@ -55,8 +55,7 @@ class Projections:
         """
         if self._embedded is None or self._embedded[0] is not validation:
             scorer = self.fitted(np.ones(self.most), {}).scorer()
-            images, texts = validation.images, validation.texts
-            vectors = scorer.embed_images(images), scorer.embed_texts(texts)
+            vectors = embed_pairs(scorer, validation)
             self._embedded = validation, validation.with_features(*vectors)
         _, whole = self._embedded
         first = [_unit(rows[:, : len(weights)] * weights) for rows in (whole.images, whole.texts)]

@@ -13,7 +13,7 @@ import numpy as np
 
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
-from tfxmodal.evaluation.protocol import evaluate, selection_score
+from tfxmodal.evaluation.protocol import embed_pairs, evaluate, selection_score
 from tfxmodal.inputs.spec import MODALITIES, MethodInputs
 from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.pair_batch import PairBatch
@@ -155,7 +155,7 @@ class MCSM(CosineMethod):
         if len(self.weights) == 1:
             return
         scorer, pairs = self._equal, self._validation
-        images, texts = scorer.embed_images(pairs.images), scorer.embed_texts(pairs.texts)
+        images, texts = embed_pairs(scorer, pairs)
         halves = (np.split(each, 2, axis=1) for each in (images, texts))
         spreads = [max(spread(u, v), 1e-6) for u, v in zip(*halves, strict=True)]
         scores = {}
