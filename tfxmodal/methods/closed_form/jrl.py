@@ -19,7 +19,7 @@ from tfxmodal.methods.closed_form.graphs import roughness
 from tfxmodal.methods.closed_form.row_sparsity import row_lengths, row_sparse_step
 from tfxmodal.methods.closed_form.selection import best_on_validation, choices
 from tfxmodal.methods.closed_form.standardised import Standardised, product
-from tfxmodal.methods.few_labels import FewLabels, with_few_labels
+from tfxmodal.methods.few_labels import FewLabels, check_classes, with_few_labels
 from tfxmodal.methods.spec import Fitted, MethodSpec
 
 SIMILARITIES = ("posterior", "cosine")
@@ -116,8 +116,8 @@ def fit(
         test: Features of the test images and texts, which the graphs of `as_released` hold, too.
 
     Raises:
-        InputError: If the images, or the texts, are all the same, or `as_released` has no test
-            rows.
+        InputError: If the images, the texts, or the labels that there are, are all the same, or
+            `as_released` has no test rows.
     """
     if config.as_released and not (test and len(test[0]) and len(test[1])):
         raise InputError(
@@ -125,6 +125,7 @@ def fit(
             "test pairs: give some, or leave it out."
         )
     check_varies(train.images, train.texts)
+    check_classes(train.labels)  # Else X^T Y is rounding, or P has a single direction.
     problem = Problem(train, config, progress, test if config.as_released else None)
     projections = problem.solve(seed)
     networks = {name: problem.encoders(projections, name) for name in SIMILARITIES}
