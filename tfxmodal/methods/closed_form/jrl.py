@@ -107,9 +107,9 @@ def fit(
     At the released weights the minimum is almost P = Q = 0. On Wikipedia's training rows (seed 0)
     the objective of zero is 4346.0. The tolerance ends the updates after three, at 4347.5, with
     rows of X P and T Q of median length 1.2e-4 and 1.2e-3; sixty updates reach 4345.97, with 1.9e-8
-    and 1.8e-4. So the early stop alone keeps the directions that are compared. With gamma = 1 and
-    sigma = 30 the minimum is another: three updates reach 4241.7, sixty 4241.4, and at both the
-    lengths are .017 and .058.
+    and 1.8e-4. So the early stop keeps the projections that are compared from zero. With gamma = 1
+    and sigma = 30 they stay: three updates reach 4241.7, sixty 4241.4, and at both the lengths are
+    .017 and .058.
 
     Args:
         train: Training pairs as features, a row without a label is a row of zeros. A modality at a
