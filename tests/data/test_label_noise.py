@@ -17,20 +17,33 @@ from tfxmodal.errors import InputError
     st.integers(1, 40),
     st.floats(0, 1),
     st.sampled_from(["symmetric", "asymmetric"]),
+    st.booleans(),
     st.integers(0, 2**31),
 )
-def test_a_share_of_the_rows_has_as_many_other_classes(classes, n, rate, kind, seed):
-    labels = np.eye(classes, dtype=np.uint8)[np.random.default_rng(seed).integers(0, classes, n)]
+def test_a_share_of_the_rows_has_as_many_other_classes(classes, n, rate, kind, several, seed):
+    random = np.random.default_rng(seed)
+    labels = np.eye(classes, dtype=np.uint8)[random.integers(0, classes, n)]
+    if several:
+        labels |= random.random((n, classes)) < 0.4
     labels[::5] = 0  # Rows without a label stay so.
     noisy = noisy_labels(labels, rate, kind, seed)
     wrong = (noisy != labels).any(axis=1)
-    assert np.count_nonzero(wrong) == round(rate * len(labelled(labels)))
-    np.testing.assert_array_equal(noisy.sum(axis=1), labels.sum(axis=1))
+    may_be = labelled(labels[~labels.all(axis=1)])
+    assert np.count_nonzero(wrong) == round(rate * len(may_be))
+    had = labels[wrong].sum(axis=1)
+    np.testing.assert_array_equal(noisy[wrong].sum(axis=1), np.minimum(had, classes - had))
     assert (noisy[wrong] * labels[wrong]).sum() == 0
-    if kind == "asymmetric":
+    if kind == "asymmetric" and not several:
         np.testing.assert_array_equal(
             noisy[wrong].argmax(axis=1), (labels[wrong].argmax(axis=1) + 1) % classes
         )
+
+
+def test_asymmetric_noise_takes_the_next_classes_that_a_row_has_not():
+    rows = [[1, 1, 0, 0, 0], [1, 0, 1, 0, 0], [0, 0, 0, 1, 1], [1, 0, 1, 1, 1]]
+    expected = [[0, 0, 1, 1, 0], [0, 1, 0, 1, 0], [1, 1, 0, 0, 0], [0, 1, 0, 0, 0]]
+    noisy = noisy_labels(np.array(rows, np.uint8), 1.0, "asymmetric", 0)
+    np.testing.assert_array_equal(noisy, expected)
 
 
 def test_symmetric_noise_reaches_every_other_class_alike():

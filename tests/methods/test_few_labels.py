@@ -154,6 +154,23 @@ def test_a_run_learns_from_the_labels_it_may_see(tmp_path):
     assert found.metrics["test"] == expected.metrics["test"] != whole.metrics["test"]
 
 
+@pytest.mark.parametrize("method", ["gss_sl", "jrl", "mvda", "mvda_vc", "mcsm"])
+@pytest.mark.parametrize("classes", [1, 2])
+def test_labels_that_are_all_the_same_are_refused(method, classes, tmp_path):
+    """Else rounding, or a network as it was drawn, would be ranked."""
+    data, alike = dataset(), np.uint8([1, classes == 2, 0])
+    train = replace(data.train, labels=np.tile(alike, [64, 1]))
+    first = replace(data.train, labels=np.repeat([alike, alike[::-1]], 32, axis=0))
+    for pairs, given in (
+        (train, {}),
+        (first, {"labelled_fraction": 0.5, "labelled_rows": "first"}),
+    ):
+        told = rf"`labels` must separate the training .* {classes} class\(es\).*: give rows of at"
+        with pytest.raises(InputError, match=told):
+            pairs = data.replace_splits(train=pairs)
+            run_experiment(settings(method, **given), tmp_path / "run", dataset=pairs)
+
+
 @pytest.mark.parametrize("method", ["pls", "scl", "distil"])
 def test_label_noise_without_labels_is_refused_at_once(tmp_path, method):
     given = {"teacher": tmp_path} if method == "distil" else {}

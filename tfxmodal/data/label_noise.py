@@ -50,9 +50,9 @@ def noisy_labels(labels: np.ndarray, rate: float, kind: NoiseKind, seed) -> np.n
         labels: Multi-hot `[n, classes]`.
         rate: The share of the rows with a label that become wrong, rounded to whole rows; a row of
             every class cannot be wrong, and stays.
-        kind: `symmetric` gives a row as many classes as it has, drawn among its others (fewer where
-            it has more than half of them); `asymmetric` gives for each class the next one, the
-            first for the last.
+        kind: A row gets as many classes as it has, among its others (all of them where it has more
+            than half of the classes): `symmetric` draws them; `asymmetric` takes for each class the
+            next one, the first after the last, that the row has not and that is not taken yet.
         seed: Of NumPy's generator.
 
     Returns:
@@ -62,11 +62,14 @@ def noisy_labels(labels: np.ndarray, rate: float, kind: NoiseKind, seed) -> np.n
     known = np.flatnonzero(labels.any(axis=1) & ~labels.all(axis=1))
     rows = random.permutation(known)[: round(rate * len(known))]
     noisy = labels.copy()
-    if kind == "asymmetric":
-        noisy[rows] = np.roll(labels[rows], 1, axis=1)
-    for row in rows if kind == "symmetric" else ():
-        others = np.flatnonzero(labels[row] == 0)
-        count = min(np.count_nonzero(labels[row]), len(others))
+    for row in rows:
+        own, others = np.flatnonzero(labels[row]), np.flatnonzero(labels[row] == 0)
+        own = own[: len(others)]
         noisy[row] = 0
-        noisy[row, random.choice(others, count, replace=False)] = 1
+        if kind == "symmetric":
+            noisy[row, random.choice(others, len(own), replace=False)] = 1
+            continue
+        for each in own:
+            free = others[noisy[row, others] == 0]
+            noisy[row, free[((free - each) % labels.shape[1]).argmin()]] = 1
     return noisy

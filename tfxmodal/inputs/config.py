@@ -90,8 +90,8 @@ class DataConfig:
     them (papers: none; MRL: .2 to .8). Validation and test keep theirs."""
 
     label_noise_kind: NoiseKind = "symmetric"
-    """Which ones they get: symmetric, classes drawn among all others; asymmetric, the next
-    class."""
+    """Which ones they get: symmetric, classes drawn among all others; asymmetric, for each class
+    the next one that the pair does not have."""
 
     cache_dir: Path = Path("cache")
     """Where features are kept, so that they are computed once."""

@@ -47,6 +47,25 @@ def with_few_labels(train: Pairs, config: FewLabels, seed: int) -> Pairs:
     return replace(train, **seen)
 
 
+def check_classes(labels: np.ndarray):
+    """Checks that the labels a method sees tell rows apart.
+
+    Args:
+        labels: `[n, classes]` multi-hot; a row of zeros has no label.
+
+    Raises:
+        InputError: If all rows that have a label have the same classes.
+    """
+    seen = labels[labelled(labels)]
+    if (seen == seen[:1]).all():
+        raise InputError(
+            "`labels` must separate the training pairs; received labels of "
+            f"{np.count_nonzero(seen.any(axis=0))} class(es), the same in all {len(seen):,} "
+            "labelled rows: give rows of at least two classes that differ (`labelled_rows` "
+            "stratified keeps every class)."
+        )
+
+
 def labelled_streams(train: Pairs) -> dict[str, np.ndarray]:
     """The rows with labels, by stream: `pairs`, or of unpaired sets `images` and `texts`."""
     if train.paired:

@@ -183,7 +183,7 @@ def test_what_is_read_is_decided_by_what_there_is():
 
 def test_what_cannot_be_told_apart_is_refused():
     train = replace(make_pairs(6), labels=np.ones((6, 1), np.uint8))
-    with pytest.raises(InputError, match="different classes apart.*have 1: give pairs of two"):
+    with pytest.raises(InputError, match="must separate .* 1 class.*: give rows of at least two"):
         made().streams(train, 0)
     with pytest.raises(InputError, match="`batch_size` must be at least 2.*received 1: raise it"):
         made().check_batch(1)

@@ -18,7 +18,7 @@ from tfxmodal.methods.closed_form.graphs import label_graph
 from tfxmodal.methods.closed_form.row_sparsity import row_sparse_step
 from tfxmodal.methods.closed_form.selection import best_on_validation, choices
 from tfxmodal.methods.closed_form.standardised import Standardised, product
-from tfxmodal.methods.few_labels import FewLabels, with_few_labels
+from tfxmodal.methods.few_labels import FewLabels, check_classes, with_few_labels
 from tfxmodal.methods.spec import Fitted, MethodSpec
 
 WEIGHTS = (0.01, 0.1, 1.0, 10.0)
@@ -92,9 +92,10 @@ def fit(
         progress: Wraps an iterable, as tqdm does.
 
     Raises:
-        InputError: If the images, or the texts, are all the same.
+        InputError: If the images, the texts, or the labels that there are, are all the same.
     """
     check_varies(train.images, train.texts)
+    check_classes(train.labels)  # Else X_j^T Y is rounding, or U_j has a single direction.
     problem = Problem(train)
     wanted = list(
         combinations(choices(config.sparsity, WEIGHTS), choices(config.smoothness, WEIGHTS))

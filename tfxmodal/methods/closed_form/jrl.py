@@ -19,7 +19,7 @@ from tfxmodal.methods.closed_form.graphs import roughness
 from tfxmodal.methods.closed_form.row_sparsity import row_lengths, row_sparse_step
 from tfxmodal.methods.closed_form.selection import best_on_validation, choices
 from tfxmodal.methods.closed_form.standardised import Standardised, product
-from tfxmodal.methods.few_labels import FewLabels, with_few_labels
+from tfxmodal.methods.few_labels import FewLabels, check_classes, with_few_labels
 from tfxmodal.methods.spec import Fitted, MethodSpec
 
 SIMILARITIES = ("posterior", "cosine")
@@ -104,6 +104,13 @@ def fit(
     dimensions, so that L is about I. It updates Q from the P before, which may raise the objective,
     and projects before its last update. It scores by the posteriors. `as_released` does all this.
 
+    At the released weights the minimum is almost P = Q = 0. On Wikipedia's training rows (seed 0)
+    the objective of zero is 4346.0. The tolerance ends the updates after three, at 4347.5, with
+    rows of X P and T Q of median length 1.2e-4 and 1.2e-3; sixty updates reach 4345.97, with 1.9e-8
+    and 1.8e-4. So the early stop keeps the projections that are compared from zero. With gamma = 1
+    and sigma = 30 they stay: three updates reach 4241.7, sixty 4241.4, and at both the lengths are
+    .017 and .058.
+
     Args:
         train: Training pairs as features, a row without a label is a row of zeros. A modality at a
             time is held in memory, twice, for its graph, whose time is `O(n^2 d)`; else rows are
@@ -116,8 +123,8 @@ def fit(
         test: Features of the test images and texts, which the graphs of `as_released` hold, too.
 
     Raises:
-        InputError: If the images, or the texts, are all the same, or `as_released` has no test
-            rows.
+        InputError: If the images, the texts, or the labels that there are, are all the same, or
+            `as_released` has no test rows.
     """
     if config.as_released and not (test and len(test[0]) and len(test[1])):
         raise InputError(
@@ -125,6 +132,7 @@ def fit(
             "test pairs: give some, or leave it out."
         )
     check_varies(train.images, train.texts)
+    check_classes(train.labels)  # Else X^T Y is rounding, or P has a single direction.
     problem = Problem(train, config, progress, test if config.as_released else None)
     projections = problem.solve(seed)
     networks = {name: problem.encoders(projections, name) for name in SIMILARITIES}

@@ -19,9 +19,9 @@ from tfxmodal.lazy import keras, tf
 from tfxmodal.losses.pair_batch import PairBatch
 from tfxmodal.losses.ranking import ranking
 from tfxmodal.losses.relational_similarity import similarity
-from tfxmodal.methods.few_labels import with_few_labels
+from tfxmodal.methods.few_labels import check_classes, with_few_labels
 from tfxmodal.methods.gradient.cosine_method import CosineMethod, scorer_of
-from tfxmodal.methods.gradient.mcsm_config import MCSMConfig, check_classes, decided, reads
+from tfxmodal.methods.gradient.mcsm_config import MCSMConfig, decided, reads
 from tfxmodal.methods.learner import Batch, rmsprop
 from tfxmodal.methods.spec import MethodSpec
 from tfxmodal.retrieval.cosine import CosineScorer
@@ -122,9 +122,9 @@ class MCSM(CosineMethod):
         """The pairs with labels.
 
         Raises:
-            InputError: If they are all of one class.
+            InputError: If all have the same classes.
         """
-        check_classes(train)  # Few labels may leave fewer classes than there are.
+        check_classes(train.labels)  # Few labels may leave fewer classes than there are.
         return super().streams(train, seed)
 
     def check_batch(self, rows: int):

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
-
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError, check_ranges
 from tfxmodal.inputs.config import DataConfig
-from tfxmodal.methods.few_labels import FewLabels
+from tfxmodal.methods.few_labels import FewLabels, check_classes
 from tfxmodal.methods.scaled_features import ScaledFeatures
 from tfxmodal.methods.spec import GLOBAL, IN_PARTS, come_in_parts
 
@@ -73,9 +71,9 @@ def decided(config: MCSMConfig, train: Pairs, data: DataConfig) -> tuple[MCSMCon
         The config, and a sentence where it is one vector of each.
 
     Raises:
-        InputError: If the config asks for what is not there, or all pairs are of one class.
+        InputError: If the config asks for what is not there, or all pairs have the same classes.
     """
-    check_classes(train)
+    check_classes(train.labels)
     locations = config.locations
     if locations == "auto":
         locations = "map" if come_in_parts(train, data) else "global"
@@ -96,16 +94,3 @@ def decided(config: MCSMConfig, train: Pairs, data: DataConfig) -> tuple[MCSMCon
             "attention; what is left is a triplet model of two spaces."
         )
     return replace(config, locations=locations), told
-
-
-def check_classes(train: Pairs):
-    """Checks that there are pairs to tell apart.
-
-    Raises:
-        InputError: If all pairs with a label are of one class.
-    """
-    if (classes := np.count_nonzero(train.labels.any(axis=0))) < 2:
-        raise InputError(
-            f"mcsm learns by telling pairs of different classes apart, and the training pairs "
-            f"have {classes}: give pairs of two classes or more."
-        )
