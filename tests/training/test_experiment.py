@@ -253,7 +253,7 @@ def test_what_cannot_be_learned_is_told_before_anything_is_built(method, labels,
     [
         ("scl", {"labelled_fraction": 0.1}, 0, "`labelled_fraction` 0.1 needs labels"),
         ("sdml", {"embedding_dim": 2}, 3, "`embedding_dim` must be at least .* 3, .*received 2"),
-        ("mcsm", {}, 1, "pairs of different classes apart, .* have 1: give"),
+        ("mcsm", {}, 1, "must separate .* of 1 class.*: give rows of at least two"),
     ],
 )
 def test_labels_that_do_not_suffice_are_told_before_any_feature_is_made(
