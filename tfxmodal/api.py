@@ -42,7 +42,7 @@ def train(
     Raises:
         InputError: If anything given is wrong.
 
-    Example:
+    Examples:
         >>> import tfxmodal
         >>> result = tfxmodal.train("pls", "emoji_scenes", dataset_options=("size=100",))
         >>> 0 < result.metrics["test"]["map_all"]["average"] < 1
