@@ -27,7 +27,7 @@ from rich.table import Table
 from tests.benchmarks.bench_serving import serving
 from tests.serving import tiny
 from tfxmodal.commands import search_service
-from tfxmodal.serving.model_server import free_port
+from tfxmodal.serving.model_server import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 CALLERS = (1, 8, 32)
@@ -46,7 +46,7 @@ def service(base: Path, folder: Path, items: int):
             colour = tuple(rng.integers(0, 256, 3).tolist())
             (pictures / f"{number}.png").write_bytes(tiny.picture(colour, 64))
         search_service.main(["fill", *common, "--data", str(pictures)])
-        port = free_port()
+        (port,) = free_ports(1)
         command = [sys.executable, ROOT / "export/search_service.py", "serve", *common]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         with subprocess.Popen(

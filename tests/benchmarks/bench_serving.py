@@ -23,7 +23,7 @@ from rich.table import Table
 
 from tests.serving import fuzz, tiny
 from tfxmodal.serving.client.client import Client, ServerError
-from tfxmodal.serving.model_server import find_binary, free_port
+from tfxmodal.serving.model_server import find_binary, free_ports
 
 SERVE = Path(__file__).resolve().parents[2] / "export" / "serve.py"
 CALLERS = (1, 8, 32)
@@ -33,7 +33,7 @@ TEXT = "a brown dog runs on the beach"
 @contextmanager
 def serving(base: Path, *flags: str):
     """The process that serves a model, and its address."""
-    port = free_port()
+    (port,) = free_ports(1)
     command = [sys.executable, SERVE, "--model", base, "--port", str(port), *flags]
     environment = {**os.environ, "PYTHONPATH": str(SERVE.parents[1])}
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:

@@ -17,7 +17,7 @@ from tfxmodal.dev_server.batching import Batching
 from tfxmodal.dev_server.server import DevServer, Tls
 from tfxmodal.serving.client.client import Client, ServerError
 from tfxmodal.serving.model_config import model_config
-from tfxmodal.serving.model_server import ServerConfig, command_line, find_binary, free_port
+from tfxmodal.serving.model_server import ServerConfig, command_line, find_binary, free_ports
 
 REAL = pytest.param(
     "real",
@@ -103,9 +103,10 @@ def _real(folder: Path, config, batching, tls):
         folder / "monitoring",
         'prometheus_config { enable: true path: "/monitoring/prometheus/metrics" }',
     )
+    port, rest_port = free_ports(2)
     flags = ServerConfig(
-        port=free_port(),
-        rest_port=free_port(),
+        port=port,
+        rest_port=rest_port,
         batching=batching,
         monitoring=monitoring,
         tls_key=tls and tls[0],

@@ -13,7 +13,7 @@ from tfxmodal.dev_server.server import DevServer
 from tfxmodal.errors import InputError
 from tfxmodal.serving.client.client import Client, ServerError
 from tfxmodal.serving.model_config import model_config
-from tfxmodal.serving.model_server import free_port
+from tfxmodal.serving.model_server import free_ports
 
 
 class Stubborn(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -93,7 +93,7 @@ def test_retries_large_requests_too():
 
 
 def test_server_that_starts_late(base):
-    port = free_port()
+    (port,) = free_ports(1)
     servers = []
 
     def start():

@@ -28,7 +28,7 @@ from tfxmodal.service import access, observing, pictures
 from tfxmodal.service.config import Limits
 from tfxmodal.serving.client.client import Client
 from tfxmodal.serving.model_config import model_config
-from tfxmodal.serving.model_server import free_port
+from tfxmodal.serving.model_server import free_ports
 
 DEPLOY = Path(__file__).resolve().parents[2] / "export" / "deploy"
 CONFIG = DEPLOY / "config"
@@ -560,7 +560,7 @@ def alive(target: str, model: str = "tiny", seconds: int = 8) -> bool:
 def test_the_probe_sends_a_request_that_is_answered(server):
     assert alive(server.target)
     assert alive(server.target, "m" * 100)  # No restart would bring a model that is not there.
-    assert not alive(f"localhost:{free_port()}")
+    assert not alive(f"localhost:{free_ports(1)[0]}")
 
 
 def test_the_probe_finds_a_server_without_a_thread_left(base):

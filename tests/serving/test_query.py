@@ -20,7 +20,7 @@ from tfxmodal.serving.client import bulk, probe
 from tfxmodal.serving.client.client import Client
 from tfxmodal.serving.client.page import write_page
 from tfxmodal.serving.model_config import model_config
-from tfxmodal.serving.model_server import free_port
+from tfxmodal.serving.model_server import free_ports
 
 
 @pytest.fixture
@@ -205,7 +205,7 @@ def test_embedding_does_not_go_on_with_another_model(kind, photos, publish, tmp_
     lines, rows = tmp_path / "lines.txt", bulk._rows
     lines.write_text("\n".join(f"a red {number}" for number in range(9)))
     items = read_items(photos if kind == "images" else lines)
-    port, out = free_port(), tmp_path / "v.npy"
+    (port,), out = free_ports(1), tmp_path / "v.npy"
 
     def embed(version: int, till: int = 99):
         def killed(client, signature, items, numbers):

@@ -1,6 +1,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from tfxmodal.commands import serve
 from tfxmodal.dev_server.server import DevServer
 from tfxmodal.serving.client.client import Client
 from tfxmodal.serving.model_config import model_config
+from tfxmodal.serving.model_server import free_ports
 
 
 def run_serve(*flags, **environment):
@@ -21,6 +23,15 @@ def run_serve(*flags, **environment):
         text=True,
         env={**os.environ, "PYTHONPATH": str(root), **environment},
     )
+
+
+def test_free_ports_differ_and_nothing_listens_on_them():
+    (taken,) = free_ports(1)
+    with socket.create_server(("", taken)):
+        found = free_ports(20_000)  # All there are.
+    assert len(set(found)) == len(found) > 5_000
+    assert taken not in found
+    assert max(found) < 32_768
 
 
 def test_command_says_what_it_is_and_stops_at_a_signal(base, monkeypatch):

@@ -19,7 +19,7 @@ from tfxmodal.commands import cli
 from tfxmodal.errors import InputError
 from tfxmodal.io.reporter import Reporter
 from tfxmodal.methods.gradient.drsl import DRSL, DRSLConfig
-from tfxmodal.serving.model_server import free_port
+from tfxmodal.serving.model_server import free_ports
 from tfxmodal.training import experiment
 from tfxmodal.training.config import TrainingConfig
 from tfxmodal.training.experiment import run_experiment
@@ -115,7 +115,7 @@ def unseen(workers: Workers) -> str | None:
 def start(part, folder: Path, count: int) -> list[int]:
     """The exit codes of some workers; of each what it says is in PART-NUMBER.txt."""
     folder.mkdir(exist_ok=True)
-    addresses = [f"127.0.0.1:{free_port()}" for _ in range(count)]
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
     fork = multiprocessing.get_context("fork")
     processes = [fork.Process(target=run, args=(part, folder, addresses, i)) for i in range(count)]
     for process in processes:

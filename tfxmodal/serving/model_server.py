@@ -7,7 +7,9 @@ import os
 import shutil
 import socket
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from random import SystemRandom
 
 from google.protobuf import text_format
 
@@ -74,7 +76,7 @@ def command_line(
     models_file.write_text(text_format.MessageToString(models))
     command = [
         binary,
-        f"--port={config.port or free_port()}",
+        f"--port={config.port or free_ports(1)[0]}",
         f"--rest_api_port={config.rest_port}",
         f"--model_config_file={models_file}",
         f"--file_system_poll_wait_seconds={max(1, round(config.poll_seconds))}",
@@ -101,8 +103,20 @@ def command_line(
     return command
 
 
-def free_port() -> int:
-    """A port that nothing listens on now."""
+def free_ports(count: int) -> list[int]:
+    """Different ports that nothing listens on now.
+
+    Systems give connections ports from 32768 on. These lie below, so that no connection takes one
+    before the server does.
+    """
+    order = SystemRandom().sample(range(20_000, 32_768), 12_768)
+    return list(islice(filter(_is_free, order), count))
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("", 0))
-        return probe.getsockname()[1]
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True
