@@ -347,6 +347,33 @@ def test_wide_vectors_are_scanned_in_cells_for_any_k_and_filter(monkeypatch):
         assert recall(found, true) > least
 
 
+def test_as_many_cells_are_read_as_find_the_best_of_mixed_searches(monkeypatch, tmp_path):
+    monkeypatch.setattr(faiss_vectors, "NARROW", DIM - 1)
+    monkeypatch.setattr(faiss_vectors, "PROBED", 1)
+    monkeypatch.setattr(faiss_vectors, "MARGIN", 0)
+    items = unit(4000, 0)
+    mixed = items[:100] + items[100:200]
+    true = np.argsort(-mixed @ items.T, axis=1)[:, :10]
+
+    def found(vectors) -> float:
+        return np.mean(
+            [np.isin(*each).mean() for each in zip(true, vectors.search(mixed, 10)[0], strict=True)]
+        )
+
+    monkeypatch.setattr(faiss_vectors, "RECALL", 0)
+    few = faiss_vectors.FaissVectors("scan")
+    few.add(items)
+    monkeypatch.setattr(faiss_vectors, "RECALL", 0.99)
+    enough = faiss_vectors.FaissVectors("scan")
+    enough.add(items)
+    assert found(few) < 0.9 and found(enough) > 0.97
+    assert few.settings["probed"] == 1 < enough.settings["probed"] < 256
+    enough.write(tmp_path / "vectors")
+    read = faiss_vectors.FaissVectors.read(tmp_path / "vectors", **enough.settings)
+    np.testing.assert_array_equal(read.search(mixed, 10)[0], enough.search(mixed, 10)[0])
+    assert read.settings == enough.settings
+
+
 @pytest.mark.parametrize("make, scorer", [(cosine_index, Cosine()), (relation_index, Relation())])
 def test_what_is_there_is_passed_over_what_changed_is_replaced(make, scorer, tmp_path):
     index, items = make(), points(9, 3)

@@ -54,7 +54,7 @@ def read_files(
         vectors, embeddings = (each.format(number) for each in (VECTORS, EMBEDDINGS))
     if not told["ids"]:
         return told, kind(), None
-    given = {name: settings[name] for name in kind().settings}
+    given = {name: settings[name] for name in kind().settings if name in settings}
     vectors = kind.read(folder / vectors, **given)
     if not has_embeddings:
         return told, vectors, None
