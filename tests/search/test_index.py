@@ -10,7 +10,7 @@ from tfxmodal.retrieval.scorer import Scorer
 from tfxmodal.search import index as index_module
 from tfxmodal.search.index import Changes, Index
 from tfxmodal.search.new_index import build_index
-from tfxmodal.search.stores import faiss_vectors
+from tfxmodal.search.stores import cells, faiss_vectors
 
 DIM, CLASSES = 6, 4
 
@@ -360,10 +360,10 @@ def test_as_many_cells_are_read_as_find_the_best_of_mixed_searches(monkeypatch, 
             [np.isin(*each).mean() for each in zip(true, vectors.search(mixed, 10)[0], strict=True)]
         )
 
-    monkeypatch.setattr(faiss_vectors, "RECALL", 0)
+    monkeypatch.setattr(cells, "RECALL", 0)
     few = faiss_vectors.FaissVectors("scan")
     few.add(items)
-    monkeypatch.setattr(faiss_vectors, "RECALL", 0.99)
+    monkeypatch.setattr(cells, "RECALL", 0.99)
     enough = faiss_vectors.FaissVectors("scan")
     enough.add(items)
     assert found(few) < 0.9 and found(enough) > 0.97

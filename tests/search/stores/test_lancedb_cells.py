@@ -93,6 +93,25 @@ def test_the_graph_of_an_earlier_version_is_searched_and_replaced(filled):
     assert recall(store, queries, items, 10) >= 0.98
 
 
+def test_as_many_cells_are_read_as_find_the_best_of_mixed_searches(filled, monkeypatch):
+    store, items, _ = filled(64)
+    monkeypatch.setattr(lance, "PROBED", 1)
+    mixed = items[:50] + items[50:100]
+    store._index()
+    assert recall(store, mixed, items, 10) < 0.8
+    store._choose_cells()
+    assert recall(store, mixed, items, 10) > 0.97
+    opened = lance.LanceStore.open(store.folder)
+    assert recall(opened, mixed, items, 10) > 0.97
+    chosen, version = opened._chosen, opened._table.version
+    assert chosen["items"] == N and 1 < chosen["cells"] <= 64
+    opened._choose_cells()
+    assert opened._table.version == version  # Not again before it has grown.
+    monkeypatch.setattr(lance, "GROWTH", 0.5)
+    opened._choose_cells()
+    assert opened._chosen == chosen and opened._table.version > version
+
+
 def test_the_cells_that_are_made_are_not_joined_again(tmp_path):
     rng = np.random.default_rng(0)
     store, n = lance.LanceStore(About("A", "images"), tmp_path / "index"), 6 * lance.CELL

@@ -102,7 +102,7 @@ def test_a_doubled_row_hides_no_other_item(tmp_path):
 
 
 def test_many_items_are_deleted_by_one_write(tmp_path, monkeypatch):
-    monkeypatch.setattr(lancedb_store, "ASKED", 4)
+    monkeypatch.setattr(lancedb_store, "LOOKED_UP", 4)
     store, ids = STORES["lancedb"](ABOUT, tmp_path / "index"), [f"{row}" for row in range(10)]
     store.add(StoredItems(ids, vectors(10)))
     before = store._table.version

@@ -14,6 +14,7 @@ import numpy as np
 from tfxmodal.errors import choose
 from tfxmodal.retrieval.faiss_package import load_faiss
 from tfxmodal.retrieval.scorer import best
+from tfxmodal.search.stores.cells import ASKED, BEST, enough_cells
 
 KINDS = ("auto", "flat", "scan")
 LARGE = 100_000
@@ -29,10 +30,7 @@ NARROW = 64
 """Width up to which the codes of all vectors are read; of wider ones those of the nearest cells."""
 
 PROBED = 64
-"""Cells whose codes are read, at least; see `FaissVectors._choose_cells`."""
-
-RECALL, ASKED, BEST = 0.99, 100, 10
-"""Share of the best that must be found, of so many searches, and how many are the best."""
+"""Cells whose codes are read, at least; see `enough_cells`."""
 
 GROWTH = 4
 """Codes learned from n vectors are learned again for more than `GROWTH * n`."""
@@ -100,19 +98,17 @@ class FaissVectors:
             self._choose_cells()
 
     def _choose_cells(self):
-        """Reads as few cells as find `RECALL` of the best of searches by sums of two vectors.
+        """Sets how many cells are read."""
 
-        Images are searched by texts, which lie between the images rather than at one: a vector of
-        the gallery finds its best in its own cell. On 200,000 vectors of two runs, 64 cells found
-        .998 and .921 of the best of texts, .998 and .973 of sums, 1.000 and .999 of vectors.
-        """
-        rows = np.random.default_rng(0).integers(len(self), size=(2, ASKED))
-        queries = self.vectors(rows).sum(axis=0)
-        least = self._flat().search(queries, BEST)[0][:, -1:]
-        least -= 1e-6 * np.abs(least)  # FAISS rounds otherwise.
-        self._probed, cells = PROBED, _cells(self._made_for)
-        while self._probed < cells and np.mean(self.search(queries, BEST)[1] >= least) < RECALL:
-            self._probed *= 2
+        def search(queries: np.ndarray, cells: int | None) -> np.ndarray:
+            if cells is None:
+                return self._flat().search(queries, BEST)[0]
+            self._probed = cells
+            return self.search(queries, BEST)[1]
+
+        rows = np.random.default_rng(0).integers(len(self), size=2 * ASKED)
+        most = _cells(self._made_for)
+        self._probed = enough_cells(self.vectors(rows), search, PROBED, most)
 
     @property
     def dim(self) -> int | None:

@@ -5,6 +5,7 @@ LanceDB is imported where it is used; it is the extra `lancedb`.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ import numpy as np
 from tfxmodal.errors import InputError
 from tfxmodal.io.atomic import sync_changes, whole_folder
 from tfxmodal.io.locks import locked
+from tfxmodal.search.stores.cells import ASKED, BEST, enough_cells
 from tfxmodal.search.stores.checks import check_new, check_vectors, checked, is_id
 from tfxmodal.search.stores.folder import INDEX, check_free, read_folder, write_folder
 from tfxmodal.search.stores.lancedb_rows import (
@@ -36,7 +38,7 @@ TABLE = "items"
 EXACT = 20_000
 """Vectors up to which all are compared, in a few milliseconds: nothing is missed."""
 
-ASKED = 5_000
+LOOKED_UP = 5_000
 """Ids that are looked up at a time."""
 
 BATCH = 2**14
@@ -50,7 +52,14 @@ CELL = 4096
 when it adds what was written since."""
 
 PROBED, WANTED = 12, 50
-"""Cells that a search reads, and one more for each so many items that are wanted."""
+"""Cells that a search reads, at least, and one more for each so many items that are wanted; see
+`enough_cells`."""
+
+CHOSEN = "chosen"
+"""Where the field of the vectors tells how many."""
+
+GROWTH = 4
+"""How many cells are read is chosen again for more than so many times the items."""
 
 REFINED, AT_LEAST = 2, 50
 """Times as many as are wanted that it finds by their codes, and the fewest; the vectors decide
@@ -161,6 +170,12 @@ class LanceStore:
         there = [] if self._table is None else self._table.list_indices()
         return {name: each.index_type for each in there for name in each.columns}
 
+    @property
+    def _chosen(self) -> dict[str, int]:
+        """`cells` that are read, and of how many `items` that was chosen; nothing before it is."""
+        told = self._table.schema.field("vector").metadata or {}
+        return json.loads(told.get(CHOSEN.encode(), "{}"))
+
     def count(self, where: Where | None = None) -> int:
         """How many items fulfil a condition."""
         return self._table.count_rows(where and sql(where)) if self._table is not None else 0
@@ -208,6 +223,7 @@ class LanceStore:
                 if self.is_exact:
                     self._index()
                 self._join()
+                self._choose_cells()
             except Exception:
                 LOG.warning("%s cannot be put in order now.", self.folder, exc_info=True)
         self._tidied = self._table.version // VERSIONS
@@ -279,23 +295,27 @@ class LanceStore:
         queries = check_vectors(queries, "queries", self.dim)
         if self._table is None:
             return [Hits.none() for _ in queries]
-        is_exact = self.is_exact
-        return [self._found(query, k, where, minimum, is_exact) for query in queries]
+        cells = None if self.is_exact else self._chosen.get("cells", PROBED)
+        return [self._found(query, k, where, minimum, cells) for query in queries]
 
     def _found(
-        self, query: np.ndarray, k: int, where: Where | None, minimum: float, is_exact: bool
+        self, query: np.ndarray, k: int, where: Where | None, minimum: float, cells: int | None
     ) -> Hits:
+        """What a search finds in so many cells; by all vectors, where that is None."""
         search = self._table.search(query).distance_type("dot").limit(k)
         search = search.select(["id", "_distance"])
         if where is not None:
             search = search.where(sql(where), prefilter=True)
-        if not is_exact:
-            cells, refined = PROBED + k // WANTED, max(REFINED, math.ceil(AT_LEAST / k))
-            search = search.nprobes(cells).refine_factor(refined).ef(max(SEEN, 2 * k))
+        if cells is None:
+            search = search.bypass_vector_index()
+        else:
+            refined = max(REFINED, math.ceil(AT_LEAST / k))
+            search = search.nprobes(cells + k // WANTED).refine_factor(refined)
+            search = search.ef(max(SEEN, 2 * k))
             if where is not None:
                 search = search.maximum_nprobes(0)  # More cells where these hold too few: slower.
         found = search.to_arrow()
-        if not is_exact and len(found) < k and where is None:
+        if cells and len(found) < k and where is None:
             found = search.maximum_nprobes(0).to_arrow()
         scores = 1 - found["_distance"].to_numpy()
         chosen = np.flatnonzero(scores >= minimum)
@@ -318,6 +338,22 @@ class LanceStore:
             self._index()
             with self._locked():
                 self._join()
+            self._choose_cells()
+
+    def _choose_cells(self):
+        """Looks how many cells must be read, of a gallery that has grown."""
+        count = self.count()
+        if self.is_exact or count <= GROWTH * self._chosen.get("items", 0):
+            return
+
+        def search(queries: np.ndarray, cells: int | None) -> np.ndarray:
+            found = (self._found(query, BEST, None, -np.inf, cells) for query in queries)
+            return np.stack([each.scores for each in found])
+
+        vectors = self.get(self.some(2 * ASKED)).vectors
+        cells = enough_cells(vectors, search, PROBED, count // CELL + 1)
+        told = {CHOSEN: json.dumps({"cells": cells, "items": count})}
+        self._table.update_field_metadata({"path": "vector", "metadata": told})
 
     def _join(self):
         """Joins small files, completes the indices and drops old versions.
@@ -364,4 +400,4 @@ class LanceStore:
 def _parts(ids: Sequence[str]) -> list[list[str]]:
     """Ids in parts that one condition can name, each once."""
     names = list(filter(is_id, dict.fromkeys(ids)))
-    return [names[i : i + ASKED] for i in range(0, len(names), ASKED)]
+    return [names[i : i + LOOKED_UP] for i in range(0, len(names), LOOKED_UP)]
