@@ -76,7 +76,7 @@ def test_right_is_what_the_metrics_count_as_right(labelled, monkeypatch):
     labels = pairs.labels.copy()
     labels[:5] = 0  # without a label: neither right nor wrong
     pairs = replace(pairs, images=vectors[0], texts=vectors[1], labels=labels if labelled else None)
-    results = evaluate_split(GivenVectors(), pairs, pairs, None)
+    results = evaluate_split(GivenVectors(), pairs, pairs)
     scores = vectors[0] @ vectors[1].T
     right = labels @ labels.T > 0 if labelled else np.eye(40, dtype=bool)
     kept = labels.any(axis=1) if labelled else np.ones(40, bool)
@@ -99,7 +99,7 @@ def test_an_image_counts_once_however_many_captions_it_has(labelled):
     labels[:5] = 0
     of_rows = labels[of_row] if labelled else None
     pairs = Pairs(np.arange(500), vectors[of_row], texts, of_rows, image_ids=of_row)
-    found = calibrate(evaluate_split(GivenVectors(), pairs, pairs, None))
+    found = calibrate(evaluate_split(GivenVectors(), pairs, pairs))
     right = labels @ labels.T > 0 if labelled else np.eye(100, dtype=bool)
     kept = labels.any(axis=1) if labelled else np.ones(100, bool)
     cells = np.ix_(kept, kept[of_row])

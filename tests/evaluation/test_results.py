@@ -43,6 +43,11 @@ def features_of(source):
     return source.with_features(rng.standard_normal((12, 4)).astype(np.float32), texts)
 
 
+def single(source):
+    """Each caption by itself, as `Prepared.single_captions` gives them."""
+    return Lengths().encode([caption for each in source.texts for caption in each])
+
+
 def curve_of(scores, relevant):
     """Precision at levels of recall, of all queries."""
     levels, values = precision_recall(scores, relevant)
@@ -59,7 +64,7 @@ def retrieved(found, monkeypatch, **options) -> dict:
 
 
 def test_a_pair_without_captions_is_counted_and_drawn(source):
-    found = evaluate_split(Bilinear(), features_of(source), source, Lengths())
+    found = evaluate_split(Bilinear(), features_of(source), source, single(source))
     assert found.metrics["gallery"]["image_to_text"] == 13
     assert found.metrics["queries"] == {"image_to_text": 12, "text_to_image": 13}
     assert captions_or_ids(source)[-2:] == ["aa", "id11"]
@@ -67,7 +72,7 @@ def test_a_pair_without_captions_is_counted_and_drawn(source):
         *("precision_recall", "precision_scope", "tsne", "retrieved")
     }
     unlabelled = replace(source, labels=None)
-    found = evaluate_split(Bilinear(), features_of(unlabelled), unlabelled, Lengths())
+    found = evaluate_split(Bilinear(), features_of(unlabelled), unlabelled, single(unlabelled))
     assert found.metrics["queries_without_relevant"] == {"image_to_text": 1, "text_to_image": 0}
     assert set(draw({"SCL": found}, None)) == {"retrieved"}
 
@@ -76,7 +81,7 @@ def test_queries_are_drawn_among_their_database(source, monkeypatch):
     """Only queries ask in the figure of what is retrieved, and only the database is found."""
     asks = np.arange(12) % 4 == 0
     source = replace(source, queries=asks)
-    found = evaluate_split(Bilinear(), features_of(source), source, Lengths())
+    found = evaluate_split(Bilinear(), features_of(source), source)
     assert found.metrics["gallery"] == {"image_to_text": 9, "text_to_image": 9}
     drawn = retrieved(found, monkeypatch, k=9)
     names = np.array(captions_or_ids(source))
@@ -93,7 +98,7 @@ def test_queries_are_drawn_among_their_database(source, monkeypatch):
 def test_curves_are_of_queries_and_database(source):
     asks = np.arange(12) % 4 == 0
     source = replace(source, queries=asks)
-    found = evaluate_split(Bilinear(), features_of(source), source, Lengths())
+    found = evaluate_split(Bilinear(), features_of(source), source)
     panels = found.curves["precision_recall"]
     scores = Bilinear().score(found.images, found.texts)
     relevant = relevance(source.labels[asks], source.labels[~asks])
@@ -105,7 +110,7 @@ def test_curves_are_of_queries_and_database(source):
 def test_curves_take_a_repeated_image_once(source):
     owners = np.arange(12) // 3 * 3
     source = replace(source, labels=source.labels[owners], image_ids=owners)
-    found = evaluate_split(Bilinear(), features_of(source), source, None)
+    found = evaluate_split(Bilinear(), features_of(source), source)
     panels = found.curves["precision_recall"]
     scores = Bilinear().score(found.images[::3], found.texts)
     relevant = relevance(source.labels[::3], source.labels)
@@ -140,7 +145,7 @@ def test_a_repeated_image_is_embedded_once(source):
     expected = evaluate(Bilinear(), features.with_features(2 * distinct[owners]))
     once, split = Doubled(), Doubled()
     assert evaluate_pairs(once, features) == expected
-    found = evaluate_split(split, features, source, None)
+    found = evaluate_split(split, features, source)
     assert found.metrics == expected
     assert once.seen == split.seen == distinct[[2, 0, 1, 3]].tolist()
     np.testing.assert_array_equal(found.images, 2 * distinct[owners])
@@ -151,7 +156,7 @@ def test_the_figure_takes_a_repeated_image_once(source, monkeypatch, labelled):
     owners = np.arange(12) // 3 * 3
     labels = source.labels[np.arange(12) // 3 % 3] if labelled else None
     source = replace(source, images=source.images[owners], labels=labels, image_ids=owners)
-    found = evaluate_split(Bilinear(), features_of(source), source, None)
+    found = evaluate_split(Bilinear(), features_of(source), source)
     drawn = retrieved(found, monkeypatch, queries=12, k=12)
     names, paths = captions_or_ids(source), list(source.images)
     assert len(drawn["images"]) == 4 == len({row.query for row in drawn["images"]})
@@ -182,7 +187,7 @@ def test_curves_are_of_the_whole_gallery_in_any_order(source, monkeypatch):
     features = replace(features, queries=asks)
     monkeypatch.setattr(results_module, "CURVE_QUERIES", 4)
     monkeypatch.setattr("tfxmodal.evaluation.protocol.BLOCK", 16)  # Two queries at a time.
-    found = evaluate_split(Bilinear(), features, source, None)
+    found = evaluate_split(Bilinear(), features, source)
     scores = Bilinear().score(found.images, found.texts)
     relevant = relevance(source.labels[asks], source.labels[~asks])
     for direction, matrix in (("image_to_text", scores), ("text_to_image", scores.T)):
@@ -193,7 +198,7 @@ def test_curves_are_of_the_whole_gallery_in_any_order(source, monkeypatch):
 def test_curves_draw_some_of_many_queries(source, monkeypatch):
     monkeypatch.setattr(results_module, "CURVE_QUERIES", 3)
     scorer = Bilinear()
-    found = evaluate_split(scorer, features_of(source), source, None)
+    found = evaluate_split(scorer, features_of(source), source)
     scorer.pairs = 0
     assert set(found.curves) == {"precision_recall", "precision_scope"}
     assert scorer.pairs == 2 * 3 * 12
@@ -202,7 +207,7 @@ def test_curves_draw_some_of_many_queries(source, monkeypatch):
 def test_a_script_without_a_font_is_told_once(source, monkeypatch):
     said = Said()
     monkeypatch.setattr(results_module, "lacking", lambda figures: f"of {len(list(figures))}")
-    found = evaluate_split(Bilinear(), features_of(source), source, Lengths())
+    found = evaluate_split(Bilinear(), features_of(source), source, single(source))
     draw({"SCL": found}, "xyz", reporter=said)
     assert said.lines == ["of 4"]
 

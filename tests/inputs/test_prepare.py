@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -112,3 +114,40 @@ def test_characters_are_of_a_text_cnn_that_is_new_and_trained(tmp_path):
             InputError, match="`text_encoder` names the trained .*: leave one of them"
         ):
             text_cnn_to_train(trained, [("a dog",)])
+
+
+@pytest.mark.parametrize("how", ["joined", "averaged"])
+def test_single_captions_are_encoded_once(how, tmp_path, monkeypatch):
+    encoded, encode = [], TextCNN.encode
+
+    def noted(self, texts):
+        encoded.extend(texts)
+        return encode(self, texts)
+
+    monkeypatch.setattr(TextCNN, "encode", noted)
+    TextCNN.create([("one big dog",)], 9).save(tmp_path)
+    given = [("one dog", "a dog"), (), ("big",), ("one big dog", "one")]
+    single = [caption for captions in given for caption in captions]
+    config = DataConfig(
+        "mine", text_encoder=f"text_cnn:{tmp_path}", captions=how, cache_dir=tmp_path / "cache"
+    )
+    prepared = prepare(ready(texts=given), config, {"image": "global", "text": "global"})
+    for _ in range(2):
+        found = prepared.single_captions("test", tmp_path / "cache")
+        np.testing.assert_allclose(found[:], encode(prepared.text_encoder, single), rtol=1e-6)
+    assert all(encoded.count(caption) == 1 for caption in single)
+
+
+def test_single_captions_are_of_pairs_with_none_or_several(tmp_path):
+    config, kinds = DataConfig("mine", cache_dir=tmp_path), {"image": "global", "text": "global"}
+    single = lambda source: prepare(source, config, kinds).single_captions("test", tmp_path)  # noqa: E731
+    assert single(ready()) is single(ready(texts=[("a dog",)] * 4)) is None
+    several = ready(texts=[("a dog", "dogs")] * 4)
+    assert len(single(several)) == 8
+    asks = np.array([True, False, False, False])
+    labels = np.ones((4, 1), np.uint8)
+    asking = replace(several.test, queries=asks, labels=labels)
+    assert single(several.replace_splits(test=asking)) is None
+    words = prepare(several, config, kinds | {"text": "words"})
+    ids = words.single_captions("test", tmp_path)
+    np.testing.assert_array_equal(ids, words.text_encoder.encode(["a dog", "dogs"] * 4))

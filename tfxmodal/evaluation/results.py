@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from tfxmodal.data.pairs import Pairs
+from tfxmodal.data.pairs import Features, Pairs
 from tfxmodal.evaluation import figures
 from tfxmodal.evaluation.coco_extensions import coco_extensions
 from tfxmodal.evaluation.curves import (
@@ -98,25 +98,23 @@ class SplitResults:
         return {name: (x[name], mean_over_queries(values[name])) for name in x}
 
 
-def evaluate_split(scorer: Scorer, features: Pairs, source: Pairs, encoder) -> SplitResults:
-    """All metrics of a split; each caption is ranked by itself where pairs have not one each.
+def evaluate_split(
+    scorer: Scorer, features: Pairs, source: Pairs, single: Features | None = None
+) -> SplitResults:
+    """All metrics of a split.
 
     Args:
         scorer: The trained model's.
         features: The split as features.
         source: The same pairs as they came.
-        encoder: What made the text features of the captions, or None where they came ready.
+        single: Features of each caption by itself, which are then ranked in place of the pairs'
+            texts; see `Prepared.single_captions`.
     """
-    from tfxmodal.encoders.text.bag_of_words import EncodedTexts  # Its package loads TensorFlow.
-
     images, texts = embed_pairs(scorer, features)
     captions = None
-    if encoder is not None and features.queries is None:
-        counts = [len(each) for each in source.texts]
-        if any(count != 1 for count in counts):
-            flat = [caption for each in source.texts for caption in each]
-            embeddings = scorer.embed_texts(EncodedTexts(encoder, flat))
-            captions = Side(embeddings, np.repeat(features.owners, counts))
+    if single is not None:
+        owners = np.repeat(features.owners, [len(each) for each in source.texts])
+        captions = Side(scorer.embed_texts(single), owners)
     queries = measure_queries(scorer, features.with_features(images, texts), captions)
     captions = captions or Side(texts, features.owners)
     extensions = coco_extensions(scorer, source, images, captions.embeddings)

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from tfxmodal.data import Dataset
-from tfxmodal.data.pairs import Pairs
+from tfxmodal.data.pairs import Features, Pairs
 from tfxmodal.data.repeated import one_row_a_caption
 from tfxmodal.encoders.image import ImageEncoder, check_kind, load_image_encoder
 from tfxmodal.encoders.text import TextEncoder, load_text_encoder
 from tfxmodal.encoders.text.text_cnn import TokenIds
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
-from tfxmodal.inputs.features import caption_features, check_files, image_features
+from tfxmodal.inputs.features import caption_features, check_files, image_features, text_features
 from tfxmodal.inputs.pixels import Pixels
 from tfxmodal.inputs.raw import (
     check_one_text,
@@ -54,6 +55,28 @@ class Prepared:
     text_encoder: TextEncoder | TokenIds | None
     inputs: MethodInputs
     known_words: dict[str, dict]
+
+    def single_captions(
+        self, split: str, cache_dir: Path, reporter: Reporter = SILENT
+    ) -> Features | None:
+        """Each caption of a split by itself, as the method reads texts, one after the other.
+
+        None where each pair has one, where texts came as features, and where some pairs ask and the
+        others are searched: then the texts are the pairs'.
+
+        Raises:
+            InputError: See `text_features`.
+        """
+        pairs = getattr(self.source, split)
+        if self.text_encoder is None or pairs.queries is not None:
+            return None
+        if all(len(captions) == 1 for captions in pairs.texts):
+            return None
+        single = [caption for captions in pairs.texts for caption in captions]
+        if self.inputs.kinds["text"] == "words":
+            return self.text_encoder.encode(single)
+        bar = reporter.named(f"{split} captions")
+        return text_features(self.text_encoder, single, cache_dir, bar)
 
     def description(self) -> dict:
         """What evaluation and export need to know of the data: inputs, classes, encoders."""

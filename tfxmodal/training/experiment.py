@@ -325,8 +325,9 @@ def _measure(settings, run, data: Prepared, outcome: _Outcome, splits, reporter,
     results = {}
     for split in splits:
         features, source = getattr(data.features, split), getattr(data.source, split)
+        single = data.single_captions(split, settings.data.cache_dir, reporter)
         scorer, start = outcome.scorer(split), time.perf_counter()
-        results[split] = evaluate_split(scorer, features, source, data.text_encoder)
+        results[split] = evaluate_split(scorer, features, source, single)
         if split == "test":
             metrics["test_seconds"] = time.perf_counter() - start
         metrics[split] = results[split].metrics

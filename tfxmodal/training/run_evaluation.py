@@ -107,8 +107,9 @@ def evaluate_run(
             for baseline, scorer in _fitted(baselines, run, own, reporter).items():
                 scorers[f"{baseline}, baseline" if baseline in scorers else baseline] = scorer
         tell_duplicates({split: source}, config.cache_dir, reporter)
+        single = data.single_captions(split, config.cache_dir, reporter)
         results = {
-            name: evaluate_split(scorer, features, source, data.text_encoder)
+            name: evaluate_split(scorer, features, source, single)
             for name, scorer in scorers.items()
         }
         if split == "validation" and pairs_are_own:
