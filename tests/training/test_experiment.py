@@ -248,12 +248,18 @@ def test_what_cannot_be_learned_is_told_before_anything_is_built(method, labels,
     assert not (tmp_path / "run").exists()
 
 
+APART = [name for name, spec in METHODS.items() if spec.needs_classes]
+
+
 @pytest.mark.parametrize(
     ("method", "values", "classes", "told"),
     [
         ("scl", {"labelled_fraction": 0.1}, 0, "`labelled_fraction` 0.1 needs labels"),
         ("sdml", {"embedding_dim": 2}, 3, "`embedding_dim` must be at least .* 3, .*received 2"),
-        ("mcsm", {}, 1, "must separate .* of 1 class.*: give rows of at least two"),
+        *(
+            (name, {}, 1, "must separate .* of 1 class.*: give rows of at least two")
+            for name in APART
+        ),
     ],
 )
 def test_labels_that_do_not_suffice_are_told_before_any_feature_is_made(

@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError
 from tfxmodal.inputs.config import DataConfig
 from tfxmodal.lazy import keras
+from tfxmodal.methods.few_labels import check_classes
 from tfxmodal.retrieval.scorer import Scorer
 
 GLOBAL = {"image": "global", "text": "global"}
@@ -91,6 +94,7 @@ class MethodSpec:
             are, so that they must be of one space.
         needs_pairs: Whether images and texts must be paired row by row.
         needs_labels: Whether every training pair needs a label.
+        needs_classes: Whether the labels must tell training pairs apart.
         seen: The training pairs with the labels that the method may see, or with numbers of
             their images where it needs them: `seen(train, config, seed) -> Pairs`.
         decide: Settles, when a run begins, the config's fields that are `auto`: `decide(config,
@@ -126,6 +130,7 @@ class MethodSpec:
     follows_epochs: Callable[[Any], bool] = lambda config: False
     needs_pairs: bool = True
     needs_labels: bool = False
+    needs_classes: bool = False
     presets: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     recommended: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     search_space: Mapping[str, Sequence[Any]] = field(default_factory=dict)
@@ -148,7 +153,8 @@ class MethodSpec:
         """Checks, before any work, that the method can learn from training pairs.
 
         Raises:
-            InputError: If they lack pairs or labels that it needs.
+            InputError: If they lack pairs or labels that it needs, or all labels are the same where
+                it needs classes.
         """
         if self.needs_pairs and not train.paired:
             raise InputError(
@@ -165,3 +171,5 @@ class MethodSpec:
                 f"{self.name} learns from labels, and the training pairs have none: give labels, "
                 "or take a method that needs none (scl, pls, ridge_cca)."
             )
+        if self.needs_classes:
+            check_classes(np.concatenate(given))

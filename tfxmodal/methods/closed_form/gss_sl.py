@@ -200,5 +200,6 @@ SPEC = MethodSpec(
     fit=fit,
     seen=with_few_labels,
     needs_labels=True,
+    needs_classes=True,
     search_space={"label_smoothness": (0.01, 0.1, 1.0)},
 )

@@ -252,6 +252,7 @@ SPEC = MethodSpec(
     transductive=lambda config: config.as_released,
     seen=with_few_labels,
     needs_labels=True,
+    needs_classes=True,
     search_space={
         "sparsity": (1.0, 30.0, 1000.0),
         "smoothness": (1.0, 30.0, 1000.0),

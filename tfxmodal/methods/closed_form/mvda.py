@@ -214,5 +214,6 @@ SPEC = MethodSpec(
     seen=with_few_labels,
     needs_pairs=False,
     needs_labels=True,
+    needs_classes=True,
     search_space={"ridge": RIDGES},
 )

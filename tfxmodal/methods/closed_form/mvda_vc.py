@@ -117,5 +117,6 @@ SPEC = MethodSpec(
     fit=fit,
     seen=with_few_labels,
     needs_labels=True,
+    needs_classes=True,
     search_space={"ridge": RIDGES, "consistency": CONSISTENCIES},
 )

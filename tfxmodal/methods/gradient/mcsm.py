@@ -232,6 +232,7 @@ SPEC = MethodSpec(
     seen=with_few_labels,
     decide=decided,
     needs_labels=True,
+    needs_classes=True,
     presets={
         "": {"training": {"batch_size": 40}},
         **dict.fromkeys(

@@ -8,7 +8,7 @@ from typing import Literal
 from tfxmodal.data.pairs import Pairs
 from tfxmodal.errors import InputError, check_ranges
 from tfxmodal.inputs.config import DataConfig
-from tfxmodal.methods.few_labels import FewLabels, check_classes
+from tfxmodal.methods.few_labels import FewLabels
 from tfxmodal.methods.scaled_features import ScaledFeatures
 from tfxmodal.methods.spec import GLOBAL, IN_PARTS, come_in_parts
 
@@ -71,9 +71,8 @@ def decided(config: MCSMConfig, train: Pairs, data: DataConfig) -> tuple[MCSMCon
         The config, and a sentence where it is one vector of each.
 
     Raises:
-        InputError: If the config asks for what is not there, or all pairs have the same classes.
+        InputError: If the config asks for what is not there.
     """
-    check_classes(train.labels)
     locations = config.locations
     if locations == "auto":
         locations = "map" if come_in_parts(train, data) else "global"
