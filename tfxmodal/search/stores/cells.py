@@ -1,4 +1,10 @@
-"""How many cells of an index a search reads."""
+"""How many cells of an index a search reads.
+
+Images are searched by texts, which lie between the images rather than at one: a vector of the
+gallery finds its best in its own cell. So searches by sums of two vectors decide. Measured on
+200,000 vectors of two runs (FAISS): 64 cells found .998 and .921 of the best of texts, .998 and
+.973 of those of sums, 1.000 and .999 of those of vectors.
+"""
 
 from __future__ import annotations
 
@@ -10,34 +16,28 @@ RECALL, ASKED, BEST = 0.99, 100, 10
 """Share of the best that must be found, of so many searches, and how many are the best."""
 
 
-def enough_cells(
-    vectors: np.ndarray,
-    search: Callable[[np.ndarray, int | None], np.ndarray],
-    fewest: int,
-    most: int,
-) -> int:
-    """How many cells find `RECALL` of the best of searches by sums of two vectors.
+def sums(vectors: np.ndarray) -> np.ndarray:
+    """Queries `[n, d]`, of `[2 n, d]` of the gallery."""
+    n = len(vectors) // 2
+    return vectors[:n] + vectors[n : 2 * n]
 
-    Images are searched by texts, which lie between the images rather than at one: a vector of the
-    gallery finds its best in its own cell. Measured on 200,000 vectors of two runs (FAISS): 64
-    cells found .998 and .921 of the best of texts, .998 and .973 of those of sums, 1.000 and .999
-    of those of vectors.
+
+def enough_cells(
+    exact: np.ndarray, search: Callable[[int], np.ndarray], fewest: int, most: int
+) -> int:
+    """How many cells find `RECALL` of the best.
 
     Args:
-        vectors: `2 * ASKED` of the gallery, `[2 n, d]`.
-        search: Gives the dot products `[n, BEST]` that searches by `[n, d]` find in so many cells,
-            best first; in all exactly, where that is None.
+        exact: The largest dot products of each query with the gallery, `[n, BEST]`, best first.
+        search: Gives those of what is found in so many cells.
         fewest: Cells that are read at least.
         most: How many there are.
 
     Returns:
         `fewest`, or twice as many as often as needed.
     """
-    n = len(vectors) // 2
-    queries = vectors[:n] + vectors[n : 2 * n]
-    least = search(queries, None)[:, -1:]
-    least -= 1e-6 * np.abs(least)  # The same vectors; another product of them rounds otherwise.
+    least = exact[:, -1:] - 1e-6 * np.abs(exact[:, -1:])  # Another product rounds otherwise.
     cells = fewest
-    while cells < most and np.mean(search(queries, cells) >= least) < RECALL:
+    while cells < most and np.mean(search(cells) >= least) < RECALL:
         cells *= 2
     return cells

@@ -14,7 +14,7 @@ import numpy as np
 from tfxmodal.errors import choose
 from tfxmodal.retrieval.faiss_package import load_faiss
 from tfxmodal.retrieval.scorer import best
-from tfxmodal.search.stores.cells import ASKED, BEST, enough_cells
+from tfxmodal.search.stores.cells import ASKED, BEST, enough_cells, sums
 
 KINDS = ("auto", "flat", "scan")
 LARGE = 100_000
@@ -99,16 +99,15 @@ class FaissVectors:
 
     def _choose_cells(self):
         """Sets how many cells are read."""
+        rows = np.random.default_rng(0).integers(len(self), size=2 * ASKED)
+        queries = sums(self.vectors(rows))
 
-        def search(queries: np.ndarray, cells: int | None) -> np.ndarray:
-            if cells is None:
-                return self._flat().search(queries, BEST)[0]
+        def search(cells: int) -> np.ndarray:
             self._probed = cells
             return self.search(queries, BEST)[1]
 
-        rows = np.random.default_rng(0).integers(len(self), size=2 * ASKED)
-        most = _cells(self._made_for)
-        self._probed = enough_cells(self.vectors(rows), search, PROBED, most)
+        exact, most = self._flat().search(queries, BEST)[0], _cells(self._made_for)
+        self._probed = enough_cells(exact, search, PROBED, most)
 
     @property
     def dim(self) -> int | None:

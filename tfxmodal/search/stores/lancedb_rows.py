@@ -107,18 +107,19 @@ def table_of(items: StoredItems, schema):
 
 def items_of(table) -> StoredItems:
     """The items of an Arrow table, or of a batch of its rows."""
-
-    def rows(name: str) -> np.ndarray:
-        column = table[name]
-        chunks = getattr(column, "chunks", [column])
-        width = column.type.list_size
-        parts = [each.flatten().to_numpy().reshape(-1, width) for each in chunks]
-        return np.concatenate([np.empty((0, width), np.float32), *parts])
-
     names = table.schema.names
     return StoredItems(
         table["id"].to_pylist(),
-        rows("vector"),
-        rows("embedding") if "embedding" in names else None,
+        vectors_of(table),
+        vectors_of(table, "embedding") if "embedding" in names else None,
         {name: table[name].to_pylist() for name in columns_of(table.schema)},
     )
+
+
+def vectors_of(table, name: str = "vector") -> np.ndarray:
+    """The vectors of an Arrow table, or of a batch of its rows."""
+    column = table[name]
+    chunks = getattr(column, "chunks", [column])
+    width = column.type.list_size
+    parts = [each.flatten().to_numpy().reshape(-1, width) for each in chunks]
+    return np.concatenate([np.empty((0, width), np.float32), *parts])
