@@ -196,7 +196,7 @@ def test_runs_of_other_sources_are_of_another_version(folder, tmp_path, monkeypa
 def test_it_tells_what_it_does(whole):
     _, _, said = whole
     assert said[0].startswith("8 trainings, 0 of them done; in ")
-    assert re.fullmatch(r"1/8 pls, mine, seed 0: 0\.\d{3}, \d s; about \d+ min left", said[1])
+    assert re.fullmatch(r"1/8 pls, mine, seed 0: 0\.\d{3}, \d+ s; about \d+ min left", said[1])
     failed = [line for line in said if "zero_shot" in line]
     assert len(failed) == 2 and "not trained: Ready features" in failed[0]
 

@@ -103,13 +103,18 @@ def test_more_shards_than_a_process_may_have_open_files(tmp_path, monkeypatch):
     folder.features(keys, lambda these: (rows[these], {}))
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     before = len(os.listdir("/proc/self/fd"))
+
+    def held_open() -> list[str]:
+        links = (f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd"))
+        return [file for file in map(os.path.realpath, links) if file.startswith(str(tmp_path))]
+
     resource.setrlimit(resource.RLIMIT_NOFILE, (before + 50, limits[1]))
     try:
         splits = [folder.features(keys[part::3], lambda these: ([], {})) for part in range(3)]
         assert folder.missing(keys) == []
         for part, split in enumerate(splits):
             np.testing.assert_array_equal(split[:], rows[part::3])
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert held_open() == []
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 

@@ -84,6 +84,30 @@ def test_a_new_folder_is_made_by_one_alone(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("new", [True, False])
+@pytest.mark.parametrize("error", [FileNotFoundError, FileExistsError])
+def test_a_folder_that_others_remove_meanwhile_is_made_again(tmp_path, monkeypatch, new, error):
+    mkdir, raised = Path.mkdir, iter([error, error])
+
+    def removed(self, *arguments, **options):
+        if each := next(raised, None):
+            raise each
+        mkdir(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", removed)
+    with held(tmp_path / "run" / LOCK, "it", new):
+        assert (tmp_path / "run" / LOCK).exists()
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_where_no_folder_can_be_made_it_is_told(tmp_path, new):
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError), held(tmp_path / "file" / LOCK, "it", new):
+        pass
+    with pytest.raises(FileNotFoundError), held(Path("/proc/no folder") / LOCK, "it", new):
+        pass
+
+
 def test_a_lock_file_that_its_holder_removes_meanwhile_is_not_taken_for_held(tmp_path, monkeypatch):
     """Opened before the holder's end and locked after it, it is a file that nobody finds."""
     lock, flock = tmp_path / LOCK, fcntl.flock

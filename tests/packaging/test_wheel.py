@@ -118,8 +118,8 @@ def distributions(names: set[str]) -> set[str]:
 
 def test_the_wheel_has_one_import_name_and_all_that_lies_beside_the_code(wheel):
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    files = {path for path in (ROOT / "tfxmodal").rglob("*") if path.is_file()}
-    assert names == {str(path.relative_to(ROOT)) for path in files if path.suffix != ".pyc"}
+    files = {path.relative_to(ROOT) for path in (ROOT / "tfxmodal").rglob("*") if path.is_file()}
+    assert names == {str(path) for path in files if "__pycache__" not in path.parts}
 
 
 def test_the_wheel_asks_for_all_that_the_library_imports():

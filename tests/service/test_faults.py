@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from tests.service.conftest import Asking
 from tests.service.fake import picture
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 from tfxmodal.encoders.image.with_pillow import as_seen
 from tfxmodal.errors import InputError
 from tfxmodal.io.locks import locked
@@ -141,7 +141,7 @@ def test_a_fault_of_the_program_tells_no_content(filled, monkeypatch):
 def test_too_many_requests_are_told_to_come_again(catalogue, monkeypatch):
     free = threading.Event()
     service = Asking(catalogue, Limits(max_requests=2))
-    monkeypatch.setattr(catalogue, "some", lambda *_: free.wait(20) and [])
+    monkeypatch.setattr(catalogue, "some", lambda *_: free.wait(PATIENCE) and [])
     with service, ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(service.get, "/items") for _ in range(4)]
         refused = {*islice(as_completed(asked), 2)}
@@ -153,7 +153,7 @@ def test_too_many_requests_are_told_to_come_again(catalogue, monkeypatch):
 def test_several_services_share_a_folder(tmp_path, model):
     galleries = [Galleries(tmp_path / "shared", model) for _ in range(2)]
     galleries[0].switch(galleries[0].make(1, "f1").name)
-    one, other = (Asking(Catalogue(each)) for each in galleries)
+    one, other = (Asking(Catalogue(each, write_seconds=PATIENCE)) for each in galleries)
     with ThreadPoolExecutor(4) as pool:
         services = [one, other] * 4
         puts = pool.map(
@@ -234,7 +234,7 @@ def test_an_answer_that_nobody_takes_keeps_nobody_out():
         await asked("/items", note)
         return [message["status"] for message in sent if "status" in message]
 
-    limited = Limited(app, Limits(body_seconds=0.2, max_requests=1))
+    limited = Limited(app, Limits(body_seconds=2, max_requests=1))
     start = time.monotonic()
     assert asyncio.run(statuses()) == [503, 200, 200, 200]
     assert time.monotonic() - start < 30
@@ -371,7 +371,7 @@ def test_two_pictures_are_decoded_at_once(monkeypatch):
     def slow(*arguments):
         under_way.append(1)
         most.append(len(under_way))
-        together.wait(20)
+        together.wait(PATIENCE)
         time.sleep(0.05)  # A third one would come in now.
         under_way.pop()
         return as_seen(*arguments)
@@ -384,20 +384,20 @@ def test_two_pictures_are_decoded_at_once(monkeypatch):
 
 def test_the_service_lives_while_all_its_threads_wait(catalogue, monkeypatch):
     free, arrived = threading.Event(), []
-    monkeypatch.setattr(catalogue, "sizes", lambda: arrived.append(1) or free.wait(20) and {})
+    monkeypatch.setattr(catalogue, "sizes", lambda: arrived.append(1) or free.wait(PATIENCE) and {})
     with Asking(catalogue, Limits(max_requests=1)) as service, ThreadPoolExecutor(60) as pool:
         asked = [pool.submit(service.get, "/ready") for _ in range(60)]
         eventually(lambda: len(arrived) == 1 + SPARE)  # As many as there are threads.
         start = time.monotonic()
         assert service.get("/health").status_code == 200
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < PATIENCE / 2
         free.set()
         assert {each.result().status_code for each in asked} == {200}
 
 
 def test_each_request_under_way_has_a_thread(catalogue, monkeypatch):
     together = threading.Barrier(50)
-    monkeypatch.setattr(catalogue, "some", lambda *_: [] if together.wait(20) + 1 else None)
+    monkeypatch.setattr(catalogue, "some", lambda *_: [] if together.wait(PATIENCE) + 1 else None)
     with Asking(catalogue, Limits(max_requests=50)) as service, ThreadPoolExecutor(50) as pool:
         answers = pool.map(lambda _: service.get("/items").status_code, range(50))
         assert {*answers} == {200}
@@ -470,14 +470,14 @@ def test_what_needs_no_model_waits_for_none(filled, model, monkeypatch):
 
     def slow():
         asked.set()
-        hangs.wait(20)
+        hangs.wait(PATIENCE)
         return probe()
 
     monkeypatch.setattr(current.model, "probe", slow)
     current._look_again = 0.0
     with filled, ThreadPoolExecutor(1) as pool:
         ready = pool.submit(filled.get, "/ready")
-        assert asked.wait(5)
+        assert asked.wait(PATIENCE)
         start = time.monotonic()
         for path in ("/pictures/red", "/items", "/items/red", "/about"):
             assert filled.get(path).status_code == 200, path
@@ -486,7 +486,7 @@ def test_what_needs_no_model_waits_for_none(filled, model, monkeypatch):
         took = time.monotonic() - start
         hangs.set()
         assert ready.result().status_code == 200
-    assert took < 5  # The probe takes 20.
+    assert took < PATIENCE / 2  # The probe takes longer.
 
 
 def test_a_busy_model_server_is_no_fault_of_the_gallery(filled, model, monkeypatch):

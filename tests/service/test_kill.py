@@ -21,7 +21,7 @@ from tfxmodal.service.app import make_app
 from tfxmodal.service.catalogue import Catalogue
 from tfxmodal.service.config import Limits
 from tfxmodal.service.galleries import Galleries
-catalogue = Catalogue(Galleries(Path(sys.argv[1]), FakeClient()))
+catalogue = Catalogue(Galleries(Path(sys.argv[1]), FakeClient()), write_seconds=100)
 app = make_app(catalogue, Limits())
 listening = socket.create_server(("127.0.0.1", 0))
 print(listening.getsockname()[1], flush=True)

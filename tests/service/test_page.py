@@ -14,6 +14,7 @@ from starlette.routing import Mount, Route
 
 from tests.service.conftest import Asking, fill, one_gallery
 from tests.service.fake import COLOURS, FakeClient
+from tests.waiting import PATIENCE
 from tfxmodal.service.catalogue import Catalogue
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -122,7 +123,7 @@ def browse(tmp_path_factory):
     def open_page(path: str, *flags: str) -> str:
         command = [BROWSER, *HEADLESS, f"--user-data-dir={folder / 'browser'}", *flags]
         url = f"http://localhost:{port}{path}"
-        done = subprocess.run([*command, url], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([*command, url], capture_output=True, text=True, timeout=5 * PATIENCE)
         return done.stdout
 
     yield open_page

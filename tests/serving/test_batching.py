@@ -43,7 +43,7 @@ def test_rows_of_concurrent_callers_do_not_mix(serving, base):
 
 WAITING = """
 max_batch_size { value: 64 }
-batch_timeout_micros { value: 300000 }
+batch_timeout_micros { value: 2000000 }
 num_batch_threads { value: 2 }
 """
 
@@ -53,7 +53,8 @@ def test_a_request_of_no_rows_is_never_answered(serving, base):
     served = serving(base, batching=BATCHING)
     with served.client() as client:
         empty = tiny.request(text=tf.constant([], tf.string))
-        held = client._stub.predict.future(empty, timeout=1.5)
+        client.embed_texts(["red"])  # Connected, and its first run done.
+        held = client._stub.predict.future(empty, timeout=5)
         assert client.embed_texts(["red"]).shape == (1, tiny.DIM)
         assert not held.done()
         assert held.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED

@@ -1,4 +1,5 @@
 import shutil
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,10 @@ from tensorflow_serving.apis.model_service_pb2_grpc import (
 )
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
+from tests.waiting import PATIENCE
 from tfxmodal.commands import release
 from tfxmodal.errors import InputError
+from tfxmodal.serving.model_server import free_ports
 from tfxmodal.serving.release import model_servers
 
 State = ModelVersionStatus.State
@@ -50,9 +53,11 @@ class StrictService(ModelServiceServicer):
         self.loaded, self.broken, self.wanted = {1}, set(), {1}
         self.looks, self.looks_to_load, self.configs = 0, 2, []
         self.failed_before, self.reloads_left = set(), 100
-        self.unloads = set()
+        self.unloads, self.takes = set(), threading.Event()
+        self.takes.set()
 
     def HandleReloadConfigRequest(self, request, context):  # noqa: N802
+        self.takes.wait(PATIENCE)
         if not self.reloads_left:
             context.abort(grpc.StatusCode.UNAVAILABLE, "dead")
         self.reloads_left -= 1
@@ -277,6 +282,21 @@ def test_a_version_that_takes_too_long_is_taken_back(config, server, service):
     assert config.read_text() == before
 
 
+def test_a_server_that_does_not_take_the_configuration_is_told(
+    config, server, service, monkeypatch
+):
+    before = config.read_text()
+    service.takes.clear()
+    monkeypatch.setattr(model_servers, "TO_ANSWER", 0.5)
+    try:
+        told = f"{server} did not take the new configuration within 0.5 s: .* a longer `wait`"
+        with pytest.raises(InputError, match=told):
+            run("canary", config, "--version", "2", "--server", server, "--wait", "0.1")
+    finally:
+        service.takes.set()
+    assert config.read_text() == before
+
+
 def test_a_refused_step_is_taken_back(config, server, service):
     """A server that was restarted without the stable version: its labels are no longer there."""
     service.loaded = {7}
@@ -310,9 +330,7 @@ def test_a_server_that_is_not_there_changes_nothing(config, unused_port):
 
 @pytest.fixture
 def unused_port():
-    with listening(StrictService()) as target:
-        pass
-    return target.rpartition(":")[2]
+    return free_ports(1)[0]
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_a_disk_that_fails_once_is_looked_at_again(base, publish, monkeypatch):
 
 def test_what_cannot_be_served(complaint, base, tmp_path, monkeypatch):
     monkeypatch.delenv("TF_MODEL_SERVER", raising=False)
-    served = ("--model", str(base))
+    served, development = ("--model", str(base)), ("--development", "--port", "0")
     assert "no model to serve" in complaint(serve.main)
     assert "holds no version" in complaint(serve.main, "--model", str(base / "1"))
     assert "named 'tiny'" in complaint(serve.main, *served, *served)
@@ -125,10 +125,12 @@ def test_what_cannot_be_served(complaint, base, tmp_path, monkeypatch):
     metrics = complaint(serve.main, *served, "--development", "--monitoring", str(batching))
     assert "has no metrics" in metrics
     tls = ("--tls-key", str(batching), "--tls-cert", str(batching))
-    assert f"correct {batching}" in complaint(serve.main, *served, "--development", *tls)
+    assert f"correct {batching}" in complaint(serve.main, *served, *development, *tls)
     (base / "1" / "signatures.json").write_text('{"batchable": false}')
     assert "must not be batched" in complaint(serve.main, *served, "--batching", str(batching))
     (base / "1" / "saved_model.pb").unlink()
-    assert "did not become available" in complaint(serve.main, *served, "--development")
+    with monkeypatch.context() as patch:  # The signals stay the tests' own.
+        patch.setattr(serve, "on_signals", lambda act: None)
+        assert "did not become available" in complaint(serve.main, *served, *development)
     monkeypatch.setenv("TF_MODEL_SERVER", "/nowhere")
     assert "no program" in complaint(serve.main, *served)

@@ -21,7 +21,7 @@ from tfxmodal.training.cluster import task_of
 from tfxmodal.training.config import FitConfig, TrainingConfig
 from tfxmodal.training.experiment import run_experiment
 from tfxmodal.training.replicas import make_strategy
-from tfxmodal.training.workers import begin
+from tfxmodal.training.workers import Workers, begin
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,7 +32,7 @@ def several(tmp_path_factory):
     folder = tmp_path_factory.mktemp("several")
     command = [sys.executable, "-m", "tests.training.worker", str(folder)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=600)
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=1800)
     return folder, json.loads((folder / "codes.json").read_text())
 
 
@@ -83,10 +83,26 @@ def test_a_killed_worker_ends_the_other_with_a_sentence(several):
     ended = {"train": [2, killed], "go_on": [killed, 2], "end": [0, 0], "steps": [0, 0, 0]}
     assert codes == ended
     for part, other in (("train", 0), ("go_on", 1)):
-        assert (folder / "two" / f"{part}-{other}.txt").read_text().splitlines()[-1] == (
+        said = (folder / "two" / f"{part}-{other}.txt").read_text()
+        assert (
             f"worker: Worker {other} of 2 cannot go on, since worker {1 - other} has ended or "
             "cannot be reached: see what it said last, and start all workers again, with `resume`."
-        )
+        ) in said.splitlines()
+        assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("count", "told", "named"),
+    [
+        (2, "Socket closed", "worker 0"),
+        (3, "Socket closed", "another one"),
+        (3, "from /job:worker/task:1, while calling /job:worker/replica:0/task:2", "worker 2"),
+    ],
+)
+def test_the_worker_that_is_gone_is_named(count, told, named):
+    workers = Workers()
+    workers.index, workers._names = 1, [f"worker:{index}" for index in range(count)]
+    assert workers._named(tf.errors.UnavailableError(None, None, told)) == named
 
 
 def test_a_run_that_was_killed_ends_as_one_that_was_not(several):

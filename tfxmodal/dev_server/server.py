@@ -125,7 +125,7 @@ class DevServer:
         while not self._stopping.wait(seconds):
             try:
                 self._store.poll()
-            except OSError as error:  # Of the disk: the next look may see it.
+            except Exception as error:  # The next look may see them.
                 self._log(f"Cannot look for new versions ({error}).")
 
 

@@ -7,11 +7,12 @@ import math
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import takewhile
 from pathlib import Path
+from typing import TypeVar
 
 from tfxmodal.errors import InputError
 
@@ -20,6 +21,11 @@ LOCK = ".lock"
 
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 """What `flock` raises on file systems that have none, such as some network file systems."""
+
+TRIES = 100
+"""Times that a folder is made which others remove meanwhile."""
+
+T = TypeVar("T")
 
 
 class InUse(InputError):
@@ -71,9 +77,13 @@ def held(lock: Path, what: str, new: bool = False) -> Iterator[None]:
         OSError: If the file cannot be made.
     """
     made = list(takewhile(lambda folder: not folder.exists(), lock.parents))
-    if new:
+
+    def folder_made():
         lock.parent.parent.mkdir(parents=True, exist_ok=True)
         lock.parent.mkdir()
+
+    if new:
+        _made(folder_made)
     try:
         descriptor = _locked_descriptor(lock, what)
         try:
@@ -123,14 +133,26 @@ def lock_beside(path: Path) -> Path:
     return path.with_name(f".{path.name}{LOCK}")
 
 
+def _made(make: Callable[[], T]) -> T:
+    """What `make` makes, folders among it, which others that are done with them may remove."""
+    for left in reversed(range(TRIES)):
+        try:
+            return make()
+        except (FileNotFoundError, FileExistsError):  # The latter where it was there, and is gone.
+            if not left:
+                raise
+    raise AssertionError
+
+
 def _locked_descriptor(lock: Path, what: str) -> int:
     """The open lock file, locked."""
-    while True:
+
+    def opened() -> int:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-        except FileNotFoundError:  # Its folder was removed meanwhile, by one that is done with it.
-            continue
+        return os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+
+    while True:
+        descriptor = _made(opened)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -47,7 +47,7 @@ class Keys:
     """
 
     def __init__(self, path: Path):
-        self._path, self._changed = path, -1
+        self._path, self._changed = path, None
         self._callers: dict[str, Caller] = {}
         self._read()
 
@@ -120,9 +120,15 @@ def _keep_owner(path: Path, new: Path):
         new.chmod(stat.S_IMODE(there.st_mode))
 
 
-def _changed(path: Path) -> int:
-    """When a file was changed; 0 where there is none."""
-    return path.stat().st_mtime_ns if path.exists() else 0
+def _changed(path: Path) -> tuple[int, ...]:
+    """What changes with a file; nothing where there is none.
+
+    The time alone has steps of some milliseconds on many systems.
+    """
+    if not path.exists():
+        return ()
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _hash(key: str) -> str:

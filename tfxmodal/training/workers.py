@@ -152,9 +152,10 @@ class Workers:
             ) from error
 
     def _named(self, error: Exception) -> str:
-        """The other worker that an error names."""
+        """The other worker that an error names, or the only other one."""
         found = [f"{job}:{index}" for job, index in re.findall(TASK, str(error))]
-        others = [name for name in found if name in self._names and name != self._names[self.index]]
+        there = [name for name in self._names if name != self._names[self.index]]
+        others = [name for name in found if name in there] or there[:1] * (len(there) == 1)
         return f"worker {self._names.index(others[0])}" if others else "another one"
 
     def _sum(self, value: np.ndarray) -> np.ndarray:

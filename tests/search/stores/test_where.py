@@ -182,10 +182,10 @@ def test_many_values_take_no_longer_than_they_must():
 )
 def test_a_long_mistake_is_told_at_once_and_not_repeated(text):
     """The digits took 4 seconds, in which no other thread could run."""
-    start = time.process_time()
+    start = time.thread_time()
     with pytest.raises(InputError) as error:
         parse(text, COLUMNS)
-    assert time.process_time() - start < 0.5 and len(str(error.value)) < 1000
+    assert time.thread_time() - start < 1 and len(str(error.value)) < 1000
 
 
 def test_a_gallery_without_metadata_says_so():

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.search.stores.test_contract import ABOUT, DIM, vectors
+from tests.waiting import PATIENCE
 from tfxmodal.errors import InputError
 from tfxmodal.io.locks import InUse
 from tfxmodal.search.stores import STORES, StoredItems, lancedb_store, open_store
@@ -82,7 +83,7 @@ def test_writers_of_one_table_from_two_folders_write_no_item_twice(tmp_path):
     def write(writer: int):
         store = STORES["lancedb"](ABOUT, tmp_path / f"index {writer}", url)
         for name in ids:
-            together.wait(20)
+            together.wait(PATIENCE)
             store.upsert(StoredItems([name], vectors(1)))
 
     with ThreadPoolExecutor(2) as pool:

@@ -11,6 +11,10 @@ from tfxmodal.serving.client.client import Client, ServerError
 from tfxmodal.serving.client.protos.serving_pb2 import ModelServerConfig, ReloadConfigRequest
 
 POLL_SECONDS = 0.2
+
+TO_ANSWER = 10.0
+"""Seconds within which a server answers, but for a configuration whose models it loads first."""
+
 ENDED_FOR = 5.0
 """Seconds that an END with an error has to stand to be a failure: a server that is told to load a
 version once more goes on for a moment to tell how the earlier attempt ended."""
@@ -48,7 +52,7 @@ class ModelServers:
         self._model, self.wait = model, wait
         check_ranges(self, wait="(0, inf)")
         self._servers = {
-            target: _Server(target, model, deadline=wait, retries=0, tls=tls or False)
+            target: _Server(target, model, deadline=TO_ANSWER, retries=0, tls=tls or False)
             for target in targets
         }
         self.polled = polled
@@ -159,7 +163,7 @@ class ModelServers:
             ServerError: If one refuses it or does not answer.
         """
         for server in self._sent.values():
-            server.reload(config)
+            server.reload(config, self.wait)
 
     def restore(self, config: ModelServerConfig) -> dict[str, ServerError]:
         """Like `reload`, for every server that takes it.
@@ -170,7 +174,7 @@ class ModelServers:
         failed = {}
         for target, server in self._sent.items():
             try:
-                server.reload(config)
+                server.reload(config, self.wait)
             except ServerError as error:
                 failed[target] = error
         return failed
@@ -192,6 +196,16 @@ class _Server(Client):
             told = f"{str(error)[:-1]}, or leave it out of `server` if it is gone."
             raise ServerError(told, error.code, error.details) from None
 
-    def reload(self, config: ModelServerConfig):
-        request = ReloadConfigRequest(config=config)
-        self._call(self._stub.reload, request, "new configuration")
+    def reload(self, config: ModelServerConfig, wait: float):
+        """Is answered once what it wants is loaded."""
+        request, seconds = ReloadConfigRequest(config=config), max(wait, TO_ANSWER)
+        try:
+            self._call(self._stub.reload, request, "new configuration", seconds)
+        except ServerError as error:
+            if error.code is not grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise
+            told = (
+                f"{self.target} did not take the new configuration within {seconds:g} s: look "
+                "into its log, or give a longer `wait`."
+            )
+            raise ServerError(told, error.code, error.details) from None
