@@ -135,13 +135,10 @@ def lock_beside(path: Path) -> Path:
 
 def _made(make: Callable[[], T]) -> T:
     """What `make` makes, folders among it, which others that are done with them may remove."""
-    for left in reversed(range(TRIES)):
-        try:
+    for _ in range(TRIES):
+        with suppress(FileNotFoundError, FileExistsError):  # The latter where it is gone again.
             return make()
-        except (FileNotFoundError, FileExistsError):  # The latter where it was there, and is gone.
-            if not left:
-                raise
-    raise AssertionError
+    return make()
 
 
 def _locked_descriptor(lock: Path, what: str) -> int:

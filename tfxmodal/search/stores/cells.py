@@ -36,7 +36,8 @@ def enough_cells(
     Returns:
         `fewest`, or twice as many as often as needed.
     """
-    least = exact[:, -1:] - 1e-6 * np.abs(exact[:, -1:])  # Another product rounds otherwise.
+    least = exact[:, -1:]
+    least = least - 1e-6 * np.maximum(1, np.abs(least))  # Another product rounds otherwise.
     cells = fewest
     while cells < most and np.mean(search(cells) >= least) < RECALL:
         cells *= 2
