@@ -98,8 +98,8 @@ def test_pairs_take_features(features):
 
 def test_more_shards_than_a_process_may_have_open_files(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "SHARD_ROWS", 1)
-    keys = [hash_text(str(row)) for row in range(300)]
-    folder, rows = FeatureCache(tmp_path, Space({}, (1,))), np.arange(300.0)[:, None]
+    keys = [hash_text(str(row)) for row in range(120)]
+    folder, rows = FeatureCache(tmp_path, Space({}, (1,))), np.arange(120.0)[:, None]
     folder.features(keys, lambda these: (rows[these], {}))
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     before = len(os.listdir("/proc/self/fd"))
@@ -108,7 +108,7 @@ def test_more_shards_than_a_process_may_have_open_files(tmp_path, monkeypatch):
         links = (f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd"))
         return [file for file in map(os.path.realpath, links) if file.startswith(str(tmp_path))]
 
-    resource.setrlimit(resource.RLIMIT_NOFILE, (before + 50, limits[1]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before + 30, limits[1]))
     try:
         splits = [folder.features(keys[part::3], lambda these: ([], {})) for part in range(3)]
         assert folder.missing(keys) == []

@@ -43,7 +43,7 @@ def test_rows_of_concurrent_callers_do_not_mix(serving, base):
 
 WAITING = """
 max_batch_size { value: 64 }
-batch_timeout_micros { value: 2000000 }
+batch_timeout_micros { value: 1000000 }
 num_batch_threads { value: 2 }
 """
 
@@ -54,7 +54,7 @@ def test_a_request_of_no_rows_is_never_answered(serving, base):
     with served.client() as client:
         empty = tiny.request(text=tf.constant([], tf.string))
         client.embed_texts(["red"])  # Connected, and its first run done.
-        held = client._stub.predict.future(empty, timeout=5)
+        held = client._stub.predict.future(empty, timeout=3)
         assert client.embed_texts(["red"]).shape == (1, tiny.DIM)
         assert not held.done()
         assert held.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED

@@ -96,7 +96,8 @@ def test_the_graph_of_an_earlier_version_is_searched_and_replaced(filled):
 def test_as_many_cells_are_read_as_find_the_best_of_mixed_searches(filled, monkeypatch):
     store, items, _ = filled(64)
     monkeypatch.setattr(lance, "PROBED", 1)
-    mixed = items[:50] + items[50:100]
+    monkeypatch.setattr(lance, "ASKED", 40)
+    mixed = items[:25] + items[25:50]
     store._index()
     assert recall(store, mixed, items, 10) < 0.9
     store._choose_cells()
