@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.waiting import eventually
 from tfxmodal.commands import serve
 from tfxmodal.dev_server.server import DevServer
@@ -77,10 +79,11 @@ def test_command_runs_tensorflow_serving(base, tmp_path, certificate):
     assert "BEGIN PRIVATE KEY" in ssl.read_text() and ssl.stat().st_mode & 0o077 == 0
 
 
-def test_a_disk_that_fails_once_is_looked_at_again(base, publish, monkeypatch):
+@pytest.mark.parametrize("kind", [OSError, RuntimeError])
+def test_a_look_that_fails_once_is_taken_again(base, publish, monkeypatch, kind):
     said = []
     with DevServer(model_config([base]), poll_seconds=0.02, log=said.append) as server:
-        look, failing = server._store.poll, [OSError("input/output error")]
+        look, failing = server._store.poll, [kind("input/output error")]
 
         def poll():
             if failing:
