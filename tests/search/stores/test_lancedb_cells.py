@@ -88,8 +88,10 @@ def test_the_graph_of_an_earlier_version_is_searched_and_replaced(filled):
     store, items, queries = filled(64)
     store._table.create_index("dot", num_partitions=1, index_type="IVF_HNSW_SQ")
     assert recall(store, queries, items, 10) >= 0.98
+    store._keep_chosen('{"cells": 7, "items": 3000}')  # Of the graph, of which all is read.
     store.optimize()
     assert store._indices["vector"] == "IvfRq"
+    assert store._chosen["cells"] >= lance.PROBED
     assert recall(store, queries, items, 10) >= 0.98
 
 

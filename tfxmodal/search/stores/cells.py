@@ -34,7 +34,7 @@ def enough_cells(
         most: How many there are.
 
     Returns:
-        `fewest`, or twice as many as often as needed.
+        `fewest`, doubled as often as needed.
     """
     least = exact[:, -1:]
     least = least - 1e-6 * np.maximum(1, np.abs(least))  # Another product rounds otherwise.

@@ -17,6 +17,7 @@ import numpy as np
 from tfxmodal.errors import InputError
 from tfxmodal.io.atomic import sync_changes, whole_folder
 from tfxmodal.io.locks import locked
+from tfxmodal.retrieval.scorer import best
 from tfxmodal.search.stores.cells import ASKED, BEST, enough_cells, sums
 from tfxmodal.search.stores.checks import check_new, check_vectors, checked, is_id
 from tfxmodal.search.stores.folder import INDEX, check_free, read_folder, write_folder
@@ -173,7 +174,7 @@ class LanceStore:
 
     @property
     def _chosen(self) -> dict[str, int]:
-        """`cells` that are read, and of how many `items` that was chosen; nothing before it is."""
+        """How many `cells` are read, and how many `items` there were when that was chosen."""
         told = self._table.schema.field("vector").metadata or {}
         return json.loads(told.get(CHOSEN.encode(), "{}"))
 
@@ -340,11 +341,10 @@ class LanceStore:
             self._choose_cells()
 
     def _choose_cells(self):
-        """Looks how many cells must be read, of a gallery that has grown."""
+        """Chooses how many cells are read, where they are new or the gallery has grown."""
         count = self.count()
         if self.is_exact or count <= GROWTH * self._chosen.get("items", 0):
             return
-
         queries = sums(self.get(self.some(2 * ASKED)).vectors)
 
         def search(cells: int) -> np.ndarray:
@@ -352,19 +352,22 @@ class LanceStore:
             return np.stack([each.scores for each in found])
 
         cells = enough_cells(self._exact(queries), search, PROBED, count // CELL + 1)
-        told = {CHOSEN: json.dumps({"cells": cells, "items": count})}
-        self._table.update_field_metadata({"path": "vector", "metadata": told})
+        self._keep_chosen(json.dumps({"cells": cells, "items": count}))
+
+    def _keep_chosen(self, told: str | None):
+        """Keeps beside the vectors what `_chosen` reads, or removes it."""
+        self._table.update_field_metadata({"path": "vector", "metadata": {CHOSEN: told}})
 
     def _exact(self, queries: np.ndarray) -> np.ndarray:
         """The largest dot products with all vectors, `[n, BEST]`, best first.
 
         LanceDB takes a second for each query, of 300,000 vectors 512 wide.
         """
-        best = np.full((len(queries), BEST), -np.inf, np.float32)
+        top = np.full((len(queries), BEST), -np.inf, np.float32)
         for batch in self._table.search().select(["vector"]).to_batches(BATCH):
             scores = queries @ vectors_of(batch).T
-            best = np.partition(np.concatenate([best, scores], axis=1), -BEST)[:, -BEST:]
-        return np.sort(best)[:, ::-1]
+            _, top = best(np.concatenate([top, scores], axis=1), BEST)
+        return top
 
     def _join(self):
         """Joins small files, completes the indices and drops old versions.
@@ -396,6 +399,7 @@ class LanceStore:
                 **bits,
             )
             self._table.create_index("vector", config=cells)
+            self._keep_chosen(None)  # What was chosen is of the index that they replace.
 
     def snapshot(self, folder: Path):
         """Writes all items to a folder of their own; see `Store`."""
