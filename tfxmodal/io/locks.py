@@ -77,13 +77,8 @@ def held(lock: Path, what: str, new: bool = False) -> Iterator[None]:
         OSError: If the file cannot be made.
     """
     made = list(takewhile(lambda folder: not folder.exists(), lock.parents))
-
-    def folder_made():
-        lock.parent.parent.mkdir(parents=True, exist_ok=True)
-        lock.parent.mkdir()
-
     if new:
-        _made(folder_made)
+        _made(lambda: _new_folder(lock.parent))
     try:
         descriptor = _locked_descriptor(lock, what)
         try:
@@ -139,6 +134,11 @@ def _made(make: Callable[[], T]) -> T:
         with suppress(FileNotFoundError, FileExistsError):  # The latter where it is gone again.
             return make()
     return make()
+
+
+def _new_folder(folder: Path):
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir()
 
 
 def _locked_descriptor(lock: Path, what: str) -> int:

@@ -20,6 +20,9 @@ from tfxmodal.serving.client.protos.serving_pb2 import ModelServerConfig
 BINARY = "tensorflow_model_server"
 KINDS = ("intra", "inter")
 
+PORTS = range(20_000, 32_768)
+"""Those that are chosen: systems give connections ports above."""
+
 
 @dataclass(frozen=True)
 class ServerConfig:
@@ -106,10 +109,9 @@ def command_line(
 def free_ports(count: int) -> list[int]:
     """Different ports that nothing listens on now.
 
-    Systems give connections ports from 32768 on. These lie below, so that no connection takes one
-    before the server does.
+    They are among `PORTS`, so that no connection takes one before the server does.
     """
-    order = SystemRandom().sample(range(20_000, 32_768), 12_768)
+    order = SystemRandom().sample(PORTS, len(PORTS))
     return list(islice(filter(_is_free, order), count))
 
 

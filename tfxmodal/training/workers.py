@@ -153,10 +153,10 @@ class Workers:
 
     def _named(self, error: Exception) -> str:
         """The other worker that an error names, or the only other one."""
-        found = [f"{job}:{index}" for job, index in re.findall(TASK, str(error))]
-        there = [name for name in self._names if name != self._names[self.index]]
-        others = [name for name in found if name in there] or there[:1] * (len(there) == 1)
-        return f"worker {self._names.index(others[0])}" if others else "another one"
+        others = [name for name in self._names if name != self._names[self.index]]
+        told = [f"{job}:{index}" for job, index in re.findall(TASK, str(error))]
+        named = others if len(others) == 1 else [name for name in told if name in others]
+        return f"worker {self._names.index(named[0])}" if named else "another one"
 
     def _sum(self, value: np.ndarray) -> np.ndarray:
         """The sum over the workers."""

@@ -197,7 +197,7 @@ class _Server(Client):
             raise ServerError(told, error.code, error.details) from None
 
     def reload(self, config: ModelServerConfig, wait: float):
-        """Is answered once what it wants is loaded."""
+        """Gives it a configuration; it answers once the models of that are loaded."""
         request, seconds = ReloadConfigRequest(config=config), max(wait, TO_ANSWER)
         try:
             self._call(self._stub.reload, request, "new configuration", seconds)
